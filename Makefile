@@ -1,0 +1,38 @@
+PYTHON ?= python3
+ARGS ?=
+RUN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help mnist test check bench bench-mnist bench-engines clean
+
+help: ## Print this help
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "distill needs Python 3.10 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --editable '.[test,dev]'
+	@touch $@
+
+mnist: .venv/ready ## Distil MNIST into five images (make mnist ARGS="--n 10")
+	$(RUN) -m distill.mnist $(ARGS)
+
+test: .venv/ready ## Run the test suite
+	$(RUN) -m pytest $(ARGS)
+
+check: .venv/ready ## Check format, lint and types
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+bench: bench-engines bench-mnist ## Run every benchmark
+
+bench-mnist: .venv/ready ## Accuracy of 1 to 20 images, soft and hard: benchmarks/results/mnist.json
+	$(RUN) -m benchmarks.mnist $(ARGS)
+
+bench-engines: .venv/ready ## Time and memory per engine: benchmarks/results/engines.json
+	$(RUN) -m benchmarks.engines $(ARGS)
+
+clean: ## Remove the environment, caches and builds (never runs/)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,30 @@
+"""`python -m distill VERB …`: one command per verb."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from distill.errors import unknown
+
+VERBS = {
+    "image": ("distill.mnist", "distil an image data set (MNIST by default)"),
+    "student": ("distill.student.__main__", "train a network on a distilled set and measure it"),
+}
+USAGE = "usage: distill VERB [options]\n\n" + "\n".join(f"  {v:<9}{words}" for v, (_, words) in VERBS.items())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Hand the rest of the command line to the verb; its exit code."""
+    verb, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if verb in ("-h", "--help"):
+        print(USAGE + "\n\n`distill VERB --help` tells a verb's options.")
+        return 0
+    if verb not in VERBS:
+        print("distill: " + unknown("verb", verb, VERBS), file=sys.stderr)
+        return 2
+    code: int = import_module(VERBS[verb][0]).main(rest, f"distill {verb}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The settings of the main job: one frozen dataclass; --n is the dial from which the rest is computed.
+
+Nothing here imports torch, so that --help answers at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from distill.errors import RunError, UserError, unknown
+
+RULES = ("sgd", "momentum", "adam")
+ENGINES = ("unroll", "recompute", "truncated", "higher")
+NETWORKS = ("lenet", "convnet", "mlp", "alexcifarnet", "resnet")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "labels": ("soft", "softmax", "hard"),
+    "init": ("fixed", "random"),
+    "network": NETWORKS,
+    "rule": RULES,
+    "engine": ENGINES,
+    "rates": ("per-tensor", "per-step"),
+    "start": ("real", "noise"),
+    "window_at": ("last", "random"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Distil a set of real images into a few synthetic ones, and measure what they are worth."""
+
+    n: int = 5
+    """How many synthetic images: the one dial; every setting below has a default that suits it."""
+    labels: str = "soft"
+    """soft (signed, unnormalised, learned), softmax (learned, sum to one) or hard (one class each)."""
+    init: str = "fixed"
+    """fixed (the set trains one known initialisation) or random (it trains networks never seen)."""
+    network: str = "lenet"
+    """lenet, convnet, mlp, alexcifarnet or resnet."""
+    dataset: str = "mnist"
+    """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz file or a folder of images."""
+    data_dir: str | None = None
+    """Where the files of a named data set are (default: bundled, or downloaded once)."""
+    image_size: int | None = None
+    """Resize the images of a folder to this height and width (default: the first image's)."""
+    nets: int = 1
+    """With --init fixed: how many known initialisations the set serves."""
+    depth: int | None = None
+    """Depth of the network, where it has one (convnet 3, mlp 2)."""
+    width: int | None = None
+    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16)."""
+    inner_steps: int | None = None
+    """Steps of training on the synthetic images, T (default: from n and init)."""
+    batch: int | None = None
+    """Synthetic images per inner step, a divisor of n (default: all, at most 100)."""
+    rule: str | None = None
+    """sgd, momentum (0.9) or adam (default: from init)."""
+    rates: str | None = None
+    """Learned learning rates per-tensor (and step) or per-step (default: per-tensor where fixed)."""
+    lr: float | None = None
+    """Inner learning rate at the start (default: from the rule)."""
+    start: str = "real"
+    """Images start as real ones or as noise."""
+    engine: str = "unroll"
+    """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher."""
+    window: int | None = None
+    """With --engine truncated: how many steps are differentiated (default: half of them)."""
+    window_at: str = "random"
+    """With --engine truncated: the window at a random place, or last."""
+    outer_steps: int | None = None
+    """Updates of the synthetic images (default: from n and init)."""
+    outer_batch: int | None = None
+    """Real images per outer step (default: 256)."""
+    outer_lr: float | None = None
+    """Outer Adam's rate on the images (default: 0.1); labels and rates follow at a fifth."""
+    minutes: float | None = None
+    """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
+    held_out: int = 5000
+    """Training images kept aside to choose what is exported."""
+    check_every: int = 100
+    """Outer steps between two checkpoints, each with a held-out score."""
+    seed: int = 0
+    """Seeds everything random."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1 …"""
+    threads: int = 1
+    """Threads of torch on a CPU: one is fastest for small networks and few images."""
+    out: str | None = None
+    """The run folder (default: runs/DATASET-nN-INIT-LABELS-sSEED)."""
+    resume: str | None = None
+    """Go on with the run in this folder, by its own settings."""
+    overwrite: bool = False
+    """Replace the run that is in the folder."""
+    json: bool = False
+    """End with one line of JSON on stdout."""
+
+
+PLUMBING = ("out", "resume", "overwrite", "json", "data_dir", "threads")  # not part of what a run is
+
+
+def resolved(config: Config) -> Config:
+    """The config with every default filled in, and every word and number checked. Raises UserError."""
+    check(config)
+    fixed = config.init == "fixed"
+    rule = config.rule or ("sgd" if fixed else "momentum")
+    check(replace(config, rule=rule))
+    filled = {
+        "rule": rule,
+        "inner_steps": 10 if fixed else 20,
+        "batch": min(config.n, 100),
+        "rates": "per-tensor" if fixed else "per-step",
+        "lr": {"sgd": 0.02, "momentum": 0.005, "adam": 0.003}[rule],
+        "outer_steps": 8000 if fixed else 3000,
+        "outer_batch": 256,
+        "outer_lr": 0.1,
+        "out": f"runs/{Path(config.dataset).stem}-n{config.n}-{config.init}-{config.labels}-s{config.seed}",
+    }
+    empty = {name: value for name, value in filled.items() if getattr(config, name) is None}
+    config = replace(config, **empty)
+    window = config.window or max(1, (config.inner_steps or 1) // 2)
+    return replace(config, window=window)
+
+
+def check(config: Config) -> None:
+    """Raise UserError for the first word or number that cannot be meant."""
+    for name, known in CHOICES.items():
+        word = getattr(config, name)
+        if word is not None and word not in known:
+            raise UserError(f"{flag(name)}: {unknown(name.replace('_', ' '), word, known)}")
+    for name in POSITIVE:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise UserError(f"{flag(name)} must be above 0, not {value:g}")
+    if config.batch and config.n % config.batch:
+        raise UserError(f"--batch {config.batch} does not divide --n {config.n}: choose a divisor")
+
+
+POSITIVE = (
+    "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "outer_batch",
+    "outer_lr", "minutes", "held_out", "check_every", "threads", "image_size",
+)  # fmt: skip
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What makes two runs the same run: every setting but the plumbing."""
+    return {name: value for name, value in asdict(config).items() if name not in PLUMBING}
+
+
+def resumed(config: Config, saved: dict[str, Any]) -> Config:
+    """The saved settings under this command's plumbing. Raises RunError where the command asks for others."""
+    plain = identity(Config())
+    for name, value in identity(config).items():
+        if value not in (plain[name], saved.get(name)):
+            raise RunError(
+                f"{config.resume} was started with {flag(name)} {saved.get(name)}, not {value}:"
+                " a resumed run keeps its settings"
+            )
+    known = {f.name for f in fields(Config)}
+    if set(saved) != known - set(PLUMBING):
+        raise RunError(f"{config.resume}/config.json is of another version: its settings are not ours")
+    return resolved(replace(config, **saved, out=config.resume))
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def parse(kind: type, arguments: Sequence[str] | None, prog: str) -> Any:
+    """The command line as a dataclass of this kind; --help and mistakes end the program (exit code 0, 2)."""
+    import tyro
+
+    return tyro.cli(kind, args=arguments, prog=prog)

@@ -1,0 +1,28 @@
+"""The errors that a user can mend: each is one sentence that says what was wrong, where, and how to mend it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Shown without a traceback; the command ends with exit code 2."""
+
+
+class DataError(UserError):
+    """Real data that is missing, damaged or not of the expected form."""
+
+
+class SetError(UserError):
+    """A file that is not a readable distilled set."""
+
+
+class RunError(UserError):
+    """A run folder, checkpoint or device that cannot be used as asked."""
+
+
+def unknown(kind: str, word: str, known: Iterable[str]) -> str:
+    """'no network called "lenett"; did you mean "lenet"? (known: …)'"""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    hint = f'; did you mean "{near[0]}"?' if near else ";"
+    return f'no {kind} called "{word}"{hint} (known: {", ".join(known)})'

@@ -1,0 +1,33 @@
+"""Losses: plain functions of logits (batch, classes) and targets, each to a scalar."""
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def soft_cross_entropy(
+    logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]
+) -> Float[Tensor, ""]:
+    """Mean over the batch of -Σ_c targets_c · log softmax(logits)_c.
+
+    The targets are used as they are: they may be signed and need not sum to one
+    (Sucholutsky and Schonlau 2019, section 3.1). One-hot targets give cross_entropy.
+    """
+    return -(targets * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def squared_error(
+    logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]
+) -> Float[Tensor, ""]:
+    """Mean over the batch of Σ_c (logits_c - targets_c)² / 2."""
+    return ((logits - targets) ** 2).sum(dim=1).mean() / 2
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """Mean over the batch of -log softmax(logits)_label: the outer loss on real data."""
+    return F.cross_entropy(logits, labels)
+
+
+INNER = {"soft-cross-entropy": soft_cross_entropy, "squared-error": squared_error}

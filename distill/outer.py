@@ -1,0 +1,151 @@
+"""descend(): the outer loop as a generator of states, one per outer step.
+
+An OuterState is everything that the next step needs, so that a run saved to disk goes on as if it
+had never stopped: randomness is drawn by the caller's `task(step)` from the number of the step.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from distill.engines import Engine, State
+from distill.problem import Problem
+from distill.rules import Adam, Tensors
+from distill.synthetic import Synthetic
+
+Named = dict[str, Tensor]
+
+
+class Task(NamedTuple):
+    """What one outer step is given: an initial state, real items and labels, and a generator."""
+
+    state: State
+    x: Tensor
+    y: Tensor
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Outer:
+    """How the outer loop moves: one learning rate and one clip norm per learned group."""
+
+    lr: dict[str, float] = field(default_factory=lambda: {"items": 0.1, "labels": 0.02, "rates": 0.02})
+    clip: float = 0.05
+    beta1: float = 0.5
+    beta2: float = 0.999
+    average: float = 0.998
+    patience: int = 5  # non-finite gradients in a row before the state is rolled back
+
+
+@dataclass(frozen=True)
+class OuterState:
+    """The outer loop between two steps."""
+
+    step: int
+    tensors: Named
+    memory: Tensors
+    average: Named
+    good: Named  # the average when the loop was last known to be well
+    loss: float = math.nan
+    scale: float = 1.0  # halved by each rollback
+    skipped: int = 0
+    streak: int = 0
+    rollbacks: int = 0
+
+
+def begin(synthetic: Synthetic, outer: Outer) -> OuterState:
+    """The state before the first outer step."""
+    tensors = {name: t.detach().clone() for name, t in synthetic.tensors().items()}
+    memory = rule(outer).start(list(tensors.values()))
+    return OuterState(0, tensors, memory, dict(tensors), dict(tensors))
+
+
+def rule(outer: Outer) -> Adam:
+    return Adam(outer.beta1, outer.beta2)
+
+
+def descend(
+    problem: Problem,
+    synthetic: Synthetic,
+    engine: Engine,
+    task: Callable[[int], Task],
+    outer: Outer,
+    state: OuterState,
+    share: Callable[[int], float],
+) -> Iterator[OuterState]:
+    """Outer steps without end, from state on; the caller stops when it has enough.
+
+    share(step) in [0, 1] is how much of the run is over: the rate follows half a cosine of it.
+    """
+    while True:
+        value, grads = meta_gradient(problem, synthetic.replaced(state.tensors), engine, task(state.step))
+        if finite(value, grads):
+            state = moved(state, grads, outer, cosine(share(state.step)))
+            state = replace(state, loss=float(value), streak=0)
+        else:
+            state = skipped(state, outer)
+        yield state
+
+
+def meta_gradient(problem: Problem, synthetic: Synthetic, engine: Engine, task: Task) -> tuple[Tensor, Named]:
+    """The outer loss of one task and its gradient for each learned tensor.
+
+    The engine answers per step; one backward carries that through the labels' and rates' maps.
+    """
+    learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
+    steps = synthetic.replaced(learned).steps()
+    value, grads = engine.gradient(
+        problem.advance, task.state, steps, lambda s: problem.loss(s, task.x, task.y), task.generator
+    )
+    pairs = [(t, g) for s, d in zip(steps, grads, strict=True) for t, g in zip(s, d, strict=True)]
+    live = [(t, g) for t, g in pairs if t.requires_grad]
+    found = torch.autograd.grad([t for t, _ in live], list(learned.values()), [g for _, g in live])
+    return value, dict(zip(learned, found, strict=True))
+
+
+def moved(state: OuterState, grads: Named, outer: Outer, decay: float) -> OuterState:
+    """One Adam step on clipped gradients, and the running average of where it leads."""
+    names = list(state.tensors)
+    rates = [torch.tensor(outer.lr[name] * decay * state.scale) for name in names]
+    clipped = [clip(grads[name], outer.clip) for name in names]
+    after, memory = rule(outer).update([state.tensors[n] for n in names], state.memory, clipped, rates)
+    tensors = dict(zip(names, after, strict=True))
+    weight = max(1 - outer.average, 9 / (10 + state.step))
+    average = {n: torch.lerp(state.average[n], tensors[n], weight) for n in names}
+    return replace(state, step=state.step + 1, tensors=tensors, memory=memory, average=average)
+
+
+def skipped(state: OuterState, outer: Outer) -> OuterState:
+    """A step whose gradient is not finite changes nothing; a streak of them rolls back."""
+    state = replace(
+        state, step=state.step + 1, skipped=state.skipped + 1, streak=state.streak + 1, loss=math.nan
+    )
+    if state.streak < outer.patience:
+        return state
+    return replace(
+        state,
+        tensors=dict(state.good),
+        average=dict(state.good),
+        memory=rule(outer).start(list(state.good.values())),
+        scale=state.scale / 2,
+        streak=0,
+        rollbacks=state.rollbacks + 1,
+    )
+
+
+def clip(grad: Tensor, norm: float) -> Tensor:
+    """grad shortened to at most norm."""
+    return grad * (norm / grad.norm().clamp(min=norm))
+
+
+def cosine(share: float) -> float:
+    """Half a cosine from 1 at share 0 to 0 at share 1."""
+    return (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+def finite(value: Tensor, grads: Named) -> bool:
+    return bool(torch.isfinite(torch.stack([value.sum(), *(g.sum() for g in grads.values())])).all())

@@ -1,0 +1,118 @@
+"""Report: scores as mean, std and n; tables in words; the picture of a set and the curve of a run."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of one thing over seeds, networks or draws, as shares in [0, 1]."""
+
+    name: str
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.scores)
+
+    @property
+    def std(self) -> float:
+        """The sample standard deviation; 0 for a single score."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
+
+    def facts(self) -> dict[str, float | int]:
+        return {"mean": self.mean, "std": self.std, "n": len(self.scores)}
+
+    def words(self) -> str:
+        """'93.52 %' or '85.21 ± 1.30 % (n = 20)'."""
+        if len(self.scores) == 1:
+            return f"{100 * self.mean:.2f} %"
+        return f"{100 * self.mean:.2f} ± {100 * self.std:.2f} % (n = {len(self.scores)})"
+
+
+def table(reports: Sequence[Report], title: str) -> str:
+    """One line per report under a title."""
+    width = max(len(r.name) for r in reports)
+    return "\n".join([title, *(f"  {r.name:<{width}}  {r.words()}" for r in reports)])
+
+
+def picture(
+    path: Path,
+    items: "Tensor",
+    labels: "Tensor",
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    shown: int = 60,
+) -> None:
+    """A grid: each image with its label's bars below and its three largest classes as title."""
+    import torch
+
+    shown = min(shown, len(items))
+    columns = min(shown, 10)
+    rows = -(-shown // columns)
+    figure = canvas(1.5 * columns, 2.5 * rows)
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[3, 1.4] * rows, hspace=0.35, wspace=0.15)
+    scale, shift = (torch.tensor(v).view(-1, 1, 1) for v in (std, mean))
+    for i in range(shown):
+        row, column = divmod(i, columns)
+        image, bars = (figure.add_subplot(grid[2 * row + k, column]) for k in (0, 1))
+        pixels = items[i].detach().cpu() * scale + shift
+        draw_item(image, pixels, labels[i].detach().cpu(), classes)
+        draw_label(bars, labels[i].detach().cpu())
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+
+
+def draw_item(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[str]) -> None:
+    """Pixels stretched to their own range, since learned ones leave [0, 1]."""
+    low, high = pixels.min(), pixels.max()
+    stretched = ((pixels - low) / (high - low).clamp(min=1e-6)).movedim(0, -1)
+    axes.imshow(stretched.squeeze(-1), cmap="gray")
+    axes.set_axis_off()
+    top = label.topk(min(3, len(label)))
+    names = [f"{classes[k]} {v:.2f}" for v, k in zip(top.values, top.indices.tolist(), strict=True)]
+    axes.set_title("\n".join(names), fontsize=6)
+
+
+def draw_label(axes: Any, label: "Tensor") -> None:
+    colours = ["#2a6fbb" if v >= 0 else "#c8553d" for v in label]
+    axes.bar(range(len(label)), label, color=colours)
+    axes.axhline(0, color="black", linewidth=0.5)
+    axes.set_xticks(range(len(label)) if len(label) <= 10 else [])
+    axes.tick_params(labelsize=5, length=0)
+    axes.set_yticks([])
+
+
+def curve(path: Path, log: Sequence[dict[str, Any]]) -> None:
+    """Outer loss (smoothed over 20 records) and held-out accuracy against outer steps."""
+    figure = canvas(7, 3.2)
+    left, right = figure.subplots(1, 2)
+    losses = [(r["step"], r["loss"]) for r in log if r.get("loss") is not None]
+    steps, smooth = [s for s, _ in losses], running_mean([v for _, v in losses], 20)
+    left.plot(steps, smooth, color="#2a6fbb")
+    left.set(xlabel="outer step", ylabel="outer loss", yscale="log")
+    checked = [(r["step"], 100 * r["validation"]) for r in log if "validation" in r]
+    right.plot([s for s, _ in checked], [v for _, v in checked], color="#c8553d")
+    right.set(xlabel="outer step", ylabel="held-out accuracy, %")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """The mean of up to `window` values ending at each place."""
+    return [statistics.fmean(values[max(0, i + 1 - window) : i + 1]) for i in range(len(values))]
+
+
+def canvas(width: float, height: float) -> "Figure":
+    """A figure of width × height inches that needs no display."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))

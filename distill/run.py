@@ -1,0 +1,129 @@
+"""The run folder: config, log, checkpoint, device and versions. For entry modules only."""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill.errors import RunError, SetError, UserError
+from distill.sets import read as read_tensors
+from distill.sets import write as write_tensors
+
+
+def create(path: Path, overwrite: bool) -> Path:
+    """A new run folder. Raises RunError where another run is, or nothing can be written."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file: give --out a folder")
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / "config.json").is_file():
+            raise RunError(f"{path} holds files that are not a run: give --out another folder")
+        if not overwrite:
+            raise RunError(f"{path} holds another run: --resume {path} goes on with it, --overwrite replaces it")
+    try:
+        if overwrite and path.is_dir():
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "log.jsonl").touch()
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}): give --out another folder") from None
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a run to be resumed."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder} is not a run: it has no config.json") from None
+    except (OSError, ValueError):
+        raise RunError(f"{path} is damaged: start the run anew with --overwrite") from None
+    if not isinstance(config, dict):
+        raise RunError(f"{path} is damaged: start the run anew with --overwrite")
+    return config
+
+
+def save_checkpoint(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> None:
+    write_tensors(folder / "checkpoint.pt", {"format": CHECKPOINT, "config": config, **content})
+
+
+def load_checkpoint(folder: Path, config: dict[str, Any], device: str) -> dict[str, Any] | None:
+    """What save_checkpoint wrote; None where the run never got so far. Raises RunError."""
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return None
+    try:
+        content = read_tensors(path, device, CHECKPOINT)
+    except SetError as error:
+        raise RunError(str(error)) from None
+    if content.get("config") != config:
+        wrong = sorted(k for k in config if content.get("config", {}).get(k) != config[k])
+        raise RunError(f"{path} belongs to another config (it differs in {', '.join(wrong) or 'its keys'})")
+    return content
+
+
+CHECKPOINT = "distill-checkpoint/1"
+
+
+class Log:
+    """log.jsonl: one JSON record per line, from `step` on (later records of a killed run are dropped)."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / "log.jsonl"
+        self.records = [r for r in self._read() if r["step"] <= step]
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in self.records))
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        if not self.path.is_file():
+            return
+        for line in self.path.read_text(encoding="utf-8").split("\n"):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # the half line of a killed run
+            if isinstance(record, dict) and "step" in record:
+                yield record
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def check_device(device: str, threads: int) -> str:
+    """The device, if it is there; and torch set to so many threads. Raises RunError."""
+    if threads < 1:
+        raise RunError(f"--threads must be at least 1, not {threads}")
+    torch.set_num_threads(threads)
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise RunError(f'no device "{device}" on this machine: use --device cpu') from None
+    return device
+
+
+def versions() -> dict[str, str]:
+    """What the result may depend on."""
+    packages = {name: version(name) for name in ("torch", "torchvision", "numpy")}
+    return {"python": platform.python_version(), "machine": platform.machine(), **packages}
+
+
+def end(error: UserError) -> int:
+    """Say the error in one sentence on stderr; the exit code."""
+    import sys
+
+    print(f"distill: {error}", file=sys.stderr)
+    return 2

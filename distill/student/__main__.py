@@ -1,0 +1,146 @@
+"""`python -m distill.student SET.pt`: train a new network on a distilled set and measure it on real test data."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+from distill.config import parse
+from distill.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from distill.data import Dataset
+    from distill.sets import DistilledSet
+    from distill.student.training import Student, Weights
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """Train a new network on a distilled set, by the set's own recipe or the ordinary way, and measure it."""
+
+    set: Positional[str]
+    """The distilled set, a .pt file."""
+    network: str | None = None
+    """Another network than the set's own: lenet, convnet, mlp, alexcifarnet or resnet."""
+    init: str | None = None
+    """fixed (the set's own weights) or random (held-out ones); default: as the set was learned."""
+    seeds: int = 20
+    """With random weights: how many networks, for mean ± std."""
+    full_data: bool = False
+    """Also train the network on all real data: the ceiling."""
+    optimizer: str | None = None
+    """Train the ordinary way instead of by the recipe: any of torch.optim, e.g. SGD or Adam."""
+    lr: float = 0.001
+    """Learning rate of --optimizer, falling linearly to zero."""
+    epochs: int = 100
+    """Epochs over the set with --optimizer."""
+    batch_size: int = 10
+    """Minibatch with --optimizer."""
+    save: str | None = None
+    """Write the first student's weights (a state dict) to this file."""
+    dataset: str | None = None
+    """The real data (default: what the set says it was made from)."""
+    data_dir: str | None = None
+    """Where the files of a named data set are."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1 …"""
+    threads: int = 1
+    """Threads of torch on a CPU."""
+    json: bool = False
+    """End with one line of JSON on stdout."""
+
+
+def measure(config: StudentConfig) -> dict[str, Any]:
+    """Train, print the table, save; the result as the JSON line tells it. Raises UserError."""
+    from distill.data import load
+    from distill.report import Report, table
+    from distill.run import check_device
+    from distill.sets import DistilledSet
+    from distill.student.baselines import full_data
+    from distill.student.training import accuracy, network_of, starts
+
+    for name in ("seeds", "epochs", "batch_size", "lr"):
+        if not getattr(config, name) > 0:
+            raise UserError(f"--{name.replace('_', '-')} must be above 0, not {getattr(config, name):g}")
+    check_device(config.device, config.threads)
+    data = DistilledSet.load(config.set, config.device)
+    train, test = load(config.dataset or data.source["name"], config.data_dir, config.device)
+    check_match(data, test)
+    network = network_of(data, config.network)
+    init = config.init or ("random" if config.network else data.network.get("init", "random"))
+    if init not in ("fixed", "random"):
+        raise UserError("--init: " + unknown("init", init, ("fixed", "random")))
+    weights = starts(data, network, init, config.seeds)
+    students = students_of(config, data, network, weights)
+    ours = Report(f"{len(data)} distilled items", tuple(accuracy(s, test) for s in students))
+    rows = [ours]
+    if config.full_data:
+        rows.append(Report(f"all {len(train)} real items", (full_data(train, test, network, weights[0]),)))
+    if config.save:
+        save_weights(students[0], config.save)
+    name, way = config.network or data.network["name"], config.optimizer or "its own recipe"
+    print(table(rows, f"{config.set}: {name}, {init} weights, {way}, test accuracy"))
+    result: dict[str, Any] = {"accuracy": ours.facts(), "init": init, "network": name, "path": config.set}
+    return result | ({"full_data": rows[1].mean} if config.full_data else {})
+
+
+def check_match(data: "DistilledSet", test: "Dataset") -> None:
+    if test.shape != tuple(data.items.shape[1:]) or len(test.classes) != data.labels.shape[1]:
+        raise UserError(
+            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes, {test.name}"
+            f" has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
+        )
+
+
+def students_of(
+    config: StudentConfig, data: "DistilledSet", network: Any, weights: "list[Weights]"
+) -> "list[Student]":
+    """One student per initialisation, by the recipe or with --optimizer."""
+    import torch
+
+    from distill.randomness import stream
+    from distill.student.training import ordinary, problem_of, replay
+
+    if config.optimizer is None:
+        problem = problem_of(data, network)
+        return [replay(data, problem, w) for w in weights]
+    kinds = {k: v for k, v in vars(torch.optim).items() if isinstance(v, type) and k != "Optimizer"}
+    if config.optimizer not in kinds:
+        raise UserError("--optimizer: " + unknown("optimiser in torch.optim", config.optimizer, kinds))
+
+    def optimiser(parameters: Any) -> torch.optim.Optimizer:
+        return kinds[config.optimizer or ""](parameters, lr=config.lr)  # type: ignore[no-any-return]
+
+    return [
+        ordinary(data, network, w, optimiser, config.epochs, config.batch_size, stream("ordinary", k))
+        for k, w in enumerate(weights)
+    ]
+
+
+def save_weights(student: "Student", path: str) -> None:
+    from distill.sets import write
+
+    try:
+        write(path, {name: w.cpu() for name, w in student.weights.items()})
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): give --save another file") from None
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student") -> int:
+    """0, or 2 after one sentence on stderr."""
+    config = parse(StudentConfig, arguments, prog)
+    try:
+        result = measure(config)
+    except UserError as error:
+        print(f"distill: {error}", file=sys.stderr)
+        return 2
+    if config.json:
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Students: a network trained by a set's own recipe, or the ordinary way with minibatches."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from distill.errors import SetError, UserError, unknown
+from distill.losses import INNER, cross_entropy, soft_cross_entropy
+from distill.networks import NETWORKS, SCHEMES, build, fresh_weights
+from distill.problem import Problem
+from distill.randomness import stream
+from distill.rules import described
+from distill.sets import DistilledSet
+
+Weights = dict[str, Tensor]
+
+
+class Data(Protocol):
+    """What is trained on: a DistilledSet or a real Dataset."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Any) -> tuple[Tensor, Tensor]:
+        """x (b, *item) and y: (b,) class numbers, or (b, classes) soft labels."""
+
+
+@dataclass(frozen=True)
+class Student:
+    """The trained weights of one network."""
+
+    network: nn.Module
+    weights: Mapping[str, Tensor]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(batch, classes) for x (batch, *item), without a graph."""
+        with torch.no_grad():
+            return functional_call(self.network, dict(self.weights), (x,))
+
+
+def problem_of(data: DistilledSet, network: nn.Module | None = None) -> Problem:
+    """The set's recipe as a Problem, for its own network or another. Raises SetError."""
+    network = network or network_of(data)
+    loss, rule = data.inner["loss"], data.inner["rule"]
+    if loss not in INNER:
+        raise SetError(unknown("inner loss", loss, INNER))
+    try:
+        return Problem(network, described(data.inner), INNER[loss])
+    except KeyError:
+        raise SetError(unknown("inner rule", rule, ("sgd", "adam"))) from None
+
+
+def network_of(data: DistilledSet, name: str | None = None) -> nn.Module:
+    """The set's own network, or the one of another name for the same items and classes."""
+    own = data.network["name"]
+    word, arguments = (own, data.network.get("arguments", {})) if name in (None, own) else (name, {})
+    if word not in NETWORKS:
+        raise UserError(unknown("network", word, NETWORKS) + "; pass your own module as `network` in Python")
+    shape, classes = data.items.shape[1:], data.labels.shape[1]
+    return build(word, tuple(shape), classes, **arguments).to(data.items.device)
+
+
+def starts(data: DistilledSet, network: nn.Module, init: str, seeds: int) -> list[Weights]:
+    """Initial weights: the set's fixed ones, or `seeds` held-out random ones (never seen in training).
+
+    Raises SetError where a random-initialisation set has no fixed weights, or they do not fit.
+    """
+    if init == "random":
+        scheme = data.network.get("scheme", "xavier")
+        if scheme not in SCHEMES:
+            raise SetError(unknown("initialisation scheme", scheme, SCHEMES))
+        return [on(data, fresh_weights(network, stream("held-out", s), scheme)) for s in range(seeds)]
+    if data.init_state is None:
+        raise SetError("the set was learned for random initialisations and carries no weights: use --init random")
+    states = data.init_state if isinstance(data.init_state, list) else [data.init_state]
+    shapes = {name: p.shape for name, p in network.named_parameters()}
+    if any({name: w.shape for name, w in state.items()} != shapes for state in states):
+        raise SetError("the set's fixed weights do not fit this network: use --init random")
+    return states
+
+
+def on(data: DistilledSet, weights: Weights) -> Weights:
+    return {name: w.to(data.items.device) for name, w in weights.items()}
+
+
+def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
+    """A student trained by the set's own steps from weights.
+
+    Rates per parameter tensor are averaged over the tensors for a network that has others.
+    """
+    state = problem.start(weights)
+    with torch.no_grad():
+        for step in data.steps():
+            if step.lr.ndim and len(step.lr) != len(problem.names):
+                step = step._replace(lr=step.lr.mean())
+            state = problem.advance(state, step)
+    return Student(problem.network, problem.weights(state))
+
+
+def train(
+    data: DistilledSet, network: nn.Module | None = None, init: str | None = None, seed: int = 0
+) -> Student:
+    """One student by the set's own recipe: its network or another, its fixed weights or fresh ones."""
+    problem = problem_of(data, network)
+    init = init or ("random" if network is not None else data.network.get("init", "random"))
+    return replay(data, problem, starts(data, problem.network, init, seed + 1)[-1])
+
+
+def ordinary(
+    data: Data,
+    network: nn.Module,
+    weights: Weights,
+    optimiser: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
+    epochs: int,
+    batch: int,
+    generator: torch.Generator,
+) -> Student:
+    """A student trained with minibatches, drawn anew each epoch, and any torch.optim optimiser.
+
+    The rate falls linearly to zero. Class numbers take the cross-entropy, soft labels the soft one.
+    """
+    live = {name: w.clone().requires_grad_() for name, w in weights.items()}
+    optim = optimiser(live.values())
+    total = epochs * -(-len(data) // batch)
+    decay = torch.optim.lr_scheduler.LambdaLR(optim, lambda step: 1 - step / total)
+    for _ in range(epochs):
+        for indices in torch.randperm(len(data), generator=generator).split(batch):
+            x, y = data.batch(indices)
+            loss = soft_cross_entropy if y.is_floating_point() else cross_entropy
+            optim.zero_grad()
+            loss(functional_call(network, live, (x,)), y).backward()
+            optim.step()
+            decay.step()
+    return Student(network, {name: w.detach() for name, w in live.items()})
+
+
+def accuracy(student: Student, data: Data, chunk: int = 1000) -> float:
+    """The share of a real data set's items whose largest logit is their label's."""
+    hits = 0
+    for first in range(0, len(data), chunk):
+        x, y = data.batch(slice(first, first + chunk))
+        hits += int((student.logits(x).argmax(dim=1) == y).sum())
+    return hits / len(data)

@@ -1,0 +1,83 @@
+"""Synthetic: the learnable items, labels and learning rates, their starts, and the schedule of steps."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.sets import Step
+
+LABELS = ("soft", "softmax", "hard")
+STARTS = ("real", "noise")
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """The raw tensors that the outer loop learns, and how steps are made from them.
+
+    items (n, *item) are used as they are. labels (n, classes) are used as they are ("soft": signed
+    and unnormalised, Sucholutsky and Schonlau 2019), through a softmax, or left alone ("hard").
+    rates hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
+    step and parameter tensor. schedule (T, b) says which items each step uses.
+    """
+
+    items: Tensor
+    labels: Tensor
+    rates: Tensor
+    schedule: Tensor
+    label_map: str = "soft"
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The learned groups by name; hard labels are not learned."""
+        groups = {"items": self.items, "labels": self.labels, "rates": self.rates}
+        if self.label_map == "hard":
+            del groups["labels"]
+        return groups
+
+    def replaced(self, tensors: dict[str, Tensor]) -> "Synthetic":
+        """The same set-up with other learned tensors."""
+        return replace(self, **tensors)
+
+    def targets(self) -> Tensor:
+        """(n, classes): the labels as the inner loss sees them."""
+        return self.labels.softmax(dim=1) if self.label_map == "softmax" else self.labels
+
+    def lrs(self) -> Tensor:
+        """(T,) or (T, g): the positive learning rate of each step."""
+        return F.softplus(self.rates)
+
+    def steps(self) -> list[Step]:
+        """One Step per row of the schedule: differentiable in all learned tensors."""
+        targets, lrs = self.targets(), self.lrs()
+        return [Step(self.items[row], targets[row], lr) for row, lr in zip(self.schedule, lrs, strict=True)]
+
+
+def class_plan(n: int, classes: int) -> list[list[int]]:
+    """The classes that each of n items starts as: round-robin; several per item where n < classes."""
+    if n >= classes:
+        return [[i % classes] for i in range(n)]
+    return [list(range(i, classes, n)) for i in range(n)]
+
+
+def start_labels(n: int, classes: int, label_map: str) -> Tensor:
+    """(n, classes): equal mass on the classes of class_plan; logits of it under a softmax."""
+    labels = torch.zeros(n, classes)
+    for row, chosen in zip(labels, class_plan(n, classes), strict=True):
+        row[chosen] = 1 / len(chosen)
+    if label_map == "hard":
+        return F.one_hot(labels.argmax(dim=1), classes).float()
+    return 4 * labels / labels.amax(dim=1, keepdim=True) if label_map == "softmax" else labels
+
+
+def start_rates(lr: float, steps: int, tensors: int | None) -> Tensor:
+    """The softplus inverse of lr, (steps,) or (steps, tensors)."""
+    raw = torch.tensor(lr, dtype=torch.float64).expm1().log().float()
+    return raw.expand(steps).clone() if tensors is None else raw.expand(steps, tensors).clone()
+
+
+def cyclic_schedule(n: int, batch: int, steps: int) -> Tensor:
+    """(steps, batch): the items in order, batch by batch, again and again."""
+    if n % batch:
+        raise ValueError(f"{n} items do not divide into batches of {batch}: choose a divisor of {n}")
+    return torch.arange(n).view(-1, batch)[torch.arange(steps) % (n // batch)]
