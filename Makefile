@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 .PHONY: help mnist test check bench bench-mnist bench-engines clean
 
 help: ## Print this help
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "distill needs Python 3.10 or newer: make PYTHON=python3.12 …")'

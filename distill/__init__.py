@@ -36,7 +36,7 @@ ROOMS = {
     "sets": ("DistilledSet", "Step"),
     "synthetic": ("Synthetic",),
 }
-__all__ = sorted(name for names in ROOMS.values() for name in names)  # noqa: PLE0605
+__all__ = sorted(name for names in ROOMS.values() for name in names)
 __version__ = "0.1.0"
 
 

@@ -6,9 +6,16 @@ Nothing here imports torch, so that --help answers at once.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 from distill.errors import RunError, UserError, unknown
+
+T = TypeVar("T")
+if TYPE_CHECKING:  # whoever reads a config reads a resolved one
+    Auto = Annotated[T, "filled in by resolved()"]
+else:
+    Auto = Optional
+AUTO: Any = None
 
 RULES = ("sgd", "momentum", "adam")
 ENGINES = ("unroll", "recompute", "truncated", "higher")
@@ -49,29 +56,29 @@ class Config:
     """Depth of the network, where it has one (convnet 3, mlp 2)."""
     width: int | None = None
     """Width of the network, where it has one (convnet 128, mlp 128, resnet 16)."""
-    inner_steps: int | None = None
+    inner_steps: Auto[int] = AUTO
     """Steps of training on the synthetic images, T (default: from n and init)."""
-    batch: int | None = None
+    batch: Auto[int] = AUTO
     """Synthetic images per inner step, a divisor of n (default: all, at most 100)."""
-    rule: str | None = None
+    rule: Auto[str] = AUTO
     """sgd, momentum (0.9) or adam (default: from init)."""
-    rates: str | None = None
+    rates: Auto[str] = AUTO
     """Learned learning rates per-tensor (and step) or per-step (default: per-tensor where fixed)."""
-    lr: float | None = None
+    lr: Auto[float] = AUTO
     """Inner learning rate at the start (default: from the rule)."""
     start: str = "real"
     """Images start as real ones or as noise."""
     engine: str = "unroll"
     """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher."""
-    window: int | None = None
+    window: Auto[int] = AUTO
     """With --engine truncated: how many steps are differentiated (default: half of them)."""
     window_at: str = "random"
     """With --engine truncated: the window at a random place, or last."""
-    outer_steps: int | None = None
+    outer_steps: Auto[int] = AUTO
     """Updates of the synthetic images (default: from n and init)."""
-    outer_batch: int | None = None
+    outer_batch: Auto[int] = AUTO
     """Real images per outer step (default: 256)."""
-    outer_lr: float | None = None
+    outer_lr: Auto[float] = AUTO
     """Outer Adam's rate on the images (default: 0.1); labels and rates follow at a fifth."""
     minutes: float | None = None
     """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
@@ -85,7 +92,7 @@ class Config:
     """cpu, cuda, cuda:1 …"""
     threads: int = 1
     """Threads of torch on a CPU: one is fastest for small networks and few images."""
-    out: str | None = None
+    out: Auto[str] = AUTO
     """The run folder (default: runs/DATASET-nN-INIT-LABELS-sSEED)."""
     resume: str | None = None
     """Go on with the run in this folder, by its own settings."""
@@ -103,22 +110,27 @@ def resolved(config: Config) -> Config:
     check(config)
     fixed = config.init == "fixed"
     rule = config.rule or ("sgd" if fixed else "momentum")
-    check(replace(config, rule=rule))
-    filled = {
+    steps = config.inner_steps or (5 if fixed else 20)
+    stem, ending = Path(config.dataset).stem, f"{config.init}-{config.labels}-s{config.seed}"
+    filled: dict[str, Any] = {
         "rule": rule,
-        "inner_steps": 10 if fixed else 20,
+        "inner_steps": steps,
         "batch": min(config.n, 100),
         "rates": "per-tensor" if fixed else "per-step",
-        "lr": {"sgd": 0.02, "momentum": 0.005, "adam": 0.003}[rule],
-        "outer_steps": 8000 if fixed else 3000,
+        "lr": {"sgd": 0.04, "momentum": 0.005, "adam": 0.003}[rule],
+        "window": max(1, steps // 2),
+        "outer_steps": FOREVER if config.minutes else 8000 if fixed else 3000,
         "outer_batch": 256,
         "outer_lr": 0.1,
-        "out": f"runs/{Path(config.dataset).stem}-n{config.n}-{config.init}-{config.labels}-s{config.seed}",
+        "out": f"runs/{stem}-n{config.n}-{ending}",
     }
-    empty = {name: value for name, value in filled.items() if getattr(config, name) is None}
-    config = replace(config, **empty)
-    window = config.window or max(1, (config.inner_steps or 1) // 2)
-    return replace(config, window=window)
+    config = replace(config, **{k: v for k, v in filled.items() if getattr(config, k) is None})
+    if config.n % config.batch:
+        raise UserError(f"--batch {config.batch} does not divide --n {config.n}: choose a divisor")
+    return config
+
+
+FOREVER = 10**9  # outer steps where --minutes is the only limit
 
 
 def check(config: Config) -> None:
@@ -131,8 +143,6 @@ def check(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise UserError(f"{flag(name)} must be above 0, not {value:g}")
-    if config.batch and config.n % config.batch:
-        raise UserError(f"--batch {config.batch} does not divide --n {config.n}: choose a divisor")
 
 
 POSITIVE = (
@@ -158,7 +168,7 @@ def resumed(config: Config, saved: dict[str, Any]) -> Config:
     known = {f.name for f in fields(Config)}
     if set(saved) != known - set(PLUMBING):
         raise RunError(f"{config.resume}/config.json is of another version: its settings are not ours")
-    return resolved(replace(config, **saved, out=config.resume))
+    return resolved(replace(config, **saved, out=str(config.resume)))
 
 
 def flag(name: str) -> str:

@@ -6,10 +6,10 @@ a user's own set is an .npz file or a folder of images, one subfolder per class.
 
 import gzip
 import hashlib
+import math
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -93,9 +93,7 @@ def load(
     check_labels(name, y, ty, len(classes))
     mean, std = moments(x)
     label = Path(name).name if is_path(name) else name
-    sets = (
-        Dataset(label, a.to(device), b.to(device), classes, mean, std) for a, b in ((x, y), (tx, ty))
-    )
+    sets = (Dataset(label, a.to(device), b.to(device), classes, mean, std) for a, b in ((x, y), (tx, ty)))
     train, test = sets
     return train, test
 
@@ -168,20 +166,30 @@ def read_idx(folder: Path, stem: str, md5: str | None) -> Tensor:
     except (OSError, EOFError, zlib.error):
         raise DataError(f"{path} is damaged: it does not unzip; fetch it again") from None
     ndim = 3 if "images" in stem else 1
-    sizes = np.frombuffer(raw[4 : 4 + 4 * ndim], ">u4").tolist()
-    if raw[:4] != bytes([0, 0, 8, ndim]) or len(raw) != 4 + 4 * ndim + int(np.prod(sizes)):
+    head, body = raw[: 4 + 4 * ndim], raw[4 + 4 * ndim :]
+    sizes = [int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4)]
+    if head[:4] != bytes([0, 0, 8, ndim]) or len(sizes) != ndim or len(body) != math.prod(sizes):
         raise DataError(f"{path} is damaged: not an IDX file of {ndim} dimensions and the size it states")
     if md5 and hashlib.md5(raw, usedforsecurity=False).hexdigest() != md5:
         raise DataError(f"{path} is damaged: its MD5 is not {md5}; install distill again")
-    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * ndim).reshape(sizes).copy())
+    return torch.from_numpy(np.frombuffer(body, np.uint8).reshape(sizes).copy())
 
 
 def from_npz(path: Path) -> Raw:
     """An .npz with x_train, y_train, x_test, y_test; optionally classes, their names."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, KeyError):
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+        KeyError,
+    ):
         raise DataError(f"{path} is damaged or not an .npz file of plain arrays") from None
     missing = [name for name in NPZ if name not in arrays]
     if missing:
@@ -244,8 +252,10 @@ def read_folder(root: Path, size: int | None) -> tuple[Tensor, Tensor, tuple[str
     try:
         folder = ImageFolder(str(root))
     except FileNotFoundError:
-        raise DataError(f"{root} holds no images: expected one subfolder per class with images in it") from None
-    pictures = []
+        raise DataError(
+            f"{root} holds no images: expected one subfolder per class with images in it"
+        ) from None
+    pictures: list[Tensor] = []
     for path, _ in folder.samples:
         try:
             picture = image.pil_to_tensor(folder.loader(path))
@@ -301,9 +311,8 @@ def check_labels(name: str, train: Tensor, test: Tensor, classes: int) -> None:
     for part, labels in (("train", train), ("test", test)):
         wrong = labels[(labels < 0) | (labels >= classes)]
         if len(wrong):
-            raise DataError(
-                f"{name}: the {part} label {int(wrong[0])} is out of range: {classes} classes are 0 … {classes - 1}"
-            )
+            known = f"{classes} classes are 0 … {classes - 1}"
+            raise DataError(f"{name}: the {part} label {int(wrong[0])} is out of range: {known}")
     if classes < 2:
         raise DataError(f"{name} has {classes} class: at least two are needed")
 
@@ -313,5 +322,3 @@ def moments(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     whole = 255.0 if x.dtype == torch.uint8 else 1.0
     channels = [x[:, c].float() / whole for c in range(x.shape[1])]
     return tuple(float(c.mean()) for c in channels), tuple(float(c.std()) or 1.0 for c in channels)
-
-

@@ -1,4 +1,4 @@
-"""The errors that a user can mend: each is one sentence that says what was wrong, where, and how to mend it."""
+"""Errors that a user can mend: one sentence that says what was wrong, where, and how to mend it."""
 
 import difflib
 from collections.abc import Iterable
@@ -14,6 +14,10 @@ class DataError(UserError):
 
 class SetError(UserError):
     """A file that is not a readable distilled set."""
+
+
+class NetworkError(UserError):
+    """A network that cannot be built as asked."""
 
 
 class RunError(UserError):

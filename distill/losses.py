@@ -23,9 +23,7 @@ def squared_error(
     return ((logits - targets) ** 2).sum(dim=1).mean() / 2
 
 
-def cross_entropy(
-    logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]
-) -> Float[Tensor, ""]:
+def cross_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
     """Mean over the batch of -log softmax(logits)_label: the outer loss on real data."""
     return F.cross_entropy(logits, labels)
 

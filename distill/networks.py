@@ -6,11 +6,14 @@ running averages would change inside an unrolled step) and answers (batch, class
 
 import math
 from collections.abc import Callable
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from distill.errors import NetworkError
 
 Shape = tuple[int, ...]
 
@@ -111,12 +114,16 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build(name: str, shape: Shape, classes: int, **arguments: Any) -> nn.Module:
-    """A network by name. Raises ValueError where an item of this shape is too small for it."""
+    """A network by name. Raises NetworkError for an argument that it lacks or an item too small for it."""
+    accepted = signature(NETWORKS[name]).parameters
+    for argument in arguments:
+        if argument not in accepted:
+            raise NetworkError(f'the network "{name}" has no {argument}')
     try:
         return NETWORKS[name](tuple(shape), classes, **arguments)
-    except (RuntimeError, ZeroDivisionError) as error:
+    except (RuntimeError, ValueError) as error:
         size = "×".join(map(str, shape))
-        raise ValueError(f"an item of shape {size} is too small for the network {name!r}") from error
+        raise NetworkError(f'an item of shape {size} is too small for the network "{name}"') from error
 
 
 def outcome(body: nn.Module, shape: Shape) -> Tensor:

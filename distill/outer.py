@@ -1,18 +1,20 @@
-"""descend(): the outer loop as a generator of states, one per outer step.
+"""descend(): the outer loop as a generator of states, one per outer step; distill() runs it to its end.
 
 An OuterState is everything that the next step needs, so that a run saved to disk goes on as if it
 had never stopped: randomness is drawn by the caller's `task(step)` from the number of the step.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from distill.engines import Engine, State
+from distill.engines import Engine, State, Unroll
 from distill.problem import Problem
 from distill.rules import Adam, Tensors
 from distill.synthetic import Synthetic
@@ -39,6 +41,7 @@ class Outer:
     beta2: float = 0.999
     average: float = 0.998
     patience: int = 5  # non-finite gradients in a row before the state is rolled back
+    keep: int = 100  # steps between the states that a rollback goes back to
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,25 @@ def rule(outer: Outer) -> Adam:
     return Adam(outer.beta1, outer.beta2)
 
 
+def distill(
+    problem: Problem,
+    synthetic: Synthetic,
+    task: Callable[[int], Task],
+    steps: int,
+    engine: Engine | None = None,
+    outer: Outer | None = None,
+) -> Synthetic:
+    """The running average of the learned tensors after `steps` outer steps: no files, choices or scores.
+
+    task(step) gives each outer step its initial state, real items and labels, and generator.
+    """
+    outer = outer or Outer()
+    first = begin(synthetic, outer)
+    states = descend(problem, synthetic, engine or Unroll(), task, outer, first, lambda step: step / steps)
+    (last,) = deque(islice(states, steps), maxlen=1)
+    return synthetic.replaced(last.average)
+
+
 def descend(
     problem: Problem,
     synthetic: Synthetic,
@@ -85,7 +107,7 @@ def descend(
         value, grads = meta_gradient(problem, synthetic.replaced(state.tensors), engine, task(state.step))
         if finite(value, grads):
             state = moved(state, grads, outer, cosine(share(state.step)))
-            state = replace(state, loss=float(value), streak=0)
+            state = replace(state, loss=float(value))
         else:
             state = skipped(state, outer)
         yield state
@@ -116,7 +138,10 @@ def moved(state: OuterState, grads: Named, outer: Outer, decay: float) -> OuterS
     tensors = dict(zip(names, after, strict=True))
     weight = max(1 - outer.average, 9 / (10 + state.step))
     average = {n: torch.lerp(state.average[n], tensors[n], weight) for n in names}
-    return replace(state, step=state.step + 1, tensors=tensors, memory=memory, average=average)
+    good = average if state.step % outer.keep == 0 else state.good
+    return replace(
+        state, step=state.step + 1, tensors=tensors, memory=memory, average=average, good=good, streak=0
+    )
 
 
 def skipped(state: OuterState, outer: Outer) -> OuterState:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -75,7 +74,7 @@ def draw_item(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[st
     """Pixels stretched to their own range, since learned ones leave [0, 1]."""
     low, high = pixels.min(), pixels.max()
     stretched = ((pixels - low) / (high - low).clamp(min=1e-6)).movedim(0, -1)
-    axes.imshow(stretched.squeeze(-1), cmap="gray")
+    axes.imshow(stretched.squeeze(-1).numpy(), cmap="gray")
     axes.set_axis_off()
     top = label.topk(min(3, len(label)))
     names = [f"{classes[k]} {v:.2f}" for v, k in zip(top.values, top.indices.tolist(), strict=True)]
@@ -84,7 +83,7 @@ def draw_item(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[st
 
 def draw_label(axes: Any, label: "Tensor") -> None:
     colours = ["#2a6fbb" if v >= 0 else "#c8553d" for v in label]
-    axes.bar(range(len(label)), label, color=colours)
+    axes.bar(range(len(label)), label.numpy(), color=colours)
     axes.axhline(0, color="black", linewidth=0.5)
     axes.set_xticks(range(len(label)) if len(label) <= 10 else [])
     axes.tick_params(labelsize=5, length=0)

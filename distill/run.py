@@ -16,15 +16,22 @@ from distill.sets import read as read_tensors
 from distill.sets import write as write_tensors
 
 
-def create(path: Path, overwrite: bool) -> Path:
-    """A new run folder. Raises RunError where another run is, or nothing can be written."""
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise RunError where a new run at path would overwrite something."""
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file: give --out a folder")
     if path.is_dir() and any(path.iterdir()):
         if not (path / "config.json").is_file():
             raise RunError(f"{path} holds files that are not a run: give --out another folder")
         if not overwrite:
-            raise RunError(f"{path} holds another run: --resume {path} goes on with it, --overwrite replaces it")
+            raise RunError(
+                f"{path} holds another run: --resume {path} goes on with it, --overwrite replaces it"
+            )
+
+
+def create(path: Path, overwrite: bool) -> Path:
+    """A new, empty run folder. Raises RunError where another run is, or nothing can be written."""
+    check_free(path, overwrite)
     try:
         if overwrite and path.is_dir():
             shutil.rmtree(path)

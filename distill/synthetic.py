@@ -1,6 +1,7 @@
 """Synthetic: the learnable items, labels and learning rates, their starts, and the schedule of steps."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,8 @@ class Synthetic:
 
     def replaced(self, tensors: dict[str, Tensor]) -> "Synthetic":
         """The same set-up with other learned tensors."""
-        return replace(self, **tensors)
+        changes: dict[str, Any] = dict(tensors)
+        return replace(self, **changes)
 
     def targets(self) -> Tensor:
         """(n, classes): the labels as the inner loss sees them."""

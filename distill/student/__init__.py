@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Student", "accuracy", "ordinary", "replay", "starts", "train"]
 
+
 def __getattr__(name: str) -> Any:
 
     if name not in __all__:

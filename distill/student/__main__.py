@@ -1,4 +1,4 @@
-"""`python -m distill.student SET.pt`: train a new network on a distilled set and measure it on real test data."""
+"""`python -m distill.student SET.pt`: train a network on a distilled set, measure it on real test data."""
 
 import json
 import sys
@@ -90,8 +90,8 @@ def measure(config: StudentConfig) -> dict[str, Any]:
 def check_match(data: "DistilledSet", test: "Dataset") -> None:
     if test.shape != tuple(data.items.shape[1:]) or len(test.classes) != data.labels.shape[1]:
         raise UserError(
-            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes, {test.name}"
-            f" has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
+            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
+            f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
         )
 
 
@@ -112,7 +112,7 @@ def students_of(
         raise UserError("--optimizer: " + unknown("optimiser in torch.optim", config.optimizer, kinds))
 
     def optimiser(parameters: Any) -> torch.optim.Optimizer:
-        return kinds[config.optimizer or ""](parameters, lr=config.lr)  # type: ignore[no-any-return]
+        return kinds[config.optimizer or ""](parameters, lr=config.lr)
 
     return [
         ordinary(data, network, w, optimiser, config.epochs, config.batch_size, stream("ordinary", k))

@@ -74,7 +74,9 @@ def starts(data: DistilledSet, network: nn.Module, init: str, seeds: int) -> lis
             raise SetError(unknown("initialisation scheme", scheme, SCHEMES))
         return [on(data, fresh_weights(network, stream("held-out", s), scheme)) for s in range(seeds)]
     if data.init_state is None:
-        raise SetError("the set was learned for random initialisations and carries no weights: use --init random")
+        raise SetError(
+            "the set was learned for random initialisations and carries no weights: use --init random"
+        )
     states = data.init_state if isinstance(data.init_state, list) else [data.init_state]
     shapes = {name: p.shape for name, p in network.named_parameters()}
     if any({name: w.shape for name, w in state.items()} != shapes for state in states):

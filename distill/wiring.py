@@ -1,0 +1,146 @@
+"""From a config to objects: the one place where words become networks, rules, engines and tasks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill.config import Config
+from distill.data import Dataset
+from distill.engines import Engine, Higher, Recompute, Truncated, Unroll
+from distill.errors import UserError
+from distill.networks import build, fresh_weights
+from distill.outer import Outer, Task
+from distill.problem import Problem
+from distill.randomness import stream
+from distill.rules import SGD, Adam, Rule, describe
+from distill.sets import DistilledSet
+from distill.synthetic import Synthetic, class_plan, cyclic_schedule, start_labels, start_rates
+
+RULES: dict[str, Rule] = {"sgd": SGD(), "momentum": SGD(0.9), "adam": Adam()}
+SCHEME = "xavier"
+Weights = dict[str, Tensor]
+
+
+def problem_for(config: Config, data: Dataset) -> Problem:
+    """The network, rule and losses of a config, on the device of the data."""
+    network = build(config.network, data.shape, len(data.classes), **network_arguments(config))
+    return Problem(network.to(config.device), RULES[config.rule])
+
+
+def network_arguments(config: Config) -> dict[str, int]:
+    given = {"depth": config.depth, "width": config.width}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
+    """The synthetic set before the first outer step."""
+    classes = len(data.classes)
+    tensors = len(problem.names) if config.rates == "per-tensor" else None
+    synthetic = Synthetic(
+        start_items(config, data),
+        start_labels(config.n, classes, config.labels),
+        start_rates(config.lr, config.inner_steps, tensors),
+        cyclic_schedule(config.n, config.batch, config.inner_steps),
+        config.labels,
+    )
+    moved = {
+        name: getattr(synthetic, name).to(config.device) for name in ("items", "labels", "rates", "schedule")
+    }
+    return replace(synthetic, **moved)
+
+
+def start_items(config: Config, data: Dataset) -> Tensor:
+    """(n, *item): a random real item of each one's first class, or noise."""
+    generator = stream("start", config.seed)
+    if config.start == "noise":
+        return torch.randn(config.n, *data.shape, generator=generator)
+    chosen = []
+    for first, *_ in class_plan(config.n, len(data.classes)):
+        own = data.of_class(first)
+        if len(own) == 0:
+            raise UserError(f'{data.name} has no training image of class "{data.classes[first]}"')
+        chosen.append(own[torch.randint(len(own), (), generator=generator)])
+    return data.batch(torch.stack(chosen))[0]
+
+
+def engine_for(config: Config, problem: Problem) -> Engine:
+    if config.engine == "higher":
+        return Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
+    engines: dict[str, Engine] = {
+        "unroll": Unroll(),
+        "recompute": Recompute(),
+        "truncated": Truncated(config.window, config.window_at),
+    }
+    return engines[config.engine]
+
+
+def torch_optimiser(rule: Rule) -> Any:
+    """A maker of the torch.optim optimiser that the rule equals."""
+    if isinstance(rule, SGD):
+        return lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=rule.momentum)
+    if isinstance(rule, Adam):
+        return lambda groups: torch.optim.Adam(groups, betas=(rule.beta1, rule.beta2), eps=rule.eps)
+    raise UserError("--engine higher takes the rules sgd, momentum and adam")
+
+
+def fixed_weights(config: Config, problem: Problem) -> list[Weights]:
+    """The known initialisations that a fixed set serves."""
+    return [drawn(config, problem, "fixed", k) for k in range(config.nets)]
+
+
+def choosing_weights(config: Config, problem: Problem) -> list[Weights]:
+    """What chooses between candidates: the fixed weights, or three random ones that are never reported."""
+    if config.init == "fixed":
+        return fixed_weights(config, problem)
+    return [drawn(config, problem, "validation", k) for k in range(3)]
+
+
+def drawn(config: Config, problem: Problem, purpose: str, k: int) -> Weights:
+    weights = fresh_weights(problem.network, stream(purpose, config.seed, k), SCHEME)
+    return {name: w.to(config.device) for name, w in weights.items()}
+
+
+def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int], Task]:
+    """task(step): an initial state and a batch of real items, drawn from the seed and the step alone."""
+    fixed = [problem.start(weights) for weights in fixed_weights(config, problem)]
+
+    def task(step: int) -> Task:
+        generator = stream("task", config.seed, step)
+        indices = torch.randint(len(data), (config.outer_batch,), generator=generator)
+        x, y = data.batch(indices.to(data.items.device))
+        if config.init == "fixed":
+            return Task(fixed[step % len(fixed)], x, y, generator)
+        weights = fresh_weights(problem.network, generator, SCHEME)
+        return Task(problem.start({k: w.to(x.device) for k, w in weights.items()}), x, y, generator)
+
+    return task
+
+
+def outer_for(config: Config) -> Outer:
+    lr = config.outer_lr
+    return Outer(lr={"items": lr, "labels": lr / 5, "rates": lr / 5})
+
+
+def export(
+    config: Config, problem: Problem, synthetic: Synthetic, train: Dataset, test: Dataset
+) -> DistilledSet:
+    """The set as a stranger gets it, without scores yet."""
+    fixed = fixed_weights(config, problem) if config.init == "fixed" else None
+    with torch.no_grad():
+        labels, lrs = synthetic.targets(), synthetic.lrs()
+    return DistilledSet(
+        items=synthetic.items, labels=labels, schedule=synthetic.schedule, lrs=lrs,
+        inner={**describe(problem.rule), "loss": "soft-cross-entropy"},
+        network={
+            "name": config.network, "arguments": network_arguments(config),
+            "init": config.init, "scheme": SCHEME,
+        },
+        source={
+            "name": config.dataset, "classes": list(train.classes), "mean": list(train.mean),
+            "std": list(train.std), "train": len(train), "test": len(test),
+        },
+        init_state=fixed[0] if fixed and len(fixed) == 1 else fixed,
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""Problems with known answers, generated data, and a command run as a user runs it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from distill.networks import fresh_weights
+from distill.problem import Problem
+from distill.randomness import stream
+from distill.rules import SGD, Rule
+from distill.sets import DistilledSet, Step
+
+SHAPE, CLASSES = (1, 8, 8), 3
+
+
+def waves(*shape: int, phase: float = 0.0) -> Tensor:
+    """Values in [-1, 1] that no change of a random generator moves."""
+    count = int(np.prod(shape))
+    return torch.sin(torch.arange(count, dtype=torch.float64) + phase).reshape(shape)
+
+
+class Small(nn.Sequential):
+    """Convolution, norm, smooth activation, pooling and a matrix: twice differentiable everywhere."""
+
+    def __init__(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> None:
+        super().__init__(
+            nn.Conv2d(shape[0], 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Softplus(), nn.AvgPool2d(4),
+            nn.Flatten(), nn.Linear(4 * (shape[1] // 4) * (shape[2] // 4), classes),
+        )  # fmt: skip
+
+
+def small_problem(rule: Rule | None = None) -> Problem:
+    """A float64 problem on 8×8 items of three classes."""
+    return Problem(Small().double(), rule or SGD())
+
+
+def small_weights(problem: Problem, seed: int = 0) -> dict[str, Tensor]:
+    return fresh_weights(problem.network, stream("test", seed))
+
+
+def small_steps(problem: Problem, count: int = 4, n: int = 2, per_tensor: bool = True) -> list[Step]:
+    """Distinct float64 steps with signed soft labels and a different rate for each."""
+    g = len(problem.names)
+    steps = []
+    for t in range(count):
+        lr = 0.1 + 0.05 * waves(g, phase=t) if per_tensor else torch.tensor(0.1 + 0.02 * t).double()
+        steps.append(Step(waves(n, *SHAPE, phase=t), waves(n, CLASSES, phase=7 + t), lr))
+    return steps
+
+
+def real_batch() -> tuple[Tensor, Tensor]:
+    return waves(6, *SHAPE, phase=50), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def blobs(count: int, seed: int = 0, size: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 images (count, size, size) of three classes that a network tells apart: a bright third each."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    images = random.integers(0, 120, (count, size, size), dtype=np.uint8)
+    third = size // CLASSES
+    for image, label in zip(images, labels, strict=True):
+        image[:, label * third : (label + 1) * third] += 100
+    return images, labels
+
+
+def write_npz(path: Path, train: int = 300, test: int = 60, size: int = 8, **changes: object) -> Path:
+    """A small data set file as a user may have one."""
+    (x, y), (tx, ty) = blobs(train, 0, size), blobs(test, 1, size)
+    arrays = {"x_train": x, "y_train": y, "x_test": tx, "y_test": ty} | changes
+    np.savez(path, **{name: a for name, a in arrays.items() if a is not None})
+    return path
+
+
+def small_set(n: int = 3, steps: int = 4, **changes: object) -> DistilledSet:
+    """A valid distilled set for the network "mlp" on 8×8 items."""
+    content: dict = {
+        "items": waves(n, *SHAPE).float(),
+        "labels": waves(n, CLASSES, phase=3).float(),
+        "schedule": torch.arange(n).repeat(steps, 1),
+        "lrs": torch.full((steps,), 0.05),
+        "inner": {"rule": "sgd", "momentum": 0.0, "loss": "soft-cross-entropy"},
+        "network": {"name": "mlp", "arguments": {"width": 16}, "init": "random", "scheme": "xavier"},
+        "source": {"name": "blobs.npz", "classes": ["a", "b", "c"], "mean": [0.3], "std": [0.2]},
+    }
+    return DistilledSet(**(content | changes))
+
+
+def command(
+    *words: object, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`python -m WORDS` in a process of its own; its text output and exit code."""
+    root = str(Path(__file__).parents[1])
+    own = os.environ | {"PYTHONPATH": root, "PYTHONWARNINGS": "ignore"} | (env or {})
+    words = tuple(str(w) for w in words)
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=cwd,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

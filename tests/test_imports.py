@@ -1,0 +1,78 @@
+"""The walls of the house: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import distill
+
+ROOT = Path(distill.__file__).parent
+FREE = {"errors"}
+MAY = {
+    "errors": set(),
+    "randomness": set(),
+    "losses": set(),
+    "rules": set(),
+    "report": set(),
+    "data": set(),
+    "sets": set(),
+    "engines": set(),
+    "networks": set(),
+    "config": set(),
+    "problem": {"networks", "losses", "sets", "rules"},
+    "synthetic": {"sets"},
+    "outer": {"problem", "synthetic", "engines", "sets", "rules"},
+    "student": {"data", "text", "networks", "losses", "problem", "sets", "rules", "randomness", "report"},
+    "run": {"sets"},
+}
+ENTRIES = {"__init__", "__main__", "mnist", "job", "wiring"}
+STUDENT_ENTRY = {"config", "run"}
+
+
+def imported(path: Path) -> set[str]:
+    """The rooms of ours that a file imports, at the top or inside a function."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        rooms |= {n.split(".")[1] for n in names if n.startswith("distill.")}
+    return rooms
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+FILES = [p for p in sorted(ROOT.rglob("*.py")) if room(p) not in ENTRIES]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    own = room(path)
+    extra = STUDENT_ENTRY if path == ROOT / "student" / "__main__.py" else set()
+    assert imported(path) <= MAY[own] | FREE | {own} | extra
+
+
+def test_entries_are_imported_by_entries_alone() -> None:
+    for path in FILES:
+        assert not imported(path) & ENTRIES
+
+
+def test_every_public_name_is_there() -> None:
+    assert {"DistilledSet", "Problem", "descend", "distill", "Unroll"} <= set(distill.__all__)
+    assert all(getattr(distill, name) for name in distill.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        distill.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "module", ["distill", "distill.mnist", "distill.student.__main__", "distill.__main__"]
+)
+def test_the_command_line_parses_before_torch_is_imported(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

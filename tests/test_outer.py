@@ -1,0 +1,148 @@
+"""The outer loop: exact gradients through the maps, torch's Adam, and recovery from what is not finite."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+
+from distill.engines import Recompute, Unroll
+from distill.outer import Outer, OuterState, Task, begin, clip, cosine, descend, distill, meta_gradient
+from distill.problem import Problem
+from distill.randomness import stream
+from distill.rules import SGD
+from distill.synthetic import Synthetic, cyclic_schedule, start_rates
+from tests.helpers import CLASSES, SHAPE, real_batch, small_problem, small_weights, waves
+
+LOOSE = Outer(lr={"items": 0.05, "labels": 0.02, "rates": 0.02}, clip=1e9, average=0.9)
+
+
+def synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
+    rates = start_rates(0.1, 3, tensors).double()
+    return Synthetic(waves(2, *SHAPE), waves(2, CLASSES), rates, cyclic_schedule(2, 2, 3), label_map)
+
+
+def still(problem: Problem, poison: tuple[int, ...] = ()) -> object:
+    """The same task at every step; NaN pixels at the poisoned ones."""
+    x, y = real_batch()
+
+    def task(step: int) -> Task:
+        bad = x * float("nan") if step in poison else x
+        return Task(problem.start(small_weights(problem)), bad, y, stream("t", step))
+
+    return task
+
+
+def after(steps: int, outer: Outer = LOOSE, poison: tuple[int, ...] = (), start: OuterState | None = None):
+    problem, data = small_problem(), synthetic()
+    state = start or begin(data, outer)
+    loop = descend(problem, data, Unroll(), still(problem, poison), outer, state, lambda step: step / 20)
+    return list(islice(loop, steps))
+
+
+@pytest.mark.parametrize("label_map", ["soft", "softmax", "hard"])
+@pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
+def test_the_gradient_of_every_learned_tensor_agrees_with_finite_differences(label_map, engine) -> None:
+    problem, data = small_problem(), synthetic(label_map, tensors=6)
+    task = still(problem)(0)
+    _, grads = meta_gradient(problem, data, engine, task)
+    assert set(grads) == set(data.tensors())
+    for name, tensor in data.tensors().items():
+        way = torch.cos(torch.arange(tensor.numel()).double()).reshape(tensor.shape)
+        up, down = (
+            meta_gradient(problem, data.replaced({name: tensor + sign * 1e-5 * way}), engine, task)[0]
+            for sign in (1, -1)
+        )
+        torch.testing.assert_close((grads[name] * way).sum(), (up - down) / 2e-5, rtol=1e-5, atol=1e-8)
+
+
+def test_outer_steps_are_torchs_adam_with_the_cosine_as_its_rate() -> None:
+    problem, data = small_problem(), synthetic()
+    tensors = {name: t.clone() for name, t in data.tensors().items()}
+    groups = [{"params": [t], "lr": LOOSE.lr[name]} for name, t in tensors.items()]
+    adam = torch.optim.Adam(groups, betas=(LOOSE.beta1, LOOSE.beta2))
+    states = after(6)
+    for step in range(6):
+        _, grads = meta_gradient(problem, data.replaced(tensors), Unroll(), still(problem)(step))
+        for (name, t), group in zip(tensors.items(), adam.param_groups, strict=True):
+            t.grad = grads[name]
+            group["lr"] = LOOSE.lr[name] * cosine(step / 20)
+        adam.step()
+    for name, t in tensors.items():
+        torch.testing.assert_close(states[-1].tensors[name], t)
+
+
+def test_the_loss_falls() -> None:
+    losses = [s.loss for s in after(15)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_golden_losses_of_five_outer_steps() -> None:
+    """Weights, items and labels are sines, so that no change of a random generator moves these."""
+    problem, data = small_problem(SGD(0.9)), synthetic()
+    shapes = {name: p.shape for name, p in problem.network.named_parameters()}
+    weights = {name: 0.5 * waves(*shape, phase=i) for i, (name, shape) in enumerate(shapes.items())}
+    x, y = real_batch()
+    task = Task(problem.start(weights), x, y, stream("golden"))
+    loop = descend(problem, data, Unroll(), lambda _: task, Outer(), begin(data, Outer()), lambda s: s / 5)
+    losses = [s.loss for s in islice(loop, 5)]
+    assert losses == pytest.approx(GOLDEN, rel=1e-6)
+
+
+GOLDEN = [1.2837131447, 1.2058158263, 1.1650842104, 1.1488690040, 1.1424709622]
+
+
+def test_a_short_gradient_is_kept_and_a_long_one_shortened() -> None:
+    grad = torch.tensor([3.0, 4.0])
+    assert torch.equal(clip(grad, 10.0), grad)
+    torch.testing.assert_close(clip(grad, 1.0), grad / 5)
+    assert not clip(torch.zeros(2), 1.0).any()
+
+
+def test_the_cosine_starts_at_one_and_ends_at_zero() -> None:
+    assert [cosine(s) for s in (0, 0.5, 1, 2)] == pytest.approx([1, 0.5, 0, 0])
+
+
+def test_the_average_is_the_mean_of_the_first_iterates_and_then_follows() -> None:
+    states = after(3)
+    start = begin(synthetic(), LOOSE).tensors["items"]
+    expected = start
+    for step, state in enumerate(states):
+        weight = max(1 - LOOSE.average, 9 / (10 + step))
+        expected = torch.lerp(expected, state.tensors["items"], weight)
+        torch.testing.assert_close(state.average["items"], expected)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
+    before, bad, good = after(3, poison=(1,))
+    assert bad.skipped == 1
+    assert bad.step == before.step + 1
+    assert all(torch.equal(bad.tensors[k], before.tensors[k]) for k in before.tensors)
+    assert good.streak == 0
+    assert good.loss < before.loss
+
+
+def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
+    outer = replace(LOOSE, patience=3, keep=2)
+    states = after(9, outer, poison=(5, 6, 7))
+    good = states[4].good
+    assert torch.equal(good["items"], states[4].average["items"])
+    rolled = states[7]
+    assert (rolled.rollbacks, rolled.scale, rolled.streak, rolled.skipped) == (1, 0.5, 0, 3)
+    assert all(torch.equal(rolled.tensors[k], good[k]) for k in good)
+    assert not any(m.any() for m in rolled.memory)
+    assert states[8].loss == pytest.approx(states[8].loss)
+
+
+def test_going_on_from_a_state_is_bit_identical_to_never_stopping() -> None:
+    whole, first = after(8), after(3)
+    rest = after(5, start=first[-1])
+    assert all(torch.equal(whole[-1].tensors[k], rest[-1].tensors[k]) for k in whole[-1].tensors)
+    assert all(torch.equal(a, b) for a, b in zip(whole[-1].memory, rest[-1].memory, strict=True))
+
+
+def test_distill_runs_the_loop_to_its_end() -> None:
+    problem, data = small_problem(), synthetic()
+    learned = distill(problem, data, still(problem), 20, outer=LOOSE)
+    last = after(20)[-1]
+    assert all(torch.equal(learned.tensors()[k], last.average[k]) for k in last.average)
