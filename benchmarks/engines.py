@@ -1,0 +1,137 @@
+"""Time per outer step and peak memory of each engine against T: LeNet on 28×28, 10 items, outer batch 256.
+
+`python -m benchmarks.engines` measures all; every case runs in a process of its own for its memory,
+and the engines take turns in one process for their times, so that a noisy machine troubles all alike.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.machine import write_results
+from distill.engines import Engine, Higher, Recompute, Truncated, Unroll
+from distill.networks import build, fresh_weights
+from distill.outer import Task, meta_gradient
+from distill.problem import Problem
+from distill.randomness import stream
+from distill.synthetic import Synthetic, cyclic_schedule, start_labels, start_rates
+from distill.wiring import torch_optimiser
+
+N, BATCH = 10, 256
+
+
+def engines(problem: Problem, steps: int) -> dict[str, Engine]:
+    """The engines that are compared, by name."""
+    root = max(1, round(steps**0.5))
+    return {
+        "Unroll": Unroll(),
+        "Higher": Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule)),
+        "Recompute": Recompute(),
+        "Recompute(every=√T)": Recompute(every=root),
+        "Truncated(T/2)": Truncated(max(1, steps // 2)),
+    }
+
+
+def case(steps: int) -> tuple[Problem, Synthetic, Task]:
+    """LeNet with one rate per step and tensor, on noise: cost does not depend on the pixels."""
+    problem = Problem(build("lenet", (1, 28, 28), 10))
+    x, y = torch.randn(BATCH, 1, 28, 28), torch.arange(BATCH) % 10
+    state = problem.start(fresh_weights(problem.network, stream("bench")))
+    rates = start_rates(0.02, steps, len(problem.names))
+    items = torch.randn(N, 1, 28, 28)
+    synthetic = Synthetic(items, start_labels(N, 10, "soft"), rates, cyclic_schedule(N, N, steps))
+    return problem, synthetic, Task(state, x, y, stream("bench", 1))
+
+
+def floor(problem: Problem, synthetic: Synthetic, task: Task) -> None:
+    """The arithmetic alone: the outer batch once, and T times one forward and two backwards on the items."""
+    weights = [w.detach().requires_grad_() for w in task.state]
+    torch.autograd.grad(problem.loss(tuple(weights), task.x, task.y), weights)
+    for step in synthetic.steps():
+        loss = problem.inner_loss(problem.logits(tuple(weights), step.x), step.y)
+        for keep in (True, False):
+            torch.autograd.grad(loss, weights, retain_graph=keep)
+
+
+def milliseconds(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Each run's times, taken in turns after one warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(rounds + 1):
+        for name, call in runs.items():
+            began = time.perf_counter()
+            call()
+            if turn:
+                times[name].append(1e3 * (time.perf_counter() - began))
+    return times
+
+
+def timed(steps: int, rounds: int) -> dict[str, float]:
+    """Median milliseconds per outer step, by engine, and of the floor."""
+    problem, synthetic, task = case(steps)
+
+    def run(engine: Engine) -> Callable[[], object]:
+        return lambda: meta_gradient(problem, synthetic, engine, task)
+
+    runs = {name: run(engine) for name, engine in engines(problem, steps).items()}
+    runs["floor"] = lambda: floor(problem, synthetic, task)
+    return {name: statistics.median(times) for name, times in milliseconds(runs, rounds).items()}
+
+
+def peak(steps: int, name: str) -> float:
+    """MiB that one outer step adds to the peak of a process that has imported everything."""
+    problem, synthetic, task = case(steps)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    meta_gradient(problem, synthetic, engines(problem, steps)[name], task)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def peak_elsewhere(steps: int, name: str) -> float:
+    """peak() in a process of its own."""
+    line = [sys.executable, "-m", "benchmarks.engines", "--peak", name, "--steps", str(steps)]
+    result = subprocess.run(line, capture_output=True, text=True, check=True)
+    return float(json.loads(result.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure, print a table, write benchmarks/results/engines.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 50, 200])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.peak:
+        print(json.dumps(peak(options.steps[0], options.peak)))
+        return
+    rows = []
+    for steps in options.steps:
+        times = timed(steps, max(5, options.rounds * 10 // max(steps, 10)))
+        for name, ms in times.items():
+            memory = None if name == "floor" else peak_elsewhere(steps, name)
+            rows.append({"T": steps, "engine": name, "ms": ms, "peak_mib": memory})
+            shown = "" if memory is None else f"{memory:8.1f} MiB"
+            print(f"T = {steps:3}  {name:20} {ms:8.1f} ms  {shown}", flush=True)
+    ratios = {"unroll_over_higher_ms": by_steps(rows, "ms", "Unroll", "Higher")}
+    ratios["recompute_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute", "Unroll")
+    ratios["recompute_root_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute(every=√T)", "Unroll")
+    print(json.dumps(ratios, indent=1))
+    setting = {"network": "lenet", "items": N, "outer_batch": BATCH, "threads": 1}
+    print(write_results("engines", "make bench-engines", {"setting": setting, "ratios": ratios, "rows": rows}))
+
+
+def by_steps(rows: list[dict[str, object]], value: str, above: str, below: str) -> dict[str, float]:
+    """The ratio of two engines at each T."""
+    found = {(r["T"], r["engine"]): r[value] for r in rows}
+    steps = sorted({int(str(r["T"])) for r in rows})
+    return {str(t): round(float(str(found[t, above])) / float(str(found[t, below])), 3) for t in steps}
+
+
+if __name__ == "__main__":
+    main()
