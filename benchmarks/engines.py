@@ -123,7 +123,9 @@ def main() -> None:
     ratios["recompute_root_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute(every=√T)", "Unroll")
     print(json.dumps(ratios, indent=1))
     setting = {"network": "lenet", "items": N, "outer_batch": BATCH, "threads": 1}
-    print(write_results("engines", "make bench-engines", {"setting": setting, "ratios": ratios, "rows": rows}))
+    print(
+        write_results("engines", "make bench-engines", {"setting": setting, "ratios": ratios, "rows": rows})
+    )
 
 
 def by_steps(rows: list[dict[str, object]], value: str, above: str, below: str) -> dict[str, float]:

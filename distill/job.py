@@ -28,6 +28,7 @@ from distill.synthetic import Synthetic
 from distill.wiring import choosing_weights, engine_for, export, outer_for, problem_for, started, task_for
 
 HELD_OUT_NETWORKS = 20
+GIVE_UP = 20  # rollbacks, each of which has halved the outer rate
 Record = dict[str, Any]
 
 
@@ -144,6 +145,8 @@ def outer_steps(
         return
     for state in states:
         record: Record = {"step": state.step, "loss": state.loss if math.isfinite(state.loss) else None}
+        if state.rollbacks >= GIVE_UP:
+            raise RunError(f"the outer loop diverged {GIVE_UP} times: lower --lr or --outer-lr")
         best, over = now.best, share(state.step) >= 1
         if over or state.step % config.check_every == 0:
             found = max((score(state.tensors, state.step), score(state.average, state.step)), key=by_score)

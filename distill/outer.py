@@ -53,6 +53,7 @@ class OuterState:
     memory: Tensors
     average: Named
     good: Named  # the average when the loop was last known to be well
+    well: float = math.inf  # the loss then
     loss: float = math.nan
     scale: float = 1.0  # halved by each rollback
     skipped: int = 0
@@ -106,8 +107,7 @@ def descend(
     while True:
         value, grads = meta_gradient(problem, synthetic.replaced(state.tensors), engine, task(state.step))
         if finite(value, grads):
-            state = moved(state, grads, outer, cosine(share(state.step)))
-            state = replace(state, loss=float(value))
+            state = kept(moved(state, grads, outer, cosine(share(state.step))), float(value), outer)
         else:
             state = skipped(state, outer)
         yield state
@@ -138,10 +138,14 @@ def moved(state: OuterState, grads: Named, outer: Outer, decay: float) -> OuterS
     tensors = dict(zip(names, after, strict=True))
     weight = max(1 - outer.average, 9 / (10 + state.step))
     average = {n: torch.lerp(state.average[n], tensors[n], weight) for n in names}
-    good = average if state.step % outer.keep == 0 else state.good
-    return replace(
-        state, step=state.step + 1, tensors=tensors, memory=memory, average=average, good=good, streak=0
-    )
+    return replace(state, step=state.step + 1, tensors=tensors, memory=memory, average=average, streak=0)
+
+
+def kept(state: OuterState, loss: float, outer: Outer) -> OuterState:
+    """The state with its loss; every `keep` steps it becomes the one to roll back to, unless it got worse."""
+    if state.step % outer.keep or loss > 2 * state.well:
+        return replace(state, loss=loss)
+    return replace(state, loss=loss, well=loss, good=state.average)
 
 
 def skipped(state: OuterState, outer: Outer) -> OuterState:

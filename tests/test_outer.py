@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.engines import Recompute, Unroll
-from distill.outer import Outer, OuterState, Task, begin, clip, cosine, descend, distill, meta_gradient
+from distill.outer import Outer, OuterState, Task, begin, clip, cosine, descend, distill, kept, meta_gradient
 from distill.problem import Problem
 from distill.randomness import stream
 from distill.rules import SGD
@@ -126,12 +126,20 @@ def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
     outer = replace(LOOSE, patience=3, keep=2)
     states = after(9, outer, poison=(5, 6, 7))
     good = states[4].good
-    assert torch.equal(good["items"], states[4].average["items"])
+    assert torch.equal(good["items"], states[3].average["items"])
     rolled = states[7]
     assert (rolled.rollbacks, rolled.scale, rolled.streak, rolled.skipped) == (1, 0.5, 0, 3)
     assert all(torch.equal(rolled.tensors[k], good[k]) for k in good)
     assert not any(m.any() for m in rolled.memory)
     assert states[8].loss == pytest.approx(states[8].loss)
+
+
+def test_a_state_that_got_much_worse_is_not_kept_as_good() -> None:
+    state = replace(begin(synthetic(), LOOSE), step=100, well=1.0)
+    moved = replace(state, average={"items": torch.ones(1)})
+    assert kept(moved, 2.1, LOOSE).good is state.good
+    assert kept(moved, 1.9, LOOSE).good is moved.average
+    assert kept(replace(moved, step=101), 0.5, LOOSE).well == 1.0
 
 
 def test_going_on_from_a_state_is_bit_identical_to_never_stopping() -> None:

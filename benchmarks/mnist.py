@@ -1,0 +1,122 @@
+"""Accuracy of 1 to 20 distilled MNIST images, soft and hard labels, three seeds, and the baselines.
+
+`python -m benchmarks.mnist` runs every case that has no set yet, `--jobs` at a time with one thread each,
+and writes benchmarks/results/mnist.json and a table from the sets themselves. A case that is there is kept,
+so that a stopped benchmark goes on; a case that was cut short is resumed.
+"""
+
+import argparse
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import write_results
+from distill.report import Report
+from distill.sets import DistilledSet
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: the arguments of the main job, and their seeds."""
+
+    name: str
+    arguments: tuple[str, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+def cases(seeds: tuple[int, ...]) -> list[Case]:
+    """The table: the rows that the README quotes first."""
+    rows = [Case(f"n = {n}, {kind}", ("--n", str(n), "--labels", kind), seeds) for n, kind in ORDER]
+    return [*rows[:3], Case("n = 100, soft, random", ("--n", "100", "--init", "random"), (0,)), *rows[3:]]
+
+
+ORDER = [(5, "soft"), (10, "soft"), (10, "hard")] + [
+    (n, kind) for n in (1, 2, 20, 5) for kind in ("soft", "hard") if (n, kind) != (5, "soft")
+]
+
+
+def folder(root: Path, case: Case, seed: int) -> Path:
+    return root / f"{case.name.replace(' = ', '').replace(', ', '-')}-s{seed}"
+
+
+def distil(root: Path, case: Case, seed: int) -> None:
+    """Run the main job as a user would, its words in a log beside its folder; or go on with it."""
+    out = folder(root, case, seed)
+    if (out / "set.pt").exists():
+        return
+    way = ["--resume", str(out)] if (out / "checkpoint.pt").exists() else [
+        *case.arguments, "--seed", str(seed), "--out", str(out), "--overwrite",
+    ]  # fmt: skip
+    with open(out.with_suffix(".log"), "w") as log:
+        line = [sys.executable, "-m", "distill.mnist", *way]
+        code = subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+    print(f"{out.name}: {'done' if code == 0 else f'failed, see {log.name}'}", flush=True)
+
+
+def row(root: Path, case: Case) -> dict[str, Any] | None:
+    """A case's scores over its seeds, read from its sets; None where none is done."""
+    done = [p for s in case.seeds if (p := folder(root, case, s) / "set.pt").exists()]
+    if not done:
+        return None
+    sets = [DistilledSet.load(path) for path in done]
+    scores = tuple(data.scores["accuracy"]["mean"] for data in sets)
+    random = [data.scores["baselines"]["random-real"] for data in sets]
+    return {
+        "case": case.name,
+        "command": f"python -m distill.mnist {' '.join(case.arguments)}",
+        "seeds": case.seeds,
+        "accuracy": Report(case.name, scores).facts(),
+        "accuracies": scores,
+        "median": sorted(scores)[len(scores) // 2],
+        "networks_per_set": sets[0].scores["accuracy"]["n"],
+        "std_over_networks": sets[0].scores["accuracy"]["std"],
+        "random_real": Report("random", tuple(r["mean"] for r in random)).facts(),
+        "full_data": Report("full", tuple(data.scores["full_data"] for data in sets)).facts(),
+        "seconds": [round(data.provenance["seconds"], 1) for data in sets],
+        "outer_steps": sets[0].provenance["outer_steps"],
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| case | test accuracy | per seed | random real images | all real images | seconds each |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        a = r["accuracy"] if r["accuracy"]["n"] > 1 else {**r["accuracy"], "std": r["std_over_networks"]}
+        each = ", ".join(f"{100 * x:.2f}" for x in r["accuracies"])
+        lines.append(
+            f"| {r['case']} | {100 * a['mean']:.2f} ± {100 * a['std']:.2f} % | {each}"
+            f" | {100 * r['random_real']['mean']:.1f} % | {100 * r['full_data']['mean']:.1f} %"
+            f" | {max(r['seconds']):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run what is missing, print the table, write benchmarks/results/mnist.json and mnist.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", default="", help="the cases whose name contains this")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench-mnist"))
+    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    everything = cases(tuple(options.seeds))
+    wanted = [(c, s) for c in everything for s in c.seeds if options.only in c.name and not options.table]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(lambda pair: distil(options.out, *pair), wanted))
+    rows = [r for case in everything if (r := row(options.out, case))]
+    print(table(rows))
+    path = write_results("mnist", "make bench-mnist", {"jobs": options.jobs, "rows": rows})
+    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
