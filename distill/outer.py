@@ -35,8 +35,8 @@ class Task(NamedTuple):
 class Outer:
     """How the outer loop moves: one learning rate and one clip norm per learned group."""
 
-    lr: dict[str, float] = field(default_factory=lambda: {"items": 0.1, "labels": 0.02, "rates": 0.02})
-    clip: float = 0.05
+    lr: dict[str, float] = field(default_factory=lambda: {"items": 0.05, "labels": 0.2, "rates": 0.1})
+    clip: float = 0.01
     beta1: float = 0.5
     beta2: float = 0.999
     average: float = 0.998

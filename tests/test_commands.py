@@ -46,7 +46,9 @@ def words(place: Path, *extra: object) -> list[str]:
 @pytest.fixture(scope="module")
 def done(place: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
     out = place / "run"
-    return command("distill.mnist", *words(place, "--outer-steps", 200, "--out", out, "--json")), out
+    return command(
+        "distill.mnist", *words(place, "--outer-steps", 200, "--check-every", 100, "--out", out, "--json")
+    ), out
 
 
 def test_the_main_job_beats_random_real_images(done: tuple) -> None:
@@ -109,7 +111,12 @@ def test_another_run_is_neither_touched_nor_repeated(
 
 def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, place: Path) -> None:
     out = place / "killed"
-    line = [sys.executable, "-m", "distill.mnist", *words(place, "--outer-steps", 200, "--out", out)]
+    line = [
+        sys.executable,
+        "-m",
+        "distill.mnist",
+        *words(place, "--outer-steps", 200, "--check-every", 100, "--out", out),
+    ]
     process = subprocess.Popen(
         line, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}, stderr=subprocess.DEVNULL
     )

@@ -84,7 +84,8 @@ def test_golden_losses_of_five_outer_steps() -> None:
     weights = {name: 0.5 * waves(*shape, phase=i) for i, (name, shape) in enumerate(shapes.items())}
     x, y = real_batch()
     task = Task(problem.start(weights), x, y, stream("golden"))
-    loop = descend(problem, data, Unroll(), lambda _: task, Outer(), begin(data, Outer()), lambda s: s / 5)
+    outer = Outer(lr={"items": 0.1, "labels": 0.02, "rates": 0.02}, clip=0.05)
+    loop = descend(problem, data, Unroll(), lambda _: task, outer, begin(data, outer), lambda s: s / 5)
     losses = [s.loss for s in islice(loop, 5)]
     assert losses == pytest.approx(GOLDEN, rel=1e-6)
 
