@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.errors import DataError, unknown
@@ -62,8 +64,8 @@ class Dataset:
         mean, std = (torch.tensor(v, device=self.items.device).view(-1, 1, 1) for v in (self.mean, self.std))
         return mean * whole, std * whole
 
-    def batch(self, indices: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """x (b, *item) float, normalised to mean 0 and std 1 per channel; y (b,)."""
+    def batch(self, indices: Tensor | slice) -> tuple[Float[Tensor, "b *item"], Int[Tensor, " b"]]:
+        """x, normalised to mean 0 and std 1 per channel, and y."""
         mean, std = self._scaling
         return (self.items[indices].float() - mean) / std, self.labels[indices]
 
@@ -205,13 +207,13 @@ def from_npz(path: Path) -> Raw:
     return x, y, tx, ty, tuple(map(str, names.tolist()))
 
 
-def to_labels(array: np.ndarray[Any, Any], where: str) -> Tensor:
+def to_labels(array: NDArray[Any], where: str) -> Tensor:
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{where} must be a vector of whole numbers, not {array.dtype} {array.shape}")
     return torch.from_numpy(array.astype(np.int64))
 
 
-def to_images(array: np.ndarray[Any, Any], where: str) -> Tensor:
+def to_images(array: NDArray[Any], where: str) -> Tensor:
     """(N, C, H, W) from (N, H, W), (N, H, W, C) or (N, C, H, W); uint8 stays, floats become float32."""
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"{where} must hold uint8 or floating-point pixels, not {array.dtype}")

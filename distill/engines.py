@@ -7,7 +7,7 @@ tensors, s_{t+1} = advance(s_t, step_t), and the value is loss(s_T). Every engin
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ Loss = Callable[[State], Tensor]
 Gradient = tuple[Tensor, list[Step]]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """d outer / d step, nothing else. Cost and memory are what tell the leaves apart."""
 
@@ -85,11 +86,12 @@ class Unroll:
 class Recompute:
     """One step's graph at a time, rebuilt backwards from stored states (Maclaurin et al. 2015, alg. 2).
 
-    Memory is one graph and T / every + every states, for one more forward and backward per step
-    than Unroll (two more where every > 1). every = √T keeps the fewest states.
+    Memory is one graph and T / every + every states, for two more forwards and backwards per step
+    than Unroll. every = √T keeps the fewest states and is the default; every = 1 keeps all, for one
+    more forward and backward per step.
     """
 
-    every: int = 1
+    every: int | None = None
 
     def gradient(
         self,
@@ -99,14 +101,15 @@ class Recompute:
         loss: Loss,
         generator: torch.Generator | None = None,
     ) -> Gradient:
+        every = self.every or max(1, round(len(steps) ** 0.5))
+        parts = [steps[first : first + every] for first in range(0, len(steps), every)]
         starts = []
-        for first in range(0, len(steps), self.every):
+        for part in parts:
             starts.append(state)
-            state = run(advance, state, steps[first : first + self.every])[-1]
+            state = run(advance, state, part)[-1]
         value, adjoint = self.value(loss, state)
         grads: list[Step] = []
-        for first in reversed(range(0, len(steps), self.every)):
-            part = steps[first : first + self.every]
+        for part in reversed(parts):
             states = run(advance, starts.pop(), part[:-1])
             for step in reversed(part):
                 grad, adjoint = self.back(advance, states.pop(), step, adjoint)

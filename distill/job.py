@@ -20,7 +20,7 @@ from distill.errors import RunError
 from distill.outer import Named, OuterState, begin, descend
 from distill.problem import Problem
 from distill.randomness import stream
-from distill.report import Report, curve, picture, table
+from distill.report import Report, curve, page, picture, table
 from distill.sets import DistilledSet
 from distill.student.baselines import full_data, random_real
 from distill.student.training import accuracy, replay, starts
@@ -69,10 +69,9 @@ def distil(config: Config, command: list[str]) -> dict[str, Any]:
     data = export(config, problem, synthetic.replaced(last.best.tensors), splits.train, splits.test)
     reports, scores = measured(config, data, problem, splits)
     data = replace(data, scores=scores, provenance=provenance(config, command, last))
-    path = finished(folder, data)
-    print(
-        table(reports, f"{config.dataset}: {config.n} images, {config.init} {config.network}, test accuracy")
-    )
+    title = f"{config.dataset}: {config.n} images, {config.init} {config.network}, test accuracy"
+    path = finished(folder, data, reports, title)
+    print(table(reports, title))
     print(f"{path} ({path.stat().st_size / 1e3:.0f} kB, {last.seconds:.0f} s of distilling)")
     return {**scores, "seconds": last.seconds, "outer_steps": last.state.step, "path": str(path)}
 
@@ -213,11 +212,12 @@ def provenance(config: Config, command: list[str], last: Snapshot) -> dict[str, 
     }
 
 
-def finished(folder: Path, data: DistilledSet) -> Path:
-    """Write the pictures and then the set, so that where it stands the run is whole."""
-    source = data.source
-    picture(folder / "images.png", data.items, data.labels, source["classes"], source["mean"], source["std"])
-    curve(folder / "curve.png", run.Log(folder, sys.maxsize).records)
+def finished(folder: Path, data: DistilledSet, reports: list[Report], title: str) -> Path:
+    """Write the pictures, the page and then the set, so that where it stands the run is whole."""
+    source, pictures = data.source, [folder / "images.png", folder / "curve.png"]
+    picture(pictures[0], data.items, data.labels, source["classes"], source["mean"], source["std"])
+    curve(pictures[1], run.Log(folder, sys.maxsize).records)
+    page(folder / "report.html", title, reports, pictures, data.provenance)
     data.save(folder / "set.pt")
     return folder / "set.pt"
 

@@ -19,13 +19,16 @@ Shape = tuple[int, ...]
 
 
 class LeNet(nn.Sequential):
-    """LeNet-5 as Wang et al. 2018 and Sucholutsky and Schonlau 2019 use it: ReLU and max pooling."""
+    """LeNet-5 as Wang et al. 2018 and Sucholutsky and Schonlau 2019 use it: max pooling and ReLU.
+
+    Pooling first is the same function, since both are monotone, on a quarter of the values.
+    """
 
     def __init__(self, shape: Shape, classes: int) -> None:
         channels, size, _ = shape
         body = nn.Sequential(
-            nn.Conv2d(channels, 6, 5, padding=2 if size == 28 else 0), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Conv2d(channels, 6, 5, padding=2 if size == 28 else 0), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
         features = outcome(body, shape).numel()
         super().__init__(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -42,12 +43,14 @@ class Problem:
         """The named weights in a state."""
         return dict(zip(self.names, state, strict=False))
 
-    def logits(self, state: State, x: Tensor) -> Tensor:
-        """(batch, classes): the network's answer to x (batch, *item) with the weights of state."""
+    def logits(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
+        """The network's answer to x with the weights of state."""
         return functional_call(self.network, self.weights(state), (x,))
 
-    def loss(self, state: State, x: Tensor, y: Tensor) -> Tensor:
-        """The outer loss of a state on real items x (batch, *item) and labels y (batch,)."""
+    def loss(
+        self, state: State, x: Float[Tensor, "batch *item"], y: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """The outer loss of a state on real items x and labels y."""
         return self.outer_loss(self.logits(state, x), y)
 
     def advance(self, state: State, step: Step) -> State:

@@ -6,7 +6,7 @@ weights and a new memory, so that a step can be differentiated, replayed or thro
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 Tensors = tuple[Tensor, ...]
 
 
+@runtime_checkable
 class Rule(Protocol):
     """What Problem.advance and the outer loop ask of an update rule."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.sets import Step
@@ -23,10 +24,10 @@ class Synthetic:
     step and parameter tensor. schedule (T, b) says which items each step uses.
     """
 
-    items: Tensor
-    labels: Tensor
-    rates: Tensor
-    schedule: Tensor
+    items: Float[Tensor, "n *item"]
+    labels: Float[Tensor, "n classes"]
+    rates: Float[Tensor, " T"] | Float[Tensor, "T g"]
+    schedule: Int[Tensor, "T b"]
     label_map: str = "soft"
 
     def tensors(self) -> dict[str, Tensor]:
@@ -41,12 +42,12 @@ class Synthetic:
         changes: dict[str, Any] = dict(tensors)
         return replace(self, **changes)
 
-    def targets(self) -> Tensor:
-        """(n, classes): the labels as the inner loss sees them."""
+    def targets(self) -> Float[Tensor, "n classes"]:
+        """The labels as the inner loss sees them."""
         return self.labels.softmax(dim=1) if self.label_map == "softmax" else self.labels
 
-    def lrs(self) -> Tensor:
-        """(T,) or (T, g): the positive learning rate of each step."""
+    def lrs(self) -> Float[Tensor, " T"] | Float[Tensor, "T g"]:
+        """The positive learning rate of each step."""
         return F.softplus(self.rates)
 
     def steps(self) -> list[Step]:
@@ -62,8 +63,8 @@ def class_plan(n: int, classes: int) -> list[list[int]]:
     return [list(range(i, classes, n)) for i in range(n)]
 
 
-def start_labels(n: int, classes: int, label_map: str) -> Tensor:
-    """(n, classes): equal mass on the classes of class_plan; logits of it under a softmax."""
+def start_labels(n: int, classes: int, label_map: str) -> Float[Tensor, "{n} {classes}"]:
+    """Equal mass on the classes of class_plan; logits of it under a softmax."""
     labels = torch.zeros(n, classes)
     for row, chosen in zip(labels, class_plan(n, classes), strict=True):
         row[chosen] = 1 / len(chosen)
@@ -72,14 +73,14 @@ def start_labels(n: int, classes: int, label_map: str) -> Tensor:
     return 4 * labels / labels.amax(dim=1, keepdim=True) if label_map == "softmax" else labels
 
 
-def start_rates(lr: float, steps: int, tensors: int | None) -> Tensor:
+def start_rates(lr: float, steps: int, tensors: int | None) -> Float[Tensor, "{steps} *g"]:
     """The softplus inverse of lr, (steps,) or (steps, tensors)."""
     raw = torch.tensor(lr, dtype=torch.float64).expm1().log().float()
     return raw.expand(steps).clone() if tensors is None else raw.expand(steps, tensors).clone()
 
 
-def cyclic_schedule(n: int, batch: int, steps: int) -> Tensor:
-    """(steps, batch): the items in order, batch by batch, again and again."""
+def cyclic_schedule(n: int, batch: int, steps: int) -> Int[Tensor, "{steps} {batch}"]:
+    """The items in order, batch by batch, again and again."""
     if n % batch:
         raise ValueError(f"{n} items do not divide into batches of {batch}: choose a divisor of {n}")
     return torch.arange(n).view(-1, batch)[torch.arange(steps) % (n // batch)]

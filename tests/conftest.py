@@ -1,5 +1,13 @@
-"""One thread everywhere: faster on small networks, and no test depends on the machine's cores."""
+"""Shapes in annotations are checked at every call (sets checks itself); one thread everywhere."""
 
 import torch
+from jaxtyping import install_import_hook
+
+import tests.typecheck
+
+ROOMS = (
+    "data", "engines", "losses", "networks", "outer", "problem", "report", "rules", "student", "synthetic",
+)  # fmt: skip
+install_import_hook([f"distill.{room}" for room in ROOMS], f"{tests.typecheck.__name__}.checked")
 
 torch.set_num_threads(1)

@@ -60,7 +60,7 @@ def test_the_main_job_beats_random_real_images(done: tuple) -> None:
     assert facts["path"] == str(out / "set.pt")
     assert facts["seconds"] > 0
     assert {p.name for p in out.iterdir()} == {
-        "set.pt", "images.png", "curve.png", "log.jsonl", "config.json", "checkpoint.pt",
+        "set.pt", "images.png", "curve.png", "log.jsonl", "config.json", "checkpoint.pt", "report.html",
     }  # fmt: skip
 
 

@@ -14,7 +14,14 @@ from distill.sets import Step
 from distill.wiring import torch_optimiser
 from tests.helpers import real_batch, small_problem, small_steps, small_weights
 
-EXACT = [Unroll(), Recompute(), Recompute(every=3), Truncated(99), Truncated(4, inner=Recompute())]
+EXACT = [
+    Unroll(),
+    Recompute(),
+    Recompute(every=1),
+    Recompute(every=3),
+    Truncated(99),
+    Truncated(4, inner=Recompute()),
+]
 RULES = [SGD(), SGD(0.9), Adam()]
 
 

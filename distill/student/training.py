@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -19,6 +20,7 @@ from distill.sets import DistilledSet
 Weights = dict[str, Tensor]
 
 
+@runtime_checkable
 class Data(Protocol):
     """What is trained on: a DistilledSet or a real Dataset."""
 
@@ -35,8 +37,8 @@ class Student:
     network: nn.Module
     weights: Mapping[str, Tensor]
 
-    def logits(self, x: Tensor) -> Tensor:
-        """(batch, classes) for x (batch, *item), without a graph."""
+    def logits(self, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
+        """The network's answer to x, without a graph."""
         with torch.no_grad():
             return functional_call(self.network, dict(self.weights), (x,))
 

@@ -1,0 +1,59 @@
+"""What the README shows works as shown."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.networks import build, fresh_weights
+from distill.randomness import stream
+from distill.sets import DistilledSet
+from distill.student import train
+from tests.helpers import waves
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DistilledSet:
+    """A set for LeNet, saved where the README's code looks for it."""
+    network = build("lenet", (1, 28, 28), 10)
+    data = DistilledSet(
+        items=waves(5, 1, 28, 28).float(),
+        labels=waves(5, 10).float(),
+        schedule=torch.arange(5).repeat(4, 1),
+        lrs=0.01 + 0.005 * waves(4, 10).float(),
+        inner={"rule": "sgd", "momentum": 0.0, "loss": "soft-cross-entropy"},
+        network={"name": "lenet", "arguments": {}, "init": "fixed", "scheme": "xavier"},
+        source={"name": "mnist", "classes": list("0123456789"), "mean": [0.13], "std": [0.31]},
+        init_state=fresh_weights(network, stream("readme")),
+    )
+    data.save(tmp_path / "set.pt")
+    monkeypatch.chdir(tmp_path)
+    return data
+
+
+def test_a_stranger_with_plain_torch_trains_the_same_network(digits: DistilledSet) -> None:
+    code = next(block for block in BLOCKS if "torch.load" in block)
+    scope: dict = {}
+    exec(code, scope)
+    x = waves(4, 1, 28, 28, phase=3).float()
+    torch.testing.assert_close(scope["net"](x).detach(), train(digits).logits(x))
+    assert len(code.strip().split("\n")) <= 22
+
+
+def test_the_python_of_students_runs(digits: DistilledSet) -> None:
+    code = next(block for block in BLOCKS if "DistilledSet.load" in block)
+    scope: dict = {"torch": torch}
+    exec(code, scope)
+    assert scope["student"].logits(digits.items).shape == (5, 10)
+    assert next(iter(scope["loader"]))[0].shape == (5, 1, 28, 28)
+
+
+def test_the_tree_names_every_module() -> None:
+    tree = README.split("## The tree")[1]
+    root = Path(__file__).parents[1] / "distill"
+    missing = [p.name for p in root.glob("*.py") if p.name != "__init__.py" and p.name not in tree]
+    assert missing == []
