@@ -86,10 +86,8 @@ def timed(steps: int, rounds: int) -> dict[str, float]:
 def peak(steps: int, name: str) -> float:
     """MiB by which one outer step's peak exceeds what a process holds that has imported everything (Linux).
 
-    The step of one image before it loads the kernels, about 50 MiB of code that every engine shares.
+    About 50 MiB of it are kernels that torch loads when they are first used, whatever the engine.
     """
-    problem, synthetic, task = case(1)
-    meta_gradient(problem, synthetic, Unroll(), task._replace(x=task.x[:1], y=task.y[:1]))
     problem, synthetic, task = case(steps)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # from here on VmHWM counts anew

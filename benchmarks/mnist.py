@@ -31,7 +31,7 @@ def cases(seeds: tuple[int, ...]) -> list[Case]:
     """The rows that the README quotes, at the defaults; then the sweep over n, at a shorter schedule."""
     full = [Case(f"n = {n}, {kind}", ("--n", str(n), "--labels", kind), seeds) for n, kind in QUOTED]
     random = Case("n = 100, soft, random", ("--n", "100", "--init", "random"), (0,))
-    short = ("--outer-steps", "3000")
+    short = ("--outer-steps", "2000")
     sweep = [
         Case(f"n = {n}, {kind}, short", ("--n", str(n), "--labels", kind, *short), seeds)
         for n in (1, 2, 5, 10, 20)
@@ -107,13 +107,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", default="", help="the cases whose name contains this")
+    parser.add_argument("--only", nargs="*", help="these cases alone, by the names of the table")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-mnist"))
     parser.add_argument("--table", action="store_true", help="only write the table of what is there")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     everything = cases(tuple(options.seeds))
-    wanted = [(c, s) for c in everything for s in c.seeds if options.only in c.name and not options.table]
+    chosen = options.only or [case.name for case in everything]
+    wanted = [(c, s) for c in everything for s in c.seeds if c.name in chosen and not options.table]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda pair: distil(options.out, *pair), wanted))
     rows = [r for case in everything if (r := row(options.out, case))]
