@@ -59,7 +59,7 @@ class Config:
     inner_steps: Auto[int] = AUTO
     """Steps of training on the synthetic images, T (default: from n and init)."""
     batch: Auto[int] = AUTO
-    """Synthetic images per inner step, a divisor of n (default: all, at most 100)."""
+    """Synthetic images per inner step, a divisor of n (default: all where fixed, else at most 20)."""
     rule: Auto[str] = AUTO
     """sgd, momentum (0.9) or adam (default: from init)."""
     rates: Auto[str] = AUTO
@@ -68,18 +68,19 @@ class Config:
     """Inner learning rate at the start (default: from the rule)."""
     start: str = "real"
     """Images start as real ones or as noise."""
-    engine: str = "unroll"
-    """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher."""
+    engine: Auto[str] = AUTO
+    """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
+    (default: unroll up to 30 steps, truncated beyond)."""
     window: Auto[int] = AUTO
-    """With --engine truncated: how many steps are differentiated (default: half of them)."""
-    window_at: str = "random"
-    """With --engine truncated: the window at a random place, or last."""
+    """With --engine truncated: how many steps are differentiated (default: 15)."""
+    window_at: str = "last"
+    """With --engine truncated: the last steps, or a window at a random place where the run then stops."""
     outer_steps: Auto[int] = AUTO
     """Updates of the synthetic images (default: from n and init)."""
     outer_batch: Auto[int] = AUTO
     """Real images per outer step (default: 128 where fixed, else 256)."""
     outer_lr: Auto[float] = AUTO
-    """Outer Adam's rate on the images (default: 0.05); labels move at four times, rates at twice it."""
+    """Outer Adam's rate on the images (default: 0.05); labels and rates move in proportion."""
     minutes: float | None = None
     """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
     held_out: int = 5000
@@ -110,16 +111,17 @@ def resolved(config: Config) -> Config:
     check(config)
     fixed = config.init == "fixed"
     rule = config.rule or ("sgd" if fixed else "momentum")
-    steps = config.inner_steps or (8 if fixed else 20)
+    steps = config.inner_steps or (8 if fixed else max(20, config.n))
     stem, ending = Path(config.dataset).stem, f"{config.init}-{config.labels}-s{config.seed}"
     filled: dict[str, Any] = {
         "rule": rule,
         "inner_steps": steps,
-        "batch": min(config.n, 100),
+        "batch": config.n if fixed else max(b for b in range(1, 21) if config.n % b == 0),
         "rates": "per-tensor" if fixed else "per-step",
-        "lr": {"sgd": 0.025, "momentum": 0.005, "adam": 0.003}[rule],
-        "window": max(1, steps // 2),
-        "outer_steps": FOREVER if config.minutes else 12_000 if fixed else 3000,
+        "lr": {"sgd": 0.025, "momentum": 0.01, "adam": 0.003}[rule],
+        "engine": "unroll" if steps <= 30 else "truncated",
+        "window": min(15, steps),
+        "outer_steps": FOREVER if config.minutes else 12_000 if fixed else 1500,
         "outer_batch": 128 if fixed else 256,
         "outer_lr": 0.05,
         "out": f"runs/{stem}-n{config.n}-{ending}",

@@ -120,9 +120,11 @@ def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int],
 
 
 def outer_for(config: Config) -> Outer:
-    """Labels move four times as fast as pixels and learning rates twice: see LOG.md."""
-    lr = config.outer_lr
-    return Outer(lr={"items": lr, "labels": 4 * lr, "rates": 2 * lr})
+    """For one known network labels move four times as fast as pixels; for unknown ones slower: see LOG.md."""
+    fixed, lr = config.init == "fixed", config.outer_lr
+    labels, rates = (4 * lr, 2 * lr) if fixed else (0.4 * lr, 0.4 * lr)
+    lrs = {"items": lr, "labels": labels, "rates": rates}
+    return Outer(lr=lrs, average=0.998 if fixed else 0.99)
 
 
 def export(

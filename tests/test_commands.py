@@ -140,7 +140,7 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
     [
         ["--labels", "hard", "--engine", "recompute", "--n", "3"],
         ["--labels", "softmax", "--engine", "higher", "--rule", "momentum", "--rates", "per-step"],
-        ["--init", "random", "--engine", "truncated", "--window", "2"],
+        ["--init", "random", "--rule", "sgd", "--engine", "truncated", "--window", "3", "--n", "3"],
         ["--init", "random", "--rule", "adam", "--start", "noise", "--n", "4", "--batch", "2"],
         ["--nets", "3", "--minutes", "0.02"],
     ],
