@@ -1,6 +1,5 @@
 """The main job: from a config to a run folder with a distilled set in it, measured."""
 
-import json
 import math
 import shlex
 import sys
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from distill import run
-from distill.config import Config, identity, resolved, resumed
+from distill.config import FOREVER, Config, identity, resolved, resumed
 from distill.data import Dataset, load
 from distill.errors import RunError
 from distill.outer import Named, OuterState, begin, descend
@@ -91,9 +90,7 @@ def opened(config: Config) -> Path:
     """The run folder: a new one with its config.json, or the one to go on with."""
     if config.resume is not None:
         return Path(config.resume)
-    folder = run.create(Path(config.out), config.overwrite)
-    run.write_text(folder / "config.json", json.dumps(identity(config), indent=2) + "\n")
-    return folder
+    return run.create(Path(config.out), config.overwrite, identity(config))
 
 
 def real_data(config: Config) -> Splits:
@@ -105,7 +102,7 @@ def real_data(config: Config) -> Splits:
 def looped(config: Config, folder: Path, problem: Problem, synthetic: Synthetic, splits: Splits) -> Snapshot:
     """Descend to the end with log, checkpoints and progress; Ctrl-C leaves what --resume goes on with."""
     now = restored(config, folder, synthetic)
-    log, progress = run.Log(folder, now.state.step), Progress(config.outer_steps, now.state.step)
+    log, progress = run.Log(folder, now.state.step), Progress(config, now.state.step)
     try:
         for reached, record in outer_steps(config, problem, synthetic, splits, now):
             now = reached
@@ -216,7 +213,7 @@ def finished(folder: Path, data: DistilledSet, reports: list[Report], title: str
     """Write the pictures, the page and then the set, so that where it stands the run is whole."""
     source, pictures = data.source, [folder / "images.png", folder / "curve.png"]
     picture(pictures[0], data.items, data.labels, source["classes"], source["mean"], source["std"])
-    curve(pictures[1], run.Log(folder, sys.maxsize).records)
+    curve(pictures[1], run.read_log(folder))
     page(folder / "report.html", title, reports, pictures, data.provenance)
     data.save(folder / "set.pt")
     return folder / "set.pt"
@@ -225,27 +222,28 @@ def finished(folder: Path, data: DistilledSet, reports: list[Report], title: str
 class Progress:
     """A bar on a terminal, a plain line per check elsewhere; all on stderr."""
 
-    def __init__(self, total: int, step: int) -> None:
-        self.bar = tqdm(total=total, initial=step, unit="step", disable=not sys.stderr.isatty(), leave=False)
-        self.words, self.rollbacks = "", 0
+    def __init__(self, config: Config, step: int) -> None:
+        self.total = None if config.outer_steps == FOREVER else config.outer_steps
+        self.limit = 60 * config.minutes if config.minutes else math.inf
+        quiet = not sys.stderr.isatty()
+        self.bar = tqdm(total=self.total, initial=step, unit="step", disable=quiet, leave=False)
         self.began, self.first = time.perf_counter(), step
+        self.held_out, self.rollbacks = "", 0
 
     def show(self, record: Record, rollbacks: int) -> None:
-        loss = math.nan if record["loss"] is None else record["loss"]
+        step, loss = record["step"], math.nan if record["loss"] is None else record["loss"]
         if rollbacks > self.rollbacks:
             self.rollbacks = rollbacks
-            tqdm.write(
-                f"step {record['step']}: gradients not finite, rolled back, rate halved", file=sys.stderr
-            )
+            tqdm.write(f"step {step}: gradients not finite, rolled back, rate halved", file=sys.stderr)
         if "validation" in record:
-            self.words = f", held-out {100 * record['validation']:.2f} %"
-        self.bar.set_postfix_str(f"loss {loss:.3f}{self.words}", refresh=False)
-        self.bar.update(record["step"] - self.bar.n)
+            self.held_out = f", held-out {100 * record['validation']:.2f} %"
+        self.bar.set_postfix_str(f"loss {loss:.3f}{self.held_out}", refresh=False)
+        self.bar.update(step - self.bar.n)
         if self.bar.disable and "validation" in record:
-            speed = (record["step"] - self.first) / (time.perf_counter() - self.began)
-            left = (self.bar.total - record["step"]) / speed
-            words = f"step {record['step']}/{self.bar.total}, loss {loss:.3f}{self.words}"
-            print(f"{words}, {speed:.1f} steps/s, {left:.0f} s left", file=sys.stderr)
+            speed = (step - self.first) / (time.perf_counter() - self.began)
+            left = min((self.total or math.inf) - step, speed * (self.limit - record["seconds"])) / speed
+            words = f"step {step}{f'/{self.total}' if self.total else ''}, loss {loss:.3f}{self.held_out}"
+            print(f"{words}, {speed:.1f} steps/s, {max(left, 0):.0f} s left", file=sys.stderr)
 
     def close(self) -> None:
         self.bar.close()

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.
         from distill.job import distil
 
         result = distil(config, [*prog.split(), *arguments])
-    except UserError as error:
+    except (UserError, OSError) as error:  # an OSError: the disk is full, or a folder went away
         print(f"distill: {error}", file=sys.stderr)
         return 2
     if config.json:

@@ -4,14 +4,13 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from distill.errors import RunError, SetError, UserError
+from distill.errors import RunError, SetError
 from distill.sets import read as read_tensors
 from distill.sets import write as write_tensors
 
@@ -29,14 +28,14 @@ def check_free(path: Path, overwrite: bool) -> None:
             )
 
 
-def create(path: Path, overwrite: bool) -> Path:
-    """A new, empty run folder. Raises RunError where another run is, or nothing can be written."""
+def create(path: Path, overwrite: bool, config: dict[str, Any]) -> Path:
+    """A new run folder with its config.json. Raises RunError where another run is, or no place to write."""
     check_free(path, overwrite)
     try:
         if overwrite and path.is_dir():
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
-        (path / "log.jsonl").touch()
+        write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror}): give --out another folder") from None
     return path
@@ -85,27 +84,28 @@ def load_checkpoint(folder: Path, config: dict[str, Any], device: str) -> dict[s
 CHECKPOINT = "distill-checkpoint/1"
 
 
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The records of log.jsonl in order; half a line that a killed run left behind is passed over."""
+    path, records = folder / "log.jsonl", []
+    for line in path.read_text(encoding="utf-8").split("\n") if path.is_file() else []:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "step" in record:
+            records.append(record)
+    return records
+
+
 class Log:
-    """log.jsonl: one JSON record per line, from `step` on (later records of a killed run are dropped)."""
+    """log.jsonl: one JSON record per line. What a killed run wrote after its last checkpoint is dropped."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "log.jsonl"
-        self.records = [r for r in self._read() if r["step"] <= step]
-        write_text(self.path, "".join(json.dumps(r) + "\n" for r in self.records))
-
-    def _read(self) -> Iterator[dict[str, Any]]:
-        if not self.path.is_file():
-            return
-        for line in self.path.read_text(encoding="utf-8").split("\n"):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # the half line of a killed run
-            if isinstance(record, dict) and "step" in record:
-                yield record
+        kept = [json.dumps(r) + "\n" for r in read_log(folder) if r["step"] <= step]
+        write_text(self.path, "".join(kept))
 
     def add(self, record: dict[str, Any]) -> None:
-        self.records.append(record)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -131,11 +131,3 @@ def versions() -> dict[str, str]:
     """What the result may depend on."""
     packages = {name: version(name) for name in ("torch", "torchvision", "numpy")}
     return {"python": platform.python_version(), "machine": platform.machine(), **packages}
-
-
-def end(error: UserError) -> int:
-    """Say the error in one sentence on stderr; the exit code."""
-    import sys
-
-    print(f"distill: {error}", file=sys.stderr)
-    return 2

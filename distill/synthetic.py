@@ -10,9 +10,6 @@ from torch import Tensor
 
 from distill.sets import Step
 
-LABELS = ("soft", "softmax", "hard")
-STARTS = ("real", "noise")
-
 
 @dataclass(frozen=True)
 class Synthetic:

@@ -8,11 +8,20 @@ import pytest
 import torch
 
 from distill.errors import RunError
-from distill.run import Log, check_device, create, load_checkpoint, read_config, save_checkpoint, write_text
+from distill.run import (
+    Log,
+    check_device,
+    create,
+    load_checkpoint,
+    read_config,
+    read_log,
+    save_checkpoint,
+    write_text,
+)
 
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
-    assert create(tmp_path / "a" / "b", False).is_dir()
+    assert (create(tmp_path / "a" / "b", False, {"n": 5}) / "config.json").is_file()
 
 
 def test_another_run_is_refused_without_overwrite(tmp_path: Path) -> None:
@@ -21,9 +30,9 @@ def test_another_run_is_refused_without_overwrite(tmp_path: Path) -> None:
     with pytest.raises(
         RunError, match="holds another run: --resume .* goes on with it, --overwrite replaces it"
     ):
-        create(tmp_path, False)
+        create(tmp_path, False, {})
     assert (tmp_path / "set.pt").read_text() == "old"
-    create(tmp_path, True)
+    create(tmp_path, True, {})
     assert not (tmp_path / "set.pt").exists()
 
 
@@ -31,18 +40,18 @@ def test_another_run_is_refused_without_overwrite(tmp_path: Path) -> None:
 def test_a_folder_of_other_files_is_never_emptied(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match="holds files that are not a run"):
-        create(tmp_path, overwrite)
+        create(tmp_path, overwrite, {})
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_a_file_or_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="is a file"):
-        create(tmp_path / "file", False)
+        create(tmp_path / "file", False, {})
     with pytest.raises(RunError, match="cannot be written"):
-        create(tmp_path / "file" / "below", False)
+        create(tmp_path / "file" / "below", False, {})
     with pytest.raises(RunError, match="cannot be written"):
-        create(Path("/proc/nowhere"), False)
+        create(Path("/proc/nowhere"), False, {})
 
 
 def test_a_checkpoint_comes_back_for_its_own_config_alone(tmp_path: Path) -> None:
@@ -74,7 +83,7 @@ def test_the_log_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     again = Log(tmp_path, 3)
     again.add({"step": 4, "new": True})
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().split("\n") if line]
-    assert lines == again.records == [{"step": 1}, {"step": 2}, {"step": 3}, {"step": 4, "new": True}]
+    assert lines == read_log(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3}, {"step": 4, "new": True}]
 
 
 @pytest.mark.parametrize("text", [None, "", "[1]", "{"])

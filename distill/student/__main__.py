@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.
     config = parse(StudentConfig, arguments, prog)
     try:
         result = measure(config)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"distill: {error}", file=sys.stderr)
         return 2
     if config.json:
