@@ -80,7 +80,7 @@ class Config:
     outer_batch: Auto[int] = AUTO
     """Real images per outer step (default: 128 where fixed, else 256)."""
     outer_lr: Auto[float] = AUTO
-    """Outer Adam's rate on the images (default: 0.05); labels and rates move in proportion."""
+    """Outer Adam's rate on the images (default: 0.05 where fixed, else 0.02); labels and rates move in proportion."""
     minutes: float | None = None
     """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
     held_out: int = 5000
@@ -124,7 +124,7 @@ def resolved(config: Config) -> Config:
         "window": min(15, steps),
         "outer_steps": FOREVER if config.minutes else (16_000 if few else 12_000) if fixed else 1500,
         "outer_batch": 128 if fixed else 256,
-        "outer_lr": 0.05,
+        "outer_lr": 0.05 if fixed else 0.02,
         "out": f"runs/{stem}-n{config.n}-{ending}",
     }
     config = replace(config, **{k: v for k, v in filled.items() if getattr(config, k) is None})

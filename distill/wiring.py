@@ -122,7 +122,7 @@ def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int],
 def outer_for(config: Config) -> Outer:
     """For one known network labels move four times as fast as pixels; for unknown ones slower: see LOG.md."""
     fixed, lr = config.init == "fixed", config.outer_lr
-    labels, rates = (4 * lr, 2 * lr) if fixed else (0.4 * lr, 0.4 * lr)
+    labels, rates = (4 * lr, 2 * lr) if fixed else (lr / 2, lr / 2)
     lrs = {"items": lr, "labels": labels, "rates": rates}
     return Outer(lr=lrs, average=0.998 if fixed else 0.99)
 
