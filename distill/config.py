@@ -80,7 +80,7 @@ class Config:
     outer_batch: Auto[int] = AUTO
     """Real images per outer step (default: 128 where fixed, else 256)."""
     outer_lr: Auto[float] = AUTO
-    """Outer Adam's rate on the images (default: 0.05 where fixed, else 0.02); labels and rates move in proportion."""
+    """Outer Adam's rate on the images (default: 0.05 where fixed, else 0.02)."""
     minutes: float | None = None
     """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
     held_out: int = 5000
