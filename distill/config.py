@@ -3,7 +3,9 @@
 Nothing here imports torch, so that --help answers at once.
 """
 
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
@@ -183,3 +185,18 @@ def parse(kind: type, arguments: Sequence[str] | None, prog: str) -> Any:
     import tyro
 
     return tyro.cli(kind, args=arguments, prog=prog)
+
+
+def answer(job: Callable[[], dict[str, Any]], as_json: bool) -> int:
+    """Do the job and say its result, or its error in one sentence on stderr; the exit code (0, 2, 130)."""
+    try:
+        result = job()
+    except (UserError, OSError) as error:  # an OSError: the disk is full, or a folder went away
+        print(f"distill: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("distill: interrupted", file=sys.stderr)
+        return 130
+    if as_json:
+        print(json.dumps(result))
+    return 0

@@ -1,27 +1,23 @@
 """`python -m distill.mnist --n 5`: distil MNIST into five images with soft labels."""
 
-import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from distill.config import Config, parse
-from distill.errors import UserError
+from distill.config import Config, answer, parse
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.mnist") -> int:
-    """Parse, then import torch and run; 0, or 2 after one sentence on stderr."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    config = parse(Config, arguments, prog)
-    try:
+    """Parse, then import torch and run; the exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    config = parse(Config, words, prog)
+
+    def job() -> dict[str, Any]:
         from distill.job import distil
 
-        result = distil(config, [*prog.split(), *arguments])
-    except (UserError, OSError) as error:  # an OSError: the disk is full, or a folder went away
-        print(f"distill: {error}", file=sys.stderr)
-        return 2
-    if config.json:
-        print(json.dumps(result))
-    return 0
+        return distil(config, [*prog.split(), *words])
+
+    return answer(job, config.json)
 
 
 if __name__ == "__main__":

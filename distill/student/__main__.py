@@ -1,6 +1,5 @@
 """`python -m distill.student SET.pt`: train a network on a distilled set, measure it on real test data."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from distill.config import parse
+from distill.config import answer, parse
 from distill.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -130,16 +129,9 @@ def save_weights(student: "Student", path: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student") -> int:
-    """0, or 2 after one sentence on stderr."""
+    """Parse, then import torch and run; the exit code."""
     config = parse(StudentConfig, arguments, prog)
-    try:
-        result = measure(config)
-    except (UserError, OSError) as error:
-        print(f"distill: {error}", file=sys.stderr)
-        return 2
-    if config.json:
-        print(json.dumps(result))
-    return 0
+    return answer(lambda: measure(config), config.json)
 
 
 if __name__ == "__main__":
