@@ -114,7 +114,7 @@ def resolved(config: Config) -> Config:
     fixed = config.init == "fixed"
     rule = config.rule or ("sgd" if fixed else "momentum")
     few = config.n <= 5
-    steps = config.inner_steps or ((5 if few else 8) if fixed else max(20, config.n))
+    steps = config.inner_steps or ((12 if few else 8) if fixed else max(20, config.n))
     stem, ending = Path(config.dataset).stem, f"{config.init}-{config.labels}-s{config.seed}"
     filled: dict[str, Any] = {
         "rule": rule,
@@ -124,7 +124,7 @@ def resolved(config: Config) -> Config:
         "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[rule],
         "engine": "unroll" if steps <= 30 else "truncated",
         "window": min(15, steps),
-        "outer_steps": FOREVER if config.minutes else (16_000 if few else 12_000) if fixed else 1500,
+        "outer_steps": FOREVER if config.minutes else 12_000 if fixed else 1500,
         "outer_batch": 128 if fixed else 256,
         "outer_lr": 0.05 if fixed else 0.02,
         "out": f"runs/{stem}-n{config.n}-{ending}",
