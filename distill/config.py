@@ -121,7 +121,7 @@ def resolved(config: Config) -> Config:
         "inner_steps": steps,
         "batch": config.n if fixed else max(b for b in range(1, 21) if config.n % b == 0),
         "rates": "per-tensor" if fixed else "per-step",
-        "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[rule],
+        "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[rule],
         "engine": "unroll" if steps <= 30 else "truncated",
         "window": min(15, steps),
         "outer_steps": FOREVER if config.minutes else 12_000 if fixed else 1500,

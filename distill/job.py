@@ -234,7 +234,9 @@ class Progress:
         step, loss = record["step"], math.nan if record["loss"] is None else record["loss"]
         if rollbacks > self.rollbacks:
             self.rollbacks = rollbacks
-            tqdm.write(f"step {step}: gradients not finite, rolled back, rate halved", file=sys.stderr)
+            tqdm.write(
+                f"step {step}: gradients not finite or zero, rolled back, rate halved", file=sys.stderr
+            )
         if "validation" in record:
             self.held_out = f", held-out {100 * record['validation']:.2f} %"
         self.bar.set_postfix_str(f"loss {loss:.3f}{self.held_out}", refresh=False)

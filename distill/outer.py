@@ -40,8 +40,9 @@ class Outer:
     beta1: float = 0.5
     beta2: float = 0.999
     average: float = 0.998
-    patience: int = 5  # non-finite gradients in a row before the state is rolled back
+    patience: int = 5  # useless gradients in a row before the state is rolled back
     keep: int = 100  # steps between the states that a rollback goes back to
+    warmup: int = 200  # steps over which the rates rise from zero
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,14 @@ def descend(
 ) -> Iterator[OuterState]:
     """Outer steps without end, from state on; the caller stops when it has enough.
 
-    share(step) in [0, 1] is how much of the run is over: the rate follows half a cosine of it.
+    share(step) in [0, 1] is how much of the run is over: the rates follow half a cosine of it, after
+    a warm-up.
     """
     while True:
         value, grads = meta_gradient(problem, synthetic.replaced(state.tensors), engine, task(state.step))
-        if finite(value, grads):
-            state = kept(moved(state, grads, outer, cosine(share(state.step))), float(value), outer)
+        if usable(value, grads):
+            pace = cosine(share(state.step)) * min(1.0, (state.step + 1) / outer.warmup)
+            state = kept(moved(state, grads, outer, pace), float(value), outer)
         else:
             state = skipped(state, outer)
         yield state
@@ -129,10 +132,10 @@ def meta_gradient(problem: Problem, synthetic: Synthetic, engine: Engine, task: 
     return value, dict(zip(learned, found, strict=True))
 
 
-def moved(state: OuterState, grads: Named, outer: Outer, decay: float) -> OuterState:
-    """One Adam step on clipped gradients, and the running average of where it leads."""
+def moved(state: OuterState, grads: Named, outer: Outer, pace: float) -> OuterState:
+    """One Adam step on clipped gradients, at a share `pace` of its rates, and the running average."""
     names = list(state.tensors)
-    rates = [torch.tensor(outer.lr[name] * decay * state.scale) for name in names]
+    rates = [torch.tensor(outer.lr[name] * pace * state.scale) for name in names]
     clipped = [clip(grads[name], outer.clip) for name in names]
     after, memory = rule(outer).update([state.tensors[n] for n in names], state.memory, clipped, rates)
     tensors = dict(zip(names, after, strict=True))
@@ -149,7 +152,7 @@ def kept(state: OuterState, loss: float, outer: Outer) -> OuterState:
 
 
 def skipped(state: OuterState, outer: Outer) -> OuterState:
-    """A step whose gradient is not finite changes nothing; a streak of them rolls back."""
+    """A step whose gradient is of no use changes nothing; a streak of them rolls back."""
     state = replace(
         state, step=state.step + 1, skipped=state.skipped + 1, streak=state.streak + 1, loss=math.nan
     )
@@ -176,5 +179,7 @@ def cosine(share: float) -> float:
     return (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
-def finite(value: Tensor, grads: Named) -> bool:
-    return bool(torch.isfinite(torch.stack([value.sum(), *(g.sum() for g in grads.values())])).all())
+def usable(value: Tensor, grads: Named) -> bool:
+    """Whether all is finite, and the items matter: in a network whose every unit has died they do not."""
+    sums = torch.stack([value.sum(), *(g.sum() for g in grads.values())])
+    return bool(torch.isfinite(sums).all() and grads["items"].any())

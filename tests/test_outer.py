@@ -7,14 +7,26 @@ import pytest
 import torch
 
 from distill.engines import Recompute, Unroll
-from distill.outer import Outer, OuterState, Task, begin, clip, cosine, descend, distill, kept, meta_gradient
+from distill.outer import (
+    Outer,
+    OuterState,
+    Task,
+    begin,
+    clip,
+    cosine,
+    descend,
+    distill,
+    kept,
+    meta_gradient,
+    usable,
+)
 from distill.problem import Problem
 from distill.randomness import stream
 from distill.rules import SGD
 from distill.synthetic import Synthetic, cyclic_schedule, start_rates
 from tests.helpers import CLASSES, SHAPE, real_batch, small_problem, small_weights, waves
 
-LOOSE = Outer(lr={"items": 0.05, "labels": 0.02, "rates": 0.02}, clip=1e9, average=0.9)
+LOOSE = Outer(lr={"items": 0.05, "labels": 0.02, "rates": 0.02}, clip=1e9, average=0.9, warmup=1)
 
 
 def synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
@@ -84,7 +96,7 @@ def test_golden_losses_of_five_outer_steps() -> None:
     weights = {name: 0.5 * waves(*shape, phase=i) for i, (name, shape) in enumerate(shapes.items())}
     x, y = real_batch()
     task = Task(problem.start(weights), x, y, stream("golden"))
-    outer = Outer(lr={"items": 0.1, "labels": 0.02, "rates": 0.02}, clip=0.05)
+    outer = Outer(lr={"items": 0.1, "labels": 0.02, "rates": 0.02}, clip=0.05, warmup=1)
     loop = descend(problem, data, Unroll(), lambda _: task, outer, begin(data, outer), lambda s: s / 5)
     losses = [s.loss for s in islice(loop, 5)]
     assert losses == pytest.approx(GOLDEN, rel=1e-6)
@@ -121,6 +133,18 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
     assert all(torch.equal(bad.tensors[k], before.tensors[k]) for k in before.tensors)
     assert good.streak == 0
     assert good.loss < before.loss
+
+
+def test_the_rates_rise_from_zero_over_the_warmup() -> None:
+    start = begin(synthetic(), LOOSE).tensors["items"]
+    cold, warm = (after(1, replace(LOOSE, warmup=w))[0].tensors["items"] - start for w in (1, 4))
+    torch.testing.assert_close(warm, cold / 4)
+
+
+def test_items_that_no_longer_matter_count_as_a_useless_step() -> None:
+    grads = {"items": torch.zeros(3), "labels": torch.ones(2)}
+    assert not usable(torch.tensor(2.3), grads)
+    assert usable(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)})
 
 
 def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
