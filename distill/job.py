@@ -66,6 +66,7 @@ def distil(config: Config, command: list[str]) -> dict[str, Any]:
     folder = opened(config)
     last = looped(config, folder, problem, synthetic, splits)
     data = export(config, problem, synthetic.replaced(last.best.tensors), splits.train, splits.test)
+    print("measuring: this set, random real images, and all real images (about a minute)", file=sys.stderr)
     reports, scores = measured(config, data, problem, splits)
     data = replace(data, scores=scores, provenance=provenance(config, command, last))
     title = f"{config.dataset}: {config.n} images, {config.init} {config.network}, test accuracy"
