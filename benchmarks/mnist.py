@@ -63,16 +63,16 @@ def distil(root: Path, case: Case, seed: int) -> None:
 
 def row(root: Path, case: Case) -> dict[str, Any] | None:
     """A case's scores over its seeds, read from its sets; None where none is done."""
-    done = [p for s in case.seeds if (p := folder(root, case, s) / "set.pt").exists()]
+    done = [s for s in case.seeds if (folder(root, case, s) / "set.pt").exists()]
     if not done:
         return None
-    sets = [DistilledSet.load(path) for path in done]
+    sets = [DistilledSet.load(folder(root, case, s) / "set.pt") for s in done]
     scores = tuple(data.scores["accuracy"]["mean"] for data in sets)
     random = [data.scores["baselines"]["random-real"] for data in sets]
     return {
         "case": case.name,
         "command": f"python -m distill.mnist {' '.join(case.arguments)}",
-        "seeds": case.seeds,
+        "seeds": done,
         "accuracy": Report(case.name, scores).facts(),
         "accuracies": scores,
         "median": sorted(scores)[len(scores) // 2],
