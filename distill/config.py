@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, TypeVar
 
 from distill.errors import RunError, UserError, unknown
 
 T = TypeVar("T")
+if TYPE_CHECKING:
+    from distill.data import Dataset
 if TYPE_CHECKING:  # whoever reads a config reads a resolved one
     Auto = Annotated[T, "filled in by resolved()"]
 else:
@@ -22,46 +24,44 @@ AUTO: Any = None
 RULES = ("sgd", "momentum", "adam")
 ENGINES = ("unroll", "recompute", "truncated", "higher")
 NETWORKS = ("lenet", "convnet", "mlp", "alexcifarnet", "resnet")
+TEXT_NETWORKS = ("textcnn", "bilstm", "birnn", "transformer", "average")
 CHOICES: dict[str, tuple[str, ...]] = {
     "labels": ("soft", "softmax", "hard"),
     "init": ("fixed", "random"),
-    "network": NETWORKS,
     "rule": RULES,
     "engine": ENGINES,
     "rates": ("per-tensor", "per-step"),
-    "start": ("real", "noise"),
+    "start": ("real", "noise", "means"),
     "window_at": ("last", "random"),
 }
 
 
 @dataclass(frozen=True)
 class Config:
-    """Distil a set of real images into a few synthetic ones, and measure what they are worth."""
+    """The settings of every main job; ImageConfig and TextConfig add where the items come from."""
 
-    n: int = 5
-    """How many synthetic images: the one dial; every setting below has a default that suits it."""
+    n: Auto[int] = AUTO
+    """How many synthetic items: the one dial; every setting below has a default that suits it."""
     labels: str = "soft"
     """soft (signed, unnormalised, learned), softmax (learned, sum to one) or hard (one class each)."""
     init: str = "fixed"
     """fixed (the set trains one known initialisation) or random (it trains networks never seen)."""
-    network: str = "lenet"
-    """lenet, convnet, mlp, alexcifarnet or resnet."""
-    dataset: str = "mnist"
-    """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz file or a folder of images."""
+    network: str = ""
+    """The network that is trained."""
+    dataset: str = ""
+    """The real data."""
     data_dir: str | None = None
-    """Where the files of a named data set are (default: bundled, or downloaded once)."""
-    image_size: int | None = None
-    """Resize the images of a folder to this height and width (default: the first image's)."""
+    """Where the files of a named data set are."""
     nets: int = 1
     """With --init fixed: how many known initialisations the set serves."""
     depth: int | None = None
-    """Depth of the network, where it has one (convnet 3, mlp 2)."""
+    """Depth of the network, where it has one (convnet 3, mlp 2, transformer 1)."""
     width: int | None = None
-    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16)."""
+    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, text networks 64)."""
     inner_steps: Auto[int] = AUTO
-    """Steps of training on the synthetic images, T (default: from n and init)."""
+    """Steps of training on the synthetic items, T (default: from n and init)."""
     batch: Auto[int] = AUTO
-    """Synthetic images per inner step, a divisor of n (default: all where fixed, else at most 20)."""
+    """Synthetic items per inner step, a divisor of n (default: all where fixed, else at most 20)."""
     rule: Auto[str] = AUTO
     """sgd, momentum (0.9) or adam (default: from init)."""
     rates: Auto[str] = AUTO
@@ -69,7 +69,7 @@ class Config:
     lr: Auto[float] = AUTO
     """Inner learning rate at the start (default: from the rule)."""
     start: str = "real"
-    """Images start as real ones or as noise."""
+    """Items start as real ones, as noise, or as the means of their classes."""
     engine: Auto[str] = AUTO
     """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
     (default: unroll up to 30 steps, truncated beyond)."""
@@ -78,23 +78,25 @@ class Config:
     window_at: str = "last"
     """With --engine truncated: the last steps, or a window at a random place where the run then stops."""
     outer_steps: Auto[int] = AUTO
-    """Updates of the synthetic images (default: from n and init)."""
+    """Updates of the synthetic items (default: from n and init)."""
     outer_batch: Auto[int] = AUTO
-    """Real images per outer step (default: 128 where fixed, else 256)."""
+    """Real items per outer step (default: 128 images where fixed, else 256; 128 texts)."""
     outer_lr: Auto[float] = AUTO
-    """Outer Adam's rate on the images (default: 0.05 where fixed, else 0.02)."""
+    """Outer Adam's rate on the items (default: from init)."""
     minutes: float | None = None
     """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
     held_out: int = 5000
-    """Training images kept aside to choose what is exported."""
+    """Training items kept aside to choose what is exported; at most a tenth."""
     check_every: int = 200
     """Outer steps between two checkpoints, each with a held-out score."""
+    networks: int = 20
+    """With --init random: how many networks that were never seen measure the set at the end."""
     seed: int = 0
     """Seeds everything random."""
     device: str = "cpu"
     """cpu, cuda, cuda:1 …"""
     threads: int = 1
-    """Threads of torch on a CPU: one is fastest for small networks and few images."""
+    """Threads of torch on a CPU: one is fastest for small networks and few items."""
     out: Auto[str] = AUTO
     """The run folder (default: runs/DATASET-nN-INIT-LABELS-sSEED)."""
     resume: str | None = None
@@ -104,35 +106,158 @@ class Config:
     json: bool = False
     """End with one line of JSON on stdout."""
 
+    KNOWN: ClassVar[tuple[str, ...]] = ()
+    ITEMS: ClassVar[str] = "items"
+
+    @property
+    def origin(self) -> str:
+        """The name or path by which the real data are found again."""
+        return self.dataset
+
+    def suited(self) -> dict[str, Any]:
+        """The defaults that suit this kind of data, for what is not given."""
+        raise NotImplementedError
+
+    def real(self) -> "tuple[Dataset, Dataset]":
+        """(train, test): the real data. Raises DataError."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ImageConfig(Config):
+    """Distil a set of real images into a few synthetic ones, and measure what they are worth."""
+
+    network: str = "lenet"
+    """lenet, convnet, mlp, alexcifarnet or resnet."""
+    dataset: str = "mnist"
+    """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz file or a folder of images."""
+    data_dir: str | None = None
+    """Where the files of a named data set are (default: bundled, or downloaded once)."""
+    image_size: int | None = None
+    """Resize the images of a folder to this height and width (default: the first image's)."""
+
+    KNOWN = NETWORKS
+    ITEMS = "images"
+
+    def suited(self) -> dict[str, Any]:
+        n, fixed = 5 if self.n is None else self.n, self.init == "fixed"
+        steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else max(20, n))
+        rule = self.rule or ("sgd" if fixed else "momentum")
+        return {
+            "n": n,
+            "rule": rule,
+            "inner_steps": steps,
+            "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
+            "rates": "per-tensor" if fixed else "per-step",
+            "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[rule],
+            "outer_steps": 12_000 if fixed else 1500,
+            "outer_batch": 128 if fixed else 256,
+            "outer_lr": 0.05 if fixed else 0.02,
+        }
+
+    def real(self) -> "tuple[Dataset, Dataset]":
+        from distill.data import load
+
+        return load(self.dataset, self.data_dir, self.device, self.image_size)
+
+
+@dataclass(frozen=True)
+class TextConfig(Config):
+    """Distil a set of real texts into a few learned sequences of word vectors, and measure them."""
+
+    network: str = "textcnn"
+    """textcnn, bilstm, birnn, transformer or average."""
+    dataset: str = "sentences"
+    """sentences (bundled), trec, trec-50, sst2, sst5, imdb or ag_news."""
+    data_dir: str | None = None
+    """The folder that holds DATASET/train.csv and test.csv (default: bundled, or fetched from its hub)."""
+    train: str | None = None
+    """Your own training texts: a csv, tsv, jsonl or parquet file, gzipped or not; with --test."""
+    test: str | None = None
+    """Your own test texts."""
+    text_column: str | None = None
+    """The column of your texts (default: text, or sentence)."""
+    label_column: str | None = None
+    """The column of your labels, words or numbers (default: label)."""
+    vectors: Auto[str] = AUTO
+    """Word vectors: a GloVe text file, an .npz, or a name
+    (default: bundled for the sentences, else glove.6B.100d)."""
+    tokenizer: str = "basic_english"
+    """basic_english, split (at spaces), or another of torchtext's whose package is installed."""
+    unknown: str = "zeros"
+    """Words without a vector: zeros (networks leave them out), or drawn (each its own random vector)."""
+    max_length: int | None = None
+    """Words of a real text that are read (default: all of the longest, at most 200)."""
+    lengths: int = 20
+    """Positions of a learned sequence."""
+    held_out: int = 500
+    """Training texts kept aside to choose what is exported; at most a tenth."""
+    networks: int = 100
+    """With --init random: how many networks that were never seen measure the set at the end."""
+
+    KNOWN = TEXT_NETWORKS
+    ITEMS = "sentences"
+
+    @property
+    def origin(self) -> str:
+        return self.train or self.dataset
+
+    def suited(self) -> dict[str, Any]:
+        n, fixed = 2 if self.n is None else self.n, self.init == "fixed"
+        steps = self.inner_steps or (10 if fixed else 20)
+        rule = self.rule or ("sgd" if fixed else "momentum")
+        bundled = self.dataset == "sentences" and self.train is None
+        return {
+            "n": n,
+            "rule": rule,
+            "inner_steps": steps,
+            "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
+            "rates": "per-tensor" if fixed else "per-step",
+            "lr": {"sgd": 0.5 / steps, "momentum": 0.02, "adam": 0.003}[rule],
+            "outer_steps": 3000 if fixed else 2000,
+            "outer_batch": 128,
+            "outer_lr": 0.02,
+            "vectors": "bundled" if bundled else "glove.6B.100d",
+        }
+
+    def real(self) -> "tuple[Dataset, Dataset]":
+        from distill import corpora, text
+
+        files = (self.train, self.test, self.text_column, self.label_column)
+        return text.load(
+            corpora.chosen(self.dataset, self.data_dir, *files), self.vectors, self.tokenizer, self.unknown,
+            self.max_length, self.lengths, self.device,
+        )  # fmt: skip
+
 
 PLUMBING = ("out", "resume", "overwrite", "json", "data_dir", "threads")  # not part of what a run is
 
 
-def resolved(config: Config) -> Config:
+C = TypeVar("C", bound=Config)
+
+
+def resolved(config: C) -> C:
     """The config with every default filled in, and every word and number checked. Raises UserError."""
     check(config)
-    fixed = config.init == "fixed"
-    rule = config.rule or ("sgd" if fixed else "momentum")
-    few = config.n <= 5
-    steps = config.inner_steps or ((12 if few else 8) if fixed else max(20, config.n))
-    stem, ending = Path(config.dataset).stem, f"{config.init}-{config.labels}-s{config.seed}"
-    filled: dict[str, Any] = {
-        "rule": rule,
-        "inner_steps": steps,
-        "batch": config.n if fixed else max(b for b in range(1, 21) if config.n % b == 0),
-        "rates": "per-tensor" if fixed else "per-step",
-        "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[rule],
-        "engine": "unroll" if steps <= 30 else "truncated",
-        "window": min(15, steps),
-        "outer_steps": FOREVER if config.minutes else 12_000 if fixed else 1500,
-        "outer_batch": 128 if fixed else 256,
-        "outer_lr": 0.05 if fixed else 0.02,
+    config = filled(config, config.suited())
+    stem, ending = Path(config.origin).name.split(".")[0], f"{config.init}-{config.labels}-s{config.seed}"
+    general = {
+        "engine": "unroll" if config.inner_steps <= 30 else "truncated",
+        "window": min(15, config.inner_steps),
         "out": f"runs/{stem}-n{config.n}-{ending}",
     }
-    config = replace(config, **{k: v for k, v in filled.items() if getattr(config, k) is None})
+    config = filled(config, general)
     if config.n % config.batch:
         raise UserError(f"--batch {config.batch} does not divide --n {config.n}: choose a divisor")
     return config
+
+
+def filled(config: C, defaults: dict[str, Any]) -> C:
+    """The defaults in the places that are empty."""
+    if config.minutes and "outer_steps" in defaults:
+        defaults = defaults | {"outer_steps": FOREVER}
+    changes: dict[str, Any] = {k: v for k, v in defaults.items() if getattr(config, k) is None}
+    return replace(config, **changes)
 
 
 FOREVER = 10**9  # outer steps where --minutes is the only limit
@@ -140,19 +265,20 @@ FOREVER = 10**9  # outer steps where --minutes is the only limit
 
 def check(config: Config) -> None:
     """Raise UserError for the first word or number that cannot be meant."""
-    for name, known in CHOICES.items():
+    for name, known in (CHOICES | {"network": config.KNOWN}).items():
         word = getattr(config, name)
         if word is not None and word not in known:
             raise UserError(f"{flag(name)}: {unknown(name.replace('_', ' '), word, known)}")
     for name in POSITIVE:
-        value = getattr(config, name)
+        value = getattr(config, name, None)
         if value is not None and not value > 0:
             raise UserError(f"{flag(name)} must be above 0, not {value:g}")
 
 
 POSITIVE = (
     "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "outer_batch",
-    "outer_lr", "minutes", "held_out", "check_every", "threads", "image_size",
+    "outer_lr", "minutes", "held_out", "check_every", "threads", "image_size", "networks", "max_length",
+    "lengths",
 )  # fmt: skip
 
 
@@ -161,18 +287,20 @@ def identity(config: Config) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name not in PLUMBING}
 
 
-def resumed(config: Config, saved: dict[str, Any]) -> Config:
+def resumed(config: C, saved: dict[str, Any]) -> C:
     """The saved settings under this command's plumbing. Raises RunError where the command asks for others."""
-    plain = identity(Config())
+    plain = identity(type(config)())
     for name, value in identity(config).items():
         if value not in (plain[name], saved.get(name)):
             raise RunError(
                 f"{config.resume} was started with {flag(name)} {saved.get(name)}, not {value}:"
                 " a resumed run keeps its settings"
             )
-    known = {f.name for f in fields(Config)}
+    known = {f.name for f in fields(config)}
     if set(saved) != known - set(PLUMBING):
-        raise RunError(f"{config.resume}/config.json is of another version: its settings are not ours")
+        raise RunError(
+            f"{config.resume}/config.json is of another version or kind of job: its settings are not ours"
+        )
     return resolved(replace(config, **saved, out=str(config.resume)))
 
 

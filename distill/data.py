@@ -82,6 +82,26 @@ class Dataset:
         """The indices of a class's items."""
         return torch.nonzero(self.labels == label).flatten()
 
+    def fits(self, items: Tensor) -> bool:
+        """Whether a network for learned items can read these."""
+        return tuple(items.shape[1:]) == self.shape
+
+    def start(self, indices: Tensor) -> Float[Tensor, "b *item"]:
+        """Real items with which to start learning."""
+        return self.batch(indices)[0]
+
+    def noise(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *item"]:
+        """Noise of the spread of real items with which to start learning."""
+        return torch.randn(n, *self.shape, generator=generator).to(self.items.device)
+
+    def text(self, items: Tensor) -> dict[str, Any] | None:
+        """What a set of learned items has to carry of words: nothing for images."""
+        return None
+
+    def remarks(self) -> list[str]:
+        """What a reader of this split's scores should know."""
+        return []
+
 
 def load(
     name: str, data_dir: str | Path | None = None, device: str = "cpu", size: int | None = None

@@ -14,19 +14,18 @@ from tqdm import tqdm
 
 from distill import run
 from distill.config import FOREVER, Config, identity, resolved, resumed
-from distill.data import Dataset, load
+from distill.data import Dataset
 from distill.errors import RunError
 from distill.outer import Named, OuterState, begin, descend
 from distill.problem import Problem
 from distill.randomness import stream
-from distill.report import Report, curve, page, picture, table
+from distill.report import Report, curve, page, read_aloud, shown, table
 from distill.sets import DistilledSet
 from distill.student.baselines import full_data, random_real
 from distill.student.training import accuracy, replay, starts
 from distill.synthetic import Synthetic
 from distill.wiring import choosing_weights, engine_for, export, outer_for, problem_for, started, task_for
 
-HELD_OUT_NETWORKS = 20
 GIVE_UP = 20  # rollbacks, each of which has halved the outer rate
 Record = dict[str, Any]
 
@@ -66,12 +65,15 @@ def distil(config: Config, command: list[str]) -> dict[str, Any]:
     folder = opened(config)
     last = looped(config, folder, problem, synthetic, splits)
     data = export(config, problem, synthetic.replaced(last.best.tensors), splits.train, splits.test)
-    print("measuring: this set, random real images, and all real images (about a minute)", file=sys.stderr)
+    data = replace(data, text=splits.train.text(data.items))
+    print(f"measuring: this set, random real {config.ITEMS}, and all real ones", file=sys.stderr)
     reports, scores = measured(config, data, problem, splits)
     data = replace(data, scores=scores, provenance=provenance(config, command, last))
-    title = f"{config.dataset}: {config.n} images, {config.init} {config.network}, test accuracy"
+    title = f"{data.source['name']}: {config.n} {config.ITEMS}, {config.init} {config.network}, test accuracy"
     path = finished(folder, data, reports, title)
     print(table(reports, title))
+    for line in read_aloud(data.labels, data.source, data.text):
+        print(line)
     print(f"{path} ({path.stat().st_size / 1e3:.0f} kB, {last.seconds:.0f} s of distilling)")
     return {**scores, "seconds": last.seconds, "outer_steps": last.state.step, "path": str(path)}
 
@@ -95,8 +97,11 @@ def opened(config: Config) -> Path:
 
 
 def real_data(config: Config) -> Splits:
-    train, test = load(config.dataset, config.data_dir, config.device, config.image_size)
-    held_out = min(config.held_out, len(train) // 5)
+    train, test = config.real()
+    for split in (train, test):
+        for remark in split.remarks():
+            print(remark, file=sys.stderr)
+    held_out = min(config.held_out, len(train) // 10)
     return Splits(*train.split(held_out, stream("split", config.seed)), test)
 
 
@@ -177,14 +182,15 @@ def measured(
     config: Config, data: DistilledSet, problem: Problem, splits: Splits
 ) -> tuple[list[Report], dict[str, Any]]:
     """The one reading of the test split: by the set, by random real items, by all real data."""
-    n, weights = len(data), starts(data, problem.network, config.init, HELD_OUT_NETWORKS)
+    n, weights = len(data), starts(data, problem.network, config.init, config.networks)
     ours = Report(
-        f"these {n} distilled images", tuple(accuracy(replay(data, problem, w), splits.test) for w in weights)
+        f"these {n} distilled {config.ITEMS}",
+        tuple(accuracy(replay(data, problem, w), splits.test) for w in weights),
     )
     draws, rates = random_real(data, problem, splits.train, splits.held_out, splits.test, weights)
-    random = Report(f"{n} random real images ({rates})", tuple(draws))
+    random = Report(f"{n} random real {config.ITEMS} ({rates})", tuple(draws))
     ceiling = full_data(splits.train, splits.test, problem.network, weights[0])
-    everything = Report(f"all {len(splits.train)} real images", (ceiling,))
+    everything = Report(f"all {len(splits.train)} real {config.ITEMS}", (ceiling,))
     known = "fixed" if config.init == "fixed" else "held-out"
     scores = {
         "accuracy": {**ours.facts(), "split": "test", "weights": known},
@@ -212,9 +218,8 @@ def provenance(config: Config, command: list[str], last: Snapshot) -> dict[str, 
 
 def finished(folder: Path, data: DistilledSet, reports: list[Report], title: str) -> Path:
     """Write the pictures, the page and then the set, so that where it stands the run is whole."""
-    source, pictures = data.source, [folder / "images.png", folder / "curve.png"]
-    picture(pictures[0], data.items, data.labels, source["classes"], source["mean"], source["std"])
-    curve(pictures[1], run.read_log(folder))
+    curve(folder / "curve.png", run.read_log(folder))
+    pictures = [shown(folder, data.items, data.labels, data.source, data.text), folder / "curve.png"]
     page(folder / "report.html", title, reports, pictures, data.provenance)
     data.save(folder / "set.pt")
     return folder / "set.pt"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.errors import NetworkError
+from distill.sequences import SEQUENCES
 
 Shape = tuple[int, ...]
 
@@ -107,17 +108,24 @@ class ResNet(nn.Sequential):
         super().__init__(body, nn.Linear(widths[-1], classes))
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
+IMAGES: dict[str, Callable[..., nn.Module]] = {
     "lenet": LeNet,
     "convnet": ConvNet,
     "mlp": MLP,
     "alexcifarnet": AlexCifarNet,
     "resnet": ResNet,
 }
+NETWORKS = IMAGES | SEQUENCES
 
 
 def build(name: str, shape: Shape, classes: int, **arguments: Any) -> nn.Module:
-    """A network by name. Raises NetworkError for an argument that it lacks or an item too small for it."""
+    """A network by name, for images (channels, height, width) or sequences (length, dim).
+
+    Raises NetworkError for an argument that it lacks, or an item that is too small or of the other kind.
+    """
+    kind, ndim = ("sequences (length, dim)", 2) if name in SEQUENCES else ("images", 3)
+    if len(shape) != ndim:
+        raise NetworkError(f'the network "{name}" is for {kind}, not for items {"×".join(map(str, shape))}')
     accepted = signature(NETWORKS[name]).parameters
     for argument in arguments:
         if argument not in accepted:

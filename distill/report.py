@@ -44,6 +44,85 @@ def table(reports: Sequence[Report], title: str) -> str:
     return "\n".join([title, *(f"  {r.name:<{width}}  {r.words()}" for r in reports)])
 
 
+def shown(
+    folder: Path, items: "Tensor", labels: "Tensor", source: dict[str, Any], text: dict[str, Any] | None
+) -> Path:
+    """The learned items as a picture: images.png; or sentences.png, with sentences.txt beside it."""
+    if text is None:
+        path = folder / "images.png"
+        picture(path, items, labels, source["classes"], source["mean"], source["std"])
+        return path
+    path = folder / "sentences.png"
+    sentences(path, labels, source["classes"], text)
+    words = "\n".join(neighbours(labels, source["classes"], text))
+    (folder / "sentences.txt").write_text(words + "\n", encoding="utf-8")
+    return path
+
+
+def read_aloud(labels: "Tensor", source: dict[str, Any], text: dict[str, Any] | None) -> list[str]:
+    """What the terminal can show of learned items: of sentences the nearest words, of images nothing."""
+    if text is None:
+        return []
+    classes = source["classes"]
+    return [
+        f"  {i + 1}. {' '.join(words)}  [{largest(label, classes)}]"
+        for i, (words, label) in enumerate(zip(text["nearest"], labels, strict=True))
+    ]
+
+
+def largest(label: "Tensor", classes: Sequence[str], count: int = 3) -> str:
+    """'positive 1.20, negative -0.31': the classes of the largest label values."""
+    top = label.detach().cpu().topk(min(count, len(label)))
+    pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    return ", ".join(f"{classes[k]} {v:.2f}" for v, k in pairs)
+
+
+def neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> list[str]:
+    """Per item its label, then a line per position: the nearest words by cosine and by Euclidean distance."""
+    near, lines = text["neighbours"], []
+    for i, label in enumerate(labels):
+        lines.append(f"{i + 1}. {largest(label, classes, len(classes))}")
+        rows = [[" ".join(words) for words in near[kind][i]] for kind in ("cosine", "euclidean")]
+        width = max(map(len, rows[0]))
+        lines += [f"   {p:>3}  {a:<{width}}  | {b}" for p, (a, b) in enumerate(zip(*rows, strict=True), 1)]
+    return lines
+
+
+def sentences(
+    path: Path, labels: "Tensor", classes: Sequence[str], text: dict[str, Any], most: int = 30
+) -> None:
+    """A row per learned sentence: the nearest word of each position, and its label's bars."""
+    import textwrap
+
+    spoken = text["nearest"][:most]
+    wrapped = [textwrap.fill(" ".join(words).replace("$", r"\$"), 60) for words in spoken]
+    heights = [max(3, w.count("\n") + 1, len(classes) * 0.8) for w in wrapped]
+    figure = canvas(9, 0.25 * sum(heights) + 0.3 * len(heights))
+    grid = figure.add_gridspec(len(spoken), 2, width_ratios=[3, 1], height_ratios=heights, hspace=0.25)
+    for i, words in enumerate(wrapped):
+        left, right = (figure.add_subplot(grid[i, k]) for k in (0, 1))
+        left.set_axis_off()
+        left.text(0, 0.5, f"{i + 1}.", va="center", fontsize=8, color="#777777")
+        left.text(0.05, 0.5, words, va="center", fontsize=8, family="monospace")
+        draw_lying(right, labels[i].detach().cpu(), classes)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+
+
+def draw_lying(axes: Any, label: "Tensor", classes: Sequence[str]) -> None:
+    """A label as bars that lie, each with its class's name."""
+    places = range(len(label))
+    axes.barh(places, label.numpy(), color=colours(label))
+    axes.axvline(0, color="black", linewidth=0.5)
+    axes.set_yticks(places, [str(c) for c in classes] if len(classes) <= 20 else [""] * len(classes))
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=6, length=0)
+
+
+def colours(label: "Tensor") -> list[str]:
+    """Blue for what a label calls for, red for what it speaks against."""
+    return ["#2a6fbb" if v >= 0 else "#c8553d" for v in label]
+
+
 def picture(
     path: Path,
     items: "Tensor",
@@ -83,8 +162,7 @@ def draw_item(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[st
 
 
 def draw_label(axes: Any, label: "Tensor") -> None:
-    colours = ["#2a6fbb" if v >= 0 else "#c8553d" for v in label]
-    axes.bar(range(len(label)), label.numpy(), color=colours)
+    axes.bar(range(len(label)), label.numpy(), color=colours(label))
     axes.axhline(0, color="black", linewidth=0.5)
     axes.set_xticks(range(len(label)) if len(label) <= 10 else [])
     axes.tick_params(labelsize=5, length=0)

@@ -53,17 +53,26 @@ def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
 
 
 def start_items(config: Config, data: Dataset) -> Tensor:
-    """(n, *item): a random real item of each one's first class, or noise."""
+    """(n, *item): noise, or for each item a real one of its first class, or that class's mean."""
     generator = stream("start", config.seed)
     if config.start == "noise":
-        return torch.randn(config.n, *data.shape, generator=generator)
-    chosen = []
-    for first, *_ in class_plan(config.n, len(data.classes)):
-        own = data.of_class(first)
-        if len(own) == 0:
-            raise UserError(f'{data.name} has no training image of class "{data.classes[first]}"')
-        chosen.append(own[torch.randint(len(own), (), generator=generator)])
-    return data.batch(torch.stack(chosen))[0]
+        return data.noise(config.n, generator)
+    classes = [of_class(data, first) for first, *_ in class_plan(config.n, len(data.classes))]
+    if config.start == "means":
+        means = [data.start(own[:AVERAGED]).mean(dim=0) for own in classes]
+        return torch.stack(means) + 0.1 * data.noise(config.n, generator)
+    return data.start(torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in classes]))
+
+
+AVERAGED = 200  # real items in the mean of a class
+
+
+def of_class(data: Dataset, label: int) -> Tensor:
+    """The indices of a class's items. Raises UserError where it has none."""
+    own = data.of_class(label)
+    if len(own) == 0:
+        raise UserError(f'{data.name} has no training item of class "{data.classes[label]}"')
+    return own
 
 
 def engine_for(config: Config, problem: Problem) -> Engine:
@@ -142,7 +151,7 @@ def export(
             "init": config.init, "scheme": SCHEME,
         },
         source={
-            "name": config.dataset, "classes": list(train.classes), "mean": list(train.mean),
+            "name": config.origin, "classes": list(train.classes), "mean": list(train.mean),
             "std": list(train.std), "train": len(train), "test": len(test),
         },
         init_state=fixed[0] if fixed and len(fixed) == 1 else fixed,

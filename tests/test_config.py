@@ -4,23 +4,37 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from distill.config import CHOICES, ENGINES, RULES, Config, identity, resolved, resumed
+from distill.config import (
+    CHOICES,
+    ENGINES,
+    RULES,
+    Config,
+    ImageConfig,
+    TextConfig,
+    identity,
+    resolved,
+    resumed,
+)
 from distill.errors import RunError, UserError
 from distill.wiring import RULES as RULE_OBJECTS
+
+FILES = ("train", "test", "text_column", "label_column", "max_length")
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 10, 20, 100, 300])
 @pytest.mark.parametrize("init", ["fixed", "random"])
-def test_the_dial_fills_everything_in(n: int, init: str) -> None:
-    config = resolved(Config(n=n, init=init))
+@pytest.mark.parametrize("kind", [ImageConfig, TextConfig])
+def test_the_dial_fills_everything_in(kind: type[Config], n: int, init: str) -> None:
+    config = resolved(kind(n=n, init=init))
     empty = {name for name, value in asdict(config).items() if value is None}
-    assert empty == {"data_dir", "image_size", "depth", "width", "minutes", "resume"}
+    own = {"image_size"} if kind is ImageConfig else set(FILES)
+    assert empty == {"data_dir", "depth", "width", "minutes", "resume"} | own
     assert n % config.batch == 0
     assert resolved(config) == config
 
 
 def test_what_is_given_is_kept() -> None:
-    config = resolved(Config(inner_steps=3, rule="adam", lr=0.5, outer_steps=7, out="x", batch=1))
+    config = resolved(ImageConfig(inner_steps=3, rule="adam", lr=0.5, outer_steps=7, out="x", batch=1))
     assert (config.inner_steps, config.rule, config.lr, config.outer_steps, config.out) == (
         3,
         "adam",
@@ -34,7 +48,7 @@ def test_what_is_given_is_kept() -> None:
 def test_a_misspelt_word_gets_the_nearest(name: str) -> None:
     word = CHOICES[name][0]
     with pytest.raises(UserError, match=f'did you mean "{word}"'):
-        resolved(replace(Config(), **{name: word + "x"}))
+        resolved(replace(ImageConfig(), **{name: word + "x"}))
 
 
 @pytest.mark.parametrize(
@@ -42,12 +56,12 @@ def test_a_misspelt_word_gets_the_nearest(name: str) -> None:
 )
 def test_a_number_that_is_not_above_zero_is_refused(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be above 0, not {value:g}"):
-        resolved(replace(Config(), **{name: value}))
+        resolved(replace(ImageConfig(), **{name: value}))
 
 
 def test_a_batch_that_does_not_divide_n_is_refused() -> None:
     with pytest.raises(UserError, match="--batch 3 does not divide --n 10"):
-        resolved(Config(n=10, batch=3))
+        resolved(ImageConfig(n=10, batch=3))
 
 
 def test_words_and_objects_agree() -> None:
@@ -56,17 +70,17 @@ def test_words_and_objects_agree() -> None:
 
 
 def test_a_resumed_run_keeps_its_settings_and_takes_new_plumbing() -> None:
-    saved = identity(resolved(Config(n=10, seed=3)))
-    config = resumed(Config(resume="r", json=True, threads=2), saved)
+    saved = identity(resolved(ImageConfig(n=10, seed=3)))
+    config = resumed(ImageConfig(resume="r", json=True, threads=2), saved)
     assert (config.n, config.seed, config.out, config.json, config.threads) == (10, 3, "r", True, 2)
     assert identity(config) == saved
-    assert resumed(Config(n=10, resume="r"), saved).n == 10
+    assert resumed(ImageConfig(n=10, resume="r"), saved).n == 10
 
 
 def test_a_resumed_run_refuses_other_settings() -> None:
-    saved = identity(resolved(Config(n=10)))
+    saved = identity(resolved(ImageConfig(n=10)))
     with pytest.raises(RunError, match="r was started with --n 10, not 20"):
-        resumed(Config(n=20, resume="r"), saved)
+        resumed(ImageConfig(n=20, resume="r"), saved)
     del saved["lr"]
     with pytest.raises(RunError, match="of another version"):
-        resumed(Config(resume="r"), saved)
+        resumed(ImageConfig(resume="r"), saved)

@@ -4,19 +4,84 @@ import pytest
 import torch
 
 from distill.config import NETWORKS as WORDS
+from distill.config import TEXT_NETWORKS
 from distill.errors import NetworkError
-from distill.networks import NETWORKS, SCHEMES, build, fresh_weights
+from distill.networks import IMAGES, SCHEMES, SEQUENCES, build, fresh_weights
 from distill.randomness import stream
+from distill.sequences import Block
 from tests.contracts import network_contract
+from tests.helpers import waves
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 16, 16)]
 SMALLER = {"convnet": {"width": 8}, "mlp": {"width": 16}, "resnet": {"width": 8}}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", IMAGES)
 def test_contract(name: str, shape: tuple[int, ...]) -> None:
     network_contract(build(name, shape, 5, **SMALLER.get(name, {})), shape, 5)
+
+
+@pytest.mark.parametrize("length", [1, 7])
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_contract_of_sequences(name: str, length: int) -> None:
+    network_contract(build(name, (length, 6), 5), (length, 6), 5)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_padding_changes_no_answer(name: str) -> None:
+    network = build(name, (7, 6), 3).double()
+    weights = fresh_weights(network, stream("w"))
+    x = waves(2, 7, 6)
+    longer = torch.cat([x, torch.zeros(2, 5, 6, dtype=x.dtype)], dim=1)
+    answers = [torch.func.functional_call(network, weights, (t,)) for t in (x, longer)]
+    torch.testing.assert_close(*answers)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_text_without_a_known_word_gets_a_finite_answer(name: str) -> None:
+    network = build(name, (4, 6), 3)
+    x = torch.zeros(2, 4, 6)
+    x[1] = 1
+    answer = torch.func.functional_call(network, fresh_weights(network, stream("w")), (x,))
+    assert answer.isfinite().all()
+    assert not torch.allclose(answer[0], answer[1])
+
+
+@pytest.mark.parametrize("name", [n for n in SEQUENCES if n != "average"])
+def test_the_order_of_words_matters_to_all_but_the_average(name: str) -> None:
+    network = build(name, (7, 6), 3).double()
+    weights, x = fresh_weights(network, stream("w")), waves(1, 7, 6)
+    one, other = (torch.func.functional_call(network, weights, (t,)) for t in (x, x.flip(1)))
+    assert not torch.allclose(one, other)
+
+
+def test_attention_equals_torchs() -> None:
+    block = Block(8, 4).double()
+    x = waves(2, 5, 8)
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    q, k, v = (t.unflatten(2, (4, 2)).transpose(1, 2) for t in block.query_key_value(x).chunk(3, dim=2))
+    theirs = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask[:, None, None])
+    torch.testing.assert_close(block.attend(x, mask), theirs.transpose(1, 2).flatten(2))
+
+
+def test_the_text_cnn_equals_one_of_conv1d() -> None:
+    """Beside the unfolded windows stands the plain form."""
+    network = build("textcnn", (9, 6), 3, width=8).double()
+    x, found = waves(2, 9, 6), []
+    for span, filters in zip(network.spans, network.filters, strict=True):
+        weight = filters.weight.unflatten(1, (6, span))
+        padded = torch.nn.functional.pad(x.transpose(1, 2), (0, span - 1))
+        found.append(torch.nn.functional.conv1d(padded, weight, filters.bias).relu().amax(dim=2))
+    torch.testing.assert_close(network(x), network.output(torch.cat(found, dim=1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "kind"), [("textcnn", (1, 8, 8), "sequences"), ("mlp", (9, 6), "images")]
+)
+def test_items_of_the_other_kind_are_refused(name: str, shape: tuple[int, ...], kind: str) -> None:
+    with pytest.raises(NetworkError, match=f'the network "{name}" is for {kind}'):
+        build(name, shape, 3)
 
 
 def test_lenet_is_the_one_of_the_paper() -> None:
@@ -41,7 +106,8 @@ def test_an_argument_that_a_network_lacks_is_refused_by_name() -> None:
 
 
 def test_the_command_line_knows_every_network() -> None:
-    assert set(WORDS) == set(NETWORKS)
+    assert set(WORDS) == set(IMAGES)
+    assert set(TEXT_NETWORKS) == set(SEQUENCES)
 
 
 @pytest.mark.parametrize(("scheme", "gain"), [("xavier", 2 / (400 + 120)), ("kaiming", 2 / 400)])

@@ -23,7 +23,8 @@ class StudentConfig:
     set: Positional[str]
     """The distilled set, a .pt file."""
     network: str | None = None
-    """Another network than the set's own: lenet, convnet, mlp, alexcifarnet or resnet."""
+    """Another network than the set's own: lenet, convnet, mlp, alexcifarnet or resnet for images,
+    textcnn, bilstm, birnn, transformer or average for text."""
     init: str | None = None
     """fixed (the set's own weights) or random (held-out ones); default: as the set was learned."""
     seeds: int = 20
@@ -44,6 +45,16 @@ class StudentConfig:
     """The real data (default: what the set says it was made from)."""
     data_dir: str | None = None
     """Where the files of a named data set are."""
+    vectors: str | None = None
+    """The word vectors of a text set, the same as it was learned with (default: where they were then)."""
+    train: str | None = None
+    """Your own texts instead of those that the set was made from; with --test."""
+    test: str | None = None
+    """Your own test texts."""
+    text_column: str | None = None
+    """The column of your texts (default: text, or sentence)."""
+    label_column: str | None = None
+    """The column of your labels (default: label)."""
     device: str = "cpu"
     """cpu, cuda, cuda:1 …"""
     threads: int = 1
@@ -54,7 +65,6 @@ class StudentConfig:
 
 def measure(config: StudentConfig) -> dict[str, Any]:
     """Train, print the table, save; the result as the JSON line tells it. Raises UserError."""
-    from distill.data import load
     from distill.report import Report, table
     from distill.run import check_device
     from distill.sets import DistilledSet
@@ -66,7 +76,7 @@ def measure(config: StudentConfig) -> dict[str, Any]:
             raise UserError(f"--{name.replace('_', '-')} must be above 0, not {getattr(config, name):g}")
     check_device(config.device, config.threads)
     data = DistilledSet.load(config.set, config.device)
-    train, test = load(config.dataset or data.source["name"], config.data_dir, config.device)
+    train, test = real_data(config, data)
     check_match(data, test)
     network = network_of(data, config.network)
     init = config.init or ("random" if config.network else data.network.get("init", "random"))
@@ -86,8 +96,18 @@ def measure(config: StudentConfig) -> dict[str, Any]:
     return result | ({"full_data": rows[1].mean} if config.full_data else {})
 
 
+def real_data(config: StudentConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
+    """(train, test): the real data that the set was made from, or others that the command names."""
+    from distill.text import real_for
+
+    given = (config.train, config.test, config.text_column, config.label_column)
+    name = config.dataset or data.source["name"]
+    own = config.dataset is None
+    return real_for(data.text, name, own, given, config.data_dir, config.vectors, config.device)
+
+
 def check_match(data: "DistilledSet", test: "Dataset") -> None:
-    if test.shape != tuple(data.items.shape[1:]) or len(test.classes) != data.labels.shape[1]:
+    if not test.fits(data.items) or len(test.classes) != data.labels.shape[1]:
         raise UserError(
             f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
             f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
