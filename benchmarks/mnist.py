@@ -5,33 +5,19 @@ and writes benchmarks/results/mnist.json and a table from the sets themselves. A
 so that a stopped benchmark goes on; a case that was cut short is resumed.
 """
 
-import argparse
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import write_results
+from benchmarks.cases import Case, benchmark, folder, parser
 from distill.report import Report
 from distill.sets import DistilledSet
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row of the table: the arguments of the main job, and their seeds."""
-
-    name: str
-    arguments: tuple[str, ...]
-    seeds: tuple[int, ...] = (0, 1, 2)
 
 
 def cases(seeds: tuple[int, ...]) -> list[Case]:
     """The rows that the README quotes, at the defaults; then the sweep over n, at a shorter schedule."""
     full = [Case(f"n = {n}, {kind}", ("--n", str(n), "--labels", kind), seeds) for n, kind in QUOTED]
     random = Case("n = 100, soft, random", ("--n", "100", "--init", "random"), (0,))
-    short = ("--outer-steps", "2000")
+    short = ("--outer-steps", "1000")
     sweep = [
         Case(f"n = {n}, {kind}, short", ("--n", str(n), "--labels", kind, *short), seeds)
         for n in (1, 2, 5, 10, 20)
@@ -41,24 +27,6 @@ def cases(seeds: tuple[int, ...]) -> list[Case]:
 
 
 QUOTED = [(5, "soft"), (10, "soft"), (10, "hard")]
-
-
-def folder(root: Path, case: Case, seed: int) -> Path:
-    return root / f"{case.name.replace(' = ', '').replace(', ', '-')}-s{seed}"
-
-
-def distil(root: Path, case: Case, seed: int) -> None:
-    """Run the main job as a user would, its words in a log beside its folder; or go on with it."""
-    out = folder(root, case, seed)
-    if (out / "set.pt").exists():
-        return
-    way = ["--resume", str(out)] if (out / "checkpoint.pt").exists() else [
-        *case.arguments, "--seed", str(seed), "--out", str(out), "--overwrite",
-    ]  # fmt: skip
-    with open(out.with_suffix(".log"), "w") as log:
-        line = [sys.executable, "-m", "distill.mnist", *way]
-        code = subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-    print(f"{out.name}: {'done' if code == 0 else f'failed, see {log.name}'}", flush=True)
 
 
 def row(root: Path, case: Case) -> dict[str, Any] | None:
@@ -103,25 +71,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Run what is missing, print the table, write benchmarks/results/mnist.json and mnist.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="*", help="these cases alone, by the names of the table")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench-mnist"))
-    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    everything = cases(tuple(options.seeds))
-    chosen = options.only or [case.name for case in everything]
-    wanted = [(c, s) for c in everything for s in c.seeds if c.name in chosen and not options.table]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda pair: distil(options.out, *pair), wanted))
-    rows = [r for case in everything if (r := row(options.out, case))]
-    print(table(rows))
-    path = write_results("mnist", "make bench-mnist", {"jobs": options.jobs, "rows": rows})
-    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
-    print(path)
+    """The command."""
+    options = parser(__doc__, "mnist")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    chosen = options.parse_args()
+    benchmark("mnist", cases(tuple(chosen.seeds)), chosen, row, table)
 
 
 if __name__ == "__main__":

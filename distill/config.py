@@ -27,6 +27,7 @@ NETWORKS = ("lenet", "convnet", "mlp", "alexcifarnet", "resnet")
 TEXT_NETWORKS = ("textcnn", "bilstm", "birnn", "transformer", "average")
 CHOICES: dict[str, tuple[str, ...]] = {
     "labels": ("soft", "softmax", "hard"),
+    "scheme": ("xavier", "kaiming", "uniform"),
     "init": ("fixed", "random"),
     "rule": RULES,
     "engine": ENGINES,
@@ -58,6 +59,8 @@ class Config:
     """Depth of the network, where it has one (convnet 3, mlp 2, transformer 1)."""
     width: int | None = None
     """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, text networks 64)."""
+    scheme: str = "xavier"
+    """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
     inner_steps: Auto[int] = AUTO
     """Steps of training on the synthetic items, T (default: from n and init)."""
     batch: Auto[int] = AUTO
@@ -83,6 +86,14 @@ class Config:
     """Real items per outer step (default: 128 images where fixed, else 256; 128 texts)."""
     outer_lr: Auto[float] = AUTO
     """Outer Adam's rate on the items (default: from init)."""
+    label_pace: Auto[float] = AUTO
+    """Outer rate on the labels, as a multiple of --outer-lr (default: from init)."""
+    rate_pace: Auto[float] = AUTO
+    """Outer rate on the learning rates, as a multiple of --outer-lr (default: from init)."""
+    average: Auto[float] = AUTO
+    """Decay of the running average of what is learned (default: 0.998 where fixed, else 0.99)."""
+    warmup: int = 200
+    """Outer steps over which the outer rates rise from zero."""
     minutes: float | None = None
     """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
     held_out: int = 5000
@@ -153,6 +164,8 @@ class ImageConfig(Config):
             "outer_steps": 12_000 if fixed else 1500,
             "outer_batch": 128 if fixed else 256,
             "outer_lr": 0.05 if fixed else 0.02,
+            "label_pace": 4.0 if fixed else 0.5,
+            "rate_pace": 2.0 if fixed else 0.5,
         }
 
     def real(self) -> "tuple[Dataset, Dataset]":
@@ -188,8 +201,12 @@ class TextConfig(Config):
     """Words without a vector: zeros (networks leave them out), or drawn (each its own random vector)."""
     max_length: int | None = None
     """Words of a real text that are read (default: all of the longest, at most 200)."""
-    lengths: int = 20
+    lengths: int = 10
     """Positions of a learned sequence."""
+    scheme: str = "uniform"
+    """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
+    warmup: int = 20
+    """Outer steps over which the outer rates rise from zero."""
     held_out: int = 500
     """Training texts kept aside to choose what is exported; at most a tenth."""
     networks: int = 100
@@ -212,11 +229,13 @@ class TextConfig(Config):
             "rule": rule,
             "inner_steps": steps,
             "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
-            "rates": "per-tensor" if fixed else "per-step",
-            "lr": {"sgd": 0.5 / steps, "momentum": 0.02, "adam": 0.003}[rule],
+            "rates": "per-tensor",
+            "lr": {"sgd": 0.5 / steps, "momentum": 0.01, "adam": 0.003}[rule],
             "outer_steps": 3000 if fixed else 2000,
             "outer_batch": 128,
-            "outer_lr": 0.02,
+            "outer_lr": 0.05,
+            "label_pace": 1.0,
+            "rate_pace": 2.0,
             "vectors": "bundled" if bundled else "glove.6B.100d",
         }
 
@@ -244,6 +263,7 @@ def resolved(config: C) -> C:
     general = {
         "engine": "unroll" if config.inner_steps <= 30 else "truncated",
         "window": min(15, config.inner_steps),
+        "average": 0.998 if config.init == "fixed" else 0.99,
         "out": f"runs/{stem}-n{config.n}-{ending}",
     }
     config = filled(config, general)
@@ -278,6 +298,7 @@ def check(config: Config) -> None:
 POSITIVE = (
     "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "outer_batch",
     "outer_lr", "minutes", "held_out", "check_every", "threads", "image_size", "networks", "max_length",
+    "label_pace", "rate_pace", "warmup",
     "lengths",
 )  # fmt: skip
 

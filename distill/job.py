@@ -21,7 +21,7 @@ from distill.problem import Problem
 from distill.randomness import stream
 from distill.report import Report, curve, page, read_aloud, shown, table
 from distill.sets import DistilledSet
-from distill.student.baselines import full_data, random_real
+from distill.student.baselines import baseline, full_data, k_means, random_real
 from distill.student.training import accuracy, replay, starts
 from distill.synthetic import Synthetic
 from distill.wiring import choosing_weights, engine_for, export, outer_for, problem_for, started, task_for
@@ -181,23 +181,28 @@ def scorer(
 def measured(
     config: Config, data: DistilledSet, problem: Problem, splits: Splits
 ) -> tuple[list[Report], dict[str, Any]]:
-    """The one reading of the test split: by the set, by random real items, by all real data."""
+    """The one reading of the test split: by the set, by as many other items, by all real data."""
     n, weights = len(data), starts(data, problem.network, config.init, config.networks)
-    ours = Report(
-        f"these {n} distilled {config.ITEMS}",
-        tuple(accuracy(replay(data, problem, w), splits.test) for w in weights),
-    )
-    draws, rates = random_real(data, problem, splits.train, splits.held_out, splits.test, weights)
-    random = Report(f"{n} random real {config.ITEMS} ({rates})", tuple(draws))
-    ceiling = full_data(splits.train, splits.test, problem.network, weights[0])
+    scored = tuple(accuracy(replay(data, problem, w), splits.test) for w in weights)
+    ours = Report(f"these {n} distilled {config.ITEMS}", scored)
+    others, facts = [], {}
+    draws = {"random-real": random_real(data, splits.train), "k-means": k_means(data, splits.train)}
+    for name, draw in draws.items():
+        found, rates = baseline(name, draw, data, problem, splits.held_out, splits.test, weights)
+        others.append(Report(f"{n} {BASELINES[name]} {config.ITEMS} ({rates})", tuple(found)))
+        facts[name] = {**others[-1].facts(), "rates": rates}
+    ceiling = full_data(splits.train, splits.held_out, splits.test, problem.network, weights[0])
     everything = Report(f"all {len(splits.train)} real {config.ITEMS}", (ceiling,))
     known = "fixed" if config.init == "fixed" else "held-out"
     scores = {
         "accuracy": {**ours.facts(), "split": "test", "weights": known},
         "full_data": ceiling,
-        "baselines": {"random-real": {**random.facts(), "rates": rates}},
+        "baselines": facts,
     }
-    return [ours, random, everything], scores
+    return [ours, *others, everything], scores
+
+
+BASELINES = {"random-real": "random real", "k-means": "k-means centres of"}
 
 
 def provenance(config: Config, command: list[str], last: Snapshot) -> dict[str, Any]:

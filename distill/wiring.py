@@ -20,7 +20,6 @@ from distill.sets import DistilledSet
 from distill.synthetic import Synthetic, class_plan, cyclic_schedule, start_labels, start_rates
 
 RULES: dict[str, Rule] = {"sgd": SGD(), "momentum": SGD(0.9), "adam": Adam()}
-SCHEME = "xavier"
 Weights = dict[str, Tensor]
 
 
@@ -108,7 +107,7 @@ def choosing_weights(config: Config, problem: Problem) -> list[Weights]:
 
 
 def drawn(config: Config, problem: Problem, purpose: str, k: int) -> Weights:
-    weights = fresh_weights(problem.network, stream(purpose, config.seed, k), SCHEME)
+    weights = fresh_weights(problem.network, stream(purpose, config.seed, k), config.scheme)
     return {name: w.to(config.device) for name, w in weights.items()}
 
 
@@ -122,18 +121,16 @@ def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int],
         x, y = data.batch(indices.to(data.items.device))
         if config.init == "fixed":
             return Task(fixed[step % len(fixed)], x, y, generator)
-        weights = fresh_weights(problem.network, generator, SCHEME)
+        weights = fresh_weights(problem.network, generator, config.scheme)
         return Task(problem.start({k: w.to(x.device) for k, w in weights.items()}), x, y, generator)
 
     return task
 
 
 def outer_for(config: Config) -> Outer:
-    """For one known network labels move four times as fast as pixels; for unknown ones slower: see LOG.md."""
-    fixed, lr = config.init == "fixed", config.outer_lr
-    labels, rates = (4 * lr, 2 * lr) if fixed else (lr / 2, lr / 2)
-    lrs = {"items": lr, "labels": labels, "rates": rates}
-    return Outer(lr=lrs, average=0.998 if fixed else 0.99)
+    lr = config.outer_lr
+    lrs = {"items": lr, "labels": config.label_pace * lr, "rates": config.rate_pace * lr}
+    return Outer(lr=lrs, average=config.average, warmup=config.warmup)
 
 
 def export(
@@ -148,7 +145,7 @@ def export(
         inner={**describe(problem.rule), "loss": "soft-cross-entropy"},
         network={
             "name": config.network, "arguments": network_arguments(config),
-            "init": config.init, "scheme": SCHEME,
+            "init": config.init, "scheme": config.scheme,
         },
         source={
             "name": config.origin, "classes": list(train.classes), "mean": list(train.mean),

@@ -107,3 +107,27 @@ def command(
         timeout=300,
         check=False,
     )
+
+
+NOUNS, FILLERS = (
+    {"bird": ["owl", "jay", "tit"], "tree": ["oak", "ash", "elm"]},
+    ["a", "the", "is", "of", "and"],
+)
+
+
+def write_texts(root: Path, train: int = 300, test: int = 60) -> list[str]:
+    """Files of texts of two classes, three telling words each, and of vectors; the options that name them."""
+    random = np.random.default_rng(0)
+    for name, count in (("train", train), ("test", test)):
+        lines = ["text,label"]
+        for i in range(count):
+            label = list(NOUNS)[i % 2]
+            words = [*random.choice(FILLERS, 5), random.choice(NOUNS[label])]
+            random.shuffle(words)
+            lines.append(f"{' '.join(words)},{label}")
+        (root / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    words = [*FILLERS, *(w for nouns in NOUNS.values() for w in nouns)]
+    rows = [f"{w} {' '.join(f'{v:.4f}' for v in random.normal(size=8))}" for w in words]
+    (root / "vectors.txt").write_text("\n".join(rows) + "\n")
+    files = {"--train": "train.csv", "--test": "test.csv", "--vectors": "vectors.txt"}
+    return [word for option, file in files.items() for word in (option, str(root / file))]

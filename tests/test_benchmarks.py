@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import engines, mnist
+from benchmarks import cases, engines, mnist, text
 from distill.engines import Unroll
 from distill.outer import meta_gradient
 from tests.helpers import small_set
 
 
-def save(root: Path, case: mnist.Case, seed: int, mean: float) -> None:
-    path = mnist.folder(root, case, seed)
+def save(root: Path, case: cases.Case, seed: int, mean: float) -> None:
+    path = cases.folder(root, case, seed)
     path.mkdir(parents=True)
     scores = {
         "accuracy": {"mean": mean, "std": 0.0, "n": 1},
@@ -22,7 +22,7 @@ def save(root: Path, case: mnist.Case, seed: int, mean: float) -> None:
 
 
 def test_a_row_is_read_from_the_sets_of_its_seeds(tmp_path: Path) -> None:
-    case = mnist.Case("n = 5, soft", ("--n", "5"))
+    case = cases.Case("n = 5, soft", ("--n", "5"))
     assert mnist.row(tmp_path, case) is None
     for seed, mean in enumerate((0.93, 0.95, 0.94)):
         save(tmp_path, case, seed, mean)
@@ -35,18 +35,43 @@ def test_a_row_is_read_from_the_sets_of_its_seeds(tmp_path: Path) -> None:
     )
 
 
+def test_a_row_of_text_is_its_share_of_all_sentences(tmp_path: Path) -> None:
+    case = cases.Case("sentences, n = 2, random", (), (0,))
+    assert text.row(tmp_path, case) is None
+    facts = {"mean": 0.6, "std": 0.1, "n": 20}
+    scores = {
+        "accuracy": {"mean": 0.72, "std": 0.01, "n": 100},
+        "full_data": 0.8,
+        "baselines": {"random-real": facts, "k-means": facts},
+    }
+    path = cases.folder(tmp_path, case, 0)
+    path.mkdir()
+    provenance = {"seconds": 181.0, "outer_steps": 7, "command": "distill text"}
+    small_set(scores=scores, provenance=provenance).save(path / "set.pt")
+    row = text.row(tmp_path, case)
+    assert row["share"] == pytest.approx(0.9)
+    assert "| 72.0 ± 1.0 % | 80.0 % | 90.0 % | 60.0 ± 10.0 % | 60.0 ± 10.0 % | 181 |" in text.table([row])
+
+
+def test_sets_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "trec").mkdir()
+    assert [c.name for c in text.cases(None, None)] == ["sentences, n = 2, random"]
+    names = {c.name.split(",")[0] for c in text.cases(tmp_path, tmp_path / "v.npz")}
+    assert names == {"sentences", "trec"}
+
+
 def test_a_case_that_is_done_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = mnist.Case("n = 5, soft", ("--n", "5"))
+    case = cases.Case("n = 5, soft", ("--n", "5"))
     save(tmp_path, case, 0, 0.9)
     ran = []
     monkeypatch.setattr(
-        mnist.subprocess,
+        cases.subprocess,
         "run",
-        lambda line, **_: ran.append(line) or mnist.subprocess.CompletedProcess(line, 0),
+        lambda line, **_: ran.append(line) or cases.subprocess.CompletedProcess(line, 0),
     )
-    mnist.distil(tmp_path, case, 0)
+    cases.distil(tmp_path, case, 0)
     assert ran == []
-    mnist.distil(tmp_path, case, 1)
+    cases.distil(tmp_path, case, 1)
     assert "--overwrite" in ran[0]
 
 

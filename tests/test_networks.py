@@ -8,7 +8,7 @@ from distill.config import TEXT_NETWORKS
 from distill.errors import NetworkError
 from distill.networks import IMAGES, SCHEMES, SEQUENCES, build, fresh_weights
 from distill.randomness import stream
-from distill.sequences import Block
+from distill.sequences import Block, highest_of_long, highest_of_short
 from tests.contracts import network_contract
 from tests.helpers import waves
 
@@ -22,7 +22,7 @@ def test_contract(name: str, shape: tuple[int, ...]) -> None:
     network_contract(build(name, shape, 5, **SMALLER.get(name, {})), shape, 5)
 
 
-@pytest.mark.parametrize("length", [1, 7])
+@pytest.mark.parametrize("length", [1, 7, 70])
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_contract_of_sequences(name: str, length: int) -> None:
     network_contract(build(name, (length, 6), 5), (length, 6), 5)
@@ -74,6 +74,20 @@ def test_the_text_cnn_equals_one_of_conv1d() -> None:
         padded = torch.nn.functional.pad(x.transpose(1, 2), (0, span - 1))
         found.append(torch.nn.functional.conv1d(padded, weight, filters.bias).relu().amax(dim=2))
     torch.testing.assert_close(network(x), network.output(torch.cat(found, dim=1)))
+
+
+def test_finding_the_windows_first_changes_no_answer_and_no_gradient() -> None:
+    filters, gradients = torch.nn.Linear(3 * 6, 5).double(), []
+    x, absent = waves(3, 9, 6), torch.zeros(3, 7, dtype=torch.bool)
+    absent[1, 4:], absent[2] = True, True
+    for highest in (highest_of_short, highest_of_long):
+        items = x.clone().requires_grad_()
+        value = highest(items, absent, filters).square().sum()
+        first = torch.autograd.grad(value, [*filters.parameters()], create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), items)
+        gradients.append([value, *first, *second])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize(

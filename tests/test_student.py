@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from distill.networks import build, fresh_weights
 from distill.randomness import stream
 from distill.sets import DistilledSet
 from distill.student import Student, accuracy, ordinary, replay, starts, train
-from distill.student.baselines import full_data, random_real, real_items
+from distill.student.baselines import baseline, centres, full_data, k_means, random_real
 from distill.student.training import network_of, problem_of
 from tests.helpers import CLASSES, SHAPE, small_set, waves, write_npz
 
@@ -115,24 +116,37 @@ def test_accuracy_counts_right_answers_over_all_chunks(blobs: tuple) -> None:
     student = Student(network, fresh_weights(network, stream("a")))
     x, y = test.batch(slice(None))
     right = (student.logits(x).argmax(1) == y).float().mean().item()
-    assert accuracy(student, test, chunk=7) == pytest.approx(right)
+    assert accuracy(student, test, numbers=7 * 64) == pytest.approx(right)
 
 
-def test_full_data_is_a_ceiling_and_random_items_are_one_hot(blobs: tuple) -> None:
+@pytest.mark.parametrize("draws_of", [random_real, k_means])
+def test_baselines_get_the_set_s_treatment(draws_of: Callable, blobs: tuple) -> None:
     real, test = blobs
     data = small_set(n=5, schedule=torch.arange(5).repeat(4, 1))
     problem = problem_of(data)
     weights = starts(data, problem.network, "random", 3)
-    ceiling = full_data(real, test, problem.network, weights[0])
-    scores, rates = random_real(data, problem, real, real, test, weights, draws=4)
-    assert ceiling > 0.95
+    draw = draws_of(data, real)
+    scores, rates = baseline("x", draw, data, problem, real, test, weights, draws=4)
+    assert full_data(real, test, test, problem.network, weights[0]) > 0.95
     assert len(scores) == 4
-    assert max(scores) <= 1
+    assert 0.5 < sum(scores) / 4 <= 1
     assert rates == "the set's rates" or rates.startswith("rate ")
-    x, y = real_items(real, data, stream("r"))
+    x, y = draw(stream("r"))
     assert x.shape == data.items.shape
     assert y.sum(1).tolist() == [1] * 5
     assert len(set(y.argmax(1)[:3].tolist())) == 3
+
+
+def test_centres_are_the_means_of_what_is_nearest_to_them() -> None:
+    x = torch.cat(
+        [torch.tensor([[0.0, 1.0], [10.0, 0.0]]) + 0.1 * waves(2, 2, phase=k).float() for k in range(20)]
+    )
+    found = centres(x, 2, stream("c"))
+    nearest = torch.cdist(x, found).argmin(1)
+    for i in range(2):
+        torch.testing.assert_close(found[i], x[nearest == i].mean(0))
+    assert (found[0] - found[1]).norm() > 9
+    assert centres(x[:1], 3, stream("c")).shape == (3, 2)
 
 
 def test_replay_leaves_the_set_alone() -> None:

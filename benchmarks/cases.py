@@ -1,0 +1,75 @@
+"""Cases of the accuracy benchmarks: run what is missing, keep what is there, write the table."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import write_results
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of a table: a main job's module and arguments, and their seeds."""
+
+    name: str
+    arguments: tuple[str, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    module: str = "distill.mnist"
+
+
+def folder(root: Path, case: Case, seed: int) -> Path:
+    return root / f"{case.name.replace(' = ', '').replace(', ', '-')}-s{seed}"
+
+
+def distil(root: Path, case: Case, seed: int) -> None:
+    """Run the main job as a user would, its words in a log beside its folder; or go on with it."""
+    out = folder(root, case, seed)
+    if (out / "set.pt").exists():
+        return
+    way = ["--resume", str(out)] if (out / "checkpoint.pt").exists() else [
+        *case.arguments, "--seed", str(seed), "--out", str(out), "--overwrite",
+    ]  # fmt: skip
+    with open(out.with_suffix(".log"), "w") as log:
+        line = [sys.executable, "-m", case.module, *way]
+        code = subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+    print(f"{out.name}: {'done' if code == 0 else f'failed, see {log.name}'}", flush=True)
+
+
+def parser(description: str | None, name: str) -> argparse.ArgumentParser:
+    """The options of every accuracy benchmark."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--only", nargs="*", help="these cases alone, by the names of the table")
+    parser.add_argument("--out", type=Path, default=Path(f"runs/bench-{name}"))
+    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
+    return parser
+
+
+def benchmark(
+    name: str,
+    cases: Sequence[Case],
+    options: argparse.Namespace,
+    row: Callable[[Path, Case], dict[str, Any] | None],
+    table: Callable[[Rows], str],
+) -> None:
+    """Run what is missing, print the table, write benchmarks/results/NAME.json and NAME.md."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    chosen = options.only or [case.name for case in cases]
+    wanted = [(c, s) for c in cases for s in c.seeds if c.name in chosen and not options.table]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(lambda pair: distil(options.out, *pair), wanted))
+    rows = [r for case in cases if (r := row(options.out, case))]
+    if not rows:
+        print("nothing is measured yet")
+        return
+    print(table(rows))
+    path = write_results(name, f"make bench-{name}", {"jobs": options.jobs, "rows": rows})
+    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+    print(path)
