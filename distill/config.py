@@ -230,7 +230,7 @@ class TextConfig(Config):
             "inner_steps": steps,
             "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
             "rates": "per-tensor",
-            "lr": {"sgd": 0.5 / steps, "momentum": 0.01, "adam": 0.003}[rule],
+            "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[rule],
             "outer_steps": 3000 if fixed else 2000,
             "outer_batch": 128,
             "outer_lr": 0.05,
