@@ -3,7 +3,7 @@ ARGS ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist test check bench bench-mnist bench-engines clean
+.PHONY: help mnist text test check bench bench-mnist bench-text bench-engines clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ help: ## Print this help
 mnist: .venv/ready ## Distil MNIST into five images (make mnist ARGS="--n 10")
 	$(RUN) -m distill.mnist $(ARGS)
 
+text: .venv/ready ## Distil the bundled sentences into two (make text ARGS="--n 4")
+	$(RUN) -m distill.sentences $(ARGS)
+
 test: .venv/ready ## Run the test suite
 	$(RUN) -m pytest $(ARGS)
 
@@ -25,10 +28,13 @@ check: .venv/ready ## Check format, lint and types
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 
-bench: bench-engines bench-mnist ## Run every benchmark
+bench: bench-engines bench-mnist bench-text ## Run every benchmark
 
 bench-mnist: .venv/ready ## Accuracy of 1 to 20 images, soft and hard: benchmarks/results/mnist.json
 	$(RUN) -m benchmarks.mnist $(ARGS)
+
+bench-text: .venv/ready ## Accuracy of distilled sentences (make bench-text ARGS="--data-dir DIR --vectors FILE")
+	$(RUN) -m benchmarks.text $(ARGS)
 
 bench-engines: .venv/ready ## Time and memory per engine: benchmarks/results/engines.json
 	$(RUN) -m benchmarks.engines $(ARGS)

@@ -201,12 +201,14 @@ class TextConfig(Config):
     """Words without a vector: zeros (networks leave them out), or drawn (each its own random vector)."""
     max_length: int | None = None
     """Words of a real text that are read (default: all of the longest, at most 200)."""
-    lengths: int = 10
+    lengths: int = 6
     """Positions of a learned sequence."""
     scheme: str = "uniform"
     """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
     warmup: int = 20
     """Outer steps over which the outer rates rise from zero."""
+    drop_words: float = 0.1
+    """Share of the words of a real text that each outer step leaves out, in [0, 1)."""
     held_out: int = 500
     """Training texts kept aside to choose what is exported; at most a tenth."""
     networks: int = 100
@@ -245,7 +247,7 @@ class TextConfig(Config):
         files = (self.train, self.test, self.text_column, self.label_column)
         return text.load(
             corpora.chosen(self.dataset, self.data_dir, *files), self.vectors, self.tokenizer, self.unknown,
-            self.max_length, self.lengths, self.device,
+            self.max_length, self.lengths, self.drop_words, self.device,
         )  # fmt: skip
 
 
@@ -289,6 +291,8 @@ def check(config: Config) -> None:
         word = getattr(config, name)
         if word is not None and word not in known:
             raise UserError(f"{flag(name)}: {unknown(name.replace('_', ' '), word, known)}")
+    if not 0 <= getattr(config, "drop_words", 0) < 1:
+        raise UserError("--drop-words must be at least 0 and below 1")
     for name in POSITIVE:
         value = getattr(config, name, None)
         if value is not None and not value > 0:

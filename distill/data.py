@@ -94,6 +94,10 @@ class Dataset:
         """Noise of the spread of real items with which to start learning."""
         return torch.randn(n, *self.shape, generator=generator).to(self.items.device)
 
+    def varied(self, x: Float[Tensor, "b *item"], generator: torch.Generator) -> Float[Tensor, "b *item"]:
+        """Real items as an outer step sees them."""
+        return x
+
     def text(self, items: Tensor) -> dict[str, Any] | None:
         """What a set of learned items has to carry of words: nothing for images."""
         return None

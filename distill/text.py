@@ -29,12 +29,14 @@ UNKNOWNS = ("zeros", "drawn")
 class Text(Dataset):
     """One split of a set of texts: items (N, max_length) int32 are token ids, table (V, dim) their vectors.
 
-    learned is the length of the sequences that a distillation learns; facts say how the items were made.
+    learned is the length of the sequences that a distillation learns, dropped the share of words that an
+    outer step leaves out; facts say how the items were made.
     """
 
     table: Tensor
     words: tuple[str, ...]
     learned: int
+    dropped: float
     facts: dict[str, Any]
 
     @property
@@ -66,6 +68,11 @@ class Text(Dataset):
         """Normal numbers with the spread of the word vectors."""
         drawn = torch.randn(n, self.learned, self.table.shape[1], generator=generator)
         return drawn.to(self.table) * self.table[UNKNOWN + 1 :].std()
+
+    def varied(self, x: Float[Tensor, "b length dim"], generator: torch.Generator) -> Tensor:
+        """x without a random share of its words: the learned sentences generalise better (see LOG.md)."""
+        kept = torch.rand(*x.shape[:2], 1, generator=generator) >= self.dropped
+        return x * kept.to(x.device)
 
     def text(self, items: Float[Tensor, "n learned dim"]) -> dict[str, Any]:
         """What a set carries of words: how they became vectors, and the nearest words of learned items."""
@@ -99,7 +106,8 @@ def load(
     tokenizer: str = "basic_english",
     unknown_words: str = "zeros",
     max_length: int | None = None,
-    learned: int = 20,
+    learned: int = 10,
+    dropped: float = 0.0,
     device: str = "cpu",
 ) -> tuple[Text, Text]:
     """(train, test) of a corpus: its words with a vector, in texts of at most max_length words.
@@ -123,7 +131,9 @@ def load(
 
     def made(texts: list[list[str]], part: Part) -> Text:
         items, labels = numbered(texts, ids, longest).to(device), torch.tensor(part.labels, device=device)
-        return Text(corpus.name, items, labels, corpus.classes, (0.0,), (1.0,), table, words, learned, facts)
+        return Text(
+            corpus.name, items, labels, corpus.classes, (0.0,), (1.0,), table, words, learned, dropped, facts
+        )
 
     return made(tokens["train"], corpus.train), made(tokens["test"], corpus.test)
 
@@ -202,7 +212,7 @@ def for_set(
     """(train, test) with words made into vectors as facts say. Raises DataError where vectors differ."""
     train, test = load(
         corpus, vectors_from or facts["vectors"], facts["tokenizer"], facts["unknown"],
-        facts["max_length"], facts["length"], device,
+        facts["max_length"], facts["length"], device=device,
     )  # fmt: skip
     for fact in ("dim", "checksum"):
         if train.facts[fact] != facts[fact]:

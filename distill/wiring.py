@@ -119,6 +119,7 @@ def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int],
         generator = stream("task", config.seed, step)
         indices = torch.randint(len(data), (config.outer_batch,), generator=generator)
         x, y = data.batch(indices.to(data.items.device))
+        x = data.varied(x, generator)
         if config.init == "fixed":
             return Task(fixed[step % len(fixed)], x, y, generator)
         weights = fresh_weights(problem.network, generator, config.scheme)
