@@ -145,6 +145,7 @@ def test_fewer_sentences_than_classes(place: Path, capsys: pytest.CaptureFixture
         (["--network", "textcn"], 'did you mean "textcnn"?'),
         (["--vectors", "none.txt"], "no word vectors at none.txt"),
         (["--tokenizer", "basic"], 'did you mean "basic_english"?'),
+        (["--drop-words", "1"], "--drop-words must be at least 0 and below 1"),
         (["--n", "0"], "--n must be above 0, not 0"),
     ],
 )

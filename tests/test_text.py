@@ -81,6 +81,16 @@ def test_starts_repeat_the_known_words_to_the_learned_length(file: str) -> None:
     assert x[2].any(dim=1).all()  # a text without a known word starts as others
 
 
+def test_an_outer_step_leaves_out_a_share_of_the_words(file: str) -> None:
+    train, _ = load(corpus(["cat " * 50] * 40), file, dropped=0.3)
+    x = train.batch(slice(None))[0]
+    seen = train.varied(x, stream("v"))
+    gone = ~seen.any(dim=2)
+    assert gone.float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert torch.equal(seen[~gone], x[~gone])
+    assert torch.equal(load(corpus(), file)[0].varied(x, stream("v")), x)
+
+
 def test_noise_has_the_spread_of_the_vectors(file: str) -> None:
     train, _ = load(corpus(), file, learned=500)
     noise = train.noise(2, stream("n"))
