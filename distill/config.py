@@ -58,7 +58,8 @@ class Config:
     depth: int | None = None
     """Depth of the network, where it has one (convnet 3, mlp 2, transformer 1)."""
     width: int | None = None
-    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, text networks 64)."""
+    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, textcnn 100,
+    the other text networks 64)."""
     scheme: str = "xavier"
     """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
     inner_steps: Auto[int] = AUTO

@@ -39,13 +39,13 @@ class Average(nn.Module):
 
 
 class TextCNN(nn.Module):
-    """Kim 2014: filters over 3, 4 and 5 words, ReLU, the maximum over time, one matrix.
+    """Kim 2014: `width` filters over 3, 4 and 5 words each, ReLU, the maximum over time, one matrix.
 
     A filter is a matrix on unfolded windows: twice as fast as conv1d on a CPU where sequences are short
     (256 of 30 words, forward and backward: 53 ms for 88). Windows begin at the words that are there.
     """
 
-    def __init__(self, shape: Shape, classes: int, width: int = 64) -> None:
+    def __init__(self, shape: Shape, classes: int, width: int = 100) -> None:
         super().__init__()
         self.spans = (3, 4, 5)
         self.filters = nn.ModuleList(nn.Linear(span * shape[1], width) for span in self.spans)
