@@ -41,7 +41,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 class Config:
     """The settings of every main job; ImageConfig and TextConfig add where the items come from."""
 
-    n: Auto[int] = AUTO
+    n: int = 1
     """How many synthetic items: the one dial; every setting below has a default that suits it."""
     labels: str = "soft"
     """soft (signed, unnormalised, learned), softmax (learned, sum to one) or hard (one class each)."""
@@ -139,6 +139,8 @@ class Config:
 class ImageConfig(Config):
     """Distil a set of real images into a few synthetic ones, and measure what they are worth."""
 
+    n: int = 5
+    """How many synthetic images: the one dial; every setting below has a default that suits it."""
     network: str = "lenet"
     """lenet, convnet, mlp, alexcifarnet or resnet."""
     dataset: str = "mnist"
@@ -152,11 +154,10 @@ class ImageConfig(Config):
     ITEMS = "images"
 
     def suited(self) -> dict[str, Any]:
-        n, fixed = 5 if self.n is None else self.n, self.init == "fixed"
+        n, fixed = self.n, self.init == "fixed"
         steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else max(20, n))
         rule = self.rule or ("sgd" if fixed else "momentum")
         return {
-            "n": n,
             "rule": rule,
             "inner_steps": steps,
             "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
@@ -179,6 +180,8 @@ class ImageConfig(Config):
 class TextConfig(Config):
     """Distil a set of real texts into a few learned sequences of word vectors, and measure them."""
 
+    n: int = 2
+    """How many synthetic sentences: the one dial; every setting below has a default that suits it."""
     network: str = "textcnn"
     """textcnn, bilstm, birnn, transformer or average."""
     dataset: str = "sentences"
@@ -223,12 +226,11 @@ class TextConfig(Config):
         return self.train or self.dataset
 
     def suited(self) -> dict[str, Any]:
-        n, fixed = 2 if self.n is None else self.n, self.init == "fixed"
+        n, fixed = self.n, self.init == "fixed"
         steps = self.inner_steps or (10 if fixed else 20)
         rule = self.rule or ("sgd" if fixed else "momentum")
         bundled = self.dataset == "sentences" and self.train is None
         return {
-            "n": n,
             "rule": rule,
             "inner_steps": steps,
             "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
