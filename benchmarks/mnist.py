@@ -14,18 +14,23 @@ from distill.sets import DistilledSet
 
 
 def cases(seeds: tuple[int, ...]) -> list[Case]:
-    """The rows that the README quotes, at the defaults; then the sweep over n, at a shorter schedule."""
+    """The rows that the README quotes; labels as the papers compare them; the sweep over n, in short."""
     full = [Case(f"n = {n}, {kind}", ("--n", str(n), "--labels", kind), seeds) for n, kind in QUOTED]
     random = Case("n = 100, soft, random", ("--n", "100", "--init", "random"), (0,))
+    plain = [
+        Case(f"n = 10, {kind}, one rate per step", ("--n", "10", "--labels", kind, *PLAIN), seeds)
+        for kind in ("soft", "hard")
+    ]
     short = ("--outer-steps", "1000")
     sweep = [
         Case(f"n = {n}, {kind}, short", ("--n", str(n), "--labels", kind, *short), seeds)
         for n in (1, 2, 5, 10, 20)
         for kind in ("soft", "hard")
     ]
-    return [*full, random, *sweep]
+    return [*full, random, *plain, *sweep]
 
 
+PLAIN = ("--rates", "per-step", "--outer-steps", "2000")  # learned rates as the papers have them
 QUOTED = [(5, "soft"), (10, "soft"), (10, "hard")]
 
 

@@ -48,7 +48,7 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
     scores, baselines = data.scores, data.scores["baselines"]
     return {
         "case": case.name,
-        "command": data.provenance["command"],
+        "command": f"python -m distill text {' '.join(Path(word).name for word in case.arguments)}",
         "accuracy": scores["accuracy"],
         "full_data": scores["full_data"],
         "share": scores["accuracy"]["mean"] / scores["full_data"],
@@ -57,7 +57,7 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
         "seconds": round(data.provenance["seconds"], 1),
         "outer_steps": data.provenance["outer_steps"],
         "sentences": len(data),
-        "text": {k: v for k, v in (data.text or {}).items() if k not in ("nearest", "neighbours")},
+        "vectors": {k: (data.text or {}).get(k) for k in ("dim", "checksum")},
     }
 
 
