@@ -127,7 +127,7 @@ class Config:
         return self.dataset
 
     def suited(self) -> dict[str, Any]:
-        """The defaults that suit this kind of data, for what is not given."""
+        """The defaults that suit this kind of data, for what is not given; the rule is there already."""
         raise NotImplementedError
 
     def real(self) -> "tuple[Dataset, Dataset]":
@@ -156,13 +156,10 @@ class ImageConfig(Config):
     def suited(self) -> dict[str, Any]:
         n, fixed = self.n, self.init == "fixed"
         steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else max(20, n))
-        rule = self.rule or ("sgd" if fixed else "momentum")
         return {
-            "rule": rule,
             "inner_steps": steps,
-            "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
             "rates": "per-tensor" if fixed else "per-step",
-            "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[rule],
+            "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
             "outer_steps": 12_000 if fixed else 1500,
             "outer_batch": 128 if fixed else 256,
             "outer_lr": 0.05 if fixed else 0.02,
@@ -226,16 +223,13 @@ class TextConfig(Config):
         return self.train or self.dataset
 
     def suited(self) -> dict[str, Any]:
-        n, fixed = self.n, self.init == "fixed"
+        fixed = self.init == "fixed"
         steps = self.inner_steps or (10 if fixed else 20)
-        rule = self.rule or ("sgd" if fixed else "momentum")
         bundled = self.dataset == "sentences" and self.train is None
         return {
-            "rule": rule,
             "inner_steps": steps,
-            "batch": n if fixed else max(b for b in range(1, 21) if n % b == 0),
             "rates": "per-tensor",
-            "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[rule],
+            "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
             "outer_steps": 3000 if fixed else 2000,
             "outer_batch": 128,
             "outer_lr": 0.05,
@@ -263,12 +257,16 @@ C = TypeVar("C", bound=Config)
 def resolved(config: C) -> C:
     """The config with every default filled in, and every word and number checked. Raises UserError."""
     check(config)
+    fixed, divisors = config.init == "fixed", [b for b in range(1, 21) if config.n % b == 0]
+    config = filled(
+        config, {"rule": "sgd" if fixed else "momentum", "batch": config.n if fixed else max(divisors)}
+    )
     config = filled(config, config.suited())
     stem, ending = Path(config.origin).name.split(".")[0], f"{config.init}-{config.labels}-s{config.seed}"
     general = {
         "engine": "unroll" if config.inner_steps <= 30 else "truncated",
         "window": min(15, config.inner_steps),
-        "average": 0.998 if config.init == "fixed" else 0.99,
+        "average": 0.998 if fixed else 0.99,
         "out": f"runs/{stem}-n{config.n}-{ending}",
     }
     config = filled(config, general)

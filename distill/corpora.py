@@ -151,7 +151,7 @@ def encode(
 
 
 def whole(word: str) -> bool:
-    return word.lstrip("-").isdecimal()
+    return word.removeprefix("-").isdecimal()
 
 
 Row = dict[str, Any]

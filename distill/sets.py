@@ -163,10 +163,26 @@ def check_facts(data: DistilledSet) -> None:
     classes = data.source.get("classes")
     if not isinstance(classes, list) or len(classes) != data.labels.shape[1]:
         raise SetError(f"dataset.classes does not name the {data.labels.shape[1]} classes of the labels")
+    check_text(data.text)
     states = data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
     for state in states:
         if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
             raise SetError("init_state must be a dict of tensors, a list of such dicts, or None")
+
+
+def check_text(text: dict[str, Any] | None) -> None:
+    """How words became vectors: nothing for images, else all that a student needs to do it again."""
+    if text is None:
+        return
+    for name, kind in TEXT.items():
+        if not isinstance(text, dict) or not isinstance(text.get(name), kind):
+            raise SetError(f'text must be None, or hold "{name}" as {kind.__name__}')
+
+
+TEXT = {
+    "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,
+    "max_length": int, "files": list, "nearest": list,
+}  # fmt: skip
 
 
 def shape(tensor: Tensor) -> str:

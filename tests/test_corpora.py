@@ -56,6 +56,11 @@ def test_numbers_are_classes_in_their_own_order(tmp_path: Path) -> None:
     assert from_files(path, path).train.labels == [2, 1, 0]
 
 
+def test_words_that_look_like_numbers_are_words(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.jsonl", [("x", "--5"), ("y", "-"), ("z", "-5")])
+    assert from_files(path, path).classes == ("-5", "-", "--5")
+
+
 def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", columns=("review", "stars"))
     assert chosen("", None, str(path), str(path), "review", "stars").classes == ("bad", "good")

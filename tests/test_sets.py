@@ -148,3 +148,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 def test_no_such_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetError, match="no such file"):
         DistilledSet.load(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("text", [{}, "words", {"tokenizer": 3}])
+def test_a_text_that_does_not_say_how_words_became_vectors_is_refused(text: object) -> None:
+    with pytest.raises(SetError, match='text must be None, or hold "tokenizer" as str'):
+        small_set(text=text)
