@@ -15,7 +15,7 @@ from tqdm import tqdm
 from distill import run
 from distill.config import FOREVER, Config, identity, resolved, resumed
 from distill.data import Dataset
-from distill.errors import RunError
+from distill.errors import DataError, RunError
 from distill.outer import Named, OuterState, begin, descend
 from distill.problem import Problem
 from distill.randomness import stream
@@ -101,6 +101,10 @@ def real_data(config: Config) -> Splits:
     for split in (train, test):
         for remark in split.remarks():
             print(remark, file=sys.stderr)
+    if len(train) < 10:
+        raise DataError(
+            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
+        )
     held_out = min(config.held_out, len(train) // 10)
     return Splits(*train.split(held_out, stream("split", config.seed)), test)
 

@@ -160,6 +160,16 @@ def test_bad_input_is_one_sentence(
     assert not out.exists()
 
 
+def test_too_few_texts_are_refused_before_anything_is_written(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "few.csv").write_text("text,label\nowl,bird\noak,tree\n")
+    options = ["--train", tmp_path / "few.csv", "--out", tmp_path / "out"]
+    assert distil(words(place, *options)) == 2
+    assert "has 2 training items: at least 10 are needed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_image_run_is_not_resumed_as_text(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "config.json").write_text('{"n": 5, "image_size": null}')
     assert distil(["--resume", str(tmp_path)]) == 2
