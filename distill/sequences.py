@@ -68,16 +68,35 @@ LONG = 60  # positions from which on it pays to find the windows first
 def highest_of_short(
     x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
 ) -> Float[Tensor, "batch width"]:
-    """Each filter's largest answer to any window, or 0 where that is below it or no word is there."""
-    windows = x.unfold(1, x.shape[1] - absent.shape[1] + 1, 1).flatten(2)
+    """Each filter's largest answer to any window, or 0 where that is below it or no word is there.
+
+    Only windows that begin at a word are multiplied: of a batch of questions a third.
+    """
+    there = ~absent
+    windows = x.unfold(1, x.shape[1] - absent.shape[1] + 1, 1)[there].flatten(1)
     answers: Tensor = filters(windows)
-    return answers.relu().masked_fill(absent.unsqueeze(2), 0).amax(dim=1)
+    rows = there.nonzero()[:, :1].expand_as(answers)
+    return answers.new_zeros(len(x), answers.shape[1]).scatter_reduce(0, rows, answers, "amax")
 
 
 def highest_of_long(
     x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
 ) -> Float[Tensor, "batch width"]:
-    """The same: first where the largest is, without a graph, then it alone, with one.
+    """The same, for texts of like length at a time: padding costs less (128 reviews: 214 ms for 328)."""
+    margin, ends = x.shape[1] - absent.shape[1], last_word(~absent)
+    order = ends.argsort()
+    found = [
+        highest_of_alike(x[part, : end + margin], absent[part, :end], filters)
+        for part in order.chunk(4)
+        for end in [max(1, int(ends[part].max()))]
+    ]
+    return torch.cat(found)[order.argsort()]
+
+
+def highest_of_alike(
+    x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
+) -> Float[Tensor, "batch width"]:
+    """First where the largest answer is, without a graph, then it alone, with one.
 
     Only that window has a gradient, so that the backward pass is a fraction of the forward one
     (128 of 200 words: 88 ms for 178).
@@ -102,7 +121,7 @@ class Recurrent(nn.Module):
         self.output = nn.Linear(2 * body.hidden_size, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        lengths = last_word(x).clamp(min=1).cpu()
+        lengths = last_word(present(x)).clamp(min=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN's have no second derivative
             _, state = self.body(packed)
@@ -110,10 +129,10 @@ class Recurrent(nn.Module):
         return self.output(torch.cat([last[0], last[1]], dim=1))
 
 
-def last_word(x: Float[Tensor, "batch length dim"]) -> Int[Tensor, " batch"]:
+def last_word(there: Bool[Tensor, "batch length"]) -> Int[Tensor, " batch"]:
     """The length of each sequence without the padding at its end."""
-    places = torch.arange(1, x.shape[1] + 1, device=x.device)
-    return (present(x) * places).amax(dim=1)
+    places = torch.arange(1, there.shape[1] + 1, device=there.device)
+    return (there * places).amax(dim=1)
 
 
 class BiLSTM(Recurrent):

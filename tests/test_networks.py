@@ -78,8 +78,10 @@ def test_the_text_cnn_equals_one_of_conv1d() -> None:
 
 def test_finding_the_windows_first_changes_no_answer_and_no_gradient() -> None:
     filters, gradients = torch.nn.Linear(3 * 6, 5).double(), []
-    x, absent = waves(3, 9, 6), torch.zeros(3, 7, dtype=torch.bool)
-    absent[1, 4:], absent[2] = True, True
+    x, absent = waves(9, 9, 6), torch.zeros(9, 7, dtype=torch.bool)
+    for row, length in enumerate([7, 4, 0, 1, 6, 2, 3, 5, 7]):
+        absent[row, length:] = True
+    absent[4, 2] = True  # a word that was left out
     for highest in (highest_of_short, highest_of_long):
         items = x.clone().requires_grad_()
         value = highest(items, absent, filters).square().sum()
