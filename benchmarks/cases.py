@@ -1,6 +1,7 @@
-"""Cases of the accuracy benchmarks: run what is missing, keep what is there, write the table."""
+"""Cases of the accuracy benchmarks: run what is missing, keep what was measured, write the table."""
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import write_results
+from benchmarks import machine
 
 Rows = list[dict[str, Any]]
 
@@ -59,17 +60,30 @@ def benchmark(
     row: Callable[[Path, Case], dict[str, Any] | None],
     table: Callable[[Rows], str],
 ) -> None:
-    """Run what is missing, print the table, write benchmarks/results/NAME.json and NAME.md."""
+    """Run what is missing, print the table, write benchmarks/results/NAME.json and NAME.md.
+
+    A row of which no set is here stays as it was measured, with its date.
+    """
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = options.only or [case.name for case in cases]
     wanted = [(c, s) for c in cases for s in c.seeds if c.name in chosen and not options.table]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda pair: distil(options.out, *pair), wanted))
-    rows = [r for case in cases if (r := row(options.out, case))]
+    found = {case.name: r for case in cases if (r := row(options.out, case))}
+    rows = list((measured(name) | found).values())
     if not rows:
         print("nothing is measured yet")
         return
     print(table(rows))
-    path = write_results(name, f"make bench-{name}", {"jobs": options.jobs, "rows": rows})
+    path = machine.write_results(name, f"make bench-{name}", {"jobs": options.jobs, "rows": rows})
     path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
     print(path)
+
+
+def measured(name: str) -> dict[str, dict[str, Any]]:
+    """The rows of the results file, by case."""
+    path = machine.RESULTS / f"{name}.json"
+    if not path.exists():
+        return {}
+    results = json.loads(path.read_text(encoding="utf-8"))
+    return {r["case"]: {"created": results["machine"]["date"], **r} for r in results["rows"]}

@@ -55,6 +55,7 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
         "full_data": Report("full", tuple(data.scores["full_data"] for data in sets)).facts(),
         "seconds": [round(data.provenance["seconds"], 1) for data in sets],
         "outer_steps": sets[0].provenance["outer_steps"],
+        "created": sets[0].provenance["created"],
     }
 
 

@@ -56,6 +56,7 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
         "k_means": baselines.get("k-means"),
         "seconds": round(data.provenance["seconds"], 1),
         "outer_steps": data.provenance["outer_steps"],
+        "created": data.provenance["created"],
         "sentences": len(data),
         "vectors": {k: (data.text or {}).get(k) for k in ("dim", "checksum")},
     }

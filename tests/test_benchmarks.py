@@ -1,5 +1,7 @@
 """The benchmarks' own arithmetic, and that a stopped one goes on."""
 
+import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,9 @@ def save(root: Path, case: cases.Case, seed: int, mean: float) -> None:
         "full_data": 0.99,
         "baselines": {"random-real": {"mean": 0.3, "std": 0.1, "n": 20}},
     }
-    small_set(scores=scores, provenance={"seconds": 10.0, "outer_steps": 7}).save(path / "set.pt")
+    small_set(scores=scores, provenance={"seconds": 10.0, "outer_steps": 7, "created": "today"}).save(
+        path / "set.pt"
+    )
 
 
 def test_a_row_is_read_from_the_sets_of_its_seeds(tmp_path: Path) -> None:
@@ -46,7 +50,7 @@ def test_a_row_of_text_is_its_share_of_all_sentences(tmp_path: Path) -> None:
     }
     path = cases.folder(tmp_path, case, 0)
     path.mkdir()
-    provenance = {"seconds": 181.0, "outer_steps": 7, "command": "distill text"}
+    provenance = {"seconds": 181.0, "outer_steps": 7, "command": "distill text", "created": ""}
     small_set(scores=scores, provenance=provenance).save(path / "set.pt")
     row = text.row(tmp_path, case)
     assert row["share"] == pytest.approx(0.9)
@@ -73,6 +77,23 @@ def test_a_case_that_is_done_is_not_run_again(tmp_path: Path, monkeypatch: pytes
     assert ran == []
     cases.distil(tmp_path, case, 1)
     assert "--overwrite" in ran[0]
+
+
+def test_rows_measured_elsewhere_stay_with_their_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases.machine, "RESULTS", tmp_path)
+    here, elsewhere = (cases.Case(f"n = {n}, soft", ("--n", str(n)), (0,)) for n in (5, 10))
+    save(tmp_path, here, 0, 0.95)
+    old = {"machine": {"date": "yesterday"}, "rows": [{"case": c.name} for c in (here, elsewhere)]}
+    (tmp_path / "mnist.json").write_text(json.dumps(old))
+    options = argparse.Namespace(out=tmp_path, only=None, table=True, jobs=1)
+    cases.benchmark("mnist", [here, elsewhere], options, mnist.row, lambda rows: "a table")
+    rows = json.loads((tmp_path / "mnist.json").read_text())["rows"]
+    assert [(r["case"], r["created"]) for r in rows] == [
+        ("n = 5, soft", "today"),
+        ("n = 10, soft", "yesterday"),
+    ]
 
 
 def test_every_engine_of_the_benchmark_gives_one_gradient() -> None:
