@@ -4,6 +4,7 @@ The file holds only tensors, strings, numbers, lists and dicts, so that
 torch.load(path, weights_only=True) reads it and nothing in it is ever executed.
 """
 
+import io
 import os
 import warnings
 from dataclasses import dataclass, field, fields
@@ -70,7 +71,7 @@ class DistilledSet:
         return TensorDataset(self.items, self.labels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the .pt: whole or not at all (a temporary file beside it, then a rename)."""
+        """Write the .pt: whole or not at all (a temporary file beside it, then a rename). Raises SetError."""
         content = {key(f.name): getattr(self, f.name) for f in fields(self)}
         write(path, {"format": FORMAT, **content})
 
@@ -92,15 +93,24 @@ def key(name: str) -> str:
 
 
 def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
-    """torch.save, atomically: readers see the old file or the new one, never half of one."""
-    path = Path(path)
+    """torch.save, atomically: readers see the old file or the new one, never half of one.
+
+    Raises SetError where there is no room. (torch writes into memory first: on a full disk it raises
+    what says nothing of the disk.)
+    """
+    path, memory = Path(path), io.BytesIO()
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    torch.save(content, memory)
     try:
         with open(partial, "wb") as file:
-            torch.save(content, file)
+            file.write(memory.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        raise SetError(
+            f"{path} cannot be written ({error.strerror}): make room, or choose another place"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
 

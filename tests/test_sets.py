@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 from dataclasses import fields
 from pathlib import Path
 
@@ -33,6 +34,21 @@ def test_what_is_saved_is_loaded(tmp_path: Path, init: object, lrs: torch.Tensor
     loaded = DistilledSet.load(tmp_path / "set.pt")
     assert all(same(getattr(data, f.name), getattr(loaded, f.name)) for f in fields(data))
     assert os.listdir(tmp_path) == ["set.pt"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the full disk."""
+    small_set().save(tmp_path / "set.pt")
+    before = (tmp_path / "set.pt").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(SetError, match="cannot be written .*: make room"):
+            small_set(items=torch.ones(3, 1, 8, 8)).save(tmp_path / "set.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == ["set.pt"]
+    assert (tmp_path / "set.pt").read_bytes() == before
 
 
 def test_the_file_is_the_documented_dict_of_plain_values(tmp_path: Path) -> None:

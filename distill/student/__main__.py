@@ -145,10 +145,7 @@ def students_of(
 def save_weights(student: "Student", path: str) -> None:
     from distill.sets import write
 
-    try:
-        write(path, {name: w.cpu() for name, w in student.weights.items()})
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): give --save another file") from None
+    write(path, {name: w.cpu() for name, w in student.weights.items()})
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student") -> int:
