@@ -208,7 +208,7 @@ class TextConfig(Config):
     """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
     warmup: int = 20
     """Outer steps over which the outer rates rise from zero."""
-    drop_words: float = 0.1
+    drop_words: float = 0.25
     """Share of the words of a real text that each outer step leaves out, in [0, 1)."""
     held_out: int = 500
     """Training texts kept aside to choose what is exported; at most a tenth."""
