@@ -84,7 +84,7 @@ class Config:
     outer_steps: Auto[int] = AUTO
     """Updates of the synthetic items (default: from n and init)."""
     outer_batch: Auto[int] = AUTO
-    """Real items per outer step (default: 128 images where fixed, else 256; 128 texts)."""
+    """Real items per outer step (default: 128 images where fixed, else 256; 64 texts, else 128)."""
     outer_lr: Auto[float] = AUTO
     """Outer Adam's rate on the items (default: from init)."""
     label_pace: Auto[float] = AUTO
@@ -231,7 +231,7 @@ class TextConfig(Config):
             "rates": "per-tensor",
             "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
             "outer_steps": 3000 if fixed else 2000,
-            "outer_batch": 128,
+            "outer_batch": 64 if fixed else 128,
             "outer_lr": 0.05,
             "label_pace": 1.0,
             "rate_pace": 2.0,
