@@ -84,7 +84,7 @@ class Config:
     outer_steps: Auto[int] = AUTO
     """Updates of the synthetic items (default: from n and init)."""
     outer_batch: Auto[int] = AUTO
-    """Real items per outer step (default: 128 images where fixed, else 256; 64 texts, else 128)."""
+    """Real items per outer step (default: 128 images or 64 texts where fixed, twice as many where random)."""
     outer_lr: Auto[float] = AUTO
     """Outer Adam's rate on the items (default: from init)."""
     label_pace: Auto[float] = AUTO
