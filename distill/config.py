@@ -102,7 +102,8 @@ class Config:
     check_every: int = 200
     """Outer steps between two checkpoints, each with a held-out score."""
     networks: int = 20
-    """With --init random: how many networks that were never seen measure the set at the end."""
+    """With --init random: how many networks that were never seen measure the set at the end
+    (the baselines: as many draws, at most 20)."""
     seed: int = 0
     """Seeds everything random."""
     device: str = "cpu"
@@ -213,7 +214,8 @@ class TextConfig(Config):
     held_out: int = 500
     """Training texts kept aside to choose what is exported; at most a tenth."""
     networks: int = 100
-    """With --init random: how many networks that were never seen measure the set at the end."""
+    """With --init random: how many networks that were never seen measure the set at the end
+    (the baselines: as many draws, at most 20)."""
 
     KNOWN = TEXT_NETWORKS
     ITEMS = "sentences"

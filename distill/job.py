@@ -187,12 +187,15 @@ def measured(
 ) -> tuple[list[Report], dict[str, Any]]:
     """The one reading of the test split: by the set, by as many other items, by all real data."""
     n, weights = len(data), starts(data, problem.network, config.init, config.networks)
-    scored = tuple(accuracy(replay(data, problem, w), splits.test) for w in weights)
+    bar = tqdm(weights, "networks", unit="network", disable=not sys.stderr.isatty(), leave=False)
+    scored = tuple(accuracy(replay(data, problem, w), splits.test) for w in bar)
     ours = Report(f"these {n} distilled {config.ITEMS}", scored)
     others, facts = [], {}
     draws = {"random-real": random_real(data, splits.train), "k-means": k_means(data, splits.train)}
     for name, draw in draws.items():
-        found, rates = baseline(name, draw, data, problem, splits.held_out, splits.test, weights)
+        found, rates = baseline(
+            name, draw, data, problem, splits.held_out, splits.test, weights, min(20, config.networks)
+        )
         others.append(Report(f"{n} {BASELINES[name]} {config.ITEMS} ({rates})", tuple(found)))
         facts[name] = {**others[-1].facts(), "rates": rates}
     ceiling = full_data(splits.train, splits.held_out, splits.test, problem.network, weights[0])
