@@ -92,7 +92,7 @@ class Config:
     rate_pace: Auto[float] = AUTO
     """Outer rate on the learning rates, as a multiple of --outer-lr (default: from init)."""
     average: Auto[float] = AUTO
-    """Decay of the running average of what is learned (default: 0.998 where fixed, else 0.99)."""
+    """Decay of the running average of what is learned (default: 0.998 where fixed, else 0.99; 0.997 for text)."""
     warmup: int = 200
     """Outer steps over which the outer rates rise from zero."""
     minutes: float | None = None
@@ -203,8 +203,8 @@ class TextConfig(Config):
     """Words without a vector: zeros (networks leave them out), or drawn (each its own random vector)."""
     max_length: int | None = None
     """Words of a real text that are read (default: all of the longest, at most 200)."""
-    lengths: int = 6
-    """Positions of a learned sequence."""
+    lengths: Auto[int] = AUTO
+    """Positions of a learned sequence (default: 6 where fixed, 10 where random)."""
     scheme: str = "uniform"
     """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
     warmup: int = 20
@@ -237,6 +237,8 @@ class TextConfig(Config):
             "outer_lr": 0.05,
             "label_pace": 1.0,
             "rate_pace": 2.0,
+            "average": 0.998 if fixed else 0.997,
+            "lengths": 6 if fixed else 10,
             "vectors": "bundled" if bundled else "glove.6B.100d",
         }
 
