@@ -92,7 +92,8 @@ class Config:
     rate_pace: Auto[float] = AUTO
     """Outer rate on the learning rates, as a multiple of --outer-lr (default: from init)."""
     average: Auto[float] = AUTO
-    """Decay of the running average of what is learned (default: 0.998 where fixed, else 0.99; 0.997 for text)."""
+    """Decay of the running average of what is learned (default: 0.998 where fixed, 0.99 or, for text, 0.997
+    where random)."""
     warmup: int = 200
     """Outer steps over which the outer rates rise from zero."""
     minutes: float | None = None

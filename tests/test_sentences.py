@@ -96,7 +96,7 @@ def test_another_network_is_trained_on_the_same_set(done: tuple, capsys: pytest.
 
 @pytest.mark.parametrize("network", TEXT_NETWORKS)
 def test_every_network_learns_from_real_texts(place: Path, network: str) -> None:
-    train, test = text_config(place, network=network).real()
+    train, test = resolved(text_config(place, network=network)).real()
     module = build(network, train.shape, 2)
     weights = fresh_weights(module, stream("w"), "uniform")
     student = ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
