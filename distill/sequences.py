@@ -52,7 +52,8 @@ class TextCNN(nn.Module):
         self.output = nn.Linear(len(self.spans) * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        highest = highest_of_long if x.shape[1] > LONG else highest_of_short
+        long = x.shape[1] > LONG and torch.is_grad_enabled()
+        highest = highest_of_long if long else highest_of_short
         absent = ~present(x)
         padded = F.pad(x, (0, 0, 0, max(self.spans) - 1))
         found = [
@@ -62,7 +63,7 @@ class TextCNN(nn.Module):
         return self.output(torch.cat(found, dim=1))
 
 
-LONG = 60  # positions from which on it pays to find the windows first
+LONG = 60  # positions from which on, if there is a backward pass, it pays to find the windows first
 
 
 def highest_of_short(
