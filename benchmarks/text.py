@@ -24,7 +24,7 @@ QUOTED = [
     ("imdb", 20, "fixed", 20),
     ("imdb", 20, "random", 20),
 ]
-MANY = {"imdb": ("--networks", "20")}  # its 25,000 test reviews take 20 s per network, or more
+SETTINGS = ("inner_steps", "lengths", "drop_words", "outer_batch", "average", "width")
 
 
 def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
@@ -35,7 +35,7 @@ def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
         if name != "sentences":
             if data_dir is None or vectors is None or not (data_dir / name).is_dir():
                 continue
-            options += ["--data-dir", str(data_dir), "--vectors", str(vectors), *MANY.get(name, ())]
+            options += ["--data-dir", str(data_dir), "--vectors", str(vectors)]
         found.append(Case(f"{name}, n = {n}, {init}", tuple(options), (0,), "distill.sentences"))
     return found
 
@@ -59,6 +59,7 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
         "outer_steps": data.provenance["outer_steps"],
         "created": data.provenance["created"],
         "sentences": len(data),
+        "settings": {k: data.provenance["config"][k] for k in SETTINGS},
         "vectors": {k: (data.text or {}).get(k) for k in ("dim", "checksum")},
     }
 

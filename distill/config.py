@@ -167,6 +167,7 @@ class ImageConfig(Config):
             "outer_lr": 0.05 if fixed else 0.02,
             "label_pace": 4.0 if fixed else 0.5,
             "rate_pace": 2.0 if fixed else 0.5,
+            "average": 0.998 if fixed else 0.99,
         }
 
     def real(self) -> "tuple[Dataset, Dataset]":
@@ -271,7 +272,6 @@ def resolved(config: C) -> C:
     general = {
         "engine": "unroll" if config.inner_steps <= 30 else "truncated",
         "window": min(15, config.inner_steps),
-        "average": 0.998 if fixed else 0.99,
         "out": f"runs/{stem}-n{config.n}-{ending}",
     }
     config = filled(config, general)

@@ -53,7 +53,7 @@ class TextCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         long = x.shape[1] > LONG and torch.is_grad_enabled()
-        highest = highest_of_long if long else highest_of_short
+        highest = highest_found_first if long else highest_of_all
         absent = ~present(x)
         padded = F.pad(x, (0, 0, 0, max(self.spans) - 1))
         found = [
@@ -66,7 +66,7 @@ class TextCNN(nn.Module):
 LONG = 60  # positions from which on, if there is a backward pass, it pays to find the windows first
 
 
-def highest_of_short(
+def highest_of_all(
     x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
 ) -> Float[Tensor, "batch width"]:
     """Each filter's largest answer to any window, or 0 where that is below it or no word is there.
@@ -80,21 +80,21 @@ def highest_of_short(
     return answers.new_zeros(len(x), answers.shape[1]).scatter_reduce(0, rows, answers, "amax")
 
 
-def highest_of_long(
+def highest_found_first(
     x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
 ) -> Float[Tensor, "batch width"]:
     """The same, for texts of like length at a time: padding costs less (128 reviews: 214 ms for 328)."""
     margin, ends = x.shape[1] - absent.shape[1], last_word(~absent)
     order = ends.argsort()
     found = [
-        highest_of_alike(x[part, : end + margin], absent[part, :end], filters)
+        found_first(x[part, : end + margin], absent[part, :end], filters)
         for part in order.chunk(4)
         for end in [max(1, int(ends[part].max()))]
     ]
     return torch.cat(found)[order.argsort()]
 
 
-def highest_of_alike(
+def found_first(
     x: Float[Tensor, "batch padded dim"], absent: Bool[Tensor, "batch length"], filters: nn.Module
 ) -> Float[Tensor, "batch width"]:
     """First where the largest answer is, without a graph, then it alone, with one.

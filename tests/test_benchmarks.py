@@ -50,7 +50,12 @@ def test_a_row_of_text_is_its_share_of_all_sentences(tmp_path: Path) -> None:
     }
     path = cases.folder(tmp_path, case, 0)
     path.mkdir()
-    provenance = {"seconds": 181.0, "outer_steps": 7, "command": "distill text", "created": ""}
+    provenance = {
+        "seconds": 181.0,
+        "outer_steps": 7,
+        "created": "",
+        "config": dict.fromkeys(text.SETTINGS, 1),
+    }
     small_set(scores=scores, provenance=provenance).save(path / "set.pt")
     row = text.row(tmp_path, case)
     assert row["share"] == pytest.approx(0.9)

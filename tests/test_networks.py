@@ -8,7 +8,7 @@ from distill.config import TEXT_NETWORKS
 from distill.errors import NetworkError
 from distill.networks import IMAGES, SCHEMES, SEQUENCES, build, fresh_weights
 from distill.randomness import stream
-from distill.sequences import Block, highest_of_long, highest_of_short
+from distill.sequences import Block, highest_found_first, highest_of_all
 from tests.contracts import network_contract
 from tests.helpers import waves
 
@@ -82,7 +82,7 @@ def test_finding_the_windows_first_changes_no_answer_and_no_gradient() -> None:
     for row, length in enumerate([7, 4, 0, 1, 6, 2, 3, 5, 7]):
         absent[row, length:] = True
     absent[4, 2] = True  # a word that was left out
-    for highest in (highest_of_short, highest_of_long):
+    for highest in (highest_of_all, highest_found_first):
         items = x.clone().requires_grad_()
         value = highest(items, absent, filters).square().sum()
         first = torch.autograd.grad(value, [*filters.parameters()], create_graph=True)
