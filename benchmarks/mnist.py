@@ -30,7 +30,7 @@ def cases(seeds: tuple[int, ...]) -> list[Case]:
     return [*full, random, *published, *sweep]
 
 
-PUBLISHED = ("--inner-steps", "3", "--rates", "per-step")  # the papers' inner training: three steps
+PUBLISHED = ("--scheme", "xavier", "--inner-steps", "3", "--rates", "per-step")  # the papers' inner training
 QUOTED = [(5, "soft"), (10, "soft"), (10, "hard")]
 
 

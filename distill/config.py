@@ -60,8 +60,9 @@ class Config:
     width: int | None = None
     """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, textcnn 100,
     the other text networks 64)."""
-    scheme: str = "xavier"
-    """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
+    scheme: Auto[str] = AUTO
+    """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)
+    (default: xavier for images where random, else uniform)."""
     inner_steps: Auto[int] = AUTO
     """Steps of training on the synthetic items, T (default: from n and init)."""
     batch: Auto[int] = AUTO
@@ -159,10 +160,11 @@ class ImageConfig(Config):
         n, fixed = self.n, self.init == "fixed"
         steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else max(20, n))
         return {
+            "scheme": "uniform" if fixed else "xavier",
             "inner_steps": steps,
             "rates": "per-tensor" if fixed else "per-step",
             "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
-            "outer_steps": 12_000 if fixed else 1500,
+            "outer_steps": 10_000 if fixed else 1500,
             "outer_batch": 128 if fixed else 256,
             "outer_lr": 0.05 if fixed else 0.02,
             "label_pace": 4.0 if fixed else 0.5,
@@ -207,8 +209,6 @@ class TextConfig(Config):
     """Words of a real text that are read (default: all of the longest, at most 200)."""
     lengths: Auto[int] = AUTO
     """Positions of a learned sequence (default: 6 where fixed, 10 where random)."""
-    scheme: str = "uniform"
-    """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)."""
     warmup: int = 20
     """Outer steps over which the outer rates rise from zero."""
     drop_words: float = 0.25
@@ -231,6 +231,7 @@ class TextConfig(Config):
         steps = self.inner_steps or (10 if fixed else 20)
         bundled = self.dataset == "sentences" and self.train is None
         return {
+            "scheme": "uniform",
             "inner_steps": steps,
             "rates": "per-tensor",
             "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],

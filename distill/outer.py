@@ -54,8 +54,9 @@ class OuterState:
     memory: Tensors
     average: Named
     good: Named  # the average when the loop was last known to be well
-    well: float = math.inf  # the loss then
+    well: float = math.inf  # the trend then
     loss: float = math.nan
+    trend: float = math.nan  # the mean of recent losses
     scale: float = 1.0  # halved by each rollback
     skipped: int = 0
     streak: int = 0
@@ -107,10 +108,12 @@ def descend(
     a warm-up.
     """
     while True:
-        value, grads = meta_gradient(problem, synthetic.replaced(state.tensors), engine, task(state.step))
+        given = task(state.step)
+        value, grads = meta_gradient(problem, synthetic.replaced(state.tensors), engine, given)
         if usable(value, grads):
             pace = cosine(share(state.step)) * min(1.0, (state.step + 1) / outer.warmup)
-            state = kept(moved(state, grads, outer, pace), float(value), outer)
+            silence = problem.outer_loss(value.new_zeros(len(given.y), synthetic.labels.shape[1]), given.y)
+            state = kept(moved(state, grads, outer, pace), float(value), float(silence), outer)
         else:
             state = skipped(state, outer)
         yield state
@@ -144,11 +147,22 @@ def moved(state: OuterState, grads: Named, outer: Outer, pace: float) -> OuterSt
     return replace(state, step=state.step + 1, tensors=tensors, memory=memory, average=average, streak=0)
 
 
-def kept(state: OuterState, loss: float, outer: Outer) -> OuterState:
-    """The state with its loss; every `keep` steps it becomes the one to roll back to, unless it got worse."""
-    if state.step % outer.keep or loss > 2 * state.well:
-        return replace(state, loss=loss)
-    return replace(state, loss=loss, well=loss, good=state.average)
+def kept(state: OuterState, loss: float, silence: float, outer: Outer) -> OuterState:
+    """The state with its loss; every `keep` steps it becomes the one to roll back to, unless it got worse.
+
+    silence is the loss of a network that says nothing. Who had learned something and fell back to that
+    has mostly dead units; the gradient that is left does not wake them, so the state is rolled back.
+    """
+    weight = 1.0 if math.isnan(state.trend) else min(1.0, 4 / outer.keep)
+    trend = loss if weight == 1 else state.trend + weight * (loss - state.trend)
+    state = replace(state, loss=loss, trend=trend)
+    if state.step % outer.keep:
+        return state
+    if state.well < 0.97 * silence <= trend:
+        return rolled_back(state, outer)
+    if trend > 2 * state.well or abs(trend - silence) < 0.03 * silence:
+        return state
+    return replace(state, well=trend, good=state.average)
 
 
 def skipped(state: OuterState, outer: Outer) -> OuterState:
@@ -156,14 +170,18 @@ def skipped(state: OuterState, outer: Outer) -> OuterState:
     state = replace(
         state, step=state.step + 1, skipped=state.skipped + 1, streak=state.streak + 1, loss=math.nan
     )
-    if state.streak < outer.patience:
-        return state
+    return state if state.streak < outer.patience else rolled_back(state, outer)
+
+
+def rolled_back(state: OuterState, outer: Outer) -> OuterState:
+    """The last good state again, at half the rates."""
     return replace(
         state,
         tensors=dict(state.good),
         average=dict(state.good),
         memory=rule(outer).start(list(state.good.values())),
         scale=state.scale / 2,
+        trend=math.nan,
         streak=0,
         rollbacks=state.rollbacks + 1,
     )
