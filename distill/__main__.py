@@ -9,6 +9,10 @@ from distill.errors import unknown
 VERBS = {
     "image": ("distill.mnist", "distil an image data set (MNIST by default)"),
     "text": ("distill.sentences", "distil a text set (bundled sentences by default)"),
+    "compare": (
+        "distill.student.compare",
+        "set it beside random, picked and all real items, on many networks",
+    ),
     "student": ("distill.student.__main__", "train a network on a distilled set and measure it"),
 }
 USAGE = "usage: distill VERB [options]\n\n" + "\n".join(f"  {v:<9}{words}" for v, (_, words) in VERBS.items())

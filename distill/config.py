@@ -84,6 +84,8 @@ class Config:
     """With --engine truncated: the last steps, or a window at a random place where the run then stops."""
     outer_steps: Auto[int] = AUTO
     """Updates of the synthetic items (default: from n and init)."""
+    nets_per_step: int = 1
+    """Networks whose outer gradients each outer step averages, each with real items of its own."""
     outer_batch: Auto[int] = AUTO
     """Real items per outer step (default: 128 images or 64 texts where fixed, twice as many where random)."""
     outer_lr: Auto[float] = AUTO
@@ -307,10 +309,9 @@ def check(config: Config) -> None:
 
 
 POSITIVE = (
-    "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "outer_batch",
-    "outer_lr", "minutes", "held_out", "check_every", "threads", "image_size", "networks", "max_length",
-    "label_pace", "rate_pace", "warmup",
-    "lengths",
+    "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "nets_per_step",
+    "outer_batch", "outer_lr", "label_pace", "rate_pace", "warmup", "minutes", "held_out", "check_every",
+    "threads", "image_size", "networks", "max_length", "lengths",
 )  # fmt: skip
 
 

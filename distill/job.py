@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from distill import run
+from distill import processes, run
 from distill.config import FOREVER, Config, identity, resolved, resumed
 from distill.data import Dataset
 from distill.errors import DataError, RunError
@@ -24,7 +24,7 @@ from distill.sets import DistilledSet
 from distill.student.baselines import baseline, full_data, k_means, random_real
 from distill.student.training import accuracy, replay, starts
 from distill.synthetic import Synthetic
-from distill.wiring import choosing_weights, engine_for, export, outer_for, problem_for, started, task_for
+from distill.wiring import choosing_weights, export, objective_for, outer_for, problem_for, started
 
 GIVE_UP = 20  # rollbacks, each of which has halved the outer rate
 Record = dict[str, Any]
@@ -58,12 +58,15 @@ class Snapshot:
 
 def distil(config: Config, command: list[str]) -> dict[str, Any]:
     """Run the job, or go on with it; the result as the JSON line tells it. Raises UserError."""
-    config = settings(config)
-    splits = real_data(config)
-    problem = problem_for(config, splits.train)
-    synthetic = started(config, problem, splits.train)
-    folder = opened(config)
-    last = looped(config, folder, problem, synthetic, splits)
+    with processes.joined(config.device):
+        config = settings(config)
+        splits = real_data(config)
+        problem = problem_for(config, splits.train)
+        synthetic = started(config, problem, splits.train)
+        folder = opened(config)
+        last = looped(config, folder, problem, synthetic, splits)
+    if processes.rank() > 0:
+        return {}
     data = export(config, problem, synthetic.replaced(last.best.tensors), splits.train, splits.test)
     data = replace(data, text=splits.train.text(data.items))
     print(f"measuring: this set, random real {config.ITEMS}, and all real ones", file=sys.stderr)
@@ -93,6 +96,9 @@ def opened(config: Config) -> Path:
     """The run folder: a new one with its config.json, or the one to go on with."""
     if config.resume is not None:
         return Path(config.resume)
+    processes.agreed(0)  # all have looked whether it is free
+    if processes.rank() > 0:
+        return Path(config.out)
     return run.create(Path(config.out), config.overwrite, identity(config))
 
 
@@ -112,6 +118,10 @@ def real_data(config: Config) -> Splits:
 def looped(config: Config, folder: Path, problem: Problem, synthetic: Synthetic, splits: Splits) -> Snapshot:
     """Descend to the end with log, checkpoints and progress; Ctrl-C leaves what --resume goes on with."""
     now = restored(config, folder, synthetic)
+    if processes.rank() > 0:
+        for reached, _ in outer_steps(config, problem, synthetic, splits, now):
+            now = reached
+        return now
     log, progress = run.Log(folder, now.state.step), Progress(config, now.state.step)
     try:
         for reached, record in outer_steps(config, problem, synthetic, splits, now):
@@ -143,10 +153,10 @@ def outer_steps(
 
     def share(step: int) -> float:
         timed = (time.perf_counter() - began) / (60 * config.minutes) if config.minutes else 0.0
-        return max(timed, step / config.outer_steps)
+        return processes.agreed(max(timed, step / config.outer_steps))
 
-    task, engine = task_for(config, problem, splits.train), engine_for(config, problem)
-    states = descend(problem, synthetic, engine, task, outer_for(config), now.state, share)
+    objective = objective_for(config, problem, splits.train)
+    states = descend(synthetic, objective, outer_for(config), now.state, share)
     if share(now.state.step) >= 1:
         return
     for state in states:
@@ -198,12 +208,14 @@ def measured(
         )
         others.append(Report(f"{n} {BASELINES[name]} {config.ITEMS} ({rates})", tuple(found)))
         facts[name] = {**others[-1].facts(), "rates": rates}
-    ceiling = full_data(splits.train, splits.held_out, splits.test, problem.network, weights[0])
-    everything = Report(f"all {len(splits.train)} real {config.ITEMS}", (ceiling,))
+    ceilings = [
+        full_data(splits.train, splits.held_out, splits.test, problem.network, w) for w in weights[:3]
+    ]
+    everything = Report(f"all {len(splits.train)} real {config.ITEMS}", tuple(ceilings))
     known = "fixed" if config.init == "fixed" else "held-out"
     scores = {
         "accuracy": {**ours.facts(), "split": "test", "weights": known},
-        "full_data": ceiling,
+        "full_data": everything.mean,
         "baselines": facts,
     }
     return [ours, *others, everything], scores
@@ -253,7 +265,8 @@ class Progress:
         if rollbacks > self.rollbacks:
             self.rollbacks = rollbacks
             tqdm.write(
-                f"step {step}: gradients not finite or zero, rolled back, rate halved", file=sys.stderr
+                f"step {step}: networks fell silent or gradients were of no use, rolled back, rate halved",
+                file=sys.stderr,
             )
         if "validation" in record:
             self.held_out = f", held-out {100 * record['validation']:.2f} %"

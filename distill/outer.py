@@ -6,7 +6,7 @@ had never stopped: randomness is drawn by the caller's `task(step)` from the num
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
@@ -74,6 +74,20 @@ def rule(outer: Outer) -> Adam:
     return Adam(outer.beta1, outer.beta2)
 
 
+class Found(NamedTuple):
+    """What an outer step learns: the outer loss, its gradient for each learned tensor, the loss of silence.
+
+    silence is the loss of a network that gives every class the same answer.
+    """
+
+    loss: Tensor
+    grads: Named
+    silence: float = math.inf
+
+
+Objective = Callable[[Synthetic, int], Found]  # of what is learned, at an outer step
+
+
 def distill(
     problem: Problem,
     synthetic: Synthetic,
@@ -87,17 +101,15 @@ def distill(
     task(step) gives each outer step its initial state, real items and labels, and generator.
     """
     outer = outer or Outer()
-    first = begin(synthetic, outer)
-    states = descend(problem, synthetic, engine or Unroll(), task, outer, first, lambda step: step / steps)
+    objective = bilevel(problem, engine or Unroll(), lambda step: [task(step)])
+    states = descend(synthetic, objective, outer, begin(synthetic, outer), lambda step: step / steps)
     (last,) = deque(islice(states, steps), maxlen=1)
     return synthetic.replaced(last.average)
 
 
 def descend(
-    problem: Problem,
     synthetic: Synthetic,
-    engine: Engine,
-    task: Callable[[int], Task],
+    objective: Objective,
     outer: Outer,
     state: OuterState,
     share: Callable[[int], float],
@@ -108,15 +120,33 @@ def descend(
     a warm-up.
     """
     while True:
-        given = task(state.step)
-        value, grads = meta_gradient(problem, synthetic.replaced(state.tensors), engine, given)
-        if usable(value, grads):
+        found = objective(synthetic.replaced(state.tensors), state.step)
+        if usable(found):
             pace = cosine(share(state.step)) * min(1.0, (state.step + 1) / outer.warmup)
-            silence = problem.outer_loss(value.new_zeros(len(given.y), synthetic.labels.shape[1]), given.y)
-            state = kept(moved(state, grads, outer, pace), float(value), float(silence), outer)
+            state = kept(moved(state, found.grads, outer, pace), float(found.loss), found.silence, outer)
         else:
             state = skipped(state, outer)
         yield state
+
+
+def bilevel(problem: Problem, engine: Engine, tasks: Callable[[int], Sequence[Task]]) -> Objective:
+    """The loss after inner training, differentiated through it: the mean over the step's tasks."""
+
+    def objective(synthetic: Synthetic, step: int) -> Found:
+        return mean([found(synthetic, task) for task in tasks(step)])
+
+    def found(synthetic: Synthetic, task: Task) -> Found:
+        value, grads = meta_gradient(problem, synthetic, engine, task)
+        return Found(value, grads, problem.silence(task.y, synthetic.labels.shape[1]))
+
+    return objective
+
+
+def mean(found: Sequence[Found]) -> Found:
+    """The mean of losses, gradients and silences."""
+    grads = {name: torch.stack([f.grads[name] for f in found]).mean(dim=0) for name in found[0].grads}
+    silence = sum(f.silence for f in found) / len(found)
+    return Found(torch.stack([f.loss for f in found]).mean(), grads, silence)
 
 
 def meta_gradient(problem: Problem, synthetic: Synthetic, engine: Engine, task: Task) -> tuple[Tensor, Named]:
@@ -150,11 +180,12 @@ def moved(state: OuterState, grads: Named, outer: Outer, pace: float) -> OuterSt
 def kept(state: OuterState, loss: float, silence: float, outer: Outer) -> OuterState:
     """The state with its loss; every `keep` steps it becomes the one to roll back to, unless it got worse.
 
-    silence is the loss of a network that says nothing. Who had learned something and fell back to that
-    has mostly dead units; the gradient that is left does not wake them, so the state is rolled back.
+    silence is the loss of a network that says nothing, and the most that one loss counts for: single ones
+    reach 1e17. Who had learned something and fell back to silence has mostly dead units; the gradient that
+    is left does not wake them, so the state is rolled back.
     """
-    weight = 1.0 if math.isnan(state.trend) else min(1.0, 4 / outer.keep)
-    trend = loss if weight == 1 else state.trend + weight * (loss - state.trend)
+    counts, weight = min(loss, silence), min(1.0, 4 / outer.keep)
+    trend = counts if math.isnan(state.trend) else state.trend + weight * (counts - state.trend)
     state = replace(state, loss=loss, trend=trend)
     if state.step % outer.keep:
         return state
@@ -197,7 +228,7 @@ def cosine(share: float) -> float:
     return (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
-def usable(value: Tensor, grads: Named) -> bool:
+def usable(found: Found) -> bool:
     """Whether all is finite, and the items matter: in a network whose every unit has died they do not."""
-    sums = torch.stack([value.sum(), *(g.sum() for g in grads.values())])
-    return bool(torch.isfinite(sums).all() and grads["items"].any())
+    sums = torch.stack([found.loss.sum(), *(g.sum() for g in found.grads.values())])
+    return bool(torch.isfinite(sums).all() and found.grads["items"].any())

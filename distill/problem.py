@@ -47,11 +47,19 @@ class Problem:
         """The network's answer to x with the weights of state."""
         return functional_call(self.network, self.weights(state), (x,))
 
+    def inner(self, state: State, step: Step) -> Float[Tensor, ""]:
+        """The inner loss of a state on a step's synthetic items and labels."""
+        return self.inner_loss(self.logits(state, step.x), step.y)
+
     def loss(
         self, state: State, x: Float[Tensor, "batch *item"], y: Int[Tensor, " batch"]
     ) -> Float[Tensor, ""]:
         """The outer loss of a state on real items x and labels y."""
         return self.outer_loss(self.logits(state, x), y)
+
+    def silence(self, y: Int[Tensor, " batch"], classes: int) -> float:
+        """The outer loss of a network that answers zero for every class."""
+        return float(self.outer_loss(torch.zeros(len(y), classes, device=y.device), y))
 
     def advance(self, state: State, step: Step) -> State:
         """One functional inner step: state_{t+1} = rule(state_t, ∇ inner_loss(x, y), lr).
@@ -63,7 +71,6 @@ class Problem:
         g, twice = len(self.names), torch.is_grad_enabled()
         with torch.enable_grad():
             weights = [w if twice and w.requires_grad else w.detach().requires_grad_() for w in state[:g]]
-            inner = self.inner_loss(self.logits(tuple(weights), step.x), step.y)
-            grads = torch.autograd.grad(inner, weights, create_graph=twice)
+            grads = torch.autograd.grad(self.inner(tuple(weights), step), weights, create_graph=twice)
         moved, memory = self.rule.update(weights, state[g:], grads, step.lr.expand(g).unbind())
         return (*moved, *memory)

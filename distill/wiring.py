@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from distill.config import Config
+from distill.crowd import Crowd
 from distill.data import Dataset
 from distill.engines import Engine, Higher, Recompute, Truncated, Unroll
 from distill.errors import UserError
-from distill.networks import build, fresh_weights
-from distill.outer import Outer, Task
+from distill.networks import IMAGES, build, fresh_weights
+from distill.outer import Objective, Outer, Task, bilevel
 from distill.problem import Problem
+from distill.processes import averaged, rank, size
 from distill.randomness import stream
 from distill.rules import SGD, Adam, Rule, describe
 from distill.sets import DistilledSet
@@ -111,17 +113,43 @@ def drawn(config: Config, problem: Problem, purpose: str, k: int) -> Weights:
     return {name: w.to(config.device) for name, w in weights.items()}
 
 
+def objective_for(config: Config, problem: Problem, data: Dataset) -> Objective:
+    """What the outer loop lowers: the loss of --nets-per-step networks, each with real items of its own.
+
+    One network after the other on a CPU, which each of them fills; all at once on a GPU, where a small one
+    is mostly waiting. Several processes have so many each, and the mean of all.
+    """
+    task, k, engine = task_for(config, problem, data), config.nets_per_step, engine_for(config, problem)
+
+    def tasks(step: int) -> list[Task]:
+        first = (step * size() + rank()) * k
+        return [task(i) for i in range(first, first + k)]
+
+    return averaged(unrolled(config, problem, engine, tasks))
+
+
+def unrolled(
+    config: Config, problem: Problem, engine: Engine, tasks: Callable[[int], list[Task]]
+) -> Objective:
+    """This process's part of it."""
+    k = config.nets_per_step
+    if k == 1 or config.device == "cpu" or config.network not in IMAGES or config.engine == "higher":
+        return bilevel(problem, engine, tasks)
+    crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
+    return bilevel(crowd, engine, lambda step: [crowd.together(tasks(step))])
+
+
 def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int], Task]:
-    """task(step): an initial state and a batch of real items, drawn from the seed and the step alone."""
+    """task(i): an initial state and a batch of real items, drawn from the seed and i alone."""
     fixed = [problem.start(weights) for weights in fixed_weights(config, problem)]
 
-    def task(step: int) -> Task:
-        generator = stream("task", config.seed, step)
+    def task(i: int) -> Task:
+        generator = stream("task", config.seed, i)
         indices = torch.randint(len(data), (config.outer_batch,), generator=generator)
         x, y = data.batch(indices.to(data.items.device))
         x = data.varied(x, generator)
         if config.init == "fixed":
-            return Task(fixed[step % len(fixed)], x, y, generator)
+            return Task(fixed[i % len(fixed)], x, y, generator)
         weights = fresh_weights(problem.network, generator, config.scheme)
         return Task(problem.start({k: w.to(x.device) for k, w in weights.items()}), x, y, generator)
 

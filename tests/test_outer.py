@@ -1,5 +1,6 @@
 """The outer loop: exact gradients through the maps, torch's Adam, and recovery from what is not finite."""
 
+import math
 from dataclasses import replace
 from itertools import islice
 
@@ -8,10 +9,12 @@ import torch
 
 from distill.engines import Recompute, Unroll
 from distill.outer import (
+    Found,
     Outer,
     OuterState,
     Task,
     begin,
+    bilevel,
     clip,
     cosine,
     descend,
@@ -47,8 +50,9 @@ def still(problem: Problem, poison: tuple[int, ...] = ()) -> object:
 
 def after(steps: int, outer: Outer = LOOSE, poison: tuple[int, ...] = (), start: OuterState | None = None):
     problem, data = small_problem(), synthetic()
-    state = start or begin(data, outer)
-    loop = descend(problem, data, Unroll(), still(problem, poison), outer, state, lambda step: step / 20)
+    state, task = start or begin(data, outer), still(problem, poison)
+    objective = bilevel(problem, Unroll(), lambda step: [task(step)])
+    loop = descend(data, objective, outer, state, lambda step: step / 20)
     return list(islice(loop, steps))
 
 
@@ -66,6 +70,17 @@ def test_the_gradient_of_every_learned_tensor_agrees_with_finite_differences(lab
             for sign in (1, -1)
         )
         torch.testing.assert_close((grads[name] * way).sum(), (up - down) / 2e-5, rtol=1e-5, atol=1e-8)
+
+
+def test_several_networks_per_step_give_the_mean_of_their_gradients_and_losses() -> None:
+    problem, data = small_problem(), synthetic()
+    tasks = [t._replace(x=t.x * (1 + i)) for i, t in enumerate(map(still(problem), range(3)))]
+    found = bilevel(problem, Unroll(), lambda _: tasks)(data, 0)
+    alone = [meta_gradient(problem, data, Unroll(), task) for task in tasks]
+    torch.testing.assert_close(found.loss, sum(value for value, _ in alone) / 3)
+    for name, grad in found.grads.items():
+        torch.testing.assert_close(grad, sum(grads[name] for _, grads in alone) / 3)
+    assert found.silence == pytest.approx(math.log(CLASSES))
 
 
 def test_outer_steps_are_torchs_adam_with_the_cosine_as_its_rate() -> None:
@@ -97,7 +112,8 @@ def test_golden_losses_of_five_outer_steps() -> None:
     x, y = real_batch()
     task = Task(problem.start(weights), x, y, stream("golden"))
     outer = Outer(lr={"items": 0.1, "labels": 0.02, "rates": 0.02}, clip=0.05, warmup=1)
-    loop = descend(problem, data, Unroll(), lambda _: task, outer, begin(data, outer), lambda s: s / 5)
+    objective = bilevel(problem, Unroll(), lambda _: [task])
+    loop = descend(data, objective, outer, begin(data, outer), lambda s: s / 5)
     losses = [s.loss for s in islice(loop, 5)]
     assert losses == pytest.approx(GOLDEN, rel=1e-6)
 
@@ -143,13 +159,19 @@ def test_the_rates_rise_from_zero_over_the_warmup() -> None:
 
 def test_items_that_no_longer_matter_count_as_a_useless_step() -> None:
     grads = {"items": torch.zeros(3), "labels": torch.ones(2)}
-    assert not usable(torch.tensor(2.3), grads)
-    assert usable(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)})
+    assert not usable(Found(torch.tensor(2.3), grads))
+    assert usable(Found(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)}))
 
 
 def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
-    outer = replace(LOOSE, patience=3, keep=2)
-    states = after(9, outer, poison=(5, 6, 7))
+    problem, data, outer = small_problem(), synthetic(), replace(LOOSE, patience=3, keep=2)
+    task = still(problem, poison=(5, 6, 7))
+    unrolled = bilevel(problem, Unroll(), lambda step: [task(step)])
+
+    def loud(synthetic: Synthetic, step: int) -> Found:  # what is learned here is worse than silence
+        return unrolled(synthetic, step)._replace(silence=math.inf)
+
+    states = list(islice(descend(data, loud, outer, begin(data, outer), lambda step: step / 20), 9))
     good = states[4].good
     assert torch.equal(good["items"], states[3].average["items"])
     rolled = states[7]
@@ -186,6 +208,7 @@ def test_a_network_that_fell_silent_rolls_back_and_one_that_never_spoke_does_not
 def test_the_trend_is_a_mean_of_recent_losses() -> None:
     state = kept(kept(learned(1), 2.0, 2.3, LOOSE), 1.0, 2.3, LOOSE)
     assert state.trend == pytest.approx(2.0 - 4 / LOOSE.keep)
+    assert kept(state, 1e17, 2.3, LOOSE).trend < 2.0
 
 
 def test_going_on_from_a_state_is_bit_identical_to_never_stopping() -> None:

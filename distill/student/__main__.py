@@ -5,23 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tyro.conf import Positional
-
 from distill.config import answer, parse
 from distill.errors import UserError, unknown
+from distill.student.real import SetConfig, opened
 
 if TYPE_CHECKING:
-    from distill.data import Dataset
     from distill.sets import DistilledSet
     from distill.student.training import Student, Weights
 
 
 @dataclass(frozen=True)
-class StudentConfig:
+class StudentConfig(SetConfig):
     """Train a new network on a distilled set, by the set's own recipe or the ordinary way, and measure it."""
 
-    set: Positional[str]
-    """The distilled set, a .pt file."""
     network: str | None = None
     """Another network than the set's own: lenet, convnet, mlp, alexcifarnet or resnet for images,
     textcnn, bilstm, birnn, transformer or average for text."""
@@ -41,44 +37,19 @@ class StudentConfig:
     """Minibatch with --optimizer."""
     save: str | None = None
     """Write the first student's weights (a state dict) to this file."""
-    dataset: str | None = None
-    """The real data (default: what the set says it was made from)."""
-    data_dir: str | None = None
-    """Where the files of a named data set are."""
-    vectors: str | None = None
-    """The word vectors of a text set, the same as it was learned with (default: where they were then)."""
-    train: str | None = None
-    """Your own texts instead of those that the set was made from; with --test."""
-    test: str | None = None
-    """Your own test texts."""
-    text_column: str | None = None
-    """The column of your texts (default: text, or sentence)."""
-    label_column: str | None = None
-    """The column of your labels (default: label)."""
-    device: str = "cpu"
-    """cpu, cuda, cuda:1 …"""
-    threads: int = 1
-    """Threads of torch on a CPU."""
-    json: bool = False
-    """End with one line of JSON on stdout."""
 
 
 def measure(config: StudentConfig) -> dict[str, Any]:
     """Train, print the table, save; the result as the JSON line tells it. Raises UserError."""
     from distill.randomness import stream
     from distill.report import Report, table
-    from distill.run import check_device
-    from distill.sets import DistilledSet
     from distill.student.baselines import full_data
     from distill.student.training import accuracy, network_of, starts
 
     for name in ("seeds", "epochs", "batch_size", "lr"):
         if not getattr(config, name) > 0:
             raise UserError(f"--{name.replace('_', '-')} must be above 0, not {getattr(config, name):g}")
-    check_device(config.device, config.threads)
-    data = DistilledSet.load(config.set, config.device)
-    train, test = real_data(config, data)
-    check_match(data, test)
+    data, train, test = opened(config)
     network = network_of(data, config.network)
     init = config.init or ("random" if config.network else data.network.get("init", "random"))
     if init not in ("fixed", "random"):
@@ -97,24 +68,6 @@ def measure(config: StudentConfig) -> dict[str, Any]:
     print(table(rows, f"{config.set}: {name}, {init} weights, {way}, test accuracy"))
     result: dict[str, Any] = {"accuracy": ours.facts(), "init": init, "network": name, "path": config.set}
     return result | ({"full_data": rows[1].mean} if config.full_data else {})
-
-
-def real_data(config: StudentConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
-    """(train, test): the real data that the set was made from, or others that the command names."""
-    from distill.text import real_for
-
-    given = (config.train, config.test, config.text_column, config.label_column)
-    name = config.dataset or data.source["name"]
-    own = config.dataset is None
-    return real_for(data.text, name, own, given, config.data_dir, config.vectors, config.device)
-
-
-def check_match(data: "DistilledSet", test: "Dataset") -> None:
-    if not test.fits(data.items) or len(test.classes) != data.labels.shape[1]:
-        raise UserError(
-            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
-            f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
-        )
 
 
 def students_of(

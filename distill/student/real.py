@@ -1,0 +1,70 @@
+"""What every command on a distilled set is told: the set, its real data, the device. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from distill.errors import UserError
+
+if TYPE_CHECKING:
+    from distill.data import Dataset
+    from distill.sets import DistilledSet
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """A distilled set and where its real data are."""
+
+    set: Positional[str]
+    """The distilled set, a .pt file."""
+    dataset: str | None = None
+    """The real data (default: what the set says it was made from)."""
+    data_dir: str | None = None
+    """Where the files of a named data set are."""
+    vectors: str | None = None
+    """The word vectors of a text set, the same as it was learned with (default: where they were then)."""
+    train: str | None = None
+    """Your own texts instead of those that the set was made from; with --test."""
+    test: str | None = None
+    """Your own test texts."""
+    text_column: str | None = None
+    """The column of your texts (default: text, or sentence)."""
+    label_column: str | None = None
+    """The column of your labels (default: label)."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1 …"""
+    threads: int = 1
+    """Threads of torch on a CPU."""
+    json: bool = False
+    """End with one line of JSON on stdout."""
+
+
+def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
+    """(the set, its real training data, its real test data), on the device. Raises UserError."""
+    from distill.run import check_device
+    from distill.sets import DistilledSet
+
+    check_device(config.device, config.threads)
+    data = DistilledSet.load(config.set, config.device)
+    train, test = real_data(config, data)
+    check_match(data, test)
+    return data, train, test
+
+
+def real_data(config: SetConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
+    """(train, test): the real data that the set was made from, or others that the command names."""
+    from distill.text import real_for
+
+    given = (config.train, config.test, config.text_column, config.label_column)
+    name = config.dataset or data.source["name"]
+    own = config.dataset is None
+    return real_for(data.text, name, own, given, config.data_dir, config.vectors, config.device)
+
+
+def check_match(data: "DistilledSet", test: "Dataset") -> None:
+    if not test.fits(data.items) or len(test.classes) != data.labels.shape[1]:
+        raise UserError(
+            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
+            f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
+        )
