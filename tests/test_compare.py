@@ -97,8 +97,11 @@ def test_the_table_has_items_down_and_networks_across() -> None:
         for n, i, m in [("a", "x", 0.5), ("a", "y", 0.25), ("b", "x", 0.75), ("b", "y", 1.0)]
     ]
     assert table(rows, ["a", "b"]).splitlines() == [
-        "| items | a | b |", "|---|---|---|", "| x | 50.0 ± 1.0 | 75.0 ± 1.0 |", "| y | 25.0 ± 1.0 | 100.0 ± 1.0 |"
-    ]  # fmt: skip
+        "| items | a | b |",
+        "|---|---|---|",
+        "| x | 50.0 ± 1.0 | 75.0 ± 1.0 |",
+        "| y | 25.0 ± 1.0 | 100.0 ± 1.0 |",
+    ]
 
 
 def test_networks_that_the_items_are_too_small_for_are_left_out(tmp_path: Path) -> None:

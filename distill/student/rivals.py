@@ -34,7 +34,7 @@ def herding(seen: Float[Tensor, "m f"], k: int) -> Int[Tensor, " k"]:
 
 
 def k_center(seen: Float[Tensor, "m f"], k: int) -> Int[Tensor, " k"]:
-    """From the item nearest to the mean, always the one farthest from all chosen (Sener and Savarese 2018)."""
+    """From the one nearest to the mean, always the farthest from all chosen (Sener and Savarese 2018)."""
     picks = [(seen - seen.mean(dim=0)).norm(dim=1).argmin()]
     nearest = torch.full((len(seen),), torch.inf, device=seen.device)
     for _ in range(k - 1):
@@ -47,7 +47,7 @@ PICKS = {"herding": herding, "k-center": k_center}
 
 
 def selected(pick: str, data: DistilledSet, train: Dataset, teacher: Student, most: int = 2000) -> Draw:
-    """As many real items as the set has, the classes in turn, picked by a teacher's features of `most`."""
+    """As many real items as the set has, the classes in turn, picked by a teacher's features."""
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         labels = turns(data, generator)
