@@ -3,10 +3,10 @@ ARGS ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test check bench bench-mnist bench-text bench-engines clean
+.PHONY: help mnist text test check bench bench-mnist bench-text bench-engines bench-processes clean
 
 help: ## Print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "distill needs Python 3.10 or newer: make PYTHON=python3.12 …")'
@@ -28,7 +28,7 @@ check: .venv/ready ## Check format, lint and types
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 
-bench: bench-engines bench-mnist bench-text ## Run every benchmark
+bench: bench-engines bench-processes bench-mnist bench-text ## Run every benchmark
 
 bench-mnist: .venv/ready ## Accuracy of 1 to 20 images, soft and hard: benchmarks/results/mnist.json
 	$(RUN) -m benchmarks.mnist $(ARGS)
@@ -38,6 +38,9 @@ bench-text: .venv/ready ## Accuracy of distilled sentences (make bench-text ARGS
 
 bench-engines: .venv/ready ## Time and memory per engine: benchmarks/results/engines.json
 	$(RUN) -m benchmarks.engines $(ARGS)
+
+bench-processes: .venv/ready ## Outer steps per second of two processes over one: benchmarks/results/processes.json
+	$(RUN) -m benchmarks.processes $(ARGS)
 
 clean: ## Remove the environment, caches and builds (never runs/)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
