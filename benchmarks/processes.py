@@ -35,8 +35,9 @@ def speed(words: tuple[str, ...], steps: int) -> float:
     """Outer steps per second after the first ones, as the run's own log tells; then the run is stopped."""
     with tempfile.TemporaryDirectory() as place:
         line = [sys.executable, "-m", *words, "--out", f"{place}/run"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        run = subprocess.Popen(line, env=os.environ | {"OMP_NUM_THREADS": "1"}, **quiet)
+        nothing = subprocess.DEVNULL
+        alone = os.environ | {"OMP_NUM_THREADS": "1"}
+        run = subprocess.Popen(line, env=alone, stdout=nothing, stderr=nothing)
         while len(records := read_log(Path(place) / "run")) < steps and run.poll() is None:
             time.sleep(0.5)
         run.terminate()
