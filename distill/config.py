@@ -25,6 +25,7 @@ RULES = ("sgd", "momentum", "adam")
 ENGINES = ("unroll", "recompute", "truncated", "higher")
 NETWORKS = ("lenet", "convnet", "mlp", "alexcifarnet", "resnet")
 TEXT_NETWORKS = ("textcnn", "bilstm", "birnn", "transformer", "average")
+AUGMENTS = ("shift", "scale", "rotate", "flip", "crop", "cutout", "color")
 CHOICES: dict[str, tuple[str, ...]] = {
     "labels": ("soft", "softmax", "hard"),
     "scheme": ("xavier", "kaiming", "uniform"),
@@ -97,6 +98,8 @@ class Config:
     average: Auto[float] = AUTO
     """Decay of the running average of what is learned (default: 0.998 where fixed, 0.99 or, for text, 0.997
     where random)."""
+    augment: str = ""
+    """Random changes of synthetic and real images, as shift-scale-rotate (also crop, cutout, color, flip)."""
     warmup: int = 200
     """Outer steps over which the outer rates rise from zero."""
     minutes: float | None = None
@@ -124,6 +127,7 @@ class Config:
     """End with one line of JSON on stdout."""
 
     KNOWN: ClassVar[tuple[str, ...]] = ()
+    AUGMENTS: ClassVar[tuple[str, ...]] = ()
     ITEMS: ClassVar[str] = "items"
 
     @property
@@ -156,6 +160,7 @@ class ImageConfig(Config):
     """Resize the images of a folder to this height and width (default: the first image's)."""
 
     KNOWN = NETWORKS
+    AUGMENTS = AUGMENTS
     ITEMS = "images"
 
     def suited(self) -> dict[str, Any]:
@@ -300,6 +305,10 @@ def check(config: Config) -> None:
         word = getattr(config, name)
         if word is not None and word not in known:
             raise UserError(f"{flag(name)}: {unknown(name.replace('_', ' '), word, known)}")
+    for word in config.augment.split("-") if config.augment else ():
+        if word not in config.AUGMENTS:
+            wrong = unknown("augmentation", word, AUGMENTS) if config.AUGMENTS else "it is for images"
+            raise UserError(f"--augment: {wrong}")
     if not 0 <= getattr(config, "drop_words", 0) < 1:
         raise UserError("--drop-words must be at least 0 and below 1")
     for name in POSITIVE:

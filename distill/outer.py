@@ -129,14 +129,22 @@ def descend(
         yield state
 
 
-def bilevel(problem: Problem, engine: Engine, tasks: Callable[[int], Sequence[Task]]) -> Objective:
-    """The loss after inner training, differentiated through it: the mean over the step's tasks."""
+def bilevel(
+    problem: Problem,
+    engine: Engine,
+    tasks: Callable[[int], Sequence[Task]],
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> Objective:
+    """The loss after inner training, differentiated through it: the mean over the step's tasks.
+
+    augment(x, generator) changes the items of each inner step, differentiably.
+    """
 
     def objective(synthetic: Synthetic, step: int) -> Found:
         return mean([found(synthetic, task) for task in tasks(step)])
 
     def found(synthetic: Synthetic, task: Task) -> Found:
-        value, grads = meta_gradient(problem, synthetic, engine, task)
+        value, grads = meta_gradient(problem, synthetic, engine, task, augment)
         return Found(value, grads, problem.silence(task.y, synthetic.labels.shape[1]))
 
     return objective
@@ -149,13 +157,21 @@ def mean(found: Sequence[Found]) -> Found:
     return Found(torch.stack([f.loss for f in found]).mean(), grads, silence)
 
 
-def meta_gradient(problem: Problem, synthetic: Synthetic, engine: Engine, task: Task) -> tuple[Tensor, Named]:
+def meta_gradient(
+    problem: Problem,
+    synthetic: Synthetic,
+    engine: Engine,
+    task: Task,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> tuple[Tensor, Named]:
     """The outer loss of one task and its gradient for each learned tensor.
 
     The engine answers per step; one backward carries that through the labels' and rates' maps.
     """
     learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
     steps = synthetic.replaced(learned).steps()
+    if augment is not None:
+        steps = [step._replace(x=augment(step.x, task.generator)) for step in steps]
     value, grads = engine.gradient(
         problem.advance, task.state, steps, lambda s: problem.loss(s, task.x, task.y), task.generator
     )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill.augment import augmentation
 from distill.config import Config
 from distill.crowd import Crowd
 from distill.data import Dataset
@@ -132,22 +133,23 @@ def unrolled(
     config: Config, problem: Problem, engine: Engine, tasks: Callable[[int], list[Task]]
 ) -> Objective:
     """This process's part of it."""
-    k = config.nets_per_step
+    k, augment = config.nets_per_step, augmentation(config.augment)
     if k == 1 or config.device == "cpu" or config.network not in IMAGES or config.engine == "higher":
-        return bilevel(problem, engine, tasks)
+        return bilevel(problem, engine, tasks, augment)
     crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
-    return bilevel(crowd, engine, lambda step: [crowd.together(tasks(step))])
+    return bilevel(crowd, engine, lambda step: [crowd.together(tasks(step))], augment)
 
 
 def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int], Task]:
     """task(i): an initial state and a batch of real items, drawn from the seed and i alone."""
     fixed = [problem.start(weights) for weights in fixed_weights(config, problem)]
+    augment = augmentation(config.augment)
 
     def task(i: int) -> Task:
         generator = stream("task", config.seed, i)
         indices = torch.randint(len(data), (config.outer_batch,), generator=generator)
         x, y = data.batch(indices.to(data.items.device))
-        x = data.varied(x, generator)
+        x = augment(data.varied(x, generator), generator)
         if config.init == "fixed":
             return Task(fixed[i % len(fixed)], x, y, generator)
         weights = fresh_weights(problem.network, generator, config.scheme)
@@ -171,7 +173,7 @@ def export(
         labels, lrs = synthetic.targets(), synthetic.lrs()
     return DistilledSet(
         items=synthetic.items, labels=labels, schedule=synthetic.schedule, lrs=lrs,
-        inner={**describe(problem.rule), "loss": "soft-cross-entropy"},
+        inner={**describe(problem.rule), "loss": "soft-cross-entropy", "augment": config.augment},
         network={
             "name": config.network, "arguments": network_arguments(config),
             "init": config.init, "scheme": config.scheme,

@@ -29,9 +29,21 @@ MAY = {
     "problem": {"networks", "losses", "sets", "rules"},
     "synthetic": {"sets"},
     "outer": {"problem", "synthetic", "engines", "sets", "rules"},
+    "augment": set(),
     "crowd": {"outer", "problem", "sets"},
     "processes": {"outer", "synthetic"},
-    "student": {"data", "text", "networks", "losses", "problem", "sets", "rules", "randomness", "report"},
+    "student": {
+        "augment",
+        "data",
+        "text",
+        "networks",
+        "losses",
+        "problem",
+        "sets",
+        "rules",
+        "randomness",
+        "report",
+    },
     "run": {"sets"},
 }
 ENTRIES = {"__init__", "__main__", "entry", "mnist", "sentences", "job", "wiring"}

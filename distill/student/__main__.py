@@ -77,7 +77,7 @@ def students_of(
     import torch
 
     from distill.randomness import stream
-    from distill.student.training import ordinary, problem_of, replay
+    from distill.student.training import augment_of, ordinary, problem_of, replay
 
     if config.optimizer is None:
         problem = problem_of(data, network)
@@ -89,8 +89,9 @@ def students_of(
     def optimiser(parameters: Any) -> torch.optim.Optimizer:
         return kinds[config.optimizer or ""](parameters, lr=config.lr)
 
+    way = (optimiser, config.epochs, config.batch_size)
     return [
-        ordinary(data, network, w, optimiser, config.epochs, config.batch_size, stream("ordinary", k))
+        ordinary(data, network, w, *way, stream("ordinary", k), augment_of(data))
         for k, w in enumerate(weights)
     ]
 

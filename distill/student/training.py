@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from distill.augment import Augment, augmentation
 from distill.errors import SetError, UserError, unknown
 from distill.losses import INNER, cross_entropy, soft_cross_entropy
 from distill.networks import NETWORKS, SCHEMES, build, fresh_weights
@@ -95,13 +96,22 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
 
     Rates per parameter tensor are averaged over the tensors for a network that has others.
     """
-    state = problem.start(weights)
+    state, augment, generator = problem.start(weights), augment_of(data), stream("replay")
     with torch.no_grad():
         for step in data.steps():
+            step = step._replace(x=augment(step.x, generator))
             if step.lr.ndim and len(step.lr) != len(problem.names):
                 step = step._replace(lr=step.lr.mean())
             state = problem.advance(state, step)
     return Student(problem.network, problem.weights(state))
+
+
+def augment_of(data: DistilledSet) -> Augment:
+    """The augmentation that the set was learned with. Raises SetError."""
+    try:
+        return augmentation(data.inner.get("augment", ""))
+    except UserError as error:
+        raise SetError(f"the set was learned with another version: {error}") from None
 
 
 def train(
@@ -121,10 +131,12 @@ def ordinary(
     epochs: int,
     batch: int,
     generator: torch.Generator,
+    augment: Augment | None = None,
 ) -> Student:
     """A student trained with minibatches, drawn anew each epoch, and any torch.optim optimiser.
 
     The rate falls linearly to zero. Class numbers take the cross-entropy, soft labels the soft one.
+    augment(x, generator) changes each minibatch.
     """
     live = {name: w.clone().requires_grad_() for name, w in weights.items()}
     optim = optimiser(live.values())
@@ -133,6 +145,7 @@ def ordinary(
     for _ in range(epochs):
         for indices in torch.randperm(len(data), generator=generator).split(batch):
             x, y = data.batch(indices)
+            x = augment(x, generator) if augment else x
             loss = soft_cross_entropy if y.is_floating_point() else cross_entropy
             optim.zero_grad()
             loss(functional_call(network, live, (x,)), y).backward()
