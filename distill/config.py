@@ -35,6 +35,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "rates": ("per-tensor", "per-step"),
     "start": ("real", "noise", "means"),
     "window_at": ("last", "random"),
+    "states_on": ("device", "cpu"),
 }
 
 
@@ -79,6 +80,8 @@ class Config:
     engine: Auto[str] = AUTO
     """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
     (default: unroll up to 30 steps, truncated beyond)."""
+    states_on: str = "device"
+    """With --engine recompute: stored states wait on the device, or in main memory (cpu)."""
     window: Auto[int] = AUTO
     """With --engine truncated: how many steps are differentiated (default: 15)."""
     window_at: str = "last"

@@ -88,10 +88,12 @@ class Recompute:
 
     Memory is one graph and T / every + every states, for two more forwards and backwards per step
     than Unroll. every = √T keeps the fewest states and is the default; every = 1 keeps all, for one
-    more forward and backward per step.
+    more forward and backward per step. states_on names the device where the stored states wait: "cpu"
+    spares a GPU's memory.
     """
 
     every: int | None = None
+    states_on: str | None = None
 
     def gradient(
         self,
@@ -105,12 +107,13 @@ class Recompute:
         parts = [steps[first : first + every] for first in range(0, len(steps), every)]
         starts = []
         for part in parts:
-            starts.append(state)
+            starts.append(tuple(t.to(self.states_on) for t in state) if self.states_on else state)
             state = run(advance, state, part)[-1]
         value, adjoint = self.value(loss, state)
         grads: list[Step] = []
         for part in reversed(parts):
-            states = run(advance, starts.pop(), part[:-1])
+            first = tuple(t.to(value.device) for t in starts.pop())
+            states = run(advance, first, part[:-1])
             for step in reversed(part):
                 grad, adjoint = self.back(advance, states.pop(), step, adjoint)
                 grads.append(grad)

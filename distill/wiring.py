@@ -82,7 +82,7 @@ def engine_for(config: Config, problem: Problem) -> Engine:
         return Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
     engines: dict[str, Engine] = {
         "unroll": Unroll(),
-        "recompute": Recompute(),
+        "recompute": Recompute(states_on="cpu" if config.states_on == "cpu" else None),
         "truncated": Truncated(config.window, config.window_at),
     }
     return engines[config.engine]

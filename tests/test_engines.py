@@ -19,6 +19,7 @@ EXACT = [
     Recompute(),
     Recompute(every=1),
     Recompute(every=3),
+    Recompute(states_on="cpu"),
     Truncated(99),
     Truncated(4, inner=Recompute()),
 ]
