@@ -31,6 +31,7 @@ def cases(seeds: tuple[int, ...]) -> list[Case]:
 
 
 PUBLISHED = ("--scheme", "xavier", "--inner-steps", "3", "--rates", "per-step")  # the papers' inner training
+SETTINGS = ("scheme", "inner_steps", "rates", "outer_batch")
 QUOTED = [(5, "soft"), (10, "soft"), (10, "hard")]
 
 
@@ -56,6 +57,7 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
         "seconds": [round(data.provenance["seconds"], 1) for data in sets],
         "outer_steps": sets[0].provenance["outer_steps"],
         "created": sets[0].provenance["created"],
+        "settings": {k: sets[0].provenance["config"][k] for k in SETTINGS},
     }
 
 

@@ -20,9 +20,9 @@ def save(root: Path, case: cases.Case, seed: int, mean: float) -> None:
         "full_data": 0.99,
         "baselines": {"random-real": {"mean": 0.3, "std": 0.1, "n": 20}},
     }
-    small_set(scores=scores, provenance={"seconds": 10.0, "outer_steps": 7, "created": "today"}).save(
-        path / "set.pt"
-    )
+    provenance = {"seconds": 10.0, "outer_steps": 7, "created": "today"}
+    provenance["config"] = dict.fromkeys(mnist.SETTINGS, 1)
+    small_set(scores=scores, provenance=provenance).save(path / "set.pt")
 
 
 def test_a_row_is_read_from_the_sets_of_its_seeds(tmp_path: Path) -> None:
