@@ -57,7 +57,7 @@ class OuterState:
     well: float = math.inf  # the trend then
     loss: float = math.nan
     trend: float = math.nan  # the mean of recent losses
-    scale: float = 1.0  # halved by each rollback
+    scale: float = 1.0  # halved by each rollback; grows back while all is well
     skipped: int = 0
     streak: int = 0
     rollbacks: int = 0
@@ -209,7 +209,7 @@ def kept(state: OuterState, loss: float, silence: float, outer: Outer) -> OuterS
         return rolled_back(state, outer)
     if trend > 2 * state.well or abs(trend - silence) < 0.03 * silence:
         return state
-    return replace(state, well=trend, good=state.average)
+    return replace(state, well=trend, good=state.average, scale=min(1.0, 1.1 * state.scale))
 
 
 def skipped(state: OuterState, outer: Outer) -> OuterState:

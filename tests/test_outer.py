@@ -205,6 +205,13 @@ def test_a_network_that_fell_silent_rolls_back_and_one_that_never_spoke_does_not
     assert young.good is state.good
 
 
+def test_the_rates_grow_back_after_a_rollback_while_all_is_well() -> None:
+    state = replace(learned(100), scale=0.5)
+    assert kept(state, 0.9, 2.3, LOOSE).scale == pytest.approx(0.55)
+    assert kept(replace(state, scale=0.99), 0.9, 2.3, LOOSE).scale == 1.0
+    assert kept(state, 2.1, 2.3, LOOSE).scale == 0.5
+
+
 def test_the_trend_is_a_mean_of_recent_losses() -> None:
     state = kept(kept(learned(1), 2.0, 2.3, LOOSE), 1.0, 2.3, LOOSE)
     assert state.trend == pytest.approx(2.0 - 4 / LOOSE.keep)
