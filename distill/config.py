@@ -111,6 +111,8 @@ class Config:
     """Training items kept aside to choose what is exported; at most a tenth."""
     check_every: int = 200
     """Outer steps between two checkpoints, each with a held-out score."""
+    judges: Auto[int] = AUTO
+    """With --init random: how many other networks choose what is exported (default: 3; for text 8)."""
     networks: int = 20
     """With --init random: how many networks that were never seen measure the set at the end
     (the baselines: as many draws, at most 20)."""
@@ -171,6 +173,7 @@ class ImageConfig(Config):
         steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else max(20, n))
         return {
             "scheme": "uniform" if fixed else "xavier",
+            "judges": 3,
             "inner_steps": steps,
             "rates": "per-tensor" if fixed else "per-step",
             "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
@@ -242,6 +245,7 @@ class TextConfig(Config):
         bundled = self.dataset == "sentences" and self.train is None
         return {
             "scheme": "uniform",
+            "judges": 8,
             "inner_steps": steps,
             "rates": "per-tensor",
             "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
@@ -323,7 +327,7 @@ def check(config: Config) -> None:
 POSITIVE = (
     "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "nets_per_step",
     "outer_batch", "outer_lr", "label_pace", "rate_pace", "warmup", "minutes", "held_out", "check_every",
-    "threads", "image_size", "networks", "max_length", "lengths",
+    "judges", "networks", "threads", "image_size", "max_length", "lengths",
 )  # fmt: skip
 
 

@@ -103,10 +103,10 @@ def fixed_weights(config: Config, problem: Problem) -> list[Weights]:
 
 
 def choosing_weights(config: Config, problem: Problem) -> list[Weights]:
-    """What chooses between candidates: the fixed weights, or three random ones that are never reported."""
+    """What chooses between candidates: the fixed weights, or --judges random ones, never reported."""
     if config.init == "fixed":
         return fixed_weights(config, problem)
-    return [drawn(config, problem, "validation", k) for k in range(3)]
+    return [drawn(config, problem, "validation", k) for k in range(config.judges)]
 
 
 def drawn(config: Config, problem: Problem, purpose: str, k: int) -> Weights:
