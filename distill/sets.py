@@ -170,6 +170,9 @@ def check_facts(data: DistilledSet) -> None:
     for name, word in (("inner", "rule"), ("inner", "loss"), ("network", "name"), ("source", "name")):
         if not isinstance(getattr(data, name).get(word), str):
             raise SetError(f'{key(name)} lacks the string "{word}"')
+    augment = data.inner.get("augment", "")
+    if not isinstance(augment, str) or (augment and data.items.ndim != 4):
+        raise SetError(f"inner.augment is {augment!r}: it must be words, and they are for images")
     classes = data.source.get("classes")
     if not isinstance(classes, list) or len(classes) != data.labels.shape[1]:
         raise SetError(f"dataset.classes does not name the {data.labels.shape[1]} classes of the labels")

@@ -9,7 +9,7 @@ from distill.engines import Recompute, Unroll
 from distill.errors import SetError, UserError
 from distill.outer import bilevel, meta_gradient
 from distill.randomness import stream
-from distill.student.training import replay, train
+from distill.student.training import train
 from tests.helpers import SHAPE, command, small_problem, small_set, waves, write_npz
 from tests.test_crowd import one
 from tests.test_outer import synthetic
@@ -116,7 +116,12 @@ def test_a_set_with_an_unknown_change_is_refused_in_a_sentence() -> None:
     data = small_set(inner=small_set().inner | {"augment": "mixup"})
     with pytest.raises(SetError, match='another version: no augmentation called "mixup"'):
         train(data)
-    assert replay  # the same path
+
+
+def test_a_file_whose_changes_are_no_words_or_not_for_its_items_is_refused() -> None:
+    for changes, shape in ((5, (3, *SHAPE)), ("shift", (3, 6, 4))):
+        with pytest.raises(SetError, match="inner.augment"):
+            small_set(inner=small_set().inner | {"augment": changes}, items=torch.zeros(shape))
 
 
 def test_a_run_with_augmentation_says_so_in_its_file(tmp_path) -> None:

@@ -91,6 +91,13 @@ def test_the_command_writes_a_row_per_network_and_kind_of_items(tmp_path: Path, 
     assert all(0 <= r["mean"] <= 1 for r in rows)
 
 
+def test_too_few_real_items_to_choose_by_are_refused(tmp_path: Path, capsys) -> None:
+    small_set().save(tmp_path / "set.pt")
+    data = str(write_npz(tmp_path / "blobs.npz", train=6))
+    assert main([str(tmp_path / "set.pt"), "--dataset", data, "--networks", "mlp"]) == 2
+    assert "has 6 training items: at least 10 are needed" in capsys.readouterr().err
+
+
 def test_the_table_has_items_down_and_networks_across() -> None:
     rows = [
         {"network": n, "items": i, "mean": m, "std": 0.01}

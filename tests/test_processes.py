@@ -20,11 +20,11 @@ from tests.helpers import command, small_problem, write_npz
 from tests.test_crowd import one
 from tests.test_outer import synthetic
 
-TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port")
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
 
 
 def test_two_processes_find_what_one_with_two_networks_finds(tmp_path: Path) -> None:
-    result = command(*TORCHRUN, "29611", "-m", "tests.averaged", tmp_path / "found.pt")
+    result = command(*TORCHRUN, "tests.averaged", tmp_path / "found.pt")
     assert result.returncode == 0, result.stderr
     theirs, problem = torch.load(tmp_path / "found.pt"), small_problem(SGD(0.9))
     ours = bilevel(problem, Unroll(), lambda _: [one(problem, (1, 8, 8), 6), one(problem, (1, 8, 8), 7)])(
@@ -57,9 +57,7 @@ def options(place: Path, out: Path) -> list[object]:
 
 def test_torchrun_makes_one_run_with_one_writer(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    run = command(
-        *TORCHRUN, "29612", "-m", "--", "distill.mnist", *options(tmp_path, out), "--outer-steps", 6, "--json"
-    )
+    run = command(*TORCHRUN, "distill.mnist", *options(tmp_path, out), "--outer-steps", 6, "--json")
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout.splitlines()[-1])["outer_steps"] == 6
     assert [record["step"] for record in read_log(out)] == [1, 2, 3, 4, 5, 6]
@@ -71,7 +69,7 @@ def test_a_process_that_dies_ends_the_run_and_one_process_goes_on_with_it(tmp_pa
     out, words = tmp_path / "run", [str(w) for w in options(tmp_path, tmp_path / "run")]
     words += ["--outer-steps", "400"]
     torchrun = subprocess.Popen(
-        [sys.executable, "-m", *TORCHRUN, "29613", "-m", "--", "distill.mnist", *words],
+        [sys.executable, "-m", *TORCHRUN, "distill.mnist", *words],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not (out / "checkpoint.pt").exists():

@@ -39,6 +39,10 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     if config.seeds < 1:
         raise UserError(f"--seeds must be above 0, not {config.seeds}")
     data, train, test = opened(config)
+    if len(train) < 10:
+        raise UserError(
+            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
+        )
     names = networks_for(data, config.networks)
     path = Path(config.out or Path(config.set).with_name("compare.json"))
     if not path.parent.is_dir():
