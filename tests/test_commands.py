@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
@@ -153,7 +154,7 @@ def test_every_word_of_the_command_line_runs_and_learns(
     assert distil(words(place, *steps, "--check-every", 30, "--out", out, *extra)) == 0
     data = DistilledSet.load(out / "set.pt")
     log = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
-    assert sum(log[-10:]) < sum(log[:10])
+    assert median(log[-20:]) < median(log[:20])  # a loss leaps now and then: two items, a bold rate
     assert data.scores["accuracy"]["n"] == (20 if "random" in extra else 3 if "--nets" in extra else 1)
 
 
