@@ -24,7 +24,7 @@ AUTO: Any = None
 RULES = ("sgd", "momentum", "adam")
 ENGINES = ("unroll", "recompute", "truncated", "higher")
 NETWORKS = ("lenet", "convnet", "mlp", "alexcifarnet", "resnet")
-TEXT_NETWORKS = ("textcnn", "bilstm", "birnn", "transformer", "average")
+TEXT_NETWORKS = ("textcnn", "ngram", "bilstm", "birnn", "transformer", "average")
 AUGMENTS = ("shift", "scale", "rotate", "flip", "crop", "cutout", "color")
 CHOICES: dict[str, tuple[str, ...]] = {
     "labels": ("soft", "softmax", "hard"),
@@ -60,7 +60,7 @@ class Config:
     depth: int | None = None
     """Depth of the network, where it has one (convnet 3, mlp 2, transformer 1)."""
     width: int | None = None
-    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, textcnn 100,
+    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, textcnn and ngram 100,
     the other text networks 64)."""
     scheme: Auto[str] = AUTO
     """How initial weights are drawn: xavier, kaiming (both normal) or uniform (as torch's layers begin)
@@ -198,7 +198,7 @@ class TextConfig(Config):
     n: int = 2
     """How many synthetic sentences: the one dial; every setting below has a default that suits it."""
     network: str = "textcnn"
-    """textcnn, bilstm, birnn, transformer or average."""
+    """textcnn, ngram, bilstm, birnn, transformer or average."""
     dataset: str = "sentences"
     """sentences (bundled), trec, trec-50, sst2, sst5, imdb or ag_news."""
     data_dir: str | None = None

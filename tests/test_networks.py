@@ -65,13 +65,15 @@ def test_attention_equals_torchs() -> None:
     torch.testing.assert_close(block.attend(x, mask), theirs.transpose(1, 2).flatten(2))
 
 
-def test_the_text_cnn_equals_one_of_conv1d() -> None:
-    """Beside the unfolded windows stands the plain form."""
-    network = build("textcnn", (9, 6), 3, width=8).double()
+@pytest.mark.parametrize(("name", "marks"), [("textcnn", 0), ("ngram", 1)])
+def test_a_text_cnn_equals_one_of_conv1d(name: str, marks: int) -> None:
+    """Beside the unfolded windows stands the plain form; ngram has a mark where the text begins."""
+    network = build(name, (9, 6), 3, width=8).double()
     x, found = waves(2, 9, 6), []
+    read = torch.cat([torch.full((2, marks, 6), 0.4, dtype=x.dtype), x], dim=1).transpose(1, 2)
     for span, filters in zip(network.spans, network.filters, strict=True):
         weight = filters.weight.unflatten(1, (6, span))
-        padded = torch.nn.functional.pad(x.transpose(1, 2), (0, span - 1))
+        padded = torch.nn.functional.pad(read, (0, span - 1))
         found.append(torch.nn.functional.conv1d(padded, weight, filters.bias).relu().amax(dim=2))
     torch.testing.assert_close(network(x), network.output(torch.cat(found, dim=1)))
 

@@ -20,7 +20,7 @@ class StudentConfig(SetConfig):
 
     network: str | None = None
     """Another network than the set's own: lenet, convnet, mlp, alexcifarnet or resnet for images,
-    textcnn, bilstm, birnn, transformer or average for text."""
+    textcnn, ngram, bilstm, birnn, transformer or average for text."""
     init: str | None = None
     """fixed (the set's own weights) or random (held-out ones); default: as the set was learned."""
     seeds: int = 20
