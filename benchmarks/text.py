@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks.cases import Case, benchmark, folder, parser
 from distill.sets import DistilledSet
 
-QUOTED = [
+QUOTED: list[Any] = [
     ("sentences", 2, "random", 3),
-    ("trec", 6, "fixed", 5),
+    ("trec", 6, "fixed", 5, "--network", "ngram", "--lengths", "15"),
     ("trec", 6, "random", 10),
     ("trec", 3, "random", 10),
     ("sst2", 2, "random", 5),
@@ -23,15 +23,15 @@ QUOTED = [
     ("imdb", 2, "random", 15),
     ("imdb", 20, "fixed", 20),
     ("imdb", 20, "random", 20),
-]
-SETTINGS = ("inner_steps", "lengths", "drop_words", "outer_batch", "average", "width")
+]  # set, sentences, initialisation, minutes, and what differs from the defaults
+SETTINGS = ("network", "inner_steps", "lengths", "drop_words", "outer_batch", "average", "width")
 
 
 def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
     """The rows whose data are there: set, sentences, initialisation, minutes of distilling."""
     found = []
-    for name, n, init, minutes in QUOTED:
-        options = ["--dataset", name, "--n", str(n), "--init", init, "--minutes", str(minutes)]
+    for name, n, init, minutes, *more in QUOTED:
+        options = ["--dataset", name, "--n", str(n), "--init", init, "--minutes", str(minutes), *more]
         if name != "sentences":
             if data_dir is None or vectors is None or not (data_dir / name).is_dir():
                 continue
