@@ -177,7 +177,7 @@ class ImageConfig(Config):
             "inner_steps": steps,
             "rates": "per-tensor" if fixed else "per-step",
             "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
-            "outer_steps": (8000 if n <= 5 else 10_000) if fixed else 1500,
+            "outer_steps": 8000 if fixed else 1500,
             "outer_batch": 128 if fixed else 256,
             "outer_lr": 0.05 if fixed else 0.02,
             "label_pace": 4.0 if fixed else 0.5,
