@@ -128,6 +128,7 @@ def main() -> None:
             shown = "" if memory is None else f"{memory:8.1f} MiB"
             print(f"T = {steps:3}  {name:20} {ms:8.1f} ms  {shown}", flush=True)
     ratios = {"unroll_over_higher_ms": by_steps(rows, "ms", "Unroll", "Higher")}
+    ratios["unroll_over_floor_ms"] = by_steps(rows, "ms", "Unroll", "floor")
     ratios["recompute_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute", "Unroll")
     print(json.dumps(ratios, indent=1))
     setting = {"network": "lenet", "items": N, "outer_batch": BATCH, "threads": 1}
