@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "start": ("real", "noise", "means"),
     "window_at": ("last", "random"),
     "states_on": ("device", "cpu"),
+    "objective": ("bilevel", "frepo", "dc", "dm"),
 }
 
 
@@ -80,6 +81,9 @@ class Config:
     engine: Auto[str] = AUTO
     """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
     (default: unroll up to 30 steps, truncated beyond)."""
+    objective: str = "bilevel"
+    """bilevel (differentiate through the inner training), or, without an unroll and with the learning rates
+    as they are given, frepo (ridge regression on features), dc (gradients matched), dm (features' means)."""
     states_on: str = "device"
     """With --engine recompute: stored states wait on the device, or in main memory (cpu)."""
     window: Auto[int] = AUTO

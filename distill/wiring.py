@@ -14,6 +14,7 @@ from distill.data import Dataset
 from distill.engines import Engine, Higher, Recompute, Truncated, Unroll
 from distill.errors import UserError
 from distill.networks import IMAGES, build, fresh_weights
+from distill.objectives import checked, comparing
 from distill.outer import Objective, Outer, Task, bilevel
 from distill.problem import Problem
 from distill.processes import averaged, rank, size
@@ -38,8 +39,10 @@ def network_arguments(config: Config) -> dict[str, int]:
 
 
 def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
-    """The synthetic set before the first outer step."""
+    """The synthetic set before the first outer step. Raises UserError where the objective cannot take it."""
     classes = len(data.classes)
+    if config.objective != "bilevel":
+        checked(config.objective, config.n, classes)
     tensors = len(problem.names) if config.rates == "per-tensor" else None
     synthetic = Synthetic(
         start_items(config, data),
@@ -126,6 +129,9 @@ def objective_for(config: Config, problem: Problem, data: Dataset) -> Objective:
         first = (step * size() + rank()) * k
         return [task(i) for i in range(first, first + k)]
 
+    if config.objective != "bilevel":
+        compare = checked(config.objective, config.n, len(data.classes))
+        return averaged(comparing(problem, compare, tasks, augmentation(config.augment)))
     return averaged(unrolled(config, problem, engine, tasks))
 
 

@@ -144,6 +144,7 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
         ["--init", "random", "--rule", "sgd", "--engine", "truncated", "--window", "3", "--n", "3"],
         ["--init", "random", "--rule", "adam", "--start", "noise", "--n", "4", "--batch", "2"],
         ["--nets", "3", "--minutes", "0.02"],
+        ["--objective", "frepo", "--init", "random", "--rule", "adam", "--n", "3"],
     ],
 )
 def test_every_word_of_the_command_line_runs_and_learns(
@@ -163,6 +164,8 @@ BAD = {
     'no network called "lenett"; did you mean "lenet"': ["--network", "lenett"],
     'no engine called "unrol"; did you mean "unroll"': ["--engine", "unrol"],
     'no rule called "adm"; did you mean "adam"': ["--rule", "adm"],
+    'no objective called "freppo"; did you mean "frepo"': ["--objective", "freppo"],
+    "--objective dm compares class by class: --n 1 is below": ["--objective", "dm", "--n", "1"],
     "--batch 4 does not divide --n 5": ["--n", "5", "--batch", "4"],
     "none.npz: no such file": ["--dataset", "/nowhere/none.npz"],
     "no fashion-mnist in /nowhere: expected": ["--dataset", "fashion-mnist", "--data-dir", "/nowhere"],
