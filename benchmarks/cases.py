@@ -80,6 +80,14 @@ def benchmark(
     print(path)
 
 
+def percent(score: dict[str, Any] | None) -> str:
+    """'85.2 ± 1.3 %', or '85.2 %' of a single network, or '-'."""
+    if score is None:
+        return "-"
+    spread = f" ± {100 * score['std']:.1f}" if score["n"] > 1 else ""
+    return f"{100 * score['mean']:.1f}{spread} %"
+
+
 def measured(name: str) -> dict[str, dict[str, Any]]:
     """The rows of the results file, by case."""
     path = machine.RESULTS / f"{name}.json"

@@ -9,7 +9,7 @@ sentences need neither option.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, folder, parser
+from benchmarks.cases import Case, benchmark, folder, parser, percent
 from distill.sets import DistilledSet
 
 QUOTED: list[Any] = [
@@ -64,14 +64,6 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
     }
 
 
-def words(scores: dict[str, Any] | None) -> str:
-    """'85.2 ± 1.3 %', or '85.2 %' of a single network."""
-    if scores is None:
-        return "-"
-    spread = f" ± {100 * scores['std']:.1f}" if scores["n"] > 1 else ""
-    return f"{100 * scores['mean']:.1f}{spread} %"
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
     lines = [
@@ -80,8 +72,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for r in rows:
         cells = [
-            r["case"], words(r["accuracy"]), f"{100 * r['full_data']:.1f} %", f"{100 * r['share']:.1f} %",
-            words(r["random_real"]), words(r["k_means"]), f"{r['seconds']:.0f}",
+            r["case"], percent(r["accuracy"]), f"{100 * r['full_data']:.1f} %", f"{100 * r['share']:.1f} %",
+            percent(r["random_real"]), percent(r["k_means"]), f"{r['seconds']:.0f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ A set joins the zoo by a copy: cp runs/mnist-n10-fixed-soft-s0/set.pt zoo/mnist-
 
 from pathlib import Path
 
+from benchmarks.cases import percent
 from distill.run import write_text
 from distill.sets import DistilledSet
 
@@ -20,12 +21,6 @@ Accuracy is on the test split: of the set's own initial weights where they are f
 deviation over networks that it never saw.
 
 """
-
-
-def percent(score: dict[str, float]) -> str:
-    """'91.7 ± 1.0 %', or '97.9 %' of a single network."""
-    spread = f" ± {100 * score['std']:.1f}" if score["n"] > 1 else ""
-    return f"{100 * score['mean']:.1f}{spread} %"
 
 
 def line(path: Path, data: DistilledSet) -> str:
