@@ -77,7 +77,8 @@ class Config:
     lr: Auto[float] = AUTO
     """Inner learning rate at the start (default: from the rule)."""
     start: str = "real"
-    """Items start as real ones, as noise, or as the means of their classes."""
+    """Items start as real ones, as noise, as the means of their classes, or where a SET.pt of as many ended
+    (with its labels, and its learning rates if the steps are as many)."""
     engine: Auto[str] = AUTO
     """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
     (default: unroll up to 30 steps, truncated beyond)."""
@@ -314,6 +315,8 @@ def check(config: Config) -> None:
     """Raise UserError for the first word or number that cannot be meant."""
     for name, known in (CHOICES | {"network": config.KNOWN}).items():
         word = getattr(config, name)
+        if name == "start" and word.endswith(".pt"):
+            continue
         if word is not None and word not in known:
             raise UserError(f"{flag(name)}: {unknown(name.replace('_', ' '), word, known)}")
     for word in config.augment.split("-") if config.augment else ():

@@ -72,8 +72,13 @@ def start_labels(n: int, classes: int, label_map: str) -> Float[Tensor, "{n} {cl
 
 def start_rates(lr: float, steps: int, tensors: int | None) -> Float[Tensor, "{steps} *g"]:
     """The softplus inverse of lr, (steps,) or (steps, tensors)."""
-    raw = torch.tensor(lr, dtype=torch.float64).expm1().log().float()
+    raw = inverse_softplus(torch.tensor(lr, dtype=torch.float64))
     return raw.expand(steps).clone() if tensors is None else raw.expand(steps, tensors).clone()
+
+
+def inverse_softplus(lrs: Tensor) -> Tensor:
+    """What softplus makes these positive learning rates of."""
+    return lrs.double().expm1().log().float()
 
 
 def cyclic_schedule(n: int, batch: int, steps: int) -> Int[Tensor, "{steps} {batch}"]:

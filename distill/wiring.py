@@ -21,7 +21,14 @@ from distill.processes import averaged, rank, size
 from distill.randomness import stream
 from distill.rules import SGD, Adam, Rule, describe
 from distill.sets import DistilledSet
-from distill.synthetic import Synthetic, class_plan, cyclic_schedule, start_labels, start_rates
+from distill.synthetic import (
+    Synthetic,
+    class_plan,
+    cyclic_schedule,
+    inverse_softplus,
+    start_labels,
+    start_rates,
+)
 
 RULES: dict[str, Rule] = {"sgd": SGD(), "momentum": SGD(0.9), "adam": Adam()}
 Weights = dict[str, Tensor]
@@ -51,6 +58,8 @@ def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
         cyclic_schedule(config.n, config.batch, config.inner_steps),
         config.labels,
     )
+    if config.start.endswith(".pt"):
+        synthetic = gone_on_from(config.start, synthetic)
     moved = {
         name: getattr(synthetic, name).to(config.device) for name in ("items", "labels", "rates", "schedule")
     }
@@ -60,13 +69,28 @@ def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
 def start_items(config: Config, data: Dataset) -> Tensor:
     """(n, *item): noise, or for each item a real one of its first class, or that class's mean."""
     generator = stream("start", config.seed)
-    if config.start == "noise":
+    if config.start == "noise" or config.start.endswith(".pt"):
         return data.noise(config.n, generator)
     classes = [of_class(data, first) for first, *_ in class_plan(config.n, len(data.classes))]
     if config.start == "means":
         means = [data.start(own[:AVERAGED]).mean(dim=0) for own in classes]
         return torch.stack(means) + 0.1 * data.noise(config.n, generator)
     return data.start(torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in classes]))
+
+
+def gone_on_from(path: str, synthetic: Synthetic) -> Synthetic:
+    """A saved set's items, its labels if they are learned, its rates if they fit. Raises UserError."""
+    data = DistilledSet.load(path)
+    if data.items.shape != synthetic.items.shape or data.labels.shape != synthetic.labels.shape:
+        theirs, ours = (f"{tuple(s.items.shape)} with {s.labels.shape[1]} classes" for s in (data, synthetic))
+        raise UserError(f"--start {path} holds items {theirs}; this run learns {ours}")
+    tensors = {"items": data.items}
+    if synthetic.label_map != "hard":
+        soft = synthetic.label_map == "soft"
+        tensors["labels"] = data.labels if soft else data.labels.clamp(min=1e-4).log()
+    if data.lrs.shape == synthetic.rates.shape:
+        tensors["rates"] = inverse_softplus(data.lrs)
+    return synthetic.replaced(tensors)
 
 
 AVERAGED = 200  # real items in the mean of a class

@@ -101,6 +101,20 @@ def test_a_student_in_a_new_process_replays_the_score_exactly(done: tuple) -> No
     assert facts["full_data"] > 0.9
 
 
+def test_a_run_starts_where_a_saved_set_ended(
+    done: tuple, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = done[1] / "set.pt", tmp_path / "again"
+    assert distil(words(place, "--outer-steps", 1, "--start", first, "--out", again)) == 0
+    one, other = DistilledSet.load(first), DistilledSet.load(again / "set.pt")
+    for name in ("items", "labels", "lrs"):  # one step of a warm-up of 200
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=2e-3)
+    assert distil(words(place, "--n", 3, "--start", first, "--out", tmp_path / "three")) == 2
+    error = capsys.readouterr().err
+    assert f"--start {first} holds items (2, 1, 8, 8) with 3 classes; this run learns (3, 1, 8, 8)" in error
+    assert not (tmp_path / "three").exists()
+
+
 def test_another_run_is_neither_touched_nor_repeated(
     done: tuple, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
