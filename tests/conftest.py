@@ -6,8 +6,8 @@ from jaxtyping import install_import_hook
 import tests.typecheck
 
 ROOMS = (
-    "corpora", "data", "engines", "losses", "networks", "outer", "problem", "report", "rules", "sequences",
-    "student", "synthetic", "text", "vectors",
+    "corpora", "data", "engines", "losses", "networks", "objectives", "outer", "problem", "report", "rules",
+    "sequences", "student", "synthetic", "text", "vectors",
 )  # fmt: skip
 install_import_hook([f"distill.{room}" for room in ROOMS], f"{tests.typecheck.__name__}.checked")
 

@@ -31,6 +31,7 @@ MAY = {
     "outer": {"problem", "synthetic", "engines", "sets", "rules"},
     "augment": set(),
     "crowd": {"outer", "problem", "sets"},
+    "objectives": {"outer", "problem", "synthetic", "engines"},
     "processes": {"outer", "synthetic"},
     "student": {
         "augment",
