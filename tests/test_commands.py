@@ -157,7 +157,7 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
         ["--labels", "softmax", "--engine", "higher", "--rule", "momentum", "--rates", "per-step"],
         ["--init", "random", "--rule", "sgd", "--engine", "truncated", "--window", "3", "--n", "3"],
         ["--init", "random", "--rule", "adam", "--start", "noise", "--n", "4", "--batch", "2"],
-        ["--nets", "3", "--minutes", "0.02"],
+        ["--nets", "3", "--minutes", "0.05"],
         ["--objective", "frepo", "--init", "random", "--rule", "adam", "--n", "3"],
     ],
 )
