@@ -14,8 +14,8 @@ INTRO = """# The zoo
 
 Distilled sets, ready to train on, as their own files tell it (`python -m benchmarks.zoo` writes this page).
 
-    python -m distill.student zoo/mnist-10.pt                     # replay it: the accuracy of the table
-    python -m distill.student zoo/mnist-10.pt --save lenet.pt   # and keep the trained weights
+    python -m distill.student zoo/mnist-10.pt                    # replay it: the accuracy of the table
+    python -m distill.student zoo/mnist-10.pt --save lenet.pt    # and keep the trained weights
 
 Accuracy is on the test split: of the set's own initial weights where they are fixed, else mean ± standard
 deviation over networks that it never saw.

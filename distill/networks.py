@@ -5,13 +5,15 @@ running averages would change inside an unrolled step) and answers (batch, class
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import signature
 from itertools import pairwise
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from distill.errors import NetworkError
 from distill.sequences import SEQUENCES
@@ -135,6 +137,18 @@ def build(name: str, shape: Shape, classes: int, **arguments: Any) -> nn.Module:
     except (RuntimeError, ValueError) as error:
         size = "×".join(map(str, shape))
         raise NetworkError(f'an item of shape {size} is too small for the network "{name}"') from error
+
+
+def features(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Float[Tensor, "b width"]:
+    """What the last linear layer of a network with these weights is given for x."""
+    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    given: list[Tensor] = []
+    hook = last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    try:
+        functional_call(network, dict(weights), (x,))
+    finally:
+        hook.remove()
+    return given[0].flatten(1)
 
 
 def outcome(body: nn.Module, shape: Shape) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill.engines import run
 from distill.errors import UserError
@@ -53,27 +53,15 @@ def partly_trained(problem: Problem, synthetic: Synthetic, task: Task) -> State:
         return run(problem.advance, task.state, steps[:age])[-1]
 
 
-def features(problem: Problem, state: State, x: Float[Tensor, "b *item"]) -> Float[Tensor, "b width"]:
-    """What the network's last linear layer is given."""
-    last = [module for module in problem.network.modules() if isinstance(module, nn.Linear)][-1]
-    given: list[Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    try:
-        problem.logits(state, x)
-    finally:
-        hook.remove()
-    return given[0]
-
-
 def kernel_ridge(problem: Problem, state: State, synthetic: Synthetic, task: Task) -> Tensor:
     """FRePo (Zhou, Nezhadarya and Ba 2022, eq. 5): the squared error on real items of a ridge regression.
 
     On the features of the synthetic items and a constant, from their labels: with K the inner products,
     ½ |Y - K_ts (K_ss + λ I)⁻¹ L|² per real item, λ = 1e-6 tr K_ss.
     """
-    ours = with_constant(features(problem, state, synthetic.items))
+    ours = with_constant(problem.features(state, synthetic.items))
     with torch.no_grad():
-        theirs = with_constant(features(problem, state, task.x))
+        theirs = with_constant(problem.features(state, task.x))
     kernel = ours @ ours.T
     ridge = 1e-6 * kernel.diagonal().sum() * torch.eye(len(ours), device=ours.device)
     labels = synthetic.targets()
@@ -88,9 +76,9 @@ def with_constant(x: Float[Tensor, "b width"]) -> Float[Tensor, "b more"]:
 
 def distribution_matching(problem: Problem, state: State, synthetic: Synthetic, task: Task) -> Tensor:
     """DM (Zhao and Bilen 2023, eq. 6): Σ_c |mean features of class c, real - synthetic|²."""
-    ours = features(problem, state, synthetic.items)
+    ours = problem.features(state, synthetic.items)
     with torch.no_grad():
-        theirs = features(problem, state, task.x)
+        theirs = problem.features(state, task.x)
     own = owners(synthetic)
     gaps = [theirs[task.y == c].mean(dim=0) - ours[own == c].mean(dim=0) for c in task.y.unique()]
     return torch.stack([(gap**2).sum() for gap in gaps]).sum()
@@ -135,11 +123,10 @@ COMPARISONS: dict[str, Comparison] = {
 }
 
 
-def checked(name: str, n: int, classes: int) -> Comparison:
-    """The comparison of this name. Raises UserError where it needs an item of every class."""
+def check(name: str, n: int, classes: int) -> None:
+    """Raise UserError where the comparison of this name needs an item of every class."""
     if name != "frepo" and n < classes:
         raise UserError(
             f"--objective {name} compares class by class: --n {n} is below the {classes} classes; "
             "use --objective bilevel or frepo"
         )
-    return COMPARISONS[name]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from distill.losses import cross_entropy, soft_cross_entropy
+from distill.networks import features
 from distill.rules import SGD, Rule, Tensors
 from distill.sets import Step
 
@@ -46,6 +47,10 @@ class Problem:
     def logits(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
         """The network's answer to x with the weights of state."""
         return functional_call(self.network, self.weights(state), (x,))
+
+    def features(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch width"]:
+        """What the network's last linear layer is given for x."""
+        return features(self.network, self.weights(state), x)
 
     def inner(self, state: State, step: Step) -> Float[Tensor, ""]:
         """The inner loss of a state on a step's synthetic items and labels."""

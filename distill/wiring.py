@@ -1,6 +1,6 @@
 """From a config to objects: the one place where words become networks, rules, engines and tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from distill.data import Dataset
 from distill.engines import Engine, Higher, Recompute, Truncated, Unroll
 from distill.errors import UserError
 from distill.networks import IMAGES, build, fresh_weights
-from distill.objectives import checked, comparing
+from distill.objectives import COMPARISONS, comparing
+from distill.objectives import check as check_classes
 from distill.outer import Objective, Outer, Task, bilevel
 from distill.problem import Problem
 from distill.processes import averaged, rank, size
@@ -49,7 +50,7 @@ def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
     """The synthetic set before the first outer step. Raises UserError where the objective cannot take it."""
     classes = len(data.classes)
     if config.objective != "bilevel":
-        checked(config.objective, config.n, classes)
+        check_classes(config.objective, config.n, classes)
     tensors = len(problem.names) if config.rates == "per-tensor" else None
     synthetic = Synthetic(
         start_items(config, data),
@@ -59,7 +60,7 @@ def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
         config.labels,
     )
     if config.start.endswith(".pt"):
-        synthetic = gone_on_from(config.start, synthetic)
+        synthetic = gone_on_from(config.start, synthetic, data)
     moved = {
         name: getattr(synthetic, name).to(config.device) for name in ("items", "labels", "rates", "schedule")
     }
@@ -78,19 +79,26 @@ def start_items(config: Config, data: Dataset) -> Tensor:
     return data.start(torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in classes]))
 
 
-def gone_on_from(path: str, synthetic: Synthetic) -> Synthetic:
+def gone_on_from(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
     """A saved set's items, its labels if they are learned, its rates if they fit. Raises UserError."""
-    data = DistilledSet.load(path)
-    if data.items.shape != synthetic.items.shape or data.labels.shape != synthetic.labels.shape:
-        theirs, ours = (f"{tuple(s.items.shape)} with {s.labels.shape[1]} classes" for s in (data, synthetic))
-        raise UserError(f"--start {path} holds items {theirs}; this run learns {ours}")
-    tensors = {"items": data.items}
+    saved = DistilledSet.load(path)
+    ours = kind(synthetic.items, data.classes, data.text(synthetic.items))
+    theirs = kind(saved.items, saved.source["classes"], saved.text)
+    if ours != theirs:
+        raise UserError(f"--start {path} holds {theirs}; this run learns {ours}")
+    tensors = {"items": saved.items}
     if synthetic.label_map != "hard":
         soft = synthetic.label_map == "soft"
-        tensors["labels"] = data.labels if soft else data.labels.clamp(min=1e-4).log()
-    if data.lrs.shape == synthetic.rates.shape:
-        tensors["rates"] = inverse_softplus(data.lrs)
+        tensors["labels"] = saved.labels if soft else saved.labels.clamp(min=1e-4).log()
+    if saved.lrs.shape == synthetic.rates.shape and (saved.lrs > 0).all():
+        tensors["rates"] = inverse_softplus(saved.lrs)
     return synthetic.replaced(tensors)
+
+
+def kind(items: Tensor, classes: Sequence[str], text: dict[str, Any] | None) -> str:
+    """What a set's items are, in words that two sets share only if one can go on from the other."""
+    vectors = f" of the vectors {str(text.get('checksum'))[:12]}" if text else ""
+    return f"items {tuple(items.shape)}{vectors} of the classes {', '.join(classes)}"
 
 
 AVERAGED = 200  # real items in the mean of a class
@@ -154,7 +162,7 @@ def objective_for(config: Config, problem: Problem, data: Dataset) -> Objective:
         return [task(i) for i in range(first, first + k)]
 
     if config.objective != "bilevel":
-        compare = checked(config.objective, config.n, len(data.classes))
+        compare = COMPARISONS[config.objective]
         return averaged(comparing(problem, compare, tasks, augmentation(config.augment)))
     return averaged(unrolled(config, problem, engine, tasks))
 

@@ -10,7 +10,7 @@ from distill.data import load
 from distill.networks import fresh_weights
 from distill.randomness import stream
 from distill.student.compare import main, networks_for, table
-from distill.student.rivals import features, herding, k_center, relabelled, rivals, selected
+from distill.student.rivals import herding, k_center, relabelled, rivals, selected
 from distill.student.training import Student, network_of
 from tests.helpers import small_set, write_npz
 
@@ -46,7 +46,7 @@ def test_more_picks_than_items_repeat_some() -> None:
 def test_features_are_what_the_last_matrix_sees() -> None:
     data = small_set()
     taught = student(data)
-    seen = features(taught, data.items)
+    seen = taught.features(data.items)
     last = list(taught.weights)[-2:]
     answers = seen @ taught.weights[last[0]].T + taught.weights[last[1]]
     torch.testing.assert_close(answers, taught.logits(data.items))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.networks import IMAGES, build, fresh_weights
-from distill.objectives import COMPARISONS, comparing, features, kernel_ridge, partly_trained, with_constant
+from distill.objectives import COMPARISONS, comparing, kernel_ridge, partly_trained, with_constant
 from distill.outer import Outer, Task, begin, descend
 from distill.problem import Problem
 from distill.randomness import stream
@@ -35,15 +35,15 @@ def test_features_are_what_the_last_layer_is_given(name: str) -> None:
     x = waves(3, *shape).float()
     named = list(problem.weights(state).items())
     (_, weight), (_, bias) = [(k, w) for k, w in named if w.shape[0] == 5][-2:]
-    seen = features(problem, state, x)
+    seen = problem.features(state, x)
     torch.testing.assert_close(torch.nn.functional.linear(seen, weight, bias), problem.logits(state, x))
 
 
 def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
     """In the primal: (AᵀA + λ I)⁻¹ Aᵀ L, which is the same by Woodbury."""
     problem, synthetic, task = tiny()
-    ours = with_constant(features(problem, task.state, synthetic.items))
-    theirs = with_constant(features(problem, task.state, task.x))
+    ours = with_constant(problem.features(task.state, synthetic.items))
+    theirs = with_constant(problem.features(task.state, task.x))
     ridge = 1e-6 * (ours**2).sum() * torch.eye(ours.shape[1], dtype=ours.dtype)
     weights = torch.linalg.solve(ours.T @ ours + ridge, ours.T @ synthetic.labels)
     goal = torch.nn.functional.one_hot(task.y, 3)

@@ -121,6 +121,18 @@ def test_every_start_has_the_learned_length_and_no_padding(place: Path, start: s
     assert torch.equal(items, start_items(config, config.real()[0]))
 
 
+def test_a_run_does_not_start_from_a_set_of_other_vectors(
+    done: tuple, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text((place / "vectors.txt").read_text().replace("0.", "0.1"))
+    line = words(place, "--start", done[1] / "set.pt", "--out", tmp_path / "run")
+    line[line.index("--vectors") + 1] = str(other)
+    assert distil(line) == 2
+    assert "of the vectors " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_resumed_text_run_keeps_its_settings(done: tuple) -> None:
     saved = read_config(done[1])
     config = resumed(TextConfig(resume=str(done[1])), saved)

@@ -2,24 +2,12 @@
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill.data import Dataset
 from distill.sets import DistilledSet
 from distill.student.baselines import Draw, baseline, k_means, one_hot, random_real, turns
 from distill.student.training import Student, network_of, problem_of, starts
-
-
-def features(student: Student, x: Float[Tensor, "b *item"]) -> Float[Tensor, "b f"]:
-    """What goes into the network's last linear layer."""
-    last = [m for m in student.network.modules() if isinstance(m, nn.Linear)][-1]
-    seen: list[Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        student.logits(x)
-    finally:
-        hook.remove()
-    return seen[0].flatten(1)
 
 
 def herding(seen: Float[Tensor, "m f"], k: int) -> Int[Tensor, " k"]:
@@ -57,7 +45,7 @@ def selected(pick: str, data: DistilledSet, train: Dataset, teacher: Student, mo
             own = own[torch.randperm(len(own), generator=generator)[:most].to(own.device)]
             places = torch.nonzero(labels == label).flatten()
             x = train.start(own)
-            items[places.to(items.device)] = x[PICKS[pick](features(teacher, x), len(places))]
+            items[places.to(items.device)] = x[PICKS[pick](teacher.features(x), len(places))]
         return items, one_hot(labels, data)
 
     return draw

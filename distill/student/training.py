@@ -12,7 +12,7 @@ from torch.func import functional_call
 from distill.augment import Augment, augmentation
 from distill.errors import SetError, UserError, unknown
 from distill.losses import INNER, cross_entropy, soft_cross_entropy
-from distill.networks import NETWORKS, SCHEMES, build, fresh_weights
+from distill.networks import NETWORKS, SCHEMES, build, features, fresh_weights
 from distill.problem import Problem
 from distill.randomness import stream
 from distill.rules import described
@@ -42,6 +42,11 @@ class Student:
         """The network's answer to x, without a graph."""
         with torch.no_grad():
             return functional_call(self.network, dict(self.weights), (x,))
+
+    def features(self, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch width"]:
+        """What the network's last linear layer is given for x, without a graph."""
+        with torch.no_grad():
+            return features(self.network, self.weights, x)
 
 
 def problem_of(data: DistilledSet, network: nn.Module | None = None) -> Problem:
