@@ -158,7 +158,7 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
         ["--labels", "softmax", "--engine", "higher", "--rule", "momentum", "--rates", "per-step"],
         ["--init", "random", "--rule", "sgd", "--engine", "truncated", "--window", "3", "--n", "3"],
         ["--init", "random", "--rule", "adam", "--start", "noise", "--n", "4", "--batch", "2"],
-        ["--nets", "3", "--minutes", "0.05"],
+        ["--nets", "3"],
         ["--objective", "frepo", "--init", "random", "--rule", "adam", "--n", "3"],
     ],
 )
@@ -166,12 +166,19 @@ def test_every_word_of_the_command_line_runs_and_learns(
     place: Path, tmp_path: Path, extra: list[str]
 ) -> None:
     out = tmp_path / "run"
-    steps = [] if "--minutes" in extra else ["--outer-steps", "60"]
-    assert distil(words(place, *steps, "--check-every", 30, "--out", out, *extra)) == 0
+    assert distil(words(place, "--outer-steps", 60, "--check-every", 30, "--out", out, *extra)) == 0
     data = DistilledSet.load(out / "set.pt")
     log = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert median(log[-20:]) < median(log[:20])  # a loss leaps now and then: two items, a bold rate
     assert data.scores["accuracy"]["n"] == (20 if "random" in extra else 3 if "--nets" in extra else 1)
+
+
+def test_a_run_by_minutes_stops_there_and_keeps_the_best_that_it_saw(place: Path, tmp_path: Path) -> None:
+    """Any number of steps fits in three seconds, and at last the loss may leap: only the export is judged."""
+    out = tmp_path / "run"
+    assert distil(words(place, "--minutes", "0.05", "--check-every", 10, "--out", out)) == 0
+    assert json.loads((out / "log.jsonl").read_text().splitlines()[-1])["seconds"] < 30
+    assert DistilledSet.load(out / "set.pt").scores["accuracy"]["mean"] > 0.6
 
 
 BAD = {
