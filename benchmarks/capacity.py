@@ -23,6 +23,7 @@ from distill.networks import build, fresh_weights
 from distill.outer import Task, meta_gradient
 from distill.problem import Problem
 from distill.randomness import stream
+from distill.run import quicken
 from distill.rules import SGD
 from distill.synthetic import Synthetic, cyclic_schedule, start_labels, start_rates
 
@@ -79,7 +80,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--row", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    quicken(1)
     if options.row:
         print(json.dumps(measured(options.row, options.rounds)))
         return

@@ -21,6 +21,7 @@ from distill.networks import build, fresh_weights
 from distill.outer import Task, meta_gradient
 from distill.problem import Problem
 from distill.randomness import stream
+from distill.run import quicken
 from distill.synthetic import Synthetic, cyclic_schedule, start_labels, start_rates
 from distill.wiring import torch_optimiser
 
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    quicken(1)
     if options.peak:
         print(json.dumps(peak(options.steps[0], options.peak)))
         return

@@ -1,5 +1,6 @@
 """The run folder: config, log, checkpoint, device and versions. For entry modules only."""
 
+import ctypes
 import json
 import os
 import platform
@@ -111,20 +112,33 @@ class Log:
 
 
 def check_device(device: str, threads: int) -> str:
-    """The device, if it is there; and torch set to so many threads. Raises RunError.
-
-    Numbers too small for their exponent are taken as zero: where logits grow large their softmax is full
-    of them, and an outer step took 87 ms in place of 39.
-    """
+    """The device, if it is there; and torch set to so many threads. Raises RunError."""
     if threads < 1:
         raise RunError(f"--threads must be at least 1, not {threads}")
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    quicken(threads)
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise RunError(f'no device "{device}" on this machine: use --device cpu') from None
     return device
+
+
+def quicken(threads: int) -> None:
+    """Set up this process for the fastest outer step on a CPU.
+
+    Numbers too small for their exponent are taken as zero: where logits grow large their softmax is full
+    of them, and an outer step took 87 ms in place of 39. Freed memory is kept (glibc only): handed back and
+    taken anew, page by page, it cost a ConvNet's outer batch of 256 images a third of its time.
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for setting in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            libc.mallopt(setting, 1 << 30)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def versions() -> dict[str, str]:
