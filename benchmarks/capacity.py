@@ -23,8 +23,8 @@ from distill.networks import build, fresh_weights
 from distill.outer import Task, meta_gradient
 from distill.problem import Problem
 from distill.randomness import stream
-from distill.run import quicken
 from distill.rules import SGD
+from distill.run import quicken
 from distill.synthetic import Synthetic, cyclic_schedule, start_labels, start_rates
 
 ENGINES: dict[str, Engine] = {"unroll": Unroll(), "recompute": Recompute(), "truncated": Truncated(15)}
