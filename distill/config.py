@@ -76,9 +76,10 @@ class Config:
     """Learned learning rates per-tensor (and step) or per-step (default: per-tensor where fixed)."""
     lr: Auto[float] = AUTO
     """Inner learning rate at the start (default: from the rule)."""
-    start: str = "real"
-    """Items start as real ones, as noise, as the means of their classes, or where a SET.pt of as many ended
-    (with its labels, and its learning rates if the steps are as many)."""
+    start: Auto[str] = AUTO
+    """Items start as real ones, as noise, as the means of their classes (k-means, where a class has several),
+    or where a SET.pt of as many ended, with its labels, and its learning rates if the steps are as many
+    (default: means for images where random, else real)."""
     engine: Auto[str] = AUTO
     """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
     (default: unroll up to 30 steps, truncated beyond)."""
@@ -121,6 +122,8 @@ class Config:
     networks: int = 20
     """With --init random: how many networks that were never seen measure the set at the end
     (the baselines: as many draws, at most 20)."""
+    ceilings: int = 3
+    """With --init random: how many networks are trained on all the real data, for comparison."""
     seed: int = 0
     """Seeds everything random."""
     device: str = "cpu"
@@ -178,6 +181,7 @@ class ImageConfig(Config):
         steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else max(20, n))
         return {
             "scheme": "uniform" if fixed else "xavier",
+            "start": "real" if fixed else "means",
             "judges": 3,
             "inner_steps": steps,
             "rates": "per-tensor" if fixed else "per-step",
@@ -250,6 +254,7 @@ class TextConfig(Config):
         bundled = self.dataset == "sentences" and self.train is None
         return {
             "scheme": "uniform",
+            "start": "real",
             "judges": 8,
             "inner_steps": steps,
             "rates": "per-tensor",
@@ -315,7 +320,7 @@ def check(config: Config) -> None:
     """Raise UserError for the first word or number that cannot be meant."""
     for name, known in (CHOICES | {"network": config.KNOWN}).items():
         word = getattr(config, name)
-        if name == "start" and word.endswith(".pt"):
+        if name == "start" and word and word.endswith(".pt"):
             continue
         if word is not None and word not in known:
             raise UserError(f"{flag(name)}: {unknown(name.replace('_', ' '), word, known)}")
@@ -334,7 +339,7 @@ def check(config: Config) -> None:
 POSITIVE = (
     "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "nets_per_step",
     "outer_batch", "outer_lr", "label_pace", "rate_pace", "warmup", "minutes", "held_out", "check_every",
-    "judges", "networks", "threads", "image_size", "max_length", "lengths",
+    "judges", "networks", "ceilings", "threads", "image_size", "max_length", "lengths",
 )  # fmt: skip
 
 

@@ -209,7 +209,8 @@ def measured(
         others.append(Report(f"{n} {BASELINES[name]} {config.ITEMS} ({rates})", tuple(found)))
         facts[name] = {**others[-1].facts(), "rates": rates}
     ceilings = [
-        full_data(splits.train, splits.held_out, splits.test, problem.network, w) for w in weights[:3]
+        full_data(splits.train, splits.held_out, splits.test, problem.network, w)
+        for w in weights[: config.ceilings]
     ]
     everything = Report(f"all {len(splits.train)} real {config.ITEMS}", tuple(ceilings))
     known = "fixed" if config.init == "fixed" else "held-out"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.augment import augmentation
+from distill.clusters import centres
 from distill.config import Config
 from distill.crowd import Crowd
 from distill.data import Dataset
@@ -68,15 +69,24 @@ def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
 
 
 def start_items(config: Config, data: Dataset) -> Tensor:
-    """(n, *item): noise, or for each item a real one of its first class, or that class's mean."""
+    """(n, *item): noise, or for each item a real one of its first class, or a mean of that class."""
     generator = stream("start", config.seed)
     if config.start == "noise" or config.start.endswith(".pt"):
         return data.noise(config.n, generator)
-    classes = [of_class(data, first) for first, *_ in class_plan(config.n, len(data.classes))]
+    plan = [first for first, *_ in class_plan(config.n, len(data.classes))]
     if config.start == "means":
-        means = [data.start(own[:AVERAGED]).mean(dim=0) for own in classes]
-        return torch.stack(means) + 0.1 * data.noise(config.n, generator)
-    return data.start(torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in classes]))
+        return means(data, plan, generator)
+    owns = [of_class(data, label) for label in plan]
+    return data.start(torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in owns]))
+
+
+def means(data: Dataset, plan: list[int], generator: torch.Generator) -> Tensor:
+    """For each item the mean of its class, or a centre of k-means where the class has k items; and noise."""
+    items = 0.1 * data.noise(len(plan), generator)
+    for label in sorted(set(plan)):
+        places = torch.tensor([i for i, own in enumerate(plan) if own == label])
+        items[places] += centres(data.start(of_class(data, label)[:AVERAGED]), len(places), generator)
+    return items
 
 
 def gone_on_from(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
@@ -101,7 +111,7 @@ def kind(items: Tensor, classes: Sequence[str], text: dict[str, Any] | None) -> 
     return f"items {tuple(items.shape)}{vectors} of the classes {', '.join(classes)}"
 
 
-AVERAGED = 200  # real items in the mean of a class
+AVERAGED = 500  # real items of a class in its means
 
 
 def of_class(data: Dataset, label: int) -> Tensor:

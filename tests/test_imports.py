@@ -15,6 +15,7 @@ MAY = {
     "errors": set(),
     "randomness": set(),
     "losses": set(),
+    "clusters": set(),
     "rules": set(),
     "report": set(),
     "data": set(),
@@ -35,6 +36,7 @@ MAY = {
     "processes": {"outer", "synthetic"},
     "student": {
         "augment",
+        "clusters",
         "data",
         "text",
         "networks",

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.clusters import centres
 from distill.data import load
 from distill.errors import SetError, UserError
 from distill.networks import build, fresh_weights
 from distill.randomness import stream
 from distill.sets import DistilledSet
 from distill.student import Student, accuracy, ordinary, replay, starts, train
-from distill.student.baselines import baseline, centres, full_data, k_means, random_real
+from distill.student.baselines import baseline, full_data, k_means, random_real
 from distill.student.training import network_of, problem_of
 from tests.helpers import CLASSES, SHAPE, small_set, waves, write_npz
 

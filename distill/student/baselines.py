@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from distill.clusters import centres
 from distill.data import Dataset
 from distill.problem import Problem
 from distill.randomness import stream
@@ -73,17 +74,6 @@ def k_means(data: DistilledSet, train: Dataset, most: int = 500) -> Draw:
         return items, one_hot(labels, data)
 
     return draw
-
-
-def centres(x: Tensor, k: int, generator: torch.Generator, rounds: int = 20) -> Tensor:
-    """Lloyd's algorithm from k random items (k, *item); a centre that loses all its items stays."""
-    order = torch.randperm(len(x), generator=generator)[torch.arange(k) % len(x)]
-    found = x[order.to(x.device)].clone()
-    for _ in range(rounds):
-        nearest = torch.cdist(x.flatten(1), found.flatten(1)).argmin(dim=1)
-        for i in nearest.unique().tolist():
-            found[i] = x[nearest == i].mean(dim=0)
-    return found
 
 
 def turns(data: DistilledSet, generator: torch.Generator) -> Tensor:
