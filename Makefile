@@ -3,7 +3,7 @@ ARGS ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test check bench bench-mnist bench-text bench-engines bench-capacity bench-processes clean
+.PHONY: help mnist text test check bench bench-mnist bench-text bench-images bench-engines bench-capacity bench-processes clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,13 +28,16 @@ check: .venv/ready ## Check format, lint and types
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 
-bench: bench-engines bench-capacity bench-processes bench-mnist bench-text ## Run every benchmark
+bench: bench-engines bench-capacity bench-processes bench-mnist bench-images bench-text ## Run every benchmark
 
 bench-mnist: .venv/ready ## Accuracy of 1 to 20 images, soft and hard: benchmarks/results/mnist.json
 	$(RUN) -m benchmarks.mnist $(ARGS)
 
 bench-text: .venv/ready ## Accuracy of distilled sentences (make bench-text ARGS="--data-dir DIR --vectors FILE")
 	$(RUN) -m benchmarks.text $(ARGS)
+
+bench-images: .venv/ready ## Random ConvNets on image sets (make bench-images ARGS="--data-dir DIR")
+	$(RUN) -m benchmarks.images $(ARGS)
 
 bench-engines: .venv/ready ## Time and memory per engine: benchmarks/results/engines.json
 	$(RUN) -m benchmarks.engines $(ARGS)

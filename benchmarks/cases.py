@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from distill.sets import DistilledSet
 
 Rows = list[dict[str, Any]]
 
@@ -78,6 +79,27 @@ def benchmark(
     path = machine.write_results(name, f"make bench-{name}", {"jobs": options.jobs, "rows": rows})
     path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
     print(path)
+
+
+def single(root: Path, case: Case, settings: Sequence[str]) -> dict[str, Any] | None:
+    """The facts of a case of one seed as its set tells them; None where it is not done."""
+    path = folder(root, case, case.seeds[0]) / "set.pt"
+    if not path.exists():
+        return None
+    data = DistilledSet.load(path)
+    scores, made = data.scores, data.provenance
+    return {
+        "case": case.name,
+        "command": f"python -m {case.module} {' '.join(Path(word).name for word in case.arguments)}",
+        "accuracy": scores["accuracy"],
+        "full_data": scores["full_data"],
+        "random_real": scores["baselines"]["random-real"],
+        "k_means": scores["baselines"].get("k-means"),
+        "seconds": round(made["seconds"], 1),
+        "outer_steps": made["outer_steps"],
+        "created": made["created"],
+        "settings": {name: made["config"][name] for name in settings},
+    }
 
 
 def percent(score: dict[str, Any] | None) -> str:

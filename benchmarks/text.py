@@ -9,7 +9,7 @@ sentences need neither option.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, folder, parser, percent
+from benchmarks.cases import Case, benchmark, folder, parser, percent, single
 from distill.sets import DistilledSet
 
 QUOTED: list[Any] = [
@@ -41,25 +41,14 @@ def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
 
 
 def row(root: Path, case: Case) -> dict[str, Any] | None:
-    """A case's score as its set tells it; None where it is not done."""
-    path = folder(root, case, 0) / "set.pt"
-    if not path.exists():
+    """A case's facts, its share of the full data's accuracy, and its vectors; None where it is not done."""
+    facts = single(root, case, SETTINGS)
+    if facts is None:
         return None
-    data = DistilledSet.load(path)
-    scores, baselines = data.scores, data.scores["baselines"]
-    return {
-        "case": case.name,
-        "command": f"python -m distill text {' '.join(Path(word).name for word in case.arguments)}",
-        "accuracy": scores["accuracy"],
-        "full_data": scores["full_data"],
-        "share": scores["accuracy"]["mean"] / scores["full_data"],
-        "random_real": baselines["random-real"],
-        "k_means": baselines.get("k-means"),
-        "seconds": round(data.provenance["seconds"], 1),
-        "outer_steps": data.provenance["outer_steps"],
-        "created": data.provenance["created"],
+    data = DistilledSet.load(folder(root, case, 0) / "set.pt")
+    return facts | {
+        "share": facts["accuracy"]["mean"] / facts["full_data"],
         "sentences": len(data),
-        "settings": {k: data.provenance["config"][k] for k in SETTINGS},
         "vectors": {k: (data.text or {}).get(k) for k in ("dim", "checksum")},
     }
 

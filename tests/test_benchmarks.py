@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cases, engines, mnist, text
+from benchmarks import cases, engines, images, mnist, text
 from distill.engines import Unroll
 from distill.outer import meta_gradient
 from tests.helpers import small_set
@@ -60,6 +60,15 @@ def test_a_row_of_text_is_its_share_of_all_sentences(tmp_path: Path) -> None:
     row = text.row(tmp_path, case)
     assert row["share"] == pytest.approx(0.9)
     assert "| 72.0 ± 1.0 % | 80.0 % | 90.0 % | 60.0 ± 10.0 % | 60.0 ± 10.0 % | 181 |" in text.table([row])
+
+
+def test_image_sets_are_named_files_or_folders(tmp_path: Path) -> None:
+    assert {c.name.split(",")[0] for c in images.cases(None)} == {"mnist"}
+    (tmp_path / "cifar10.npz").touch()
+    (tmp_path / "fashion-mnist").mkdir()
+    words = {c.name: c.arguments for c in images.cases(tmp_path)}
+    assert str(tmp_path / "cifar10.npz") in words["cifar10, n = 10"]
+    assert str(tmp_path) in words["fashion-mnist, n = 10"]
 
 
 def test_sets_that_are_not_there_are_passed_over(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Random initialisations on images: ConvNets of width 32 that were never seen, beside the field's figures.
+
+`python -m benchmarks.images --data-dir DIR` runs every case that has no set yet and writes
+benchmarks/results/images.json and a table. MNIST is bundled; DIR holds fashion-mnist/ and cifar10.npz;
+sets that are not there are passed over.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import Case, benchmark, parser, percent, single
+
+CONVNET = ("--init", "random", "--network", "convnet", "--width", "32", "--ceilings", "1")
+QUOTED: list[Any] = [
+    ("mnist", 5, 20),
+    ("mnist", 10, 30),
+    ("mnist", 100, 30),
+    ("fashion-mnist", 10, 20),
+    ("fashion-mnist", 100, 30),
+    ("cifar10.npz", 10, 30),
+]  # set, images, minutes, and what differs from the defaults
+SETTINGS = (
+    "width", "inner_steps", "rule", "lr", "engine", "window", "batch", "outer_batch", "outer_lr", "start",
+)  # fmt: skip
+
+
+def cases(data_dir: Path | None) -> list[Case]:
+    """The rows whose data are there: set, images, minutes of distilling."""
+    found = []
+    for name, n, minutes, *more in QUOTED:
+        where = [] if name == "mnist" else ["--data-dir", str(data_dir)]
+        if where and not (data_dir and (data_dir / name).exists()):
+            continue
+        if name.endswith(".npz"):
+            where, name = ["--dataset", str(data_dir / name)], name.split(".")[0]
+        else:
+            where += ["--dataset", name]
+        words = ("--n", str(n), *where, *CONVNET, "--minutes", str(minutes), *more)
+        found.append(Case(f"{name}, n = {n}", words, (0,)))
+    return found
+
+
+def row(root: Path, case: Case) -> dict[str, Any] | None:
+    return single(root, case, SETTINGS)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| case | test accuracy | random real images | k-means | all real images | seconds |",
+        "|" + "---|" * 6,
+    ]
+    for r in rows:
+        cells = [
+            r["case"], percent(r["accuracy"]), percent(r["random_real"]), percent(r["k_means"]),
+            f"{100 * r['full_data']:.1f} %", f"{r['seconds']:.0f}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command."""
+    options = parser(__doc__, "images")
+    options.add_argument("--data-dir", type=Path, help="the folder with fashion-mnist/ and cifar10.npz")
+    chosen = options.parse_args()
+    benchmark("images", cases(chosen.data_dir), chosen, row, table)
+
+
+if __name__ == "__main__":
+    main()
