@@ -171,6 +171,8 @@ class ImageConfig(Config):
     """Where the files of a named data set are (default: bundled, or downloaded once)."""
     image_size: int | None = None
     """Resize the images of a folder to this height and width (default: the first image's)."""
+    zca: bool = False
+    """Whiten the images (ZCA), as is usual for colour ones; the file carries the matrix."""
 
     KNOWN = NETWORKS
     AUGMENTS = AUGMENTS
@@ -196,8 +198,13 @@ class ImageConfig(Config):
 
     def real(self) -> "tuple[Dataset, Dataset]":
         from distill.data import load
+        from distill.zca import fitted, whitened
 
-        return load(self.dataset, self.data_dir, self.device, self.image_size)
+        train, test = load(self.dataset, self.data_dir, self.device, self.image_size)
+        if not self.zca:
+            return train, test
+        facts = fitted(train)
+        return whitened(train, facts), whitened(test, facts)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Dataset:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    zca: dict[str, Tensor] | None = field(default=None, kw_only=True)  # how the items were whitened
 
     def __len__(self) -> int:
         return len(self.labels)

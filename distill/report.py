@@ -50,7 +50,7 @@ def shown(
     """The learned items as a picture: images.png; or sentences.png, with sentences.txt beside it."""
     if text is None:
         path = folder / "images.png"
-        picture(path, items, labels, source["classes"], source["mean"], source["std"])
+        picture(path, items, labels, source)
         return path
     path = folder / "sentences.png"
     sentences(path, labels, source["classes"], text)
@@ -127,26 +127,23 @@ def picture(
     path: Path,
     items: "Tensor",
     labels: "Tensor",
-    classes: Sequence[str],
-    mean: Sequence[float],
-    std: Sequence[float],
+    source: dict[str, Any],
     shown: int = 60,
 ) -> None:
     """A grid: each image with its label's bars below and its three largest classes as title."""
-    import torch
+    from distill.zca import seen
 
-    shown = min(shown, len(items))
+    shown, classes = min(shown, len(items)), source["classes"]
+    images, labels = seen(items[:shown].detach(), source).cpu(), labels.detach().cpu()
     columns = min(shown, 10)
     rows = -(-shown // columns)
     figure = canvas(1.5 * columns, 2.5 * rows)
     grid = figure.add_gridspec(2 * rows, columns, height_ratios=[3, 1.4] * rows, hspace=0.35, wspace=0.15)
-    scale, shift = (torch.tensor(v).view(-1, 1, 1) for v in (std, mean))
     for i in range(shown):
         row, column = divmod(i, columns)
         image, bars = (figure.add_subplot(grid[2 * row + k, column]) for k in (0, 1))
-        pixels = items[i].detach().cpu() * scale + shift
-        draw_item(image, pixels, labels[i].detach().cpu(), classes)
-        draw_label(bars, labels[i].detach().cpu())
+        draw_item(image, images[i], labels[i], classes)
+        draw_label(bars, labels[i])
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 

@@ -177,10 +177,23 @@ def check_facts(data: DistilledSet) -> None:
     if not isinstance(classes, list) or len(classes) != data.labels.shape[1]:
         raise SetError(f"dataset.classes does not name the {data.labels.shape[1]} classes of the labels")
     check_text(data.text)
+    check_zca(data.source.get("zca"), data.items[0].numel())
     states = data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
     for state in states:
         if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
             raise SetError("init_state must be a dict of tensors, a list of such dicts, or None")
+
+
+def check_zca(zca: dict[str, Any] | None, d: int) -> None:
+    """How images were whitened: nothing, or a mean and a matrix of their pixels."""
+    if zca is None:
+        return
+    for name, wanted in (("mean", (d,)), ("matrix", (d, d))):
+        found = zca.get(name) if isinstance(zca, dict) else None
+        if not isinstance(found, Tensor) or found.shape != wanted or not found.isfinite().all():
+            raise SetError(
+                f'dataset.zca must be None, or hold "{name}", finite, {"×".join(map(str, wanted))}'
+            )
 
 
 def check_text(text: dict[str, Any] | None) -> None:

@@ -228,7 +228,7 @@ def export(
         },
         source={
             "name": config.origin, "classes": list(train.classes), "mean": list(train.mean),
-            "std": list(train.std), "train": len(train), "test": len(test),
+            "std": list(train.std), "train": len(train), "test": len(test), "zca": train.zca,
         },
         init_state=fixed[0] if fixed and len(fixed) == 1 else fixed,
     )  # fmt: skip

@@ -34,9 +34,10 @@ def test_a_table_lines_its_rows_up() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_picture_shows_every_item_and_its_label(tmp_path: Path, channels: int) -> None:
     items = waves(12, channels, 8, 8).float()
-    picture(tmp_path / "a.png", items, waves(12, 3).float(), "abc", [0.0] * channels, [1.0] * channels)
+    source = {"classes": "abc", "mean": [0.0] * channels, "std": [1.0] * channels}
+    picture(tmp_path / "a.png", items, waves(12, 3).float(), source)
     full = matplotlib.image.imread(tmp_path / "a.png")
-    picture(tmp_path / "b.png", items[:3], waves(3, 3).float(), "abc", [0.0] * channels, [1.0] * channels)
+    picture(tmp_path / "b.png", items[:3], waves(3, 3).float(), source)
     few = matplotlib.image.imread(tmp_path / "b.png")
     assert full.shape[0] > 1.7 * few.shape[0]
     assert full.shape[1] > 3 * few.shape[1]

@@ -88,6 +88,9 @@ WRONG = {
     "inner is a str, not a dict": {"inner": "sgd"},
     'network lacks the string "name"': {"network": {}},
     "dataset.classes does not name the 3 classes": {"source": {"name": "x", "classes": ["a"]}},
+    'dataset.zca must be None, or hold "matrix", finite, 64×64': {
+        "source": {"name": "x", "classes": list("abc"), "zca": {"mean": torch.ones(64)}}
+    },
     "init_state must be": {"init_state": {"w": 3}},
 }
 

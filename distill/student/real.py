@@ -44,11 +44,14 @@ def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
     from distill.run import check_device
     from distill.sets import DistilledSet
+    from distill.zca import whitened
 
     check_device(config.device, config.threads)
     data = DistilledSet.load(config.set, config.device)
     train, test = real_data(config, data)
     check_match(data, test)
+    if data.source.get("zca"):
+        train, test = (whitened(split, data.source["zca"]) for split in (train, test))
     return data, train, test
 
 
