@@ -10,15 +10,18 @@ from typing import Any
 
 from benchmarks.cases import Case, benchmark, parser, percent, single
 
-CONVNET = ("--init", "random", "--network", "convnet", "--width", "32", "--ceilings", "1")
+CONVNET = ("--init", "random", "--network", "convnet", "--width", "64", "--lr", "0.02", "--outer-batch", "128",
+           "--warmup", "20", "--check-every", "100", "--ceilings", "1")  # fmt: skip
+FEW = ("--inner-steps", "12")
+MANY = ("--inner-steps", "50", "--engine", "truncated", "--width", "32", "--lr", "0.03")
 QUOTED: list[Any] = [
-    ("mnist", 5, 20),
-    ("mnist", 10, 30),
-    ("mnist", 100, 30),
-    ("fashion-mnist", 10, 20),
-    ("fashion-mnist", 100, 30),
-    ("cifar10.npz", 10, 30),
-]  # set, images, minutes, and what differs from the defaults
+    ("mnist", 5, 20, *FEW),
+    ("mnist", 10, 30, *FEW),
+    ("mnist", 100, 25, *MANY),
+    ("fashion-mnist", 10, 20, *FEW),
+    ("fashion-mnist", 100, 25, *MANY),
+    ("cifar10.npz", 10, 30, *FEW, "--zca"),
+]  # set, images, minutes, and what differs from CONVNET
 SETTINGS = (
     "width", "inner_steps", "rule", "lr", "engine", "window", "batch", "outer_batch", "outer_lr", "start",
 )  # fmt: skip

@@ -110,7 +110,7 @@ class Config:
     augment: str = ""
     """Random changes of synthetic and real images, as shift-scale-rotate (also crop, cutout, color, flip)."""
     warmup: int = 200
-    """Outer steps over which the outer rates rise from zero."""
+    """Outer steps over which the outer rates rise from zero, at most a tenth of the run."""
     minutes: float | None = None
     """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
     held_out: int = 5000
@@ -239,7 +239,7 @@ class TextConfig(Config):
     lengths: Auto[int] = AUTO
     """Positions of a learned sequence (default: 6 where fixed, 10 where random)."""
     warmup: int = 20
-    """Outer steps over which the outer rates rise from zero."""
+    """Outer steps over which the outer rates rise from zero, at most a tenth of the run."""
     drop_words: float = 0.25
     """Share of the words of a real text that each outer step leaves out, in [0, 1)."""
     held_out: int = 500

@@ -42,7 +42,7 @@ class Outer:
     average: float = 0.998
     patience: int = 5  # useless gradients in a row before the state is rolled back
     keep: int = 100  # steps between the states that a rollback goes back to
-    warmup: int = 200  # steps over which the rates rise from zero
+    warmup: int = 200  # steps over which the rates rise from zero, at most a tenth of the run
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,13 @@ def descend(
     """Outer steps without end, from state on; the caller stops when it has enough.
 
     share(step) in [0, 1] is how much of the run is over: the rates follow half a cosine of it, after
-    a warm-up.
+    a warm-up of so many steps or a tenth of the run, whichever ends first.
     """
     while True:
         found = objective(synthetic.replaced(state.tensors), state.step)
         if usable(found):
-            pace = cosine(share(state.step)) * min(1.0, (state.step + 1) / outer.warmup)
+            over = share(state.step)
+            pace = cosine(over) * min(1.0, max((state.step + 1) / outer.warmup, 10 * over))
             state = kept(moved(state, found.grads, outer, pace), float(found.loss), found.silence, outer)
         else:
             state = skipped(state, outer)

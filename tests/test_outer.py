@@ -157,6 +157,14 @@ def test_the_rates_rise_from_zero_over_the_warmup() -> None:
     torch.testing.assert_close(warm, cold / 4)
 
 
+def test_a_tenth_of_a_short_run_is_warmup_enough() -> None:
+    outer = replace(LOOSE, warmup=1000)
+    states = after(3, outer)  # of 20
+    early, late = (states[i].tensors["items"] - states[i - 1].tensors["items"] for i in (1, 2))
+    assert early.abs().mean() < 0.6 * late.abs().mean()
+    assert late.abs().mean() > 0.3 * LOOSE.lr["items"]
+
+
 def test_items_that_no_longer_matter_count_as_a_useless_step() -> None:
     grads = {"items": torch.zeros(3), "labels": torch.ones(2)}
     assert not usable(Found(torch.tensor(2.3), grads))
