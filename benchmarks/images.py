@@ -10,8 +10,10 @@ from typing import Any
 
 from benchmarks.cases import Case, benchmark, parser, percent, single
 
-CONVNET = ("--init", "random", "--network", "convnet", "--width", "64", "--lr", "0.02", "--outer-batch", "128",
-           "--warmup", "20", "--check-every", "100", "--ceilings", "1")  # fmt: skip
+CONVNET = (
+    "--init", "random", "--network", "convnet", "--width", "64", "--lr", "0.02", "--outer-batch", "128",
+    "--warmup", "20", "--check-every", "100", "--ceilings", "1",
+)  # fmt: skip
 FEW = ("--inner-steps", "12")
 MANY = ("--inner-steps", "50", "--engine", "truncated", "--width", "32", "--lr", "0.03")
 QUOTED: list[Any] = [
