@@ -21,7 +21,7 @@ QUOTED: list[Any] = [
     ("mnist", 10, 30, *FEW),
     ("mnist", 100, 25, *MANY),
     ("fashion-mnist", 10, 20, *FEW),
-    ("fashion-mnist", 100, 25, *MANY),
+    ("fashion-mnist", 100, 15, *MANY),
     ("cifar10.npz", 10, 30, *FEW, "--zca"),
 ]  # set, images, minutes, and what differs from CONVNET
 SETTINGS = (

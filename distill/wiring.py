@@ -1,5 +1,6 @@
 """From a config to objects: the one place where words become networks, rules, engines and tasks."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from distill.augment import augmentation
 from distill.clusters import centres
+from distill.compiled import Compiled
 from distill.config import Config
 from distill.crowd import Crowd
 from distill.data import Dataset
@@ -37,9 +39,20 @@ Weights = dict[str, Tensor]
 
 
 def problem_for(config: Config, data: Dataset) -> Problem:
-    """The network, rule and losses of a config, on the device of the data."""
+    """The network, rule and losses of a config, on the device of the data. Raises UserError."""
     network = build(config.network, data.shape, len(data.classes), **network_arguments(config))
-    return Problem(network.to(config.device), RULES[config.rule])
+    if config.compile:
+        check_compile(config)
+    kind = Compiled if config.compile else Problem
+    return kind(network.to(config.device), RULES[config.rule])
+
+
+def check_compile(config: Config) -> None:
+    """Raise UserError where --compile cannot do anything."""
+    if config.network not in IMAGES or config.engine == "higher" or config.objective != "bilevel":
+        raise UserError("--compile is for unrolled image networks, by an engine other than higher")
+    if config.device == "cpu" and not any(map(shutil.which, ("g++", "c++", "clang++"))):
+        raise UserError("--compile needs a C++ compiler: install g++, or leave --compile out")
 
 
 def network_arguments(config: Config) -> dict[str, int]:
@@ -182,7 +195,8 @@ def unrolled(
 ) -> Objective:
     """This process's part of it."""
     k, augment = config.nets_per_step, augmentation(config.augment)
-    if k == 1 or config.device == "cpu" or config.network not in IMAGES or config.engine == "higher":
+    one = k == 1 or config.compile or config.engine == "higher"
+    if one or config.device == "cpu" or config.network not in IMAGES:
         return bilevel(problem, engine, tasks, augment)
     crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
     return bilevel(crowd, engine, lambda step: [crowd.together(tasks(step))], augment)

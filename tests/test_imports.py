@@ -32,6 +32,7 @@ MAY = {
     "synthetic": {"sets"},
     "outer": {"problem", "synthetic", "engines", "sets", "rules"},
     "augment": set(),
+    "compiled": {"problem", "sets"},
     "crowd": {"outer", "problem", "sets"},
     "objectives": {"outer", "problem", "synthetic", "engines"},
     "processes": {"outer", "synthetic"},

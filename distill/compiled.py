@@ -1,0 +1,79 @@
+"""Compiled: a Problem as machine code by torch.compile, for long runs of small image networks."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from distill.problem import Problem, State
+from distill.sets import Step
+
+NARROW = 16  # channels up to which a convolution is faster as a matrix product
+
+
+@dataclass(frozen=True)
+class Compiled(Problem):
+    """The same inner step to rounding, one graph that is compiled when it is first met.
+
+    torch.compile differentiates once: the inner gradient is part of the graph (torch.func.grad), so that
+    the one backward is the second. Steps without a graph, as students make them, are left as they are, and
+    so is the outer batch, which gains nothing. The network must not choose by its values which operations
+    it does.
+    """
+
+    backend: str = "inductor"
+
+    @cached_property
+    def plain(self) -> Problem:
+        """The problem that is traced: narrow convolutions are matrix products there."""
+        plain = Problem(unfolded(self.network), self.rule, self.inner_loss, self.outer_loss)
+        assert plain.names == self.names  # looked up here: a trace cannot fill a cached property
+        return plain
+
+    def advance(self, state: State, step: Step) -> State:
+        return self._advance(state, step) if torch.is_grad_enabled() else super().advance(state, step)
+
+    @cached_property
+    def _advance(self) -> Callable[[State, Step], State]:
+        plain, g = self.plain, len(self.names)
+
+        def advance(state: State, step: Step) -> State:
+            grads = torch.func.grad(plain.inner)(state[:g], step)
+            moved, memory = plain.rule.update(state[:g], state[g:], grads, step.lr.expand(g).unbind())
+            return (*moved, *memory)
+
+        return torch.compile(advance, fullgraph=True, dynamic=False, backend=self.backend)
+
+
+def unfolded(network: nn.Module) -> nn.Module:
+    """A copy of the network whose narrow convolutions are matrix products; parameters keep their names."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if type(module) is nn.Conv2d and simple(module) and module.out_channels <= NARROW:
+            module.__class__ = Unfolded
+    return network
+
+
+def simple(conv: nn.Conv2d) -> bool:
+    """Whether a convolution has no stride, dilation or groups, and pads by zeros in numbers."""
+    plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
+    return plain and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+
+
+class Unfolded(nn.Conv2d):
+    """Conv2d as one matrix product over all windows."""
+
+    def forward(self, x: Float[Tensor, "b channels height width"]) -> Float[Tensor, "b more h w"]:
+        down, right = map(int, self.padding)  # not in words: see simple()
+        rows, columns = self.kernel_size
+        x = F.pad(x, (right, right, down, down))
+        windows = x.unfold(2, rows, 1).unfold(3, columns, 1)
+        b, h, w = len(x), windows.shape[2], windows.shape[3]
+        found = windows.permute(0, 2, 3, 1, 4, 5).reshape(b * h * w, -1) @ self.weight.flatten(1).T
+        found = found if self.bias is None else found + self.bias
+        return found.view(b, h, w, -1).permute(0, 3, 1, 2)
