@@ -63,15 +63,8 @@ def test_a_narrow_convolution_is_a_matrix_product_of_the_same_parameters(padding
 
 def test_what_it_cannot_do_is_said(tmp_path: Path, monkeypatch, capsys) -> None:
     write_npz(tmp_path / "blobs.npz", train=60, test=20)
-    words = [
-        "--dataset",
-        str(tmp_path / "blobs.npz"),
-        "--network",
-        "mlp",
-        "--compile",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    data, out = str(tmp_path / "blobs.npz"), tmp_path / "run"
+    words = ["--dataset", data, "--network", "mlp", "--compile", "--out", str(out)]
     assert distil([*words, "--engine", "higher"]) == 2
     assert "--compile is for unrolled image networks" in capsys.readouterr().err
     monkeypatch.setattr(wiring.shutil, "which", lambda name: None)
