@@ -19,7 +19,7 @@ MANY = ("--inner-steps", "50", "--engine", "truncated", "--width", "32", "--lr",
 QUOTED: list[Any] = [
     ("mnist", 5, 20, *FEW),
     ("mnist", 10, 30, *FEW),
-    ("mnist", 100, 25, *MANY),
+    ("mnist", 100, 15, *MANY),
     ("fashion-mnist", 10, 20, *FEW),
     ("fashion-mnist", 100, 15, *MANY),
     ("cifar10.npz", 10, 30, *FEW, "--zca"),
