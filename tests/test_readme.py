@@ -57,3 +57,9 @@ def test_the_tree_names_every_module() -> None:
     root = Path(__file__).parents[1] / "distill"
     missing = [p.name for p in root.glob("*.py") if p.name != "__init__.py" and p.name not in tree]
     assert missing == []
+
+
+@pytest.mark.parametrize("table", sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*.md")))
+def test_the_tables_are_those_of_the_benchmarks(table: Path) -> None:
+    missing = [line for line in table.read_text(encoding="utf-8").splitlines() if line not in README]
+    assert missing == []
