@@ -17,12 +17,12 @@ CONVNET = (
 FEW = ("--inner-steps", "12")
 MANY = ("--inner-steps", "50", "--engine", "truncated", "--width", "32", "--lr", "0.03")
 QUOTED: list[Any] = [
-    ("mnist", 5, 20, *FEW),
+    ("mnist", 5, 8, *FEW),
     ("mnist", 10, 30, *FEW),
     ("mnist", 100, 15, *MANY),
     ("fashion-mnist", 10, 20, *FEW),
     ("fashion-mnist", 100, 15, *MANY),
-    ("cifar10.npz", 10, 30, *FEW, "--zca"),
+    ("cifar10.npz", 10, 20, *FEW, "--zca"),
 ]  # set, images, minutes, and what differs from CONVNET
 SETTINGS = (
     "width", "inner_steps", "rule", "lr", "engine", "window", "batch", "outer_batch", "outer_lr", "start",
