@@ -333,7 +333,7 @@ def check(config: Config) -> None:
         if name == "start" and word and word.endswith(".pt"):
             continue
         if word is not None and word not in known:
-            raise UserError(f"{flag(name)}: {unknown(name.replace('_', ' '), word, known)}")
+            raise UserError(f"{flag(name)}: {unknown(PLACES.get(name, name), word, known)}")
     for word in config.augment.split("-") if config.augment else ():
         if word not in config.AUGMENTS:
             wrong = unknown("augmentation", word, AUGMENTS) if config.AUGMENTS else "it is for images"
@@ -346,6 +346,7 @@ def check(config: Config) -> None:
             raise UserError(f"{flag(name)} must be above 0, not {value:g}")
 
 
+PLACES = {"states_on": "place", "window_at": "place"}  # what their words are called in a sentence
 POSITIVE = (
     "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "nets_per_step",
     "outer_batch", "outer_lr", "label_pace", "rate_pace", "warmup", "minutes", "held_out", "check_every",

@@ -185,6 +185,7 @@ BAD = {
     "--n must be above 0, not 0": ["--n", "0"],
     'no network called "lenett"; did you mean "lenet"': ["--network", "lenett"],
     'no engine called "unrol"; did you mean "unroll"': ["--engine", "unrol"],
+    '--states-on: no place called "disk"': ["--states-on", "disk"],
     'no rule called "adm"; did you mean "adam"': ["--rule", "adm"],
     'no objective called "freppo"; did you mean "frepo"': ["--objective", "freppo"],
     "--objective dm compares class by class: --n 1 is below": ["--objective", "dm", "--n", "1"],
