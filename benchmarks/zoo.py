@@ -3,6 +3,7 @@
 A set joins the zoo by a copy: cp runs/mnist-n10-fixed-soft-s0/set.pt zoo/mnist-10.pt
 """
 
+import re
 from pathlib import Path
 
 from benchmarks.cases import percent
@@ -16,6 +17,7 @@ Distilled sets, ready to train on, as their own files tell it (`python -m benchm
 
     python -m distill.student zoo/mnist-10.pt                    # replay it: the accuracy of the table
     python -m distill.student zoo/mnist-10.pt --save lenet.pt    # and keep the trained weights
+    python -m distill.student zoo/mnist-10-random.pt             # networks that it never saw
 
 Accuracy is on the test split: of the set's own initial weights where they are fixed, else mean ± standard
 deviation over networks that it never saw.
@@ -42,7 +44,7 @@ def origin(path: Path, data: DistilledSet) -> str:
     """How and where a set was made."""
     made = data.provenance
     versions = made["versions"]
-    words = made["command"].split(" --out ")[0]
+    words = re.sub(r" --out \S+| --overwrite", "", made["command"])
     where = f"{made['config']['device']} ({versions['machine']}), torch {versions['torch']}"
     return f"- {path.name}: `{words}` on {made['created'][:10]}, {where}"
 
