@@ -100,7 +100,8 @@ class Config:
     nets_per_step: int = 1
     """Networks whose outer gradients each outer step averages, each with real items of its own."""
     outer_batch: Auto[int] = AUTO
-    """Real items per outer step (default: 128 images or 64 texts where fixed, twice as many where random)."""
+    """Real items per outer step (default: 128 images or 64 texts where fixed, twice as many where random,
+    except for convnet)."""
     outer_lr: Auto[float] = AUTO
     """Outer Adam's rate on the items (default: from init)."""
     label_pace: Auto[float] = AUTO
@@ -183,16 +184,18 @@ class ImageConfig(Config):
 
     def suited(self) -> dict[str, Any]:
         n, fixed = self.n, self.init == "fixed"
-        steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else max(20, n))
+        wide = not fixed and self.network == "convnet"  # its steps cost much and learn fast
+        few = (12 if n <= 20 else 50) if wide else max(20, n)
+        steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else few)
         return {
             "scheme": "uniform" if fixed else "xavier",
             "start": "real" if fixed else "means",
             "judges": 3,
             "inner_steps": steps,
             "rates": "per-tensor" if fixed else "per-step",
-            "lr": {"sgd": 0.1 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
+            "lr": {"sgd": 0.1 / steps, "momentum": 0.02 if wide else 0.01, "adam": 0.003}[self.rule],
             "outer_steps": 8000 if fixed else 1500,
-            "outer_batch": 128 if fixed else 256,
+            "outer_batch": 128 if fixed or wide else 256,
             "outer_lr": 0.05 if fixed else 0.02,
             "label_pace": 4.0 if fixed else 0.5,
             "rate_pace": 2.0 if fixed else 0.5,
