@@ -95,6 +95,8 @@ class Config:
     """With --engine truncated: how many steps are differentiated (default: 15)."""
     window_at: str = "last"
     """With --engine truncated: the last steps, or a window at a random place where the run then stops."""
+    grow: int | None = None
+    """With --engine truncated: outer steps over which the inner training grows from the window to all T."""
     outer_steps: Auto[int] = AUTO
     """Updates of the synthetic items (default: from n and init)."""
     nets_per_step: int = 1
@@ -315,6 +317,8 @@ def resolved(config: C) -> C:
     config = filled(config, general)
     if config.n % config.batch:
         raise UserError(f"--batch {config.batch} does not divide --n {config.n}: choose a divisor")
+    if config.grow and config.engine != "truncated":
+        raise UserError(f"--grow is for --engine truncated, not {config.engine}")
     return config
 
 
@@ -351,9 +355,9 @@ def check(config: Config) -> None:
 
 PLACES = {"states_on": "place", "window_at": "place"}  # what their words are called in a sentence
 POSITIVE = (
-    "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "outer_steps", "nets_per_step",
-    "outer_batch", "outer_lr", "label_pace", "rate_pace", "warmup", "minutes", "held_out", "check_every",
-    "judges", "networks", "ceilings", "threads", "image_size", "max_length", "lengths",
+    "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "grow", "outer_steps",
+    "nets_per_step", "outer_batch", "outer_lr", "label_pace", "rate_pace", "warmup", "minutes", "held_out",
+    "check_every", "judges", "networks", "ceilings", "threads", "image_size", "max_length", "lengths",
 )  # fmt: skip
 
 

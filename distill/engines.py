@@ -144,11 +144,13 @@ class Truncated:
     at="last": all steps are run, the last `window` of them are differentiated.
     at="random": the run stops at a uniformly drawn step and the `window` before it is
     differentiated (random truncation: Feng et al. 2024, RaT-BPTT); needs a generator.
+    reach: only so many of the steps are looked at, for a run that grows longer.
     """
 
     window: int
     at: str = "last"
     inner: Engine = field(default_factory=Unroll)
+    reach: int | None = None
 
     def gradient(
         self,
@@ -158,7 +160,7 @@ class Truncated:
         loss: Loss,
         generator: torch.Generator | None = None,
     ) -> Gradient:
-        start, stop = self.place(len(steps), generator)
+        start, stop = self.place(min(len(steps), self.reach or len(steps)), generator)
         for step in steps[:start]:
             state = run(advance, state, [step])[-1]
         value, grads = self.inner.gradient(advance, state, steps[start:stop], loss, generator)

@@ -135,15 +135,22 @@ def of_class(data: Dataset, label: int) -> Tensor:
     return own
 
 
-def engine_for(config: Config, problem: Problem) -> Engine:
+def engine_for(config: Config, problem: Problem, step: int = 0) -> Engine:
+    """The engine of an outer step: where --grow says so, more and more of the inner steps are looked at."""
     if config.engine == "higher":
         return Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
     engines: dict[str, Engine] = {
         "unroll": Unroll(),
         "recompute": Recompute(states_on="cpu" if config.states_on == "cpu" else None),
-        "truncated": Truncated(config.window, config.window_at),
+        "truncated": Truncated(config.window, config.window_at, reach=reach(config, step)),
     }
     return engines[config.engine]
+
+
+def reach(config: Config, step: int) -> int:
+    """How many of the T inner steps an outer step looks at: the window at first, all after --grow steps."""
+    share = min(1.0, step / config.grow) if config.grow else 1.0
+    return config.window + round(share * (config.inner_steps - config.window))
 
 
 def torch_optimiser(rule: Rule) -> Any:
@@ -178,7 +185,7 @@ def objective_for(config: Config, problem: Problem, data: Dataset) -> Objective:
     One network after the other on a CPU, which each of them fills; all at once on a GPU, where a small one
     is mostly waiting. Several processes have so many each, and the mean of all.
     """
-    task, k, engine = task_for(config, problem, data), config.nets_per_step, engine_for(config, problem)
+    task, k = task_for(config, problem, data), config.nets_per_step
 
     def tasks(step: int) -> list[Task]:
         first = (step * size() + rank()) * k
@@ -187,19 +194,26 @@ def objective_for(config: Config, problem: Problem, data: Dataset) -> Objective:
     if config.objective != "bilevel":
         compare = COMPARISONS[config.objective]
         return averaged(comparing(problem, compare, tasks, augmentation(config.augment)))
-    return averaged(unrolled(config, problem, engine, tasks))
+    return averaged(unrolled(config, problem, tasks))
 
 
-def unrolled(
-    config: Config, problem: Problem, engine: Engine, tasks: Callable[[int], list[Task]]
-) -> Objective:
+def unrolled(config: Config, problem: Problem, tasks: Callable[[int], list[Task]]) -> Objective:
     """This process's part of it."""
-    k, augment = config.nets_per_step, augmentation(config.augment)
-    one = k == 1 or config.compile or config.engine == "higher"
-    if one or config.device == "cpu" or config.network not in IMAGES:
-        return bilevel(problem, engine, tasks, augment)
-    crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
-    return bilevel(crowd, engine, lambda step: [crowd.together(tasks(step))], augment)
+    augment = augmentation(config.augment)
+    if crowded(config):
+        crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
+        return lambda synthetic, step: bilevel(
+            crowd, engine_for(config, crowd, step), lambda i: [crowd.together(tasks(i))], augment
+        )(synthetic, step)
+    return lambda synthetic, step: bilevel(problem, engine_for(config, problem, step), tasks, augment)(
+        synthetic, step
+    )
+
+
+def crowded(config: Config) -> bool:
+    """Whether the networks of a step are trained at once."""
+    alone = config.nets_per_step == 1 or config.compile or config.engine == "higher"
+    return not alone and config.device != "cpu" and config.network in IMAGES
 
 
 def task_for(config: Config, problem: Problem, data: Dataset) -> Callable[[int], Task]:

@@ -28,7 +28,7 @@ def test_the_dial_fills_everything_in(kind: type[Config], n: int, init: str) -> 
     config = resolved(kind(n=n, init=init))
     empty = {name for name, value in asdict(config).items() if value is None}
     own = {"image_size"} if kind is ImageConfig else set(FILES)
-    assert empty == {"data_dir", "depth", "width", "minutes", "resume"} | own
+    assert empty == {"data_dir", "depth", "width", "grow", "minutes", "resume"} | own
     assert n % config.batch == 0
     assert resolved(config) == config
 
@@ -84,3 +84,11 @@ def test_a_resumed_run_refuses_other_settings() -> None:
     del saved["lr"]
     with pytest.raises(RunError, match="of another version"):
         resumed(ImageConfig(resume="r"), saved)
+
+
+def test_the_inner_training_grows_from_the_window_to_all_steps() -> None:
+    from distill.wiring import reach
+
+    config = resolved(ImageConfig(n=100, init="random", grow=200))
+    assert [reach(config, step) for step in (0, 100, 200, 5000)] == [15, 57, 100, 100]
+    assert reach(resolved(ImageConfig(n=100, init="random")), 0) == 100

@@ -42,7 +42,9 @@ def toward(state: tuple[Tensor, ...], step: Pull) -> tuple[Tensor, ...]:
 def solve(engine: Engine, problem: Problem, steps: list[Step]) -> tuple[Tensor, list[Tensor]]:
     x, y = real_batch()
     state = problem.start(small_weights(problem))
-    value, grads = engine.gradient(problem.advance, state, steps, lambda s: problem.loss(s, x, y))
+    value, grads = engine.gradient(
+        problem.advance, state, steps, lambda s: problem.loss(s, x, y), stream("solve")
+    )
     return value, [t for step in grads for t in step]
 
 
@@ -140,6 +142,18 @@ def test_a_random_window_is_the_exact_gradient_of_stopping_at_its_end() -> None:
     torch.testing.assert_close(value, early)
     assert [bool(g.x.any()) for g in grads] == [start <= t < stop for t in range(6)]
     torch.testing.assert_close(grads[stop - 1].x, exact[-3])
+
+
+@pytest.mark.parametrize("at", ["last", "random"])
+def test_within_its_reach_a_window_knows_nothing_of_later_steps(at: str) -> None:
+    problem = small_problem()
+    steps = small_steps(problem, count=6)
+    value, short = solve(Truncated(2, at), problem, steps[:3])
+    same, long = solve(Truncated(2, at, reach=3), problem, steps)
+    assert value == same
+    assert not any(t.any() for t in long[9:])
+    for ours, theirs in zip(long, short, strict=False):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("engine", EXACT, ids=repr)
