@@ -172,7 +172,7 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
         ],
         ["--init", "random", "--rule", "adam", "--start", "noise", "--n", "4", "--batch", "2"],
         ["--nets", "3"],
-        ["--objective", "frepo", "--init", "random", "--rule", "adam", "--n", "3"],
+        ["--objective", "frepo", "--init", "random", "--rule", "adam", "--n", "3", "--start", "noise"],
     ],
 )
 def test_every_word_of_the_command_line_runs_and_learns(
