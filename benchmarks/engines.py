@@ -27,6 +27,7 @@ from distill.synthetic import Synthetic, cyclic_schedule, start_labels, start_ra
 from distill.wiring import torch_optimiser
 
 N, BATCH = 10, 256
+UNWEIGHED = ("floor", "Compiled")  # only timed
 
 
 def engines(problem: Problem, steps: int) -> dict[str, Engine]:
@@ -127,7 +128,7 @@ def main() -> None:
     for steps in options.steps:
         times = timed(steps, max(5, options.rounds * 10 // max(steps, 10)))
         for name, ms in times.items():
-            memory = peak_elsewhere(steps, name) if name in ENGINES else None
+            memory = None if name in UNWEIGHED else peak_elsewhere(steps, name)
             rows.append({"T": steps, "engine": name, "ms": ms, "peak_mib": memory})
             shown = "" if memory is None else f"{memory:8.1f} MiB"
             print(f"T = {steps:3}  {name:20} {ms:8.1f} ms  {shown}", flush=True)
