@@ -105,8 +105,8 @@ def means(data: Dataset, plan: list[int], generator: torch.Generator) -> Tensor:
 def gone_on_from(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
     """A saved set's items, its labels if they are learned, its rates if they fit. Raises UserError."""
     saved = DistilledSet.load(path)
-    ours = kind(synthetic.items, data.classes, data.text(synthetic.items))
-    theirs = kind(saved.items, saved.source["classes"], saved.text)
+    ours = kind(synthetic.items, data.classes, data.text(synthetic.items), data.zca)
+    theirs = kind(saved.items, saved.source["classes"], saved.text, saved.source.get("zca"))
     if ours != theirs:
         raise UserError(f"--start {path} holds {theirs}; this run learns {ours}")
     tensors = {"items": saved.items}
@@ -118,10 +118,13 @@ def gone_on_from(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
     return synthetic.replaced(tensors)
 
 
-def kind(items: Tensor, classes: Sequence[str], text: dict[str, Any] | None) -> str:
+def kind(
+    items: Tensor, classes: Sequence[str], text: dict[str, Any] | None, zca: dict[str, Tensor] | None
+) -> str:
     """What a set's items are, in words that two sets share only if one can go on from the other."""
+    white = "whitened " if zca else ""
     vectors = f" of the vectors {str(text.get('checksum'))[:12]}" if text else ""
-    return f"items {tuple(items.shape)}{vectors} of the classes {', '.join(classes)}"
+    return f"{white}items {tuple(items.shape)}{vectors} of the classes {', '.join(classes)}"
 
 
 AVERAGED = 500  # real items of a class in its means

@@ -67,3 +67,6 @@ def test_a_student_in_a_new_process_whitens_by_the_file(tmp_path: Path, capsys) 
     assert study([str(out / "set.pt"), "--json", "--dataset", str(tmp_path / "blobs.npz")]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["accuracy"]["mean"] == data.scores["accuracy"]["mean"] > 0.6
+    again = ["--dataset", str(tmp_path / "blobs.npz"), *words.replace("--zca ", "").split()]
+    assert distil([*again, "--start", str(out / "set.pt"), "--out", str(tmp_path / "again")]) == 2
+    assert "holds whitened items" in capsys.readouterr().err
