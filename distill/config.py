@@ -87,8 +87,8 @@ class Config:
     """bilevel (differentiate through the inner training), or, without an unroll and with the learning rates
     as they are given, frepo (ridge regression on features), dc (gradients matched), dm (features' means)."""
     compile: bool = False
-    """Compile the inner step of an image network by torch.compile (on a CPU it needs a C++ compiler): half a
-    minute once, then a quarter faster with lenet; wide networks gain nothing."""
+    """Compile the inner step of an image network by torch.compile (on a CPU it needs a C++ compiler): a
+    minute once, then a fifth faster with lenet; wide networks gain nothing."""
     states_on: str = "device"
     """With --engine recompute: stored states wait on the device, or in main memory (cpu)."""
     window: Auto[int] = AUTO
