@@ -110,6 +110,12 @@ def percent(score: dict[str, Any] | None) -> str:
     return f"{100 * score['mean']:.1f}{spread} %"
 
 
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
 def measured(name: str) -> dict[str, dict[str, Any]]:
     """The rows of the results file, by case."""
     path = machine.RESULTS / f"{name}.json"

@@ -8,7 +8,7 @@ sets that are not there are passed over.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, parser, percent, single
+from benchmarks.cases import Case, benchmark, markdown, parser, percent, single
 
 CONVNET = (
     "--init",
@@ -64,17 +64,12 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = [
-        "| case | test accuracy | random real images | k-means | all real images | seconds |",
-        "|" + "---|" * 6,
-    ]
-    for r in rows:
-        cells = [
-            r["case"], percent(r["accuracy"]), percent(r["random_real"]), percent(r["k_means"]),
-            f"{100 * r['full_data']:.1f} %", f"{r['seconds']:.0f}",
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    head = ["case", "test accuracy", "random real images", "k-means", "all real images", "seconds"]
+    scores = ("accuracy", "random_real", "k_means")
+    return markdown(head, [
+        [r["case"], *(percent(r[s]) for s in scores), f"{100 * r['full_data']:.1f} %", f"{r['seconds']:.0f}"]
+        for r in rows
+    ])  # fmt: skip
 
 
 def main() -> None:

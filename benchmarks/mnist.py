@@ -8,7 +8,7 @@ so that a stopped benchmark goes on; a case that was cut short is resumed.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, folder, parser
+from benchmarks.cases import Case, benchmark, folder, markdown, parser
 from distill.report import Report
 from distill.sets import DistilledSet
 
@@ -63,19 +63,20 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = [
-        "| case | test accuracy | per seed | random real images | all real images | seconds each |",
-        "|---|---|---|---|---|---|",
+    head = ["case", "test accuracy", "per seed", "random real images", "all real images", "seconds each"]
+    return markdown(head, [cells(r) for r in rows])
+
+
+def cells(r: dict[str, Any]) -> list[str]:
+    a = r["accuracy"] if r["accuracy"]["n"] > 1 else {**r["accuracy"], "std": r["std_over_networks"]}
+    return [
+        r["case"],
+        f"{100 * a['mean']:.2f} ± {100 * a['std']:.2f} %",
+        ", ".join(f"{100 * x:.2f}" for x in r["accuracies"]),
+        f"{100 * r['random_real']['mean']:.1f} %",
+        f"{100 * r['full_data']['mean']:.1f} %",
+        f"{max(r['seconds']):.0f}",
     ]
-    for r in rows:
-        a = r["accuracy"] if r["accuracy"]["n"] > 1 else {**r["accuracy"], "std": r["std_over_networks"]}
-        each = ", ".join(f"{100 * x:.2f}" for x in r["accuracies"])
-        lines.append(
-            f"| {r['case']} | {100 * a['mean']:.2f} ± {100 * a['std']:.2f} % | {each}"
-            f" | {100 * r['random_real']['mean']:.1f} % | {100 * r['full_data']['mean']:.1f} %"
-            f" | {max(r['seconds']):.0f} |"
-        )
-    return "\n".join(lines)
 
 
 def main() -> None:

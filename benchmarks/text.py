@@ -9,7 +9,7 @@ sentences need neither option.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, folder, parser, percent, single
+from benchmarks.cases import Case, benchmark, folder, markdown, parser, percent, single
 from distill.sets import DistilledSet
 
 QUOTED: list[Any] = [
@@ -55,17 +55,16 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = [
-        "| case | test accuracy | all real sentences | share | random real sentences | k-means | seconds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for r in rows:
-        cells = [
+    head = [
+        "case", "test accuracy", "all real sentences", "share", "random real sentences", "k-means", "seconds",
+    ]  # fmt: skip
+    return markdown(head, [
+        [
             r["case"], percent(r["accuracy"]), f"{100 * r['full_data']:.1f} %", f"{100 * r['share']:.1f} %",
             percent(r["random_real"]), percent(r["k_means"]), f"{r['seconds']:.0f}",
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        ]
+        for r in rows
+    ])  # fmt: skip
 
 
 def main() -> None:
