@@ -79,7 +79,7 @@ class Config:
     start: Auto[str] = AUTO
     """Items start as real ones, as noise, as the means of their classes (k-means, where a class has several),
     or where a SET.pt of as many ended, with its labels, and its learning rates if the steps are as many
-    (default: means for images where random, else real)."""
+    (default: means for a random convnet, else real)."""
     engine: Auto[str] = AUTO
     """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
     (default: unroll up to 30 steps, truncated beyond)."""
@@ -191,7 +191,7 @@ class ImageConfig(Config):
         steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else few)
         return {
             "scheme": "uniform" if fixed else "xavier",
-            "start": "real" if fixed else "means",
+            "start": "means" if wide else "real",
             "judges": 3,
             "inner_steps": steps,
             "rates": "per-tensor" if fixed else "per-step",
