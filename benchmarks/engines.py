@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import write_results
-from distill.compiled import Compiled
+from distill.compiled import Compiled, compiler
 from distill.engines import Engine, Higher, Recompute, Truncated, Unroll
 from distill.networks import build, fresh_weights
 from distill.outer import Task, meta_gradient
@@ -82,8 +82,9 @@ def timed(steps: int, rounds: int) -> dict[str, float]:
         return lambda: meta_gradient(problem, synthetic, engine, task)
 
     runs = {name: run(engine) for name, engine in engines(problem, steps).items()}
-    compiled = Compiled(problem.network, problem.rule)
-    runs["Compiled"] = lambda: meta_gradient(compiled, synthetic, Unroll(), task)
+    if compiler():
+        compiled = Compiled(problem.network, problem.rule)
+        runs["Compiled"] = lambda: meta_gradient(compiled, synthetic, Unroll(), task)
     runs["floor"] = lambda: floor(problem, synthetic, task)
     return {name: statistics.median(times) for name, times in milliseconds(runs, rounds).items()}
 
@@ -133,7 +134,8 @@ def main() -> None:
             shown = "" if memory is None else f"{memory:8.1f} MiB"
             print(f"T = {steps:3}  {name:20} {ms:8.1f} ms  {shown}", flush=True)
     ratios = {"unroll_over_higher_ms": by_steps(rows, "ms", "Unroll", "Higher")}
-    ratios["compiled_over_higher_ms"] = by_steps(rows, "ms", "Compiled", "Higher")
+    if compiler():
+        ratios["compiled_over_higher_ms"] = by_steps(rows, "ms", "Compiled", "Higher")
     ratios["unroll_over_floor_ms"] = by_steps(rows, "ms", "Unroll", "floor")
     ratios["recompute_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute", "Unroll")
     print(json.dumps(ratios, indent=1))

@@ -11,17 +11,8 @@ from typing import Any
 from benchmarks.cases import Case, benchmark, markdown, parser, percent, single
 
 CONVNET = (
-    "--init",
-    "random",
-    "--network",
-    "convnet",
-    "--warmup",
-    "20",
-    "--check-every",
-    "100",
-    "--ceilings",
-    "1",
-)
+    "--init", "random", "--network", "convnet", "--warmup", "20", "--check-every", "100", "--ceilings", "1",
+)  # fmt: skip
 QUOTED: list[Any] = [
     ("mnist", 5, 8, "--width", "64"),
     ("mnist", 10, 30, "--width", "64"),

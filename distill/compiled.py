@@ -1,6 +1,7 @@
 """Compiled: a Problem as machine code by torch.compile, for long runs of small image networks."""
 
 import copy
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,6 +49,11 @@ class Compiled(Problem):
             return (*moved, *memory)
 
         return torch.compile(advance, fullgraph=True, dynamic=False, backend=self.backend)
+
+
+def compiler() -> bool:
+    """Whether this machine has the C++ compiler that a CPU needs."""
+    return any(map(shutil.which, ("g++", "c++", "clang++")))
 
 
 def unfolded(network: nn.Module) -> nn.Module:

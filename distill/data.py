@@ -39,8 +39,8 @@ DIGITS = tuple("0123456789")
 class Dataset:
     """One split of a real set: all items and labels as tensors on one device.
 
-    items (N, channels, height, width), uint8 or float in [0, 1]; labels (N,) long. mean and std
-    hold one value per channel. batch() is the one place where items are decoded.
+    items (N, channels, height, width), uint8 or float in [0, 1], or whitened (zca); labels (N,) long. mean
+    and std hold one value per channel. batch() is the one place where items are decoded.
     """
 
     name: str

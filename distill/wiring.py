@@ -1,6 +1,5 @@
 """From a config to objects: the one place where words become networks, rules, engines and tasks."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from distill.augment import augmentation
 from distill.clusters import centres
-from distill.compiled import Compiled
+from distill.compiled import Compiled, compiler
 from distill.config import Config
 from distill.crowd import Crowd
 from distill.data import Dataset
@@ -19,7 +18,7 @@ from distill.errors import UserError
 from distill.networks import IMAGES, build, fresh_weights
 from distill.objectives import COMPARISONS, comparing
 from distill.objectives import check as check_classes
-from distill.outer import Objective, Outer, Task, bilevel
+from distill.outer import Found, Objective, Outer, Task, bilevel
 from distill.problem import Problem
 from distill.processes import averaged, rank, size
 from distill.randomness import stream
@@ -51,7 +50,7 @@ def check_compile(config: Config) -> None:
     """Raise UserError where --compile cannot do anything."""
     if config.network not in IMAGES or config.engine == "higher" or config.objective != "bilevel":
         raise UserError("--compile is for unrolled image networks, by an engine other than higher")
-    if config.device == "cpu" and not any(map(shutil.which, ("g++", "c++", "clang++"))):
+    if config.device == "cpu" and not compiler():
         raise UserError("--compile needs a C++ compiler: install g++, or leave --compile out")
 
 
@@ -201,16 +200,22 @@ def objective_for(config: Config, problem: Problem, data: Dataset) -> Objective:
 
 
 def unrolled(config: Config, problem: Problem, tasks: Callable[[int], list[Task]]) -> Objective:
-    """This process's part of it."""
+    """This process's part of it, by the engine of each step."""
     augment = augmentation(config.augment)
-    if crowded(config):
-        crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
-        return lambda synthetic, step: bilevel(
-            crowd, engine_for(config, crowd, step), lambda i: [crowd.together(tasks(i))], augment
-        )(synthetic, step)
-    return lambda synthetic, step: bilevel(problem, engine_for(config, problem, step), tasks, augment)(
-        synthetic, step
-    )
+    learner, group = crowd_of(problem, tasks) if crowded(config) else (problem, tasks)
+
+    def objective(synthetic: Synthetic, step: int) -> Found:
+        return bilevel(learner, engine_for(config, learner, step), group, augment)(synthetic, step)
+
+    return objective
+
+
+def crowd_of(
+    problem: Problem, tasks: Callable[[int], list[Task]]
+) -> tuple[Problem, Callable[[int], list[Task]]]:
+    """The networks of a step as one, and their tasks as one."""
+    crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
+    return crowd, lambda step: [crowd.together(tasks(step))]
 
 
 def crowded(config: Config) -> bool:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from distill import wiring
+from distill import compiled, wiring
 from distill.compiled import Compiled, Unfolded, unfolded
 from distill.config import ImageConfig, resolved
 from distill.engines import Recompute, Unroll
@@ -67,7 +67,7 @@ def test_what_it_cannot_do_is_said(tmp_path: Path, monkeypatch, capsys) -> None:
     words = ["--dataset", data, "--network", "mlp", "--compile", "--out", str(out)]
     assert distil([*words, "--engine", "higher"]) == 2
     assert "--compile is for unrolled image networks" in capsys.readouterr().err
-    monkeypatch.setattr(wiring.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     assert distil(words) == 2
     assert "needs a C++ compiler: install g++" in capsys.readouterr().err
     assert not out.exists()
