@@ -16,7 +16,7 @@ CONVNET = (
 QUOTED: list[Any] = [
     ("mnist", 5, 8, "--width", "64"),
     ("mnist", 10, 30, "--width", "64"),
-    ("mnist", 100, 15, "--width", "32", "--lr", "0.03"),
+    ("mnist", 100, 70, "--width", "64", "--lr", "0.03"),
     ("fashion-mnist", 10, 20, "--width", "64"),
     ("fashion-mnist", 100, 15, "--width", "32", "--lr", "0.03"),
     ("cifar10.npz", 10, 20, "--width", "64", "--zca"),

@@ -14,6 +14,8 @@ VERBS = {
         "set it beside random, picked and all real items, on many networks",
     ),
     "student": ("distill.student.__main__", "train a network on a distilled set and measure it"),
+    "relabel": ("distill.student.relabel", "give a distilled set a teacher's soft labels"),
+    "teach": ("distill.student.teach", "follow a recipe of knowledge distillation, a YAML file"),
 }
 USAGE = "usage: distill VERB [options]\n\n" + "\n".join(f"  {v:<9}{words}" for v, (_, words) in VERBS.items())
 

@@ -43,15 +43,25 @@ class ConvNet(nn.Sequential):
     """ConvNet-D, the field's standard (Gidaris and Komodakis 2018; Zhao et al. 2021).
 
     `depth` blocks of 3×3 convolution to `width` channels, instance norm, ReLU, 2×2 average pooling.
+    separable: each convolution is one per channel, then one of 1×1 (Howard et al. 2017, MobileNets).
     """
 
-    def __init__(self, shape: Shape, classes: int, depth: int = 3, width: int = 128) -> None:
+    def __init__(
+        self, shape: Shape, classes: int, depth: int = 3, width: int = 128, separable: bool = False
+    ) -> None:
         blocks: list[nn.Module] = []
         for before in [shape[0]] + [width] * (depth - 1):
             norm = nn.GroupNorm(width, width)
-            blocks += [nn.Conv2d(before, width, 3, padding=1), norm, nn.ReLU(), nn.AvgPool2d(2)]
+            blocks += [convolution(before, width, separable), norm, nn.ReLU(), nn.AvgPool2d(2)]
         body = nn.Sequential(*blocks, nn.Flatten())
         super().__init__(body, nn.Linear(outcome(body, shape).numel(), classes))
+
+
+def convolution(before: int, after: int, separable: bool) -> nn.Module:
+    """A 3×3 convolution that keeps the size, full or depthwise and pointwise."""
+    if not separable:
+        return nn.Conv2d(before, after, 3, padding=1)
+    return nn.Sequential(nn.Conv2d(before, before, 3, padding=1, groups=before), nn.Conv2d(before, after, 1))
 
 
 class MLP(nn.Sequential):

@@ -39,6 +39,7 @@ MAY = {
     "student": {
         "augment",
         "clusters",
+        "corpora",
         "data",
         "text",
         "networks",
@@ -54,7 +55,7 @@ MAY = {
 }
 ENTRIES = {"__init__", "__main__", "entry", "mnist", "sentences", "job", "wiring"}
 STUDENT_ENTRY = {"config", "run"}
-STUDENT_ENTRIES = {"__main__", "compare", "real"}
+STUDENT_ENTRIES = {"__main__", "compare", "real", "relabel", "teach"}
 
 
 def imported(path: Path) -> set[str]:
@@ -105,6 +106,8 @@ def test_every_public_name_is_there() -> None:
         "distill.sentences",
         "distill.student.__main__",
         "distill.student.compare",
+        "distill.student.relabel",
+        "distill.student.teach",
         "distill.__main__",
     ],
 )

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distill.student.loop import ordinary as ordinary
     from distill.student.training import Student as Student
     from distill.student.training import accuracy as accuracy
-    from distill.student.training import ordinary as ordinary
     from distill.student.training import replay as replay
     from distill.student.training import starts as starts
     from distill.student.training import train as train
@@ -22,5 +22,6 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module 'distill.student' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module("distill.student.training"), name)
+    home = "loop" if name == "ordinary" else "training"
+    value = globals()[name] = getattr(import_module(f"distill.student.{home}"), name)
     return value

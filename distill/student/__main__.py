@@ -35,6 +35,16 @@ class StudentConfig(SetConfig):
     """Epochs over the set with --optimizer."""
     batch_size: int = 10
     """Minibatch with --optimizer."""
+    teacher: str | None = None
+    """Also train students towards this network's answers: a file of `distill teach`, or a state dict."""
+    teacher_network: str | None = None
+    """The teacher's architecture, where its file does not tell it (default: the set's own)."""
+    kd: str = "hinton"
+    """With --teacher: hinton (knowledge distillation) or weighted (soft labels weighted per item)."""
+    tau: float = 4.0
+    """With --teacher: the temperature that softens its answers."""
+    share: float = 0.9
+    """With --teacher: λ, the teacher's share of the loss; the set's own labels have the rest."""
     save: str | None = None
     """Write the first student's weights (a state dict) to this file."""
 
@@ -55,9 +65,13 @@ def measure(config: StudentConfig) -> dict[str, Any]:
     if init not in ("fixed", "random"):
         raise UserError("--init: " + unknown("init", init, ("fixed", "random")))
     weights = starts(data, network, init, config.seeds)
+    teacher = teacher_of(config, data)
     students = students_of(config, data, network, weights)
     ours = Report(f"{len(data)} distilled items", tuple(accuracy(s, test) for s in students))
     rows = [ours]
+    if teacher:
+        scores = tuple(accuracy(s, test) for s in taught_of(config, data, network, weights, teacher))
+        rows.append(Report(f"- towards {config.teacher}", scores))
     if config.full_data:
         rest, held_out = train.split(len(train) // 10, stream("split", "full-data"))
         ceiling = full_data(rest, held_out, test, network, weights[0])
@@ -67,7 +81,36 @@ def measure(config: StudentConfig) -> dict[str, Any]:
     name, way = config.network or data.network["name"], config.optimizer or "its own recipe"
     print(table(rows, f"{config.set}: {name}, {init} weights, {way}, test accuracy"))
     result: dict[str, Any] = {"accuracy": ours.facts(), "init": init, "network": name, "path": config.set}
-    return result | ({"full_data": rows[1].mean} if config.full_data else {})
+    result |= {"taught": rows[1].facts()} if teacher else {}
+    return result | ({"full_data": rows[-1].mean} if config.full_data else {})
+
+
+def teacher_of(config: StudentConfig, data: "DistilledSet") -> "Student | None":
+    """The network of --teacher. Raises UserError."""
+    if not config.teacher:
+        return None
+    from distill.student.relabel import teacher
+
+    if not config.tau > 0:
+        raise UserError(f"--tau, the temperature, must be above 0, not {config.tau:g}")
+    if not 0 <= config.share <= 1:
+        raise UserError(f"--share, λ, must be between 0 and 1, not {config.share:g}")
+    if config.kd not in ("hinton", "weighted"):
+        raise UserError("--kd: " + unknown("way", config.kd, ("hinton", "weighted")))
+    return teacher(config.teacher, data, config.teacher_network)
+
+
+def taught_of(
+    config: StudentConfig, data: "DistilledSet", network: Any, weights: "list[Weights]", teacher: "Student"
+) -> "list[Student]":
+    """One student per initialisation by the set's own steps, its labels shared with the teacher's answers."""
+    from distill.student.relabel import beside, replaced
+    from distill.student.training import problem_of, replay
+
+    if config.optimizer is not None:
+        raise UserError("--teacher goes with the set's own recipe, --optimizer does not")
+    problem = replaced(problem_of(data, network), config.kd, config.tau, config.share)
+    return [replay(beside(data, teacher), problem, w) for w in weights]
 
 
 def students_of(
@@ -77,7 +120,8 @@ def students_of(
     import torch
 
     from distill.randomness import stream
-    from distill.student.training import augment_of, ordinary, problem_of, replay
+    from distill.student.loop import ordinary
+    from distill.student.training import augment_of, problem_of, replay
 
     if config.optimizer is None:
         problem = problem_of(data, network)

@@ -13,7 +13,8 @@ from distill.data import Dataset
 from distill.problem import Problem
 from distill.randomness import stream
 from distill.sets import DistilledSet
-from distill.student.training import Student, Weights, accuracy, ordinary, replay
+from distill.student.loop import ordinary
+from distill.student.training import Student, Weights, accuracy, replay
 
 ENOUGH = 1000  # held-out items that choose between rates
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # tried for the random real items, beside the set's own

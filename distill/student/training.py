@@ -1,6 +1,6 @@
-"""Students: a network trained by a set's own recipe, or the ordinary way with minibatches."""
+"""Students: a network with its weights, trained by a set's own recipe."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from distill.augment import Augment, augmentation
 from distill.errors import SetError, UserError, unknown
-from distill.losses import INNER, cross_entropy, soft_cross_entropy
+from distill.losses import INNER
 from distill.networks import NETWORKS, SCHEMES, build, features, fresh_weights
 from distill.problem import Problem
 from distill.randomness import stream
@@ -126,37 +126,6 @@ def train(
     problem = problem_of(data, network)
     init = init or ("random" if network is not None else data.network.get("init", "random"))
     return replay(data, problem, starts(data, problem.network, init, seed + 1)[-1])
-
-
-def ordinary(
-    data: Data,
-    network: nn.Module,
-    weights: Weights,
-    optimiser: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
-    epochs: int,
-    batch: int,
-    generator: torch.Generator,
-    augment: Augment | None = None,
-) -> Student:
-    """A student trained with minibatches, drawn anew each epoch, and any torch.optim optimiser.
-
-    The rate falls linearly to zero. Class numbers take the cross-entropy, soft labels the soft one.
-    augment(x, generator) changes each minibatch.
-    """
-    live = {name: w.clone().requires_grad_() for name, w in weights.items()}
-    optim = optimiser(live.values())
-    total = epochs * -(-len(data) // batch)
-    decay = torch.optim.lr_scheduler.LambdaLR(optim, lambda step: 1 - step / total)
-    for _ in range(epochs):
-        for indices in torch.randperm(len(data), generator=generator).split(batch):
-            x, y = data.batch(indices)
-            x = augment(x, generator) if augment else x
-            loss = soft_cross_entropy if y.is_floating_point() else cross_entropy
-            optim.zero_grad()
-            loss(functional_call(network, live, (x,)), y).backward()
-            optim.step()
-            decay.step()
-    return Student(network, {name: w.detach() for name, w in live.items()})
 
 
 def accuracy(student: Student, data: Data, numbers: int = 784_000) -> float:

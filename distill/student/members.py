@@ -1,0 +1,147 @@
+"""Members: the networks of a recipe with their weights, and files of weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distill.errors import NetworkError, SetError, UserError, unknown
+from distill.networks import NETWORKS, build, fresh_weights
+from distill.randomness import stream
+from distill.sets import read, write
+from distill.student.training import Student, Weights
+
+FORMAT = "distill-network/1"
+VISION = "torchvision/"
+
+
+class Subclassed(nn.Module):
+    """A network whose class logits are the logsumexp over each class's subclasses (Müller et al. 2020).
+
+    Class c owns the s logits from c · s on; all of them are what the module "subclasses" answers.
+    """
+
+    def __init__(self, network: nn.Module, s: int) -> None:
+        super().__init__()
+        self.subclasses, self.s = network, s
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.subclasses(x).unflatten(1, (-1, self.s)).logsumexp(dim=2)
+
+
+class Vision(nn.Module):
+    """A classifier of torchvision.models for items of any number of channels, at least 32 wide."""
+
+    def __init__(self, name: str, classes: int) -> None:
+        from torchvision import models
+
+        super().__init__()
+        if name not in models.list_models(module=models):
+            raise NetworkError(unknown("model in torchvision", name, models.list_models(module=models)))
+        self.body = models.get_model(name, weights=None, num_classes=classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+        if min(x.shape[2:]) < 32:
+            x = nn.functional.interpolate(x, size=(32, 32), mode="bilinear", align_corners=False)
+        return self.body(x)
+
+
+@dataclass
+class Member:
+    """One network and its weights, which a stage replaces when it has trained them."""
+
+    name: str
+    network: nn.Module
+    weights: Weights
+    words: dict[str, Any] = field(default_factory=dict)  # name and arguments, as a file tells them
+    int8: bool = False
+    alphas: dict[str, Tensor] = field(default_factory=dict)  # found weights of its layers, by group
+
+    def student(self) -> Student:
+        return Student(self.network.eval(), self.weights)
+
+    def save(self, path: str) -> None:
+        """A .pt of plain tensors and words, which --teacher and `checkpoint` read."""
+        state = {name: w.detach().cpu() for name, w in self.weights.items()}
+        write(path, {"format": FORMAT, "network": self.words, "state": state})
+
+
+def network(
+    name: str, shape: Sequence[int], classes: int, subclasses: int = 1, **arguments: Any
+) -> nn.Module:
+    """A network by name with logits for classes, or subclasses of them. Raises NetworkError."""
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    if name.startswith(VISION):
+        body: nn.Module = Vision(name.removeprefix(VISION), classes * subclasses)
+        if arguments:
+            raise NetworkError(f'the network "{name}" has no {next(iter(arguments))}')
+    elif name not in NETWORKS:
+        raise NetworkError(unknown("network", name, NETWORKS))
+    else:
+        body = build(name, tuple(shape), classes * subclasses, **arguments)
+    return Subclassed(body, subclasses) if subclasses > 1 else body
+
+
+def member(
+    key: str, words: dict[str, Any], shape: Sequence[int], classes: int, seed: tuple[int, int], device: str
+) -> Member:
+    """A new member: words are name, width, depth … and subclasses; seed seeds its weights."""
+    generator = stream("student", *seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        made = network(words["name"], shape, classes, **{k: v for k, v in words.items() if k != "name"})
+    vision = words["name"].startswith(VISION)
+    weights = dict(made.named_parameters()) if vision else fresh_weights(made, generator, "uniform")
+    moved = {name: w.detach().clone().to(device) for name, w in weights.items()}
+    return Member(key, made.to(device), moved, words)
+
+
+def load(path: str, like: Member) -> Weights:
+    """The weights of a file for a member's network: of `save`, or a state dict. Raises UserError."""
+    try:
+        content = read(path, "cpu", FORMAT)
+    except SetError:
+        content = {"state": plain(path)}
+    state = content["state"]
+    wanted = {name: tuple(w.shape) for name, w in like.weights.items()}
+    given = {name: tuple(w.shape) for name, w in state.items()} if isinstance(state, dict) else {}
+    if given != wanted:
+        raise UserError(f"{path} holds the weights of another network: {difference(given, wanted)}")
+    device = next(iter(like.weights.values())).device
+    return {name: state[name].to(device) for name in like.weights}
+
+
+def plain(path: str) -> Any:
+    """A state dict as torch.save writes it. Raises UserError."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except Exception:  # whatever a foreign or damaged file makes torch raise
+        raise UserError(f"{path} is not a file of weights, or is damaged") from None
+    if not isinstance(content, dict) or not all(isinstance(w, Tensor) for w in content.values()):
+        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
+    return content
+
+
+def difference(given: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The first parameter in which two networks differ."""
+    for name in [*wanted, *given]:
+        if given.get(name) != wanted.get(name):
+            here, there = (
+                "×".join(map(str, d[name])) or "a number" if name in d else "nothing" for d in (given, wanted)
+            )
+            return f"its {name} is {here}, the network's {there}"
+    return "they differ"
+
+
+def named(path: str) -> dict[str, Any] | None:
+    """The network's words in a file of `save`, None where it is a bare state dict or unreadable."""
+    try:
+        words = read(path, "cpu", FORMAT)["network"]
+    except (SetError, KeyError):
+        return None
+    return words if isinstance(words, dict) else None
