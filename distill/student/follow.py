@@ -10,10 +10,10 @@ from torch import Tensor
 
 from distill import corpora, data, text
 from distill.data import Dataset
-from distill.errors import NetworkError, UserError
+from distill.errors import NetworkError, UserError, unknown
 from distill.randomness import stream
 from distill.sets import DistilledSet
-from distill.student.members import Member, load, member
+from distill.student.members import Member, load, member, together
 from distill.student.recipe import DataPart, NetworkPart, Recipe, RecipeError, StagePart
 from distill.student.stages import Stage, answers
 from distill.student.terms import Members, check
@@ -104,18 +104,33 @@ def follow(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generator[P
     members = {
         name: built(name, part, sources.train, recipe.seed, device) for name, part in recipe.networks.items()
     }
+    members |= ensembles(recipe, members)
     check(recipe, members)
     for i, part in enumerate(recipe.stages):
         for leg in legs(part, members, sources):
             stage = stage_of(leg, f"stages.{i}", members, sources, recipe.seed)
             for step, losses in stage.run():
                 yield Progress(i + 1, len(recipe.stages), step / stage.total, losses)
+        members |= ensembles(recipe, members)
     return members
+
+
+def ensembles(recipe: Recipe, members: Members) -> Members:
+    """The ensembles of a recipe, of their networks as they are now. Raises RecipeError."""
+    found = {}
+    for name, part in recipe.networks.items():
+        for other in part.mean_of or ():
+            if other not in recipe.networks or recipe.networks[other].mean_of:
+                known = (n for n, p in recipe.networks.items() if not p.mean_of)
+                raise RecipeError(f"networks.{name}.mean_of: " + unknown("network", other, known))
+        if part.mean_of:
+            found[name] = together(name, [members[other] for other in part.mean_of])
+    return found
 
 
 def built(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Member:
     """A network of a recipe with its first weights. Raises RecipeError that names the key."""
-    words = {k: v for k, v in asdict(part).items() if k not in ("checkpoint", "seed", "int8")}
+    words = {k: v for k, v in asdict(part).items() if k not in ("checkpoint", "seed", "int8", "mean_of")}
     if part.subclasses < 1:
         raise RecipeError(f"networks.{name}.subclasses must be at least 1, not {part.subclasses}")
     try:

@@ -27,6 +27,7 @@ class Batch(NamedTuple):
     y: Tensor
     indices: Tensor
     done: float
+    plain: Tensor | None = None  # x before it was changed
     target: Tensor | None = None  # unlabelled items of another domain
 
 
@@ -84,7 +85,7 @@ def batches(
     for _ in range(epochs):
         for indices in torch.randperm(len(data), generator=generator).split(batch):
             x, y = data.batch(indices)
-            yield Batch(augment(x, generator) if augment else x, y, indices, step / total)
+            yield Batch(augment(x, generator) if augment else x, y, indices, step / total, plain=x)
             step += 1
 
 

@@ -1,5 +1,6 @@
 """Members: the networks of a recipe with their weights, and files of weights."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,18 @@ class Vision(nn.Module):
         if min(x.shape[2:]) < 32:
             x = nn.functional.interpolate(x, size=(32, 32), mode="bilinear", align_corners=False)
         return self.body(x)
+
+
+class Mean(nn.Module):
+    """An ensemble: the log of its networks' mean probabilities (bagging: Breiman 1996)."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logs = torch.stack([part(x).log_softmax(dim=1) for part in self.parts])
+        return logs.logsumexp(dim=0) - math.log(len(self.parts))
 
 
 @dataclass
@@ -97,6 +110,12 @@ def member(
     weights = dict(made.named_parameters()) if vision else fresh_weights(made, generator, "uniform")
     moved = {name: w.detach().clone().to(device) for name, w in weights.items()}
     return Member(key, made.to(device), moved, words)
+
+
+def together(key: str, parts: Sequence[Member]) -> Member:
+    """An ensemble of members as they are now."""
+    weights = {f"parts.{i}.{name}": w for i, part in enumerate(parts) for name, w in part.weights.items()}
+    return Member(key, Mean([part.network for part in parts]), weights, {"name": "mean"})
 
 
 def load(path: str, like: Member) -> Weights:

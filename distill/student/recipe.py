@@ -61,6 +61,8 @@ class NetworkPart:
     """Weights to start from: what a recipe or --save wrote, or a state dict."""
     seed: int = 0
     """Networks of one architecture start alike where this is alike."""
+    mean_of: list[str] | None = None
+    """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
     int8: bool = False
     """Measured with weights and activations rounded to eight bits."""
 
@@ -70,7 +72,8 @@ class LossPart:
     """One term of a learner's loss."""
 
     loss: str = "cross-entropy"
-    """cross-entropy; hinton, weighted; spread, informed; hint, attention, aggregate; rkd-distance, rkd-angle; mmd."""
+    """cross-entropy; hinton, weighted; spread, informed, steady; hint, attention, aggregate;
+    rkd-distance, rkd-angle; mmd."""
     weight: float = 1.0
     """Its factor."""
     until: float | None = None

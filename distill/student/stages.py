@@ -174,7 +174,8 @@ class Stage:
             if path is None and on == "source" and batch is not None and name in self._told:
                 return self._told[name][batch.indices]
             if (name, on) not in seen:
-                given = x if on == "source" or batch is None or batch.target is None else batch.target
+                given = getattr(batch, on, None) if on != "source" else None
+                given = x if given is None else given
                 member = self.members[name]
                 weights = self._live.get(name, member.weights)
                 with torch.set_grad_enabled(name == learner):

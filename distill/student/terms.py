@@ -34,6 +34,7 @@ KINDS = {
     "weighted": Kind(losses.weighted, teacher=True),
     "spread": Kind(lambda a, b, y, tau: losses.spread(a, tau), tap=True),
     "informed": Kind(lambda a, b, y, tau: losses.informed(a / tau), tap=True),
+    "steady": Kind(lambda a, b, y, tau: losses.hinton(a, b, tau), tap=True),
     "hint": Kind(lambda a, b, y, tau: losses.hint(a, b), teacher=True, tap=True),
     "attention": Kind(lambda a, b, y, tau: losses.attention(a, b), teacher=True, tap=True),
     "rkd-distance": Kind(lambda a, b, y, tau: losses.rkd_distance(a, b), teacher=True, tap=True),
@@ -41,6 +42,8 @@ KINDS = {
     "aggregate": Kind(lambda a, b, y, tau: losses.hint(a, b), teacher=True, tap=True),
     "mmd": Kind(lambda a, b, y, tau: losses.mmd(a, b), tap=True),
 }
+
+WITH = {"mmd": "target", "steady": "plain"}  # what else the learner answers: the target, unchanged items
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ class Term:
             other = aggregated(layers, self.alpha)
         elif part.teacher:
             other = see(part.teacher, part.teacher_tap or part.tap, part.on)
-        if part.loss == "mmd":
-            other = see(learner, part.tap, "target")
+        if part.loss in WITH:
+            other = see(learner, part.tap, WITH[part.loss])
         own = self.connector(own) if self.connector else own
         return KINDS[part.loss].value(own, other, y, part.tau)
 
@@ -80,8 +83,10 @@ def check(recipe: Recipe, members: Members) -> None:
         where = f"stages.{i}"
         check_stage(stage, where, recipe)
         for learner, parts in stage.turns.items():
-            if learner not in known:
-                raise RecipeError(f"{where}.turns: " + unknown("network", learner, known))
+            if learner not in recipe.networks:
+                raise RecipeError(f"{where}.turns: " + unknown("network", learner, recipe.networks))
+            if recipe.networks[learner].mean_of:
+                raise RecipeError(f"{where}.turns: {learner} is an ensemble and never learns itself")
             for j, part in enumerate(parts):
                 check_loss(part, f"{where}.turns.{learner}.{j}", learner, members, known, recipe)
         known |= {f"{name}@{k + 1}" for name in stage.turns for k in range(stage.keep)}

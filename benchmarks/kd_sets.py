@@ -1,0 +1,123 @@
+"""Two more tables of `make bench-kd`: distillation beside other techniques, and teachers on distilled sets."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import markdown
+
+ZOO = Path(__file__).parents[1] / "zoo"
+TECHNIQUES = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "bagging")
+SETS = ("mnist-10.pt", "mnist-5.pt", "mnist-10-random.pt")
+Interval = tuple[float, float]
+
+
+def factorial(runs: Sequence[dict[str, Any]], interval: Any) -> list[dict[str, Any]]:
+    """Gains over a plain student: the technique's, distillation's, both, and what both have beyond the sum.
+
+    For bagging, "with distillation" is one student of the ensemble, and the sum means nothing.
+    """
+
+    def gains(*terms: tuple[str, int]) -> Interval:
+        values = [sum(sign * run["networks"][name]["accuracy"] for name, sign in terms) for run in runs]
+        found: Interval = interval(values)
+        return found
+
+    rows = []
+    for name in TECHNIQUES if runs else ():
+        both = f"{name}-kd"
+        rows.append({
+            "technique": name,
+            "alone": gains((name, 1), ("plain", -1)),
+            "kd": gains(("kd", 1), ("plain", -1)),
+            "both": gains((both, 1), ("plain", -1)),
+            "interaction": gains((both, 1), (name, -1), ("kd", -1), ("plain", 1)),
+        })  # fmt: skip
+    return rows
+
+
+def factorial_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The gains in points, with 95 % intervals."""
+    head = ["technique", "alone", "KD", "both", "interaction"]
+    keys = ("alone", "kd", "both", "interaction")
+    return markdown(head, [[r["technique"], *(points(r[key]) for key in keys)] for r in rows])
+
+
+def points(gain: Interval) -> str:
+    return f"{100 * gain[0]:+.2f} ± {100 * gain[1]:.2f}"
+
+
+def taught(root: Path, name: str) -> None:
+    """Students of a set of the zoo, by its own labels and by those teachers that a meeting's run left."""
+    for run in sorted(root.glob("meeting-s*/scores.json")):
+        out = run.parent / f"{name}.json"
+        if out.exists():
+            continue
+        began = time.perf_counter()
+        found: dict[str, float] = {}
+        for teacher in ("teacher", "assistant"):
+            told = command("student", name, run.parent / f"{teacher}.pt", "--seeds", "5")
+            found |= {"none": told["accuracy"]["mean"], teacher: told["taught"]["mean"]}
+        told = command(
+            "relabel", name, run.parent / "teacher.pt", "--seeds", "5", "--out", str(out.with_suffix(".pt"))
+        )
+        found |= {"relabelled": told["teacher"]["mean"], "seconds": time.perf_counter() - began}
+        out.write_text(json.dumps(found), encoding="utf-8")
+
+
+def command(verb: str, name: str, teacher: Path, *words: str) -> dict[str, Any]:
+    """The JSON line of a command on a set of the zoo with a teacher."""
+    line = [
+        sys.executable,
+        "-m",
+        "distill",
+        verb,
+        str(ZOO / name),
+        "--teacher",
+        str(teacher),
+        "--json",
+        *words,
+    ]
+    result = subprocess.run(line, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(result.stdout.strip().split("\n")[-1])
+    return found
+
+
+def meeting(root: Path) -> list[dict[str, Any]]:
+    """Rows by training items: no teacher, KD, TAKD, each mean over the meeting's runs."""
+    runs = [
+        json.loads(p.read_text(encoding="utf-8"))["networks"]
+        for p in sorted(root.glob("meeting-s*/scores.json"))
+    ]
+    rows = []
+    for name, items in (("all", "all 60,000 images"), ("few", "600 images")):
+        if runs:
+            cells = {
+                label: [run[key]["accuracy"] for run in runs]
+                for label, key in (("none", name), ("kd", f"{name}-kd"), ("takd", f"{name}-takd"))
+            }
+            rows.append({"items": items, **cells})
+    for name in SETS:
+        found = [
+            json.loads(p.read_text(encoding="utf-8")) for p in sorted(root.glob(f"meeting-s*/{name}.json"))
+        ]
+        if found:
+            keys = {"none": "none", "kd": "teacher", "takd": "assistant", "relabelled": "relabelled"}
+            rows.append({"items": f"zoo/{name}", **{k: [f[v] for f in found] for k, v in keys.items()}})
+    return rows
+
+
+def meeting_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Accuracies in percent, mean over runs."""
+
+    def mean(row: dict[str, Any], key: str) -> str:
+        return f"{100 * statistics.fmean(row[key]):.1f}" if key in row else "-"
+
+    head = ["trained on", "no teacher", "KD", "TAKD", "only the teacher's labels", "runs"]
+    keys = ("none", "kd", "takd", "relabelled")
+    return markdown(head, [[r["items"], *(mean(r, k) for k in keys), str(len(r["none"]))] for r in rows])
