@@ -1,4 +1,4 @@
-"""Two more tables of `make bench-kd`: distillation beside other techniques, and teachers on distilled sets."""
+"""More tables of `make bench-kd`: distillation beside other techniques, and teachers on distilled sets."""
 
 import json
 import statistics

@@ -178,7 +178,7 @@ def test_a_target_without_labels_is_learned_from(tmp_path: Path) -> None:
     adapt = {"loss": "mmd", "tap": "1"}
     turns = {
         "teacher": [CE, adapt],
-        "student": [*kd("teacher"), hinton("teacher", 0.1, until=1.0, on="target")],
+        "student": [*kd("teacher"), hinton("teacher", 0.1, until=1.0, domain="target")],
     }
     stage = {"turns": turns, "epochs": 2}
     words = raw(tmp_path, networks, [stage], target=str(other))
@@ -214,7 +214,7 @@ def test_a_distilled_set_teaches_in_a_stage(tmp_path: Path) -> None:
     path = tmp_path / "set.pt"
     small_set().save(path)
     networks = {"student": MLP, "real": MLP}
-    stages = [{"turns": {"student": [CE]}, "on": "set", "epochs": 5}, {"turns": {"real": [CE]}}]
+    stages = [{"turns": {"student": [CE]}, "items": "set", "epochs": 5}, {"turns": {"real": [CE]}}]
     members = trained(raw(tmp_path, networks, stages, set=str(path)))
     assert not same(members["student"], members["real"])
 

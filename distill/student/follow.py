@@ -149,7 +149,7 @@ def built(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) 
 def stage_of(part: StagePart, where: str, members: Members, sources: Sources, seed: int) -> Stage:
     """A stage with its items."""
     taught: Data = sources.train
-    if part.on == "set" and sources.set is not None:
+    if part.items == "set" and sources.set is not None:
         taught = sources.set
     elif part.bootstrap is not None:
         size = part.train or len(sources.train)

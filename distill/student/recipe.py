@@ -34,9 +34,9 @@ class DataPart:
     merge: list[list[int]] | None = None
     """Classes put together: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two of ten."""
     set: str | None = None
-    """A distilled set, for stages with on: set."""
+    """A distilled set, for stages with items: set."""
     target: str | None = None
-    """Another set of the same classes, without its labels, for losses with on: target."""
+    """Another set of the same classes, without its labels, for losses with domain: target."""
     target_dir: str | None = None
     """Where the target's files are."""
     score: str = "test"
@@ -88,7 +88,7 @@ class LossPart:
     """The teacher's module (default: the same path)."""
     layers: list[str] | None = None
     """aggregate: the teacher's modules, of one size, whose weighted sum is matched."""
-    on: str = "source"
+    domain: str = "source"
     """source, or target: the unlabelled items of data.target."""
 
 
@@ -108,7 +108,7 @@ class StagePart:
     """Its rate, falling linearly to zero."""
     train: int | None = None
     """Only the first so many training items (default: all of data.train)."""
-    on: str = "real"
+    items: str = "real"
     """real, or set: the distilled set of data.set."""
     augment: str = ""
     """Random changes of the items, as shift-scale-rotate."""

@@ -64,12 +64,12 @@ class Term:
 
     def value(self, learner: str, see: See, y: Tensor) -> Tensor:
         part = self.part
-        own, other = see(learner, part.tap, part.on), None
+        own, other = see(learner, part.tap, part.domain), None
         if part.teacher and self.alpha is not None:
-            layers = [see(part.teacher, layer, part.on) for layer in part.layers or ()]
+            layers = [see(part.teacher, layer, part.domain) for layer in part.layers or ()]
             other = aggregated(layers, self.alpha)
         elif part.teacher:
-            other = see(part.teacher, part.teacher_tap or part.tap, part.on)
+            other = see(part.teacher, part.teacher_tap or part.tap, part.domain)
         if part.loss in WITH:
             other = see(learner, part.tap, WITH[part.loss])
         own = self.connector(own) if self.connector else own
@@ -107,8 +107,8 @@ def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
         raise RecipeError(f"{where}.turns: nobody learns")
     if stage.search and not searchable(stage):
         raise RecipeError(f"{where}.search: needs one learner with aggregate losses of one teacher")
-    if stage.on not in ("real", "set") or (stage.on == "set" and recipe.data.set is None):
-        raise RecipeError(f'{where}.on must be real, or set where data.set names one; not "{stage.on}"')
+    if stage.items not in ("real", "set") or (stage.items == "set" and recipe.data.set is None):
+        raise RecipeError(f'{where}.items must be real, or set where data.set names one; not "{stage.items}"')
     if stage.optimizer not in optimisers():
         raise RecipeError(f"{where}.optimizer: " + unknown("optimiser", stage.optimizer, optimisers()))
     try:
@@ -145,10 +145,10 @@ def check_loss(
         raise RecipeError(f"{where}.tap is missing: the loss {part.loss} needs a module's path")
     if (part.layers is not None) != (part.loss == "aggregate") or part.layers == []:
         raise RecipeError(f"{where}.layers: the teacher's modules for the loss aggregate, and for no other")
-    targets = part.on == "target" or part.loss == "mmd"
-    if part.on not in ("source", "target") or (targets and recipe.data.target is None):
-        raise RecipeError(f'{where}.on is "{part.on}": source, or target where data.target names a set')
-    if part.on == "target" and part.loss in ("cross-entropy", "weighted"):
+    targets = part.domain == "target" or part.loss == "mmd"
+    if part.domain not in ("source", "target") or (targets and recipe.data.target is None):
+        raise RecipeError(f"{where}.domain is source, or target where data.target names a set")
+    if part.domain == "target" and part.loss in ("cross-entropy", "weighted"):
         raise RecipeError(f"{where}: the target has no labels, and {part.loss} needs them")
     check_tap(f"{where}.tap", part.tap, members[learner])
     if part.teacher is not None:
