@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.data import load
 from distill.networks import build, fresh_weights
 from distill.randomness import stream
 from distill.sets import DistilledSet
 from distill.student import train
+from distill.student.follow import built
+from distill.student.recipe import read
+from distill.student.terms import KINDS, check
 from tests.helpers import waves
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -55,8 +59,21 @@ def test_the_python_of_students_runs(digits: DistilledSet) -> None:
 def test_the_tree_names_every_module() -> None:
     tree = README.split("## The tree")[1]
     root = Path(__file__).parents[1] / "distill"
-    missing = [p.name for p in root.glob("*.py") if p.name != "__init__.py" and p.name not in tree]
+    missing = [p.name for p in root.rglob("*.py") if p.name != "__init__.py" and p.name not in tree]
     assert missing == []
+
+
+def test_the_recipe_shown_is_one_that_can_be_followed(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
+    recipe = read(tmp_path / "recipe.yaml")
+    members = {name: built(name, part, load("mnist")[0], 0, "cpu") for name, part in recipe.networks.items()}
+    check(recipe, members)
+    assert [list(stage.turns) for stage in recipe.stages] == [["teacher"], ["student"]]
+
+
+def test_every_loss_of_recipes_is_told() -> None:
+    assert [name for name in KINDS if f"`{name}`" not in README] == []
 
 
 @pytest.mark.parametrize("table", sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*.md")))

@@ -236,3 +236,55 @@ def test_a_loss_that_is_not_finite_ends_with_a_sentence(tmp_path: Path) -> None:
         UserError, match=r"the loss of a in stages.0 became (nan|inf) at step \d+: lower its lr"
     ):
         trained(words)
+
+
+def test_an_assistant_s_width_is_chosen_between(tmp_path: Path) -> None:
+    from distill.student.follow import sized
+    from distill.student.recipe import RecipeError
+
+    networks = {"big": {**NET, "width": 32}, "small": {**NET, "width": 2}}
+    middle = {"name": "convnet", "depth": 2, "between": ["big", "small"]}
+    recipe = made(Recipe, raw(tmp_path, {**networks, "middle": middle}, []), "")
+    assert sized("middle", recipe.networks).width == 8
+    assert sized("big", recipe.networks).width == 32
+    lost = made(Recipe, raw(tmp_path, {**networks, "middle": {**middle, "between": ["big", "x"]}}, []), "")
+    with pytest.raises(RecipeError, match=r"networks.middle.between must name two networks"):
+        sized("middle", lost.networks)
+
+
+def test_the_share_of_regularisation_samples_is_reported(tmp_path: Path) -> None:
+    part = {"loss": "weighted", "teacher": "teacher", "tau": 2.0}
+    stages = [{"turns": {"student": [CE, part]}, "epochs": 3}]
+    words = raw(tmp_path, {"teacher": MLP, "student": NET}, stages)  # a teacher that knows nothing
+    recipe = made(Recipe, words, "")
+    scores = measured(recipe, trained(words), opened(recipe.data, 0, "cpu"))
+    assert 0.8 < scores["student"]["regularising"] <= 1
+    assert "regularising" not in scores["teacher"]
+
+
+def test_an_ensemble_answers_with_the_mean_probability_and_teaches(tmp_path: Path) -> None:
+    networks = {"a": NET, "b": {**NET, "seed": 1}, "both": {"mean_of": ["a", "b"]}, "student": NET}
+    stages = [{"turns": {"a": [CE]}}, {"turns": {"b": [CE]}}, {"turns": {"student": kd("both")}}]
+    members = trained(raw(tmp_path, networks, stages))
+    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    a, b, both = (members[name].student().logits(x).softmax(dim=1) for name in ("a", "b", "both"))
+    torch.testing.assert_close(both, (a + b) / 2)
+
+
+def test_answers_of_unlike_shapes_are_refused_with_their_shapes(tmp_path: Path) -> None:
+    from distill.errors import UserError
+
+    networks = {"teacher": {**NET, "width": 8}, "student": NET}
+    for part, message in (
+        (
+            {**hinton("teacher"), "tap": "0.2"},
+            r"stages.0.student.1: the loss hinton cannot take \(32, 4, 8, 8\)",
+        ),
+        ({"loss": "attention", "teacher": "teacher", "tap": "0"}, "the loss attention cannot take"),
+    ):
+        words = raw(tmp_path, networks, [{"turns": {"student": [CE, part]}}])
+        with pytest.raises(UserError, match=message):
+            trained(words)
+    part = {"loss": "aggregate", "teacher": "teacher", "tap": "0.6", "layers": ["0.2"]}
+    with pytest.raises(UserError, match="choose layers and a tap of one height and width"):
+        trained(raw(tmp_path, networks, [{"turns": {"student": [CE, part]}, "search": True}]))

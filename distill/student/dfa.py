@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from distill.errors import NetworkError
 from distill.student.loop import Batch, Loss
 from distill.student.losses import hard, hint
 from distill.student.taps import tapped
@@ -92,11 +93,14 @@ class Search:
 
 
 def put(value: Tensor) -> Callable[[Tensor], Tensor]:
-    """A change of a module's answer that ignores it. Raises RuntimeError where sizes differ."""
+    """A change of a module's answer that ignores it. Raises NetworkError where sizes differ."""
 
     def change(old: Tensor) -> Tensor:
         if old.shape != value.shape:
-            raise RuntimeError(f"a layer of {tuple(old.shape)} cannot be replaced by {tuple(value.shape)}")
+            raise NetworkError(
+                f"a layer of {tuple(old.shape)} cannot take the place of one of {tuple(value.shape)}: choose"
+                " layers and a tap of one height and width"
+            )
         return value
 
     return change

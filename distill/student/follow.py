@@ -1,6 +1,7 @@
 """follow(): a recipe from its data to trained networks."""
 
-from collections.abc import Generator
+import math
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
@@ -102,7 +103,8 @@ def resized(split: Dataset, like: Dataset) -> Dataset:
 def follow(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generator[Progress, None, Members]:
     """Progress after each batch; the generator's value is the trained members by name. Raises UserError."""
     members = {
-        name: built(name, part, sources.train, recipe.seed, device) for name, part in recipe.networks.items()
+        name: built(name, sized(name, recipe.networks), sources.train, recipe.seed, device)
+        for name in recipe.networks
     }
     members |= ensembles(recipe, members)
     check(recipe, members)
@@ -113,6 +115,21 @@ def follow(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generator[P
                 yield Progress(i + 1, len(recipe.stages), step / stage.total, losses)
         members |= ensembles(recipe, members)
     return members
+
+
+UNBUILT = ("checkpoint", "seed", "int8", "mean_of", "between")  # what a network is not built from
+
+
+def sized(name: str, networks: Mapping[str, NetworkPart]) -> NetworkPart:
+    """A network's words, with the width between two others where it asks for that. Raises RecipeError."""
+    part = networks[name]
+    if part.between is None or part.width is not None:
+        return part
+    widths = [networks[other].width for other in part.between if other in networks]
+    if len(part.between) != 2 or len(widths) != 2 or None in widths:
+        raise RecipeError(f"networks.{name}.between must name two networks whose width is given")
+    product = math.prod(width for width in widths if width)
+    return replace(part, width=round(math.sqrt(product)))
 
 
 def ensembles(recipe: Recipe, members: Members) -> Members:
@@ -130,7 +147,7 @@ def ensembles(recipe: Recipe, members: Members) -> Members:
 
 def built(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Member:
     """A network of a recipe with its first weights. Raises RecipeError that names the key."""
-    words = {k: v for k, v in asdict(part).items() if k not in ("checkpoint", "seed", "int8", "mean_of")}
+    words = {k: v for k, v in asdict(part).items() if k not in UNBUILT}
     if part.subclasses < 1:
         raise RecipeError(f"networks.{name}.subclasses must be at least 1, not {part.subclasses}")
     try:

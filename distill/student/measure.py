@@ -6,8 +6,10 @@ from torch import Tensor
 from distill.data import Dataset
 from distill.student.efficiency import eight_bits
 from distill.student.follow import Sources
+from distill.student.losses import regularising
 from distill.student.members import Member
 from distill.student.recipe import Recipe
+from distill.student.stages import answers
 from distill.student.taps import tapped
 from distill.student.terms import Members
 from distill.student.training import Student, accuracy
@@ -23,7 +25,20 @@ def measured(recipe: Recipe, members: Members, sources: Sources) -> dict[str, di
             found[name]["target"] = accuracy(student, sources.target_test)
         if sources.fine is not None and part.subclasses > 1:
             found[name]["clusters"] = clustered(members[name], sources.test, sources.fine)
+    for stage in recipe.stages:
+        for name, parts in stage.turns.items():
+            for loss in parts:
+                if loss.loss == "weighted" and loss.teacher:
+                    pair = members[name], members[loss.teacher]
+                    found[name]["regularising"] = regularised(*pair, sources.train, stage.train, loss.tau)
     return found
+
+
+def regularised(student: Member, teacher: Member, train: Dataset, most: int | None, tau: float) -> float:
+    """The share of regularisation samples (Zhou et al. 2021) among the first 1,000 items of a stage."""
+    few = train.subset(torch.arange(min(1000, most or 1000, len(train))))
+    own, other = answers(student, few), answers(teacher, few)
+    return float(regularising(own, other, few.labels, tau).mean())
 
 
 def finished(member: Member, train: Dataset) -> Student:

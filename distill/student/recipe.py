@@ -61,6 +61,8 @@ class NetworkPart:
     """Weights to start from: what a recipe or --save wrote, or a state dict."""
     seed: int = 0
     """Networks of one architecture start alike where this is alike."""
+    between: list[str] | None = None
+    """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
     mean_of: list[str] | None = None
     """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
     int8: bool = False

@@ -111,7 +111,13 @@ def table(networks: dict[str, dict[str, float]]) -> str:
 
 
 def label(score: str) -> str:
-    return {"accuracy": "", "target": " on the target", "clusters": " of the classes found"}[score]
+    """What a score is of, behind its number."""
+    return {
+        "accuracy": "",
+        "target": " on the target",
+        "clusters": " in the subclass of their old class",
+        "regularising": " of the training items are regularisation samples",
+    }[score]
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student.teach") -> int:

@@ -72,8 +72,14 @@ class Term:
             other = see(part.teacher, part.teacher_tap or part.tap, part.domain)
         if part.loss in WITH:
             other = see(learner, part.tap, WITH[part.loss])
-        own = self.connector(own) if self.connector else own
-        return KINDS[part.loss].value(own, other, y, part.tau)
+        try:
+            joined = self.connector(own) if self.connector else own
+            return KINDS[part.loss].value(joined, other, y, part.tau)
+        except (RuntimeError, IndexError, ValueError, TypeError):
+            theirs = "" if other is None else f" of {learner} beside {tuple(other.shape)}"
+            raise RecipeError(
+                f"{self.where}: the loss {part.loss} cannot take {tuple(own.shape)}{theirs}: look at its taps"
+            ) from None
 
 
 def check(recipe: Recipe, members: Members) -> None:
