@@ -40,18 +40,18 @@ class System:
 
 
 SYSTEMS = [
-    System("knowledge distillation", "kd", "plain", "MNIST, 67 errors for 146 (Hinton 2015)"),
+    System("knowledge distillation", "kd", "plain", "MNIST, 146 errors to 74 (Hinton 2015)"),
     System("teacher assistant", "takd", "kd", "CIFAR-10, +0.94 (Mirzadeh 2019)"),
     System("subclass distillation, 200 labels", "subclass", "kd", "gains with few labels (Müller 2020)"),
     System("- digits found", "subclass", "chance", "-", score="clusters"),
-    System("weighted soft labels", "wsl", "kd", "ImageNet, +1.2 (Zhou 2021)"),
+    System("weighted soft labels", "wsl", "kd", "ImageNet, ResNet-18 69.75 to 72.04 (Zhou 2021)"),
     System("route-constrained", "rco", "kd", "CIFAR-100, +2.14 (Jin 2019)"),
     System("ProKT, images", "prokt", "kd", "better than KD (Shi 2021)"),
     System("ProKT, text", "prokt-text", "kd", "better than KD (Shi 2021)"),
     System("joint KD and UDA, MNIST → USPS", "uda", "plain", "best on Office31 (2020)", score="target"),
     System("- over UDA of the student alone", "uda", "alone", "-", score="target"),
     System("feature aggregation (DFA)", "dfa", "last", "CIFAR-100, better than its rivals (Guan 2020)"),
-    System("FitNets hint, then KD (feature)", "survey", "kd", "CIFAR-10, +1.4 (Romero 2015)", student="hint"),
+    System("FitNets hint, then KD (feature)", "survey", "kd", "better than KD (Romero 2015)", student="hint"),
     System("attention transfer (feature)", "survey", "plain", "-", student="attention"),
     System("RKD (relation, offline)", "survey", "plain", "-", student="relation"),
     System("deep mutual learning (online)", "survey", "plain", "-", student="mutual"),
