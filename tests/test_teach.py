@@ -185,3 +185,20 @@ def test_a_torchvision_model_learns_grey_images_as_a_teacher(tmp_path: Path) -> 
     assert 0 <= scores["teacher"]["accuracy"] <= 1
     words = torch.load(tmp_path / "out" / "teacher.pt", weights_only=True)["network"]
     assert words["name"] == "torchvision/squeezenet1_1"
+
+
+def test_what_batch_norms_keep_is_saved_and_loaded(tmp_path: Path) -> None:
+    networks = {"teacher": {"name": "torchvision/shufflenet_v2_x0_5"}}
+    path = write(tmp_path, raw(tmp_path, networks, [{"turns": {"teacher": [CE]}, "train": 32, "batch": 16}]))
+    assert teach([str(path), "--out", str(tmp_path / "out")]) == 0
+    words, x = {"name": "torchvision/shufflenet_v2_x0_5"}, torch.zeros(2, *SHAPE)
+    ours, theirs = (member("a", words, SHAPE, CLASSES, (0, k), "cpu") for k in (1, 2))
+    ours.weights = load(str(tmp_path / "out" / "teacher.pt"), ours)
+    state = torch.load(tmp_path / "out" / "teacher.pt", weights_only=True)["state"]
+    mean = "body.conv1.1.running_mean"
+    assert torch.equal(dict(ours.network.named_buffers())[mean], state[mean])
+    assert float(state[mean].abs().max()) > 0
+    bare = {name.removeprefix("body."): w for name, w in state.items()}  # as torchvision's own state dict
+    torch.save(bare, tmp_path / "bare.pt")
+    theirs.weights = load(str(tmp_path / "bare.pt"), theirs)
+    torch.testing.assert_close(ours.student().logits(x), theirs.student().logits(x))

@@ -78,7 +78,8 @@ class Member:
 
     def save(self, path: str) -> None:
         """A .pt of plain tensors and words, which --teacher and `checkpoint` read."""
-        state = {name: w.detach().cpu() for name, w in self.weights.items()}
+        whole = {**self.weights, **dict(self.network.named_buffers())}
+        state = {name: w.detach().cpu() for name, w in whole.items()}
         write(path, {"format": FORMAT, "network": self.words, "state": state})
 
 
@@ -119,18 +120,23 @@ def together(key: str, parts: Sequence[Member]) -> Member:
 
 
 def load(path: str, like: Member) -> Weights:
-    """The weights of a file for a member's network: of `save`, or a state dict. Raises UserError."""
+    """The weights of a file for a member's network: of `save`, or a state dict. Raises UserError.
+
+    What a network keeps beside its weights, as torchvision's batch norms do, is put into the network.
+    """
     try:
-        content = read(path, "cpu", FORMAT)
+        state = read(path, "cpu", FORMAT)["state"]
     except SetError:
-        content = {"state": plain(path)}
-    state = content["state"]
-    wanted = {name: tuple(w.shape) for name, w in like.weights.items()}
-    given = {name: tuple(w.shape) for name, w in state.items()} if isinstance(state, dict) else {}
-    if given != wanted:
-        raise UserError(f"{path} holds the weights of another network: {difference(given, wanted)}")
-    device = next(iter(like.weights.values())).device
-    return {name: state[name].to(device) for name in like.weights}
+        state = plain(path)
+    wanted = {**like.weights, **dict(like.network.named_buffers())}
+    if isinstance(like.network, Vision) and not set(state) & set(wanted):
+        state = {f"body.{name}": w for name, w in state.items()}  # as torchvision names them itself
+    shapes, given = ({name: tuple(w.shape) for name, w in d.items()} for d in (wanted, state))
+    if given != shapes:
+        raise UserError(f"{path} holds the weights of another network: {difference(given, shapes)}")
+    for name, buffer in like.network.named_buffers():
+        buffer.copy_(state[name])
+    return {name: state[name].to(w.device) for name, w in like.weights.items()}
 
 
 def plain(path: str) -> Any:

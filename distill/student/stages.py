@@ -42,9 +42,7 @@ class Stage:
                 pruned(weights, masks(weights, part.prune))
             for module in (self.members[name].network for name in part.turns):
                 module.train()
-        turns = (
-            self.search() if part.search else [self.turn(name, parts) for name, parts in part.turns.items()]
-        )
+        turns = self.search() if part.search else [self.turn(*pair) for pair in part.turns.items()]
         self._told, total = self.told(), self.total
         kept = [round(total * (k + 1) / part.keep) for k in range(part.keep)]
         for record in teach(turns, self.stream(), total):
@@ -98,28 +96,23 @@ class Stage:
         found = [p for p in parts if p.loss == "aggregate"]
         teacher = self.members[found[0].teacher or ""]
         groups = [self.group(learner, p, f"{self.where}.{learner}.{j}") for j, p in enumerate(found)]
-        half = len(self.data) // 2
-        order = torch.randperm(len(self.data), generator=stream("halves", self.where, self.seed))
-        others = batches(
-            Half(self.data, order[half:]), part.batch, 2 * part.epochs, stream("search", self.seed)
-        )
-        self.data = Half(self.data, order[:half])
-        network = self.members[learner].network
-        search = Search((network, self._live[learner]), (teacher.network, teacher.weights), groups, others)
-        moved = [*self._live[learner].values(), *(p for group in groups for p in group.parameters())]
         teacher.alphas |= {key(p): group.alpha for p, group in zip(found, groups, strict=True)}
+        pair = (self.members[learner].network, self._live[learner]), (teacher.network, teacher.weights)
+        search = Search(*pair, groups, self.other_half())
+        moved = [*self._live[learner].values(), *(p for group in groups for p in group.parameters())]
+        optimiser = optimisers()[part.optimizer](moved, lr=part.lr)
+        chooser = torch.optim.Adam([group.alpha for group in groups], lr=0.02)
         return [
-            Turn(
-                optimisers()[part.optimizer](moved, lr=part.lr),
-                search.student_loss(),
-                f"{learner} in {self.where}",
-            ),
-            Turn(
-                torch.optim.Adam([group.alpha for group in groups], lr=0.02),
-                search.alpha_loss(),
-                "the search",
-            ),
+            Turn(optimiser, search.student_loss(), f"{learner} in {self.where}"),
+            Turn(chooser, search.alpha_loss(), f"the search in {self.where}"),
         ]
+
+    def other_half(self) -> Iterator[Batch]:
+        """Batches of one half of the items; the stage keeps the other half."""
+        order = torch.randperm(len(self.data), generator=stream("halves", self.where, self.seed))
+        kept, others = (Half(self.data, half) for half in order.tensor_split(2))
+        self.data = kept
+        return batches(others, self.part.batch, self.part.epochs + 1, stream("search", self.seed))
 
     def group(self, learner: str, part: LossPart, where: str) -> Group:
         """A group with fresh connectors and all layers alike."""
