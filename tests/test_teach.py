@@ -202,3 +202,13 @@ def test_what_batch_norms_keep_is_saved_and_loaded(tmp_path: Path) -> None:
     torch.save(bare, tmp_path / "bare.pt")
     theirs.weights = load(str(tmp_path / "bare.pt"), theirs)
     torch.testing.assert_close(ours.student().logits(x), theirs.student().logits(x))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, raw(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}]))
+    monkeypatch.setattr("distill.student.teach.run", lambda *_: pytest.fail("trained first"))
+    (tmp_path / "file").touch()
+    assert teach([str(path), "--out", str(tmp_path / "file")]) == 2
+    assert "file cannot be written (File exists): choose another --out" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from distill.sets import DistilledSet
 from distill.student.members import Member, load, member, together
 from distill.student.recipe import DataPart, NetworkPart, Recipe, RecipeError, StagePart
 from distill.student.stages import Stage, answers
-from distill.student.terms import Members, check
+from distill.student.terms import Members, above, check
 from distill.student.training import Data
 
 
@@ -44,6 +44,8 @@ class Progress(NamedTuple):
 
 def opened(part: DataPart, seed: int, device: str) -> Sources:
     """The data of a recipe. Raises UserError."""
+    above("data.train", part.train)
+    above("data.test", part.test)
     train, test = real(part.name, part.dir, part.vectors, device)
     if part.score not in ("test", "held-out"):
         raise RecipeError(f'data.score must be test or held-out, not "{part.score}"')
@@ -148,8 +150,8 @@ def ensembles(recipe: Recipe, members: Members) -> Members:
 def built(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Member:
     """A network of a recipe with its first weights. Raises RecipeError that names the key."""
     words = {k: v for k, v in asdict(part).items() if k not in UNBUILT}
-    if part.subclasses < 1:
-        raise RecipeError(f"networks.{name}.subclasses must be at least 1, not {part.subclasses}")
+    for key in ("width", "depth", "subclasses"):
+        above(f"networks.{name}.{key}", getattr(part, key))
     try:
         made = member(name, words, train.shape, len(train.classes), (seed, part.seed), device)
     except NetworkError as error:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,14 +50,29 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     from distill.run import check_device
 
     check_device(config.device, config.threads)
+    fresh = made(folder)
     try:
         result = run(recipe, folder, config.device)
     except UserError as error:
+        if fresh and not any(folder.iterdir()):
+            folder.rmdir()
         where = "" if str(error).startswith(config.recipe) else f"{config.recipe}: "
         raise UserError(f"{where}{error}") from None
     print(f"{config.recipe}, seed {recipe.seed}: {recipe.data.score} accuracy\n\n{table(result['networks'])}")
     print(f"\n{folder}")
     return {**result, "path": str(folder)}
+
+
+def made(folder: Path) -> bool:
+    """Whether the folder had to be made: before hours of training rather than after. Raises UserError."""
+    before = folder.is_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from None
+    return not before
 
 
 def run(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[str, Any]:
@@ -73,7 +89,6 @@ def run(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 1),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "recipe.yaml", written(recipe))
         for name in recipe.networks:
             members[name].save(str(folder / f"{name}.pt"))

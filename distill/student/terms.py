@@ -103,9 +103,11 @@ def check(recipe: Recipe, members: Members) -> None:
 
 def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
     """The numbers and words of a stage. Raises RecipeError."""
-    for name in ("epochs", "batch", "lr"):
-        if not getattr(stage, name) > 0:
-            raise RecipeError(f"{where}.{name} must be above 0, not {getattr(stage, name)}")
+    for name in ("epochs", "batch", "lr", "train"):
+        above(f"{where}.{name}", getattr(stage, name))
+    for name in ("keep", "mixup", "gap"):
+        if not getattr(stage, name) >= 0:
+            raise RecipeError(f"{where}.{name} must be at least 0, not {getattr(stage, name)}")
     for name in ("smoothing", "prune"):
         if not 0 <= getattr(stage, name) < 1:
             raise RecipeError(f"{where}.{name} must be at least 0 and below 1, not {getattr(stage, name)}")
@@ -121,6 +123,12 @@ def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
         augmentation(stage.augment)
     except UserError as error:
         raise RecipeError(f"{where}.augment: {error}") from None
+
+
+def above(where: str, number: float | None) -> None:
+    """Raises RecipeError where a number that is given is not above 0."""
+    if number is not None and not number > 0:
+        raise RecipeError(f"{where} must be above 0, not {number:g}")
 
 
 def searchable(stage: StagePart) -> bool:
