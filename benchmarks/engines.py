@@ -107,11 +107,11 @@ def resident(field: str) -> float:
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
-def peak_elsewhere(steps: int, name: str) -> float:
-    """peak() in a process of its own."""
+def peak_elsewhere(steps: int, name: str, times: int = 3) -> float:
+    """peak() in processes of their own, the median: pages of code come and go, 10 MiB of them."""
     line = [sys.executable, "-m", "benchmarks.engines", "--peak", name, "--steps", str(steps)]
-    result = subprocess.run(line, capture_output=True, text=True, check=True)
-    return float(json.loads(result.stdout.splitlines()[-1]))
+    results = [subprocess.run(line, capture_output=True, text=True, check=True) for _ in range(times)]
+    return statistics.median(float(json.loads(r.stdout.splitlines()[-1])) for r in results)
 
 
 def main() -> None:
