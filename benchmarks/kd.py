@@ -42,7 +42,7 @@ class System:
 SYSTEMS = [
     System("knowledge distillation", "kd", "plain", "MNIST, 146 errors to 74 (Hinton 2015)"),
     System("teacher assistant", "takd", "kd", "CIFAR-10, +0.94 (Mirzadeh 2019)"),
-    System("subclass distillation, 200 labels", "subclass", "kd", "gains with few labels (Müller 2020)"),
+    System("subclass distillation, 1,000 labels", "subclass", "kd", "gains with few labels (Müller 2020)"),
     System("- digits found", "subclass", "chance", "-", score="clusters"),
     System("weighted soft labels", "wsl", "kd", "ImageNet, ResNet-18 69.75 to 72.04 (Zhou 2021)"),
     System("route-constrained", "rco", "kd", "CIFAR-100, +2.14 (Jin 2019)"),
