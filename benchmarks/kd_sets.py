@@ -43,9 +43,17 @@ def factorial(runs: Sequence[dict[str, Any]], interval: Any) -> list[dict[str, A
 
 def factorial_table(rows: Sequence[dict[str, Any]]) -> str:
     """The gains in points, with 95 % intervals."""
-    head = ["technique", "alone", "KD", "both", "interaction"]
+    head = ["technique", "alone", "KD", "both", "interaction", "verdict"]
     keys = ("alone", "kd", "both", "interaction")
-    return markdown(head, [[r["technique"], *(points(r[key]) for key in keys)] for r in rows])
+    return markdown(
+        head, [[r["technique"], *(points(r[key]) for key in keys), adds_up(r["interaction"])] for r in rows]
+    )
+
+
+def adds_up(interaction: Interval) -> str:
+    """Whether two gains are as large together as their sum: what Park et al. call orthogonal."""
+    mean, half = interaction
+    return "orthogonal" if abs(mean) <= half else "less than the sum" if mean < 0 else "more than the sum"
 
 
 def points(gain: Interval) -> str:

@@ -137,11 +137,11 @@ def picture(
     images, labels = seen(items[:shown].detach(), source).cpu(), labels.detach().cpu()
     columns = min(shown, 10)
     rows = -(-shown // columns)
-    figure = canvas(1.5 * columns, 2.5 * rows)
-    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[3, 1.4] * rows, hspace=0.35, wspace=0.15)
+    figure = canvas(1.5 * columns, 2.7 * rows)
+    grid = figure.add_gridspec(3 * rows, columns, height_ratios=[3, 1, 1.2] * rows, hspace=0.1, wspace=0.15)
     for i in range(shown):
         row, column = divmod(i, columns)
-        image, bars = (figure.add_subplot(grid[2 * row + k, column]) for k in (0, 1))
+        image, bars = (figure.add_subplot(grid[3 * row + k, column]) for k in (0, 1))  # the third row is air
         draw_item(image, images[i], labels[i], classes)
         draw_label(bars, labels[i])
     figure.savefig(path, dpi=120, bbox_inches="tight")

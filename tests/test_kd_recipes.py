@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import kd
 from benchmarks.kd import RECIPES, SYSTEMS, interval, row, table, verdict
-from benchmarks.kd_sets import factorial, factorial_table, meeting, meeting_table
+from benchmarks.kd_sets import adds_up, factorial, factorial_table, meeting, meeting_table
 from distill.student.follow import opened
 from distill.student.measure import measured
 from distill.student.recipe import Recipe, read
@@ -84,8 +84,12 @@ def test_an_interaction_is_what_both_have_beyond_the_sum(tmp_path: Path) -> None
         3.5,
         0.5,
     ]
-    assert "| mixup | +1.00 ± 0.00 | +2.00 ± 0.00 | +3.50 ± 0.00 | +0.50 ± 0.00 |" in factorial_table(rows)
+    assert (
+        "| mixup | +1.00 ± 0.00 | +2.00 ± 0.00 | +3.50 ± 0.00 | +0.50 ± 0.00 | more than the sum |"
+        in factorial_table(rows)
+    )
     assert factorial([], interval) == []
+    assert [adds_up(pair) for pair in ((0.1, 0.2), (-0.3, 0.2))] == ["orthogonal", "less than the sum"]
 
 
 def test_a_meeting_is_a_row_per_kind_of_items(tmp_path: Path) -> None:
