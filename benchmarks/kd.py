@@ -173,8 +173,9 @@ def main() -> None:
     if not options.table:
         wanted = [(name, seed) for seed in range(options.seeds) for name in names]
         follow_all(options.out, wanted, {"uda": [f"data.target={options.usps}"]}, options.jobs)
-        with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(lambda name: kd_sets.taught(options.out, name), kd_sets.SETS))
+        if "meeting" in names:
+            with ThreadPoolExecutor(options.jobs) as pool:
+                list(pool.map(lambda name: kd_sets.taught(options.out, name), kd_sets.SETS))
     write(options.out)
 
 

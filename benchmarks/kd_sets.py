@@ -69,10 +69,10 @@ def taught(root: Path, name: str) -> None:
         began = time.perf_counter()
         found: dict[str, float] = {}
         for teacher in ("teacher", "assistant"):
-            told = command("student", name, run.parent / f"{teacher}.pt", "--seeds", "5")
+            told = command("student", name, run.parent / f"{teacher}.pt", "--seeds", "3")
             found |= {"none": told["accuracy"]["mean"], teacher: told["taught"]["mean"]}
         told = command(
-            "relabel", name, run.parent / "teacher.pt", "--seeds", "5", "--out", str(out.with_suffix(".pt"))
+            "relabel", name, run.parent / "teacher.pt", "--seeds", "3", "--out", str(out.with_suffix(".pt"))
         )
         found |= {"relabelled": told["teacher"]["mean"], "seconds": time.perf_counter() - began}
         out.write_text(json.dumps(found), encoding="utf-8")
