@@ -92,7 +92,8 @@ def timed(steps: int, rounds: int) -> dict[str, float]:
 def peak(steps: int, name: str) -> float:
     """MiB by which one outer step's peak exceeds what a process holds that has imported everything (Linux).
 
-    About 50 MiB of it are kernels that torch loads when they are first used, whatever the engine.
+    About 50 MiB of it are kernels that torch loads when they are first used, whatever the engine. Freed
+    memory goes back here, as glibc has it; runs keep it for speed (quicken), which is 10 MiB more at times.
     """
     problem, synthetic, task = case(steps)
     before = resident("VmRSS")
@@ -121,10 +122,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    quicken(1)
     if options.peak:
+        torch.set_num_threads(1)
         print(json.dumps(peak(options.steps[0], options.peak)))
         return
+    quicken(1)
     rows = []
     for steps in options.steps:
         times = timed(steps, max(5, options.rounds * 10 // max(steps, 10)))
