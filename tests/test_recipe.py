@@ -82,6 +82,7 @@ def test_set_needs_a_key_that_leads_somewhere(words: dict[str, Any], tmp_path: P
         ("seed", "expected KEY=VALUE"),
         ("stages.9.epochs=3", "leads to nothing"),
         ("stages.first.epochs=3", "leads to nothing"),
+        ("data.name.more.still=1", "leads to nothing"),
         ("seed=[", "the value is not YAML"),
     ):
         with pytest.raises(RecipeError, match=message):
@@ -92,6 +93,7 @@ STUDENT = "stages.1.turns.student.1"
 REFUSED: list[tuple[str, str]] = [
     (f"{STUDENT}.tau=0", f"{STUDENT}.tau, the temperature, must be above 0, not 0"),
     (f"{STUDENT}.tau=-1", "must be above 0, not -1"),
+    (f"{STUDENT}.tau=.nan", "must be above 0, not nan"),
     (f"{STUDENT}.weight=1.5", f"{STUDENT}.weight must be between 0 and 1 (the λ of distillation), not 1.5"),
     (f"{STUDENT}.until=-0.5", f"{STUDENT}.until must be between 0 and 1"),
     (f"{STUDENT}.teacher=techer", f'{STUDENT}.teacher: no network called "techer"; did you mean "teacher"?'),

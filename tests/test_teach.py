@@ -160,6 +160,32 @@ def test_a_teacher_that_does_not_fit_is_refused(
     assert message in said[-1]
 
 
+@pytest.mark.parametrize("out", ["set.pt", "nowhere/new.pt"])
+def test_relabel_never_writes_over_the_set_or_into_nothing(
+    out: str, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, path = files["set"].read_bytes(), files["set"].parent / out
+    words = [str(files["set"]), "--dataset", str(files["data"]), "--teacher", str(files["full"])]
+    assert relabel([*words, "--out", str(path)]) == 2
+    assert "cannot be the new set: give --out another file" in capsys.readouterr().err
+    assert files["set"].read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [{}, {"state": 3}, {"state": {"a": 1}, "network": {"width": 2}}])
+def test_a_file_of_ours_without_its_tensors_is_refused(
+    content: dict[str, Any], files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"format": "distill-network/1", **content}, tmp_path / "odd.pt")
+    words = [str(files["set"]), "--dataset", str(files["data"]), "--teacher", str(tmp_path / "odd.pt")]
+    assert student(words) == 2
+    assert "odd.pt is not a state dict: it must hold tensors by name" in capsys.readouterr().err
+
+
+def test_a_teacher_at_rest_keeps_its_batch_norms() -> None:
+    words = {"name": "torchvision/shufflenet_v2_x0_5"}
+    assert not member("a", words, SHAPE, CLASSES, (0, 0), "cpu").network.training
+
+
 def test_relabel_asks_for_a_teacher(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert relabel([str(files["set"]), "--dataset", str(files["data"])]) == 2
     assert "--teacher FILE.pt is missing" in capsys.readouterr().err

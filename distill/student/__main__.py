@@ -91,6 +91,8 @@ def teacher_of(config: StudentConfig, data: "DistilledSet") -> "Student | None":
         return None
     from distill.student.relabel import teacher
 
+    if config.optimizer is not None:
+        raise UserError("--teacher goes with the set's own recipe, --optimizer does not")
     if not config.tau > 0:
         raise UserError(f"--tau, the temperature, must be above 0, not {config.tau:g}")
     if not 0 <= config.share <= 1:
@@ -107,8 +109,6 @@ def taught_of(
     from distill.student.relabel import beside, replaced
     from distill.student.training import problem_of, replay
 
-    if config.optimizer is not None:
-        raise UserError("--teacher goes with the set's own recipe, --optimizer does not")
     problem = replaced(problem_of(data, network), config.kd, config.tau, config.share)
     return [replay(beside(data, teacher), problem, w) for w in weights]
 
@@ -117,20 +117,18 @@ def students_of(
     config: StudentConfig, data: "DistilledSet", network: Any, weights: "list[Weights]"
 ) -> "list[Student]":
     """One student per initialisation, by the recipe or with --optimizer."""
-    import torch
-
     from distill.randomness import stream
-    from distill.student.loop import ordinary
+    from distill.student.loop import optimisers, ordinary
     from distill.student.training import augment_of, problem_of, replay
 
     if config.optimizer is None:
         problem = problem_of(data, network)
         return [replay(data, problem, w) for w in weights]
-    kinds = {k: v for k, v in vars(torch.optim).items() if isinstance(v, type) and k != "Optimizer"}
+    kinds = optimisers()
     if config.optimizer not in kinds:
         raise UserError("--optimizer: " + unknown("optimiser in torch.optim", config.optimizer, kinds))
 
-    def optimiser(parameters: Any) -> torch.optim.Optimizer:
+    def optimiser(parameters: Any) -> Any:
         return kinds[config.optimizer or ""](parameters, lr=config.lr)
 
     way = (optimiser, config.epochs, config.batch_size)

@@ -9,7 +9,7 @@ Stage two is feature distillation with what was found.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class Search:
     student: tuple[nn.Module, Weights]
     teacher: tuple[nn.Module, Weights]
     groups: Sequence[Group]
-    held_out: Iterator[Batch] = field(default_factory=lambda: iter(()))
+    held_out: Iterator[Batch]
 
     def told(self, x: Tensor) -> dict[str, Tensor]:
         """What the teacher's layers answer, without a graph."""

@@ -72,6 +72,11 @@ def teach(turns: Sequence[Turn], batches: Iterable[Batch], total: int) -> Iterat
         yield Record(step, tuple(losses))
 
 
+def optimisers() -> dict[str, Callable[..., torch.optim.Optimizer]]:
+    """Those of torch.optim by name."""
+    return {k: v for k, v in vars(torch.optim).items() if isinstance(v, type) and k != "Optimizer"}
+
+
 def count(data: Data, batch: int, epochs: int) -> int:
     """How many batches that is."""
     return epochs * -(-len(data) // batch)

@@ -6,6 +6,8 @@ the field is Gou et al. 2020: what a student matches is the teacher's response (
 (layers), or the relations between items.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -74,7 +76,7 @@ def spread(subclasses: Logits, tau: float) -> Scalar:
     subclass logits, centred over the batch, one per row.
     """
     v = F.normalize(subclasses - subclasses.mean(dim=0), dim=1)
-    return (torch.logsumexp(v @ v.T / tau, dim=1) - torch.log(torch.tensor(float(len(v))))).mean() - 1 / tau
+    return (torch.logsumexp(v @ v.T / tau, dim=1) - math.log(len(v))).mean() - 1 / tau
 
 
 def informed(subclasses: Logits) -> Scalar:
@@ -84,7 +86,7 @@ def informed(subclasses: Logits) -> Scalar:
     the batch (Bridle et al. 1991; Krause et al. 2010, eq. 3).
     """
     log_p = F.log_softmax(subclasses, dim=1)
-    mean = torch.logsumexp(log_p, dim=0) - torch.log(torch.tensor(float(len(log_p))))
+    mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
     return -(log_p.exp() * log_p).sum(dim=1).mean() + (mean.exp() * mean).sum()
 
 

@@ -110,7 +110,7 @@ def member(
     vision = words["name"].startswith(VISION)
     weights = dict(made.named_parameters()) if vision else fresh_weights(made, generator, "uniform")
     moved = {name: w.detach().clone().to(device) for name, w in weights.items()}
-    return Member(key, made.to(device), moved, words)
+    return Member(key, made.to(device).eval(), moved, words)
 
 
 def together(key: str, parts: Sequence[Member]) -> Member:
@@ -125,9 +125,11 @@ def load(path: str, like: Member) -> Weights:
     What a network keeps beside its weights, as torchvision's batch norms do, is put into the network.
     """
     try:
-        state = read(path, "cpu", FORMAT)["state"]
+        state = read(path, "cpu", FORMAT).get("state")
     except SetError:
         state = plain(path)
+    if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
+        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
     wanted = {**like.weights, **dict(like.network.named_buffers())}
     if isinstance(like.network, Vision) and not set(state) & set(wanted):
         state = {f"body.{name}": w for name, w in state.items()}  # as torchvision names them itself
@@ -140,16 +142,13 @@ def load(path: str, like: Member) -> Weights:
 
 
 def plain(path: str) -> Any:
-    """A state dict as torch.save writes it. Raises UserError."""
+    """What torch.save wrote, where it is no more than plain values. Raises UserError."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     except Exception:  # whatever a foreign or damaged file makes torch raise
         raise UserError(f"{path} is not a file of weights, or is damaged") from None
-    if not isinstance(content, dict) or not all(isinstance(w, Tensor) for w in content.values()):
-        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
-    return content
 
 
 def difference(given: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -166,7 +165,7 @@ def difference(given: dict[str, Any], wanted: dict[str, Any]) -> str:
 def named(path: str) -> dict[str, Any] | None:
     """The network's words in a file of `save`, None where it is a bare state dict or unreadable."""
     try:
-        words = read(path, "cpu", FORMAT)["network"]
-    except (SetError, KeyError):
+        words = read(path, "cpu", FORMAT).get("network")
+    except SetError:
         return None
-    return words if isinstance(words, dict) else None
+    return words if isinstance(words, dict) and isinstance(words.get("name"), str) else None

@@ -164,7 +164,7 @@ def read(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
             raise RecipeError(f'--set {change}: expected KEY=VALUE, as "stages.0.epochs=3"')
         try:
             put(raw, key.split("."), yaml.safe_load(value))
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, AttributeError):
             raise RecipeError(f"{path}: --set {key} leads to nothing in the recipe") from None
         except yaml.YAMLError:
             raise RecipeError(f"--set {change}: the value is not YAML") from None

@@ -46,6 +46,8 @@ def relabel(config: RelabelConfig) -> dict[str, Any]:
             raise UserError(f"--{name} must be above 0, not {getattr(config, name):g}")
     old = Path(config.set)
     path = Path(config.out or old.with_name(f"{old.stem}-relabelled.pt"))
+    if not path.parent.is_dir() or path.resolve() == old.resolve():
+        raise UserError(f"{path} cannot be the new set: give --out another file, in a folder that is there")
     data, _, test = opened(config)
     new = relabelled(data, teacher(config.teacher, data, config.teacher_network), config.tau)
     reports = [

@@ -11,11 +11,11 @@ from distill.networks import fresh_weights
 from distill.randomness import stream
 from distill.student.dfa import Group, Search
 from distill.student.efficiency import masks, mixed, pruned, smoothed
-from distill.student.loop import Batch, Loss, Turn, batches, count, live, teach
+from distill.student.loop import Batch, Loss, Turn, batches, count, live, optimisers, teach
 from distill.student.members import Member
 from distill.student.recipe import LossPart, StagePart
 from distill.student.taps import tapped
-from distill.student.terms import Members, See, Term, optimisers
+from distill.student.terms import Members, See, Term
 from distill.student.training import Data, Weights
 
 
@@ -37,11 +37,10 @@ class Stage:
         """Train; the members hold their new weights at the end."""
         part = self.part
         self._live = {name: live(self.members[name].weights) for name in part.turns}
-        for weights in self._live.values():
+        for name, weights in self._live.items():
+            self.members[name].network.train()
             if part.prune:
                 pruned(weights, masks(weights, part.prune))
-            for module in (self.members[name].network for name in part.turns):
-                module.train()
         turns = self.search() if part.search else [self.turn(*pair) for pair in part.turns.items()]
         self._told, total = self.told(), self.total
         kept = [round(total * (k + 1) / part.keep) for k in range(part.keep)]

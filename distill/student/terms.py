@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from distill.augment import augmentation
 from distill.errors import NetworkError, UserError, unknown
 from distill.student import losses
 from distill.student.dfa import aggregated
+from distill.student.loop import optimisers
 from distill.student.members import Member
 from distill.student.recipe import LossPart, Recipe, RecipeError, StagePart
 from distill.student.taps import module_at
@@ -148,7 +148,7 @@ def check_loss(
         if not 0 <= (getattr(part, name) or 0.0) <= most:
             span = "between 0 and 1 (the λ of distillation)" if most == 1 else "at least 0"
             raise RecipeError(f"{where}.{name} must be {span}, not {getattr(part, name):g}")
-    if part.tau <= 0:
+    if not part.tau > 0:
         raise RecipeError(f"{where}.tau, the temperature, must be above 0, not {part.tau:g}")
     if kind.teacher != (part.teacher is not None):
         needs = "needs a teacher" if kind.teacher else "takes no teacher"
@@ -177,7 +177,3 @@ def check_tap(where: str, path: str | None, member: Member) -> None:
         _ = path is None or module_at(member.network, path)
     except NetworkError as error:
         raise RecipeError(f"{where}: in {member.name}: {error}") from None
-
-
-def optimisers() -> dict[str, Any]:
-    return {k: v for k, v in vars(torch.optim).items() if isinstance(v, type) and k != "Optimizer"}
