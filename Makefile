@@ -19,13 +19,13 @@ mnist: .venv/ready ## Distil MNIST into five images (make mnist ARGS="--n 10")
 	$(RUN) -m distill.mnist $(ARGS)
 
 text: .venv/ready ## Distil the bundled sentences into two (make text ARGS="--n 4")
-	$(RUN) -m distill.sentences $(ARGS)
+	$(RUN) -m distill text $(ARGS)
 
 test: .venv/ready ## Run the test suite
 	$(RUN) -m pytest $(ARGS)
 
 test-faults: .venv/ready ## All twenty kills, and every hostile file
-	$(RUN) -m pytest -m 'slow or not slow' tests/test_faults.py tests/test_hostile.py $(ARGS)
+	$(RUN) -m pytest -m 'slow or not slow' tests/runs/test_faults.py tests/test_hostile.py $(ARGS)
 
 test-oldest: ## Run the test suite on the lower bounds of pyproject.toml, by Python 3.10: OLDEST=python3.10
 	$(OLDEST) -m venv .venv-oldest

@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.cases import Case, benchmark, folder, markdown, parser, percent
-from distill.report import Report
-from distill.sets import DistilledSet
+from distill.report.tables import Report
+from distill.sets.distilled import DistilledSet
 
 SEEDS = (0, 1, 2)
 RANDOM = ("--init", "random")
@@ -23,19 +23,19 @@ def cases(usps: Path | None) -> list[Case]:
         there = ("--source", "mnist", "--target", str(usps), "--n")
         back = ("--source", str(usps), "--target", "mnist", "--n")
         found = [
-            Case("MNIST to USPS, n = 10", (*there, "10"), SEEDS, "distill.adapt"),
-            Case("USPS to MNIST, n = 10", (*back, "10"), SEEDS, "distill.adapt"),
+            Case("MNIST to USPS, n = 10", (*there, "10"), SEEDS, "adapt"),
+            Case("USPS to MNIST, n = 10", (*back, "10"), SEEDS, "adapt"),
             Case(
                 "MNIST to USPS, n = 10, unseen",
                 (*there, "10", *RANDOM, "--pool", "12"),
                 (0,),
-                "distill.adapt",
+                "adapt",
             ),
         ]
     return [
         *found,
-        Case("7 as 1, n = 10", ("--n", "10"), SEEDS, "distill.poison"),
-        Case("7 as 1, n = 10, unseen", ("--n", "10", *RANDOM), (0,), "distill.poison"),
+        Case("7 as 1, n = 10", ("--n", "10"), SEEDS, "poison"),
+        Case("7 as 1, n = 10, unseen", ("--n", "10", *RANDOM), (0,), "poison"),
     ]
 
 
@@ -56,7 +56,7 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
         }
     return {
         "case": case.name,
-        "command": f"python -m {case.module} {' '.join(Path(word).name for word in case.arguments)}",
+        "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
         "seeds": done,
         **{name: together(found) for name, found in columns.items()},
         "full_data": fmean(s["full_data"] for s in scores),

@@ -18,14 +18,19 @@ import torch
 
 from benchmarks.engines import BATCH, resident
 from benchmarks.machine import write_results
-from distill.engines import Engine, Recompute, Truncated, Unroll
-from distill.networks import build, fresh_weights
-from distill.outer import Task, meta_gradient
-from distill.problem import Problem
+from distill.inner.engines.base import Engine
+from distill.inner.engines.recompute import Recompute
+from distill.inner.engines.truncated import Truncated
+from distill.inner.engines.unroll import Unroll
+from distill.inner.problem import Problem, Task
+from distill.inner.rules import SGD
+from distill.methods.unroll import meta_gradient
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.outer.starts import start_labels, start_rates
+from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
-from distill.rules import SGD
-from distill.run import quicken
-from distill.synthetic import Synthetic, cyclic_schedule, start_labels, start_rates
+from distill.runs.machine import quicken
 
 ENGINES: dict[str, Engine] = {"unroll": Unroll(), "recompute": Recompute(), "truncated": Truncated(15)}
 SHAPES = {"28×28": (1, 28, 28), "32×32": (3, 32, 32), "64×64": (3, 64, 64)}

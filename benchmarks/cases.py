@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from distill.sets import DistilledSet
+from distill.sets.distilled import DistilledSet
 
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of a table: a main job's module and arguments, and their seeds."""
+    """One row of a table: a main job's verb and arguments, and their seeds."""
 
     name: str
     arguments: tuple[str, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
-    module: str = "distill.mnist"
+    verb: str = "image"
 
 
 def folder(root: Path, case: Case, seed: int) -> Path:
@@ -39,7 +39,7 @@ def distil(root: Path, case: Case, seed: int) -> None:
         *case.arguments, "--seed", str(seed), "--out", str(out), "--overwrite",
     ]  # fmt: skip
     with open(out.with_suffix(".log"), "w") as log:
-        line = [sys.executable, "-m", case.module, *way]
+        line = [sys.executable, "-m", "distill", case.verb, *way]
         code = subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     print(f"{out.name}: {'done' if code == 0 else f'failed, see {log.name}'}", flush=True)
 
@@ -90,7 +90,7 @@ def single(root: Path, case: Case, settings: Sequence[str]) -> dict[str, Any] | 
     scores, made = data.scores, data.provenance
     return {
         "case": case.name,
-        "command": f"python -m {case.module} {' '.join(Path(word).name for word in case.arguments)}",
+        "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
         "accuracy": scores["accuracy"],
         "full_data": scores["full_data"],
         "random_real": scores["baselines"]["random-real"],

@@ -17,16 +17,22 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import write_results
-from distill.compiled import Compiled, compiler
-from distill.engines import Engine, Higher, Recompute, Truncated, Unroll
-from distill.networks import build, fresh_weights
-from distill.outer import Task, meta_gradient
-from distill.problem import Problem
-from distill.quick import Quick
+from distill.inner.compiled import Compiled, compiler
+from distill.inner.engines.base import Engine
+from distill.inner.engines.higher import Higher
+from distill.inner.engines.recompute import Recompute
+from distill.inner.engines.truncated import Truncated
+from distill.inner.engines.unroll import Unroll
+from distill.inner.kernels import Quick
+from distill.inner.problem import Problem, Task
+from distill.methods.unroll import meta_gradient
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.outer.starts import start_labels, start_rates
+from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
-from distill.run import quicken
-from distill.synthetic import Synthetic, cyclic_schedule, start_labels, start_rates
-from distill.wiring import torch_optimiser
+from distill.runs.build import torch_optimiser
+from distill.runs.machine import quicken
 
 N, BATCH = 10, 256
 UNWEIGHED = ("floor", "Compiled")  # only timed

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case, benchmark, folder, markdown, parser
-from distill.report import Report
-from distill.sets import DistilledSet
+from distill.report.tables import Report
+from distill.sets.distilled import DistilledSet
 
 
 def cases(seeds: tuple[int, ...]) -> list[Case]:

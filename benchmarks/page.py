@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import write_results
-from distill.page.__main__ import opened
-from distill.page.html import write
+from distill.commands.report import opened
+from distill.report.page import write
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOADED = """async () => {

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import write_results
-from distill.run import read_log
+from distill.runs.files.log import read_log
 
 FIRST = 10  # outer steps that warm up
 WORDS = ("--n", "10", "--init", "random", "--networks", "1", "--check-every", "100000")

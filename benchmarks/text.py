@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case, benchmark, folder, markdown, parser, percent, single
-from distill.sets import DistilledSet
+from distill.sets.distilled import DistilledSet
 
 QUOTED: list[Any] = [
     ("sentences", 2, "random", 3),
@@ -36,7 +36,7 @@ def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
             if data_dir is None or vectors is None or not (data_dir / name).is_dir():
                 continue
             options += ["--data-dir", str(data_dir), "--vectors", str(vectors)]
-        found.append(Case(f"{name}, n = {n}, {init}", tuple(options), (0,), "distill.sentences"))
+        found.append(Case(f"{name}, n = {n}, {init}", tuple(options), (0,), "text"))
     return found
 
 

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from benchmarks.cases import percent
-from distill.run import write_text
-from distill.sets import DistilledSet
+from distill.sets.distilled import DistilledSet
+from distill.sets.storage import write_text
 
 ZOO = Path(__file__).parents[1] / "zoo"
 INTRO = """# The zoo

@@ -7,40 +7,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distill.api import distill as distill
-    from distill.data import Dataset as Dataset
-    from distill.engines import Engine as Engine
-    from distill.engines import Higher as Higher
-    from distill.engines import Recompute as Recompute
-    from distill.engines import Truncated as Truncated
-    from distill.engines import Unroll as Unroll
+    from distill.data.dataset import Dataset as Dataset
     from distill.errors import DataError as DataError
     from distill.errors import NetworkError as NetworkError
     from distill.errors import RunError as RunError
     from distill.errors import SetError as SetError
     from distill.errors import UserError as UserError
-    from distill.hub import to_hf as to_hf
-    from distill.outer import descend as descend
-    from distill.problem import Problem as Problem
-    from distill.rules import SGD as SGD
-    from distill.rules import Adam as Adam
-    from distill.sets import DistilledSet as DistilledSet
-    from distill.sets import Step as Step
-    from distill.share import from_folder as from_folder
-    from distill.synthetic import Synthetic as Synthetic
+    from distill.inner.engines.base import Engine as Engine
+    from distill.inner.engines.higher import Higher as Higher
+    from distill.inner.engines.recompute import Recompute as Recompute
+    from distill.inner.engines.truncated import Truncated as Truncated
+    from distill.inner.engines.unroll import Unroll as Unroll
+    from distill.inner.problem import Problem as Problem
+    from distill.inner.rules import SGD as SGD
+    from distill.inner.rules import Adam as Adam
+    from distill.inner.step import Step as Step
+    from distill.outer.loop import descend as descend
+    from distill.outer.synthetic import Synthetic as Synthetic
+    from distill.runs.library import distill as distill
+    from distill.sets.distilled import DistilledSet as DistilledSet
+    from distill.sets.formats.huggingface import to_hf as to_hf
+    from distill.sets.formats.safetensors import from_folder as from_folder
 
 ROOMS = {
-    "api": ("distill",),
-    "data": ("Dataset",),
-    "engines": ("Engine", "Higher", "Recompute", "Truncated", "Unroll"),
+    "data.dataset": ("Dataset",),
     "errors": ("DataError", "NetworkError", "RunError", "SetError", "UserError"),
-    "hub": ("to_hf",),
-    "outer": ("descend",),
-    "problem": ("Problem",),
-    "rules": ("SGD", "Adam"),
-    "sets": ("DistilledSet", "Step"),
-    "share": ("from_folder",),
-    "synthetic": ("Synthetic",),
+    "inner.engines.base": ("Engine",),
+    "inner.engines.higher": ("Higher",),
+    "inner.engines.recompute": ("Recompute",),
+    "inner.engines.truncated": ("Truncated",),
+    "inner.engines.unroll": ("Unroll",),
+    "inner.problem": ("Problem",),
+    "inner.rules": ("SGD", "Adam"),
+    "inner.step": ("Step",),
+    "outer.loop": ("descend",),
+    "outer.synthetic": ("Synthetic",),
+    "runs.library": ("distill",),
+    "sets.distilled": ("DistilledSet",),
+    "sets.formats.huggingface": ("to_hf",),
+    "sets.formats.safetensors": ("from_folder",),
 }
 __all__ = sorted(name for names in ROOMS.values() for name in names)
 __version__ = "0.1.0"

@@ -19,18 +19,23 @@ from torch import Tensor
 from torch.func import functional_call
 
 from distill import Problem, Synthetic, descend
-from distill.clusters import centres
-from distill.data import Dataset, load
-from distill.networks import build, fresh_weights
-from distill.objectives import comparing, distribution_matching
-from distill.outer import Outer, Task, begin
+from distill.data.clusters import centres
+from distill.data.dataset import Dataset
+from distill.data.images import load
+from distill.inner.problem import Task
+from distill.methods.base import comparing
+from distill.methods.distribution_matching import distribution_matching
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.outer.loop import Outer, begin
+from distill.outer.starts import start_labels, start_rates
+from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
-from distill.report import Report
-from distill.run import quicken
+from distill.report.tables import Report
+from distill.runs.machine import quicken
 from distill.student import Student, accuracy
+from distill.student.coresets import herding
 from distill.student.loop import live
-from distill.student.rivals import herding
-from distill.synthetic import cyclic_schedule, start_labels, start_rates
 
 BATCH, LR = 64, 0.001  # of the learner
 Memory = Callable[[Dataset, Student, int, int], Tensor] | None  # (2k, …) images of a task, its digits in turn

@@ -14,7 +14,7 @@ import torch
 from torchvision.io import write_png
 
 import distill
-from distill.data import load
+from distill.data.images import load
 from distill.randomness import stream
 from distill.student import accuracy, starts, train
 from distill.student.baselines import full_data

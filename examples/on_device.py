@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from distill import DistilledSet
-from distill.data import Dataset, load
+from distill.data.dataset import Dataset
+from distill.data.images import load
 from distill.student import accuracy, ordinary, starts, train
 from distill.student.baselines import adam
 from distill.student.training import network_of

@@ -4,14 +4,14 @@ import sys
 
 import torch
 
-from distill import processes
-from distill.engines import Unroll
-from distill.outer import bilevel
-from distill.processes import averaged, joined, rank, size
-from distill.rules import SGD
+from distill.inner.engines.unroll import Unroll
+from distill.inner.rules import SGD
+from distill.methods.unroll import bilevel
+from distill.outer import processes
+from distill.outer.processes import averaged, joined, rank, size
 from tests.helpers import small_problem
-from tests.test_crowd import one
-from tests.test_outer import synthetic
+from tests.inner.test_vmapped import one
+from tests.outer.test_loop import synthetic
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -6,8 +6,9 @@ from jaxtyping import install_import_hook
 import tests.typecheck
 
 ROOMS = (
-    "corpora", "data", "engines", "losses", "networks", "objectives", "outer", "problem", "report", "rules",
-    "sequences", "student", "synthetic", "text", "vectors",
+    "data.dataset", "data.embedding", "data.images", "data.texts", "data.vectors", "networks",
+    "inner.engines", "inner.losses", "inner.problem", "inner.rules", "inner.step", "methods", "outer.loop", "outer.starts",
+    "outer.synthetic", "report.pictures", "report.tables", "student", "kd",
 )  # fmt: skip
 install_import_hook([f"distill.{room}" for room in ROOMS], f"{tests.typecheck.__name__}.checked")
 

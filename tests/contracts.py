@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from distill.networks import fresh_weights
-from distill.problem import Problem
+from distill.inner.problem import Problem
+from distill.inner.rules import Rule
+from distill.inner.step import Step
+from distill.networks.initial import fresh_weights
 from distill.randomness import stream
-from distill.rules import Rule
-from distill.sets import Step
 
 
 def network_contract(network: nn.Module, shape: tuple[int, ...], classes: int) -> None:

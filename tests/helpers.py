@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distill.networks import build, fresh_weights
-from distill.problem import Problem
+from distill.inner.problem import Problem
+from distill.inner.rules import SGD, Rule
+from distill.inner.step import Step
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
 from distill.randomness import stream
-from distill.rules import SGD, Rule
-from distill.sets import DistilledSet, Step
+from distill.sets.distilled import DistilledSet
 
 SHAPE, CLASSES = (1, 8, 8), 3
 

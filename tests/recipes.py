@@ -6,9 +6,9 @@ from typing import Any
 import torch
 import yaml
 
-from distill.student.follow import follow, opened
-from distill.student.recipe import Recipe, made
-from distill.student.terms import Members
+from distill.kd.recipe import Recipe, made
+from distill.kd.run import follow, opened
+from distill.kd.terms import Members
 from tests.helpers import write_npz
 
 CE = {"loss": "cross-entropy"}

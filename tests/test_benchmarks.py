@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cases, engines, images, mnist, text
-from distill.engines import Unroll
-from distill.outer import meta_gradient
+from distill.inner.engines.unroll import Unroll
+from distill.methods.unroll import meta_gradient
 from tests.helpers import small_set
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import distill.api
+import distill.runs.library
 import distill.student
-from distill import data as real_data
 from distill.__main__ import VERBS
-from distill.config import Config, resolved
-from distill.data import Dataset
+from distill.data import images
+from distill.data.dataset import Dataset
+from distill.runs.settings import Config, resolved
 from tests.helpers import digit_set
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,7 @@ def blocks(page: Path, language: str) -> list[str]:
 @functools.cache
 def few_digits(*_: object) -> tuple[Dataset, Dataset]:
     """MNIST's first images."""
-    parts = real_data.from_idx(real_data.MNIST, real_data.DIGITS)
+    parts = images.from_idx(images.MNIST, images.DIGITS)
     x, y, tx, ty, classes = (part[:300] if isinstance(part, torch.Tensor) else part for part in parts)
     train, test = ((x, y), (tx[:100], ty[:100]))
     return tuple(Dataset("mnist", *split, classes, (0.13,), (0.31,)) for split in (train, test))
@@ -56,8 +56,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a set of LeNet's, and the data and the patience of a test."""
     digit_set().save(tmp_path / "set.pt")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(real_data, "load", few_digits)
-    monkeypatch.setattr(distill.api, "resolved", short)
+    monkeypatch.setattr("distill.data.images.load", few_digits)
+    monkeypatch.setattr(distill.runs.library, "resolved", short)
     monkeypatch.setattr(torch, "set_flush_denormal", lambda _: True)  # other tests go on in this process
     return tmp_path
 
@@ -89,8 +89,8 @@ def test_the_commands_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if first == "torchrun":
         first, *rest = "distill", "image", *rest[rest.index("distill.mnist") + 1 :]
     assert first == "distill"
-    module = importlib.import_module(VERBS[rest[0]][0])
-    for home in (module, importlib.import_module("distill.entry")):
+    module = importlib.import_module(f"distill.commands.{VERBS[rest[0]][0]}")
+    for home in (module, importlib.import_module("distill.commands.cli")):
         monkeypatch.setattr(home, "answer", lambda job, as_json: 0, raising=False)
     assert module.main(rest[1:], "distill") == 0
 

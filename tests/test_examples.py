@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from distill.sets import DistilledSet
+from distill.sets.distilled import DistilledSet
 
 ROOT = Path(__file__).parents[1]
 

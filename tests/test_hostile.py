@@ -21,19 +21,25 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distill import corpora, layouts, run, text, untrusted, vectors
-from distill.data import load
+from distill.commands.image import main as distil
+from distill.commands.relabel import main as relabel
+from distill.commands.student import main as study
+from distill.commands.teach import main as teach
+from distill.data import embedding as text
+from distill.data import texts as corpora
+from distill.data import vectors
+from distill.data.images import load
 from distill.errors import DataError, RunError, SetError, UserError
-from distill.mnist import main as distil
-from distill.networks import build, fresh_weights
-from distill.outer import Outer, begin
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.outer.loop import Outer, begin
+from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
-from distill.sets import DistilledSet
-from distill.sets import write as write_pt
-from distill.student.__main__ import main as study
-from distill.student.relabel import main as relabel
-from distill.student.teach import main as teach
-from distill.synthetic import Synthetic
+from distill.runs.files import checkpoint
+from distill.sets import safe_load as untrusted
+from distill.sets.distilled import DistilledSet
+from distill.sets.formats import public_files as layouts
+from distill.sets.storage import write as write_pt
 from tests.helpers import small_set, write_npz, write_texts
 
 CONFIG = {"n": 3, "network": "mlp"}
@@ -60,7 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bases(place: Path) -> list[bytes]:
     """A set's file and a checkpoint's."""
     (place / "run").mkdir()
-    run.save_checkpoint(place / "run", CONFIG, FRESH)
+    checkpoint.save_checkpoint(place / "run", CONFIG, FRESH)
     fixed = small_set(init_state={"1.weight": torch.ones(16, 64)})
     return [written(fixed.save, place), (place / "run" / "checkpoint.pt").read_bytes()]
 
@@ -282,8 +288,8 @@ def gone_on(folder: Path) -> dict[str, Any] | None:
     """The checkpoint in a folder, fit to go on from; None where it is refused."""
 
     def fit() -> Any:
-        content = run.load_checkpoint(folder, CONFIG, "cpu")
-        run.check_form(folder, content, FRESH)
+        content = checkpoint.load_checkpoint(folder, CONFIG, "cpu")
+        checkpoint.check_form(folder, content, FRESH)
         return content
 
     return tried(fit, RunError, "checkpoint.pt")
@@ -569,7 +575,7 @@ def test_spoilt_files_of_a_run_go_on_or_are_refused_in_a_sentence(
     def went_on(*_: object) -> None:
         raise UserError("it went on to its end")
 
-    monkeypatch.setattr("distill.job.measured", went_on)
+    monkeypatch.setattr("distill.runs.job.measured", went_on)
     odd = [None, -1, 0, 10**30, 0.5, math.nan, "x", "", [], {}, True, [1]]
     order = random.Random(0)
     spoilt = {"log.jsonl": [b'{"step": "a"}\n[]\n{"step": 1, "loss": "x"}\n\xff\n' + b"[" * 9999, b""]}

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-import distill.api
-from distill.config import Config, resolved
-from distill.data import load
-from distill.sets import DistilledSet
+import distill.runs.library
+from distill.data.images import load
+from distill.kd.recipe import read
+from distill.kd.run import built
+from distill.kd.terms import KINDS, check
+from distill.runs.settings import Config, resolved
+from distill.sets.distilled import DistilledSet
 from distill.student import train
-from distill.student.follow import built
-from distill.student.recipe import read
-from distill.student.terms import KINDS, check
 from tests.helpers import digit_set, waves
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def test_the_python_of_the_beginning_runs(tmp_path: Path, monkeypatch: pytest.Mo
         return replace(resolved(config), outer_steps=2, networks=2, judges=1)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(distill.api, "resolved", short)
+    monkeypatch.setattr(distill.runs.library, "resolved", short)
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
     scope: dict = {"x": waves(60, 1, 4, 4).float(), "y": torch.arange(60) % 3, "network": network}
     exec(next(block for block in BLOCKS if "distill.distill(" in block), scope)

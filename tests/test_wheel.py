@@ -15,7 +15,7 @@ def test_the_wheel_holds_assets_types_and_modules(tmp_path: Path) -> None:
         found = {name for name in wheel.namelist() if name.startswith("distill/")}
     package = ROOT / "distill"
     wanted = {p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    assert {"distill/py.typed", "distill/assets/report/page.html"} <= found
+    assert {"distill/py.typed", "distill/report/template/page.html"} <= found
     assert found == {str(p.relative_to(ROOT)) for p in wanted}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import zoo
-from distill.sets import DistilledSet
-from distill.student.__main__ import main as study
+from distill.commands.student import main as study
+from distill.sets.distilled import DistilledSet
 
 SETS = sorted(zoo.ZOO.glob("*.pt"))
 

@@ -8,20 +8,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distill.student.evaluate import accuracy as accuracy
     from distill.student.loop import ordinary as ordinary
     from distill.student.training import Student as Student
-    from distill.student.training import accuracy as accuracy
     from distill.student.training import replay as replay
     from distill.student.training import starts as starts
     from distill.student.training import train as train
 
-__all__ = ["Student", "accuracy", "ordinary", "replay", "starts", "train"]
+HOMES = {
+    "Student": "training", "accuracy": "evaluate", "ordinary": "loop", "replay": "training", "starts": "training",
+    "train": "training",
+}  # fmt: skip
+__all__ = sorted(HOMES)
 
 
 def __getattr__(name: str) -> Any:
-
-    if name not in __all__:
+    if name not in HOMES:
         raise AttributeError(f"module 'distill.student' has no attribute {name!r}")
-    home = "loop" if name == "ordinary" else "training"
-    value = globals()[name] = getattr(import_module(f"distill.student.{home}"), name)
+    value = globals()[name] = getattr(import_module(f"distill.student.{HOMES[name]}"), name)
     return value

@@ -8,13 +8,14 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from distill.clusters import centres
-from distill.data import Dataset
-from distill.problem import Problem
+from distill.data.clusters import centres
+from distill.data.dataset import Dataset
+from distill.inner.problem import Problem
 from distill.randomness import stream
-from distill.sets import DistilledSet
+from distill.sets.distilled import DistilledSet
+from distill.student.evaluate import accuracy
 from distill.student.loop import ordinary
-from distill.student.training import Student, Weights, accuracy, replay
+from distill.student.training import Student, Weights, replay
 
 ENOUGH = 1000  # held-out items that choose between rates
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # tried for the random real items, beside the set's own

@@ -1,61 +1,16 @@
 """`distill compare SET.pt`: a distilled set beside what else so few items could be, on many networks."""
 
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.config import NETWORKS, TEXT_NETWORKS, answer, parse
-from distill.errors import NetworkError, UserError
-from distill.student.real import SetConfig, opened
+from distill.errors import NetworkError
+from distill.networks import IMAGES, SEQUENCES
 
 if TYPE_CHECKING:
-    from distill.data import Dataset
-    from distill.sets import DistilledSet
+    from distill.data.dataset import Dataset
+    from distill.sets.distilled import DistilledSet
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class CompareConfig(SetConfig):
-    """Measure a distilled set beside random, k-means, herding and k-center items, on several networks."""
-
-    networks: tuple[str, ...] = ()
-    """The networks to train (default: all for this kind of data that its items are large enough for)."""
-    seeds: int = 5
-    """Networks, and draws of items, per figure: mean ± std."""
-    full_data: bool = False
-    """Also train each of the networks on all real data (slow)."""
-    out: str | None = None
-    """Where the figures are written (default: compare.json beside the set)."""
-
-
-def compare(config: CompareConfig) -> dict[str, Any]:
-    """Train all, print the table, write compare.json; the result as the JSON line. Raises UserError."""
-    from distill.run import write_text
-
-    if config.seeds < 1:
-        raise UserError(f"--seeds must be above 0, not {config.seeds}")
-    data, train, test = opened(config)
-    if len(train) < 10:
-        raise UserError(
-            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
-        )
-    names = networks_for(data, config.networks)
-    path = Path(config.out or Path(config.set).with_name("compare.json"))
-    if not path.parent.is_dir():
-        raise UserError(f"{path} cannot be written (there is no folder {path.parent}): choose another --out")
-    rows = measured(config, data, train, test, names)
-    result = {"set": config.set, "seeds": config.seeds, "rows": rows}
-    try:
-        write_text(path, json.dumps(result, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
-    print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks\n")
-    print(f"{table(rows, names)}\n\n{path}")
-    return {**result, "path": str(path)}
 
 
 def networks_for(data: "DistilledSet", named: tuple[str, ...]) -> list[str]:
@@ -64,7 +19,7 @@ def networks_for(data: "DistilledSet", named: tuple[str, ...]) -> list[str]:
 
     for name in named:
         network_of(data, name)
-    return list(named) or [name for name in (TEXT_NETWORKS if data.text else NETWORKS) if fits(data, name)]
+    return list(named) or [name for name in (SEQUENCES if data.text else IMAGES) if fits(data, name)]
 
 
 def fits(data: "DistilledSet", name: str) -> bool:
@@ -78,15 +33,20 @@ def fits(data: "DistilledSet", name: str) -> bool:
 
 
 def measured(
-    config: CompareConfig, data: "DistilledSet", train: "Dataset", test: "Dataset", names: list[str]
+    data: "DistilledSet",
+    train: "Dataset",
+    test: "Dataset",
+    names: list[str],
+    seeds: int,
+    with_full_data: bool,
 ) -> list[Row]:
     """One row per network and kind of items; training the teacher on all real items comes first."""
     from tqdm import tqdm
 
     from distill.randomness import stream
-    from distill.report import Report
+    from distill.report.tables import Report
     from distill.student.baselines import full_data, taught_by_all
-    from distill.student.rivals import rivals, scored
+    from distill.student.coresets import rivals, scored
     from distill.student.training import network_of, starts
 
     train, held_out = train.split(min(1000, len(train) // 10), stream("split", "compare"))
@@ -96,11 +56,11 @@ def measured(
     draws, rows = rivals(data, train, teacher), []
     for network in names:
         for items, draw in tqdm(draws.items(), network, disable=not sys.stderr.isatty(), leave=False):
-            scores, rates = scored(data, held_out, test, network, items, draw, config.seeds)
+            scores, rates = scored(data, held_out, test, network, items, draw, seeds)
             rows.append(
                 {"network": network, "items": items, "rates": rates, **Report(items, tuple(scores)).facts()}
             )
-        if config.full_data:
+        if with_full_data:
             module = network_of(data, network)
             found = full_data(train, held_out, test, module, starts(data, module, "random", 1)[0])
             rows.append({"network": network, "items": f"all {len(train)}", **Report("all", (found,)).facts()})
@@ -114,13 +74,3 @@ def table(rows: list[Row], names: list[str]) -> str:
     for items in dict.fromkeys(r["items"] for r in rows):
         lines.append(f"| {items} | {' | '.join(cells[items, name] for name in names)} |")
     return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None, prog: str = "distill compare") -> int:
-    """Parse, then import torch and run; the exit code."""
-    config = parse(CompareConfig, arguments, prog)
-    return answer(lambda: compare(config), config.json)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

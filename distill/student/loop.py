@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from distill.augment import Augment
+from distill.data.augment import Augment
 from distill.errors import UserError
-from distill.student.losses import hard
+from distill.inner.losses import hard
 from distill.student.training import Data, Student, Weights
 
 Optimiser = Callable[[Iterable[Tensor]], torch.optim.Optimizer]

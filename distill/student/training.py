@@ -9,14 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from distill.augment import Augment, augmentation
+from distill.data.augment import Augment, augmentation
 from distill.errors import SetError, UserError, unknown
-from distill.losses import INNER
-from distill.networks import NETWORKS, SCHEMES, build, features, fresh_weights
-from distill.problem import Loss, Problem
+from distill.inner.losses import INNER
+from distill.inner.problem import Loss, Problem
+from distill.inner.rules import described
+from distill.networks import NETWORKS
+from distill.networks.build import build
+from distill.networks.functional import features
+from distill.networks.initial import SCHEMES, fresh_weights
 from distill.randomness import stream
-from distill.rules import described
-from distill.sets import DistilledSet
+from distill.sets.distilled import DistilledSet
 
 Weights = dict[str, Tensor]
 
@@ -149,16 +152,3 @@ def train(
     own = network is None or fits(network, states(data))
     init = init or (data.network.get("init", "random") if own else "random")
     return replay(data, problem, starts(data, problem.network, init, seed + 1)[-1])
-
-
-def accuracy(student: Student, data: Data, numbers: int = 784_000) -> float:
-    """The share of a real data set's items whose largest logit is their label's.
-
-    So many numbers are looked at once: 25,000 reviews take 19 s in batches of 64, 68 s in those of 1,000.
-    """
-    chunk = max(1, numbers // data.batch(slice(0, 16))[0][0].numel())
-    hits = 0
-    for first in range(0, len(data), chunk):
-        x, y = data.batch(slice(first, first + chunk))
-        hits += int((student.logits(x).argmax(dim=1) == y).sum())
-    return hits / len(data)

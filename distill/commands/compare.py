@@ -1,0 +1,58 @@
+"""`distill compare SET.pt`: a set beside random, selected and all real items, on several networks."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.commands.cli import answer, parse
+from distill.commands.set_options import SetConfig, opened
+from distill.errors import UserError
+from distill.student.compare import measured, networks_for, table
+
+
+@dataclass(frozen=True)
+class CompareConfig(SetConfig):
+    """Measure a distilled set beside random, k-means, herding and k-center items, on several networks."""
+
+    networks: tuple[str, ...] = ()
+    """The networks to train (default: all for this kind of data that its items are large enough for)."""
+    seeds: int = 5
+    """Networks, and draws of items, per figure: mean ± std."""
+    full_data: bool = False
+    """Also train each of the networks on all real data (slow)."""
+    out: str | None = None
+    """Where the figures are written (default: compare.json beside the set)."""
+
+
+def compare(config: CompareConfig) -> dict[str, Any]:
+    """Train all, print the table, write compare.json; the result as the JSON line. Raises UserError."""
+    from distill.sets.storage import write_text
+
+    if config.seeds < 1:
+        raise UserError(f"--seeds must be above 0, not {config.seeds}")
+    data, train, test = opened(config)
+    if len(train) < 10:
+        raise UserError(
+            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
+        )
+    names = networks_for(data, config.networks)
+    path = Path(config.out or Path(config.set).with_name("compare.json"))
+    if not path.parent.is_dir():
+        raise UserError(f"{path} cannot be written (there is no folder {path.parent}): choose another --out")
+    rows = measured(data, train, test, names, config.seeds, config.full_data)
+    result = {"set": config.set, "seeds": config.seeds, "rows": rows}
+    try:
+        write_text(path, json.dumps(result, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
+    print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks\n")
+    print(f"{table(rows, names)}\n\n{path}")
+    return {**result, "path": str(path)}
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "distill compare") -> int:
+    """Parse, then import torch and run; the exit code."""
+    config = parse(CompareConfig, arguments, prog)
+    return answer(lambda: compare(config), config.json)

@@ -1,0 +1,108 @@
+"""What every command on a distilled set is told: the set, its real data, the device. Imports no torch."""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from distill.errors import UserError
+
+if TYPE_CHECKING:
+    from distill.data.dataset import Dataset
+    from distill.sets.distilled import DistilledSet
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """A distilled set and where its real data are."""
+
+    set: Positional[str]
+    """The distilled set: a .pt file, an exported folder, or a public one: results.pth, res_*.pt, the folder
+    of images_best.pt."""
+    dataset: str | None = None
+    """The real data (default: what the set says it was made from)."""
+    data_dir: str | None = None
+    """Where the files of a named data set are."""
+    vectors: str | None = None
+    """The word vectors of a text set, the same as it was learned with (default: where they were then)."""
+    train: str | None = None
+    """Your own texts instead of those that the set was made from; with --test."""
+    test: str | None = None
+    """Your own test texts."""
+    text_column: str | None = None
+    """The column of your texts (default: text, or sentence)."""
+    label_column: str | None = None
+    """The column of your labels (default: label)."""
+    experiment: int = -1
+    """Of a public res_*.pt: which of its experiments (default: the last)."""
+    zca: bool = False
+    """A public set's images are whitened (MTT's and DATM's --zca)."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1 …"""
+    threads: int = 1
+    """Threads of torch on a CPU."""
+    json: bool = False
+    """End with one line of JSON on stdout."""
+
+
+def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
+    """(the set, its real training data, its real test data), on the device. Raises UserError."""
+    from distill.runs.machine import check_device
+    from distill.sets.formats.atomic import is_export
+    from distill.sets.formats.public_files import is_public
+    from distill.sets.formats.safetensors import load
+
+    check_device(config.device, config.threads)
+    if not is_export(config.set) and is_public(config.set):
+        data, train, test = adopted(config)
+    else:
+        data = load(config.set, config.device)
+        train, test = real_data(config, data)
+    check_match(data, test)
+    return data, as_seen(train, data), as_seen(test, data)
+
+
+def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
+    """A set in a public format, and the real data that the command names. Raises UserError."""
+    from distill.data.images import load
+    from distill.sets.formats.public import read
+
+    if config.dataset is None:
+        raise UserError(
+            f"{config.set} does not say what it was made from: give --dataset, as in --dataset mnist"
+        )
+    train, test = load(config.dataset, config.data_dir, config.device)
+    data = read(config.set, train, config.dataset, config.experiment, zca=config.zca)
+    for remark in data.provenance["remarks"]:
+        print(f"{config.set}: {remark}", file=sys.stderr)
+    return data, train, test
+
+
+def as_seen(split: "Dataset", data: "DistilledSet") -> "Dataset":
+    """Real items as a network that the set trained sees them."""
+    from distill.data.whiten import whitened
+    from distill.sets.formats.public import normalised
+
+    zca = data.source.get("zca")
+    return whitened(split, zca) if zca else normalised(split, data)
+
+
+def real_data(config: SetConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
+    """(train, test): the real data that the set was made from, or others that the command names."""
+    from distill.data.embedding import real_for
+
+    given = (config.train, config.test, config.text_column, config.label_column)
+    name = config.dataset or data.source["name"]
+    own = config.dataset is None
+    return real_for(
+        data.text, name, own, given, config.data_dir, config.vectors, config.device, data.source.get("size")
+    )
+
+
+def check_match(data: "DistilledSet", test: "Dataset") -> None:
+    if not test.fits(data.items) or len(test.classes) != data.labels.shape[1]:
+        raise UserError(
+            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
+            f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
+        )

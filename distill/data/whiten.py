@@ -1,0 +1,63 @@
+"""ZCA whitening of images: pixels without correlations that still look like the image."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from distill.data.dataset import Dataset
+
+Facts = dict[str, Tensor]  # "mean" (d,) and "matrix" (d, d): what a distilled set's file carries
+RIDGE = 0.1  # of the mean eigenvalue, as Nguyen, Chen and Lee 2021 regularise
+
+
+def fitted(train: Dataset, ridge: float | None = None) -> Facts:
+    """The mean of a set's pixels, and U (Λ + ridge)^-½ Uᵀ where U Λ Uᵀ is their covariance.
+
+    ridge: by default a tenth of the mean eigenvalue.
+    """
+    d = train.items[0].numel()
+    total, squares = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
+    for x in pixels(train):
+        total += x.sum(dim=0).cpu()
+        squares += (x.T @ x).cpu()
+    mean = total / len(train)
+    values, vectors = torch.linalg.eigh(squares / len(train) - mean.outer(mean))
+    roots = (values.clamp(min=0) + (RIDGE * values.mean() if ridge is None else ridge)).rsqrt()
+    return {"mean": mean.float(), "matrix": (vectors * roots @ vectors.T).float()}
+
+
+def whitened(data: Dataset, facts: Facts) -> Dataset:
+    """The set with items (pixels - mean) · matrix, as batch() then returns them; pixels are in [0, 1]."""
+    mean, matrix = (facts[name].to(data.items.device) for name in ("mean", "matrix"))
+    items = torch.cat([(x - mean) @ matrix for x in pixels(data)]).view(data.items.shape)
+    return replace(unscaled(data), items=items, zca=facts)
+
+
+def pixels(data: Dataset) -> Iterator[Float[Tensor, "b d"]]:
+    """All of a set's pixels in [0, 1], in chunks."""
+    data = unscaled(data)
+    for first in range(0, len(data), CHUNK):
+        yield data.batch(slice(first, first + CHUNK))[0].flatten(1)
+
+
+def unscaled(data: Dataset) -> Dataset:
+    channels = len(data.mean)
+    return replace(data, mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
+CHUNK = 1000
+
+
+def seen(items: Float[Tensor, "n channels height width"], source: dict[str, Any]) -> Tensor:
+    """Learned items as pixels in about [0, 1], for pictures: unwhitened, unscaled."""
+    if source.get("zca"):
+        mean, matrix = (source["zca"][name].to(items.device) for name in ("mean", "matrix"))
+        items = (torch.linalg.solve(matrix, items.flatten(1).T).T + mean).view_as(items)
+    scale, shift = (
+        torch.tensor(source[name], device=items.device).view(-1, 1, 1) for name in ("std", "mean")
+    )
+    return items * scale + shift

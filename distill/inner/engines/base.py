@@ -1,0 +1,68 @@
+"""Engines: how the outer gradient travels back through the inner steps. They know no network.
+
+Notation, as in Wang et al. 2018 and Maclaurin et al. 2015: states s_0 … s_T are tuples of
+tensors, s_{t+1} = advance(s_t, step_t), and the value is loss(s_T). Every engine returns
+(value, [d value / d step_t for t = 0 … T-1]), each gradient shaped like its step.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+
+
+Step = Any  # any NamedTuple of tensors: an engine hands back the same type, filled with gradients
+
+
+Advance = Callable[[State, Step], State]
+
+
+Loss = Callable[[State], Tensor]
+
+
+Gradient = tuple[Tensor, list[Step]]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """d outer / d step, nothing else. Cost and memory are what tell the leaves apart."""
+
+    def gradient(
+        self,
+        advance: Advance,
+        state: State,
+        steps: Sequence[Step],
+        loss: Loss,
+        generator: torch.Generator | None = None,
+    ) -> Gradient:
+        """The value of loss after all steps from state, and its gradient for each step."""
+
+
+def leaves(tensors: tuple[Tensor, ...]) -> Any:
+    """The same tuple type with fresh leaves: the same tensor at two steps must not share a gradient."""
+    fresh = [t.detach().requires_grad_(t.is_floating_point()) for t in tensors]
+    return type(tensors)(*fresh) if hasattr(tensors, "_fields") else tuple(fresh)
+
+
+def pull(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor] | None = None
+) -> list[Tensor]:
+    """d outputs / d inputs contracted with cotangents; zeros where nothing flows."""
+    if cotangents is not None:
+        live = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
+        outputs, cotangents = [o for o, _ in live], [c for _, c in live]
+    if not outputs:
+        return [torch.zeros_like(t) for t in inputs]
+    return list(torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True, materialize_grads=True))
+
+
+def run(advance: Advance, state: State, steps: Sequence[Step]) -> list[State]:
+    """The states before, between and after the steps, without a graph."""
+    states = [state]
+    with torch.no_grad():
+        for step in steps:
+            states.append(advance(states[-1], step))
+    return states

@@ -1,0 +1,50 @@
+"""Higher: the `higher` package as an engine, and the independent check of the others."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distill.inner.engines.base import Advance, Gradient, Loss, State, Step, leaves, pull
+
+
+@dataclass(frozen=True)
+class Higher:
+    """The `higher` package (Grefenstette et al. 2019) unrolling any torch.optim optimiser.
+
+    Steps must be (x, y, lr). It brings its own inner step: `optimiser` builds a torch optimiser
+    over parameter groups, and `advance` is not used. So it serves any optimiser that higher
+    knows, and it checks our other engines independently. Its Adam adds eps before the bias
+    correction of the second moment, as torch did in 2019: a difference of the order of eps.
+    """
+
+    network: nn.Module
+    inner_loss: Callable[[Tensor, Tensor], Tensor]
+    optimiser: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+
+    def gradient(
+        self,
+        advance: Advance,
+        state: State,
+        steps: Sequence[Step],
+        loss: Loss,
+        generator: torch.Generator | None = None,
+    ) -> Gradient:
+        import higher
+
+        steps = [leaves(step) for step in steps]
+        groups = [{"params": [p], "lr": 1.0} for p in self.network.parameters()]
+        weights = [w.detach().requires_grad_() for w in state[: len(groups)]]
+        with (
+            torch.enable_grad(),
+            higher.innerloop_ctx(self.network, self.optimiser(groups)) as (network, optimiser),
+        ):
+            network.update_params(weights)
+            for step in steps:
+                inner = self.inner_loss(network(step.x), step.y)
+                optimiser.step(inner, override={"lr": list(step.lr.expand(len(groups)))})
+            value = loss(tuple(network.parameters(time=-1)))
+            flat = iter(pull([value], [t for step in steps for t in step]))
+        return value.detach(), [type(step)(*(next(flat) for _ in step)) for step in steps]

@@ -1,0 +1,129 @@
+"""Small twice-differentiable networks, built by name, and fresh weights from a generator.
+
+Every network is made from an item's shape and a number of classes, keeps no buffers (batch norm's
+running averages would change inside an unrolled step) and answers (batch, classes) logits.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+class LeNet(nn.Sequential):
+    """LeNet-5 as Wang et al. 2018 and Sucholutsky and Schonlau 2019 use it: max pooling and ReLU.
+
+    Pooling first is the same function, since both are monotone, on a quarter of the values.
+    """
+
+    def __init__(self, shape: Shape, classes: int) -> None:
+        channels, size, _ = shape
+        body = nn.Sequential(
+            nn.Conv2d(channels, 6, 5, padding=2 if size == 28 else 0), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        features = outcome(body, shape).numel()
+        super().__init__(
+            body, nn.Linear(features, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes)
+        )
+
+
+class ConvNet(nn.Sequential):
+    """ConvNet-D, the field's standard (Gidaris and Komodakis 2018; Zhao et al. 2021).
+
+    `depth` blocks of 3×3 convolution to `width` channels, instance norm, ReLU, 2×2 average pooling.
+    separable: each convolution is one per channel, then one of 1×1 (Howard et al. 2017, MobileNets).
+    padding: of the first convolution; Zhao et al. give grey images 3, which makes 28×28 as large as 32×32.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        classes: int,
+        depth: int = 3,
+        width: int = 128,
+        separable: bool = False,
+        padding: int = 1,
+    ) -> None:
+        blocks: list[nn.Module] = []
+        for i, before in enumerate([shape[0]] + [width] * (depth - 1)):
+            first = convolution(before, width, separable, 1 if i else padding)
+            blocks += [first, nn.GroupNorm(width, width), nn.ReLU(), nn.AvgPool2d(2)]
+        body = nn.Sequential(*blocks, nn.Flatten())
+        super().__init__(body, nn.Linear(outcome(body, shape).numel(), classes))
+
+
+def convolution(before: int, after: int, separable: bool, padding: int = 1) -> nn.Module:
+    """A 3×3 convolution, full or depthwise and pointwise; a padding of 1 keeps the size."""
+    if not separable:
+        return nn.Conv2d(before, after, 3, padding=padding)
+    depthwise = nn.Conv2d(before, before, 3, padding=padding, groups=before)
+    return nn.Sequential(depthwise, nn.Conv2d(before, after, 1))
+
+
+class MLP(nn.Sequential):
+    """`depth` hidden layers of `width` ReLU units."""
+
+    def __init__(self, shape: Shape, classes: int, depth: int = 2, width: int = 128) -> None:
+        sizes = [math.prod(shape)] + [width] * depth
+        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
+        super().__init__(nn.Flatten(), *hidden, nn.Linear(sizes[-1], classes))
+
+
+class AlexCifarNet(nn.Sequential):
+    """The small AlexNet for CIFAR-10 of Wang et al. 2018, with local response norm."""
+
+    def __init__(self, shape: Shape, classes: int) -> None:
+        def lrn() -> nn.Module:
+            return nn.LocalResponseNorm(4, alpha=0.001 / 9, beta=0.75, k=1)
+
+        body = nn.Sequential(
+            nn.Conv2d(shape[0], 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, 1), lrn(),
+            nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(), lrn(), nn.MaxPool2d(3, 2, 1), nn.Flatten(),
+        )  # fmt: skip
+        features = outcome(body, shape).numel()
+        super().__init__(
+            body, nn.Linear(features, 384), nn.ReLU(), nn.Linear(384, 192), nn.ReLU(), nn.Linear(192, classes)
+        )
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions with group norm beside a shortcut (He et al. 2016, Wu and He 2018)."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.GroupNorm(8, after), nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.GroupNorm(8, after),
+        )  # fmt: skip
+        same = before == after and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+class ResNet(nn.Sequential):
+    """A small ResNet with group norm: a stem, then one residual block per width, each halving the size."""
+
+    def __init__(self, shape: Shape, classes: int, width: int = 16, stages: int = 3) -> None:
+        widths = [width * 2**i for i in range(stages)]
+        stem = nn.Sequential(
+            nn.Conv2d(shape[0], width, 3, 1, 1, bias=False), nn.GroupNorm(8, width), nn.ReLU()
+        )
+        blocks = [Residual(width, width, 1)] + [Residual(a, b, 2) for a, b in pairwise(widths)]
+        body = nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        outcome(body, shape)
+        super().__init__(body, nn.Linear(widths[-1], classes))
+
+
+def outcome(body: nn.Module, shape: Shape) -> Tensor:
+    """What body makes of one item of zeros; RuntimeError where the item is too small."""
+    with torch.no_grad():
+        features: Tensor = body(torch.zeros(1, *shape))
+    if features.numel() == 0:
+        raise RuntimeError("nothing is left of the item")
+    return features

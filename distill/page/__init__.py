@@ -1,1 +1,0 @@
-"""The report page: distilled sets and their runs as one HTML file that needs nothing else."""

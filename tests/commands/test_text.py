@@ -1,0 +1,190 @@
+"""The text job as a user runs it: the same loop, options, files and students as the image job's."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.commands.student import main as study
+from distill.commands.text import main as distil
+from distill.errors import RunError
+from distill.networks import SEQUENCES
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.outer.starts import start_items
+from distill.randomness import stream
+from distill.runs.files.folder import read_config
+from distill.runs.settings import TextConfig, resolved, resumed
+from distill.sets.distilled import DistilledSet
+from distill.student import accuracy, ordinary
+from tests.helpers import command, write_texts
+
+QUICK = ["--lengths", "4", "--width", "16", "--inner-steps", "5", "--networks", "5", "--outer-batch", "64"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("texts")
+    write_texts(root)
+    return root
+
+
+def text_config(place: Path, **changes: object) -> TextConfig:
+    files = {name: str(place / f"{name}.csv") for name in ("train", "test")}
+    return TextConfig(**files, vectors=str(place / "vectors.txt"), **changes)
+
+
+def words(place: Path, *extra: object) -> list[str]:
+    return [*write_texts(place), *QUICK, *map(str, extra)]
+
+
+@pytest.fixture(scope="module")
+def done(place: Path) -> tuple:
+    out = place / "run"
+    options = ["--outer-steps", 150, "--check-every", 50, "--out", out, "--json"]
+    return command("distill", "text", *words(place, *options)), out
+
+
+def test_the_text_job_beats_random_real_sentences(done: tuple) -> None:
+    result, out = done
+    assert result.returncode == 0, result.stderr
+    facts = json.loads(result.stdout.splitlines()[-1])
+    assert facts["accuracy"]["mean"] > facts["baselines"]["random-real"]["mean"] + 0.05
+    assert facts["accuracy"]["mean"] > facts["baselines"]["k-means"]["mean"]
+    assert facts["accuracy"]["mean"] > 0.85
+    assert {p.name for p in out.iterdir()} == {
+        "set.pt", "sentences.png", "sentences.txt", "curve.png", "log.jsonl", "config.json",
+        "checkpoint.pt", "report.html", "history.pt",
+    }  # fmt: skip
+
+
+def test_the_learned_sentences_are_read_aloud(done: tuple) -> None:
+    result, out = done
+    data = DistilledSet.load(out / "set.pt")
+    assert data.text is not None
+    spoken = data.text["nearest"]
+    assert [len(item) for item in spoken] == [4, 4]
+    assert f"1. {' '.join(spoken[0])}" in result.stdout
+    text = (out / "sentences.txt").read_text()
+    assert all(word in text for item in spoken for word in item)
+    assert text.count("|") == 8  # a line per position: by cosine | by Euclidean distance
+
+
+def test_the_file_is_plain_and_says_how_words_became_vectors(done: tuple) -> None:
+    content = torch.load(done[1] / "set.pt", weights_only=True)
+    assert content["items"].shape == (2, 4, 8)
+    assert {"tokenizer", "vectors", "checksum", "dim", "length", "nearest"} <= set(content["text"])
+
+
+def test_remarks_on_the_vectors_go_to_stderr(done: tuple) -> None:
+    assert "100.0 % of the words of 300 texts have a vector" in done[0].stderr
+
+
+def test_a_student_in_a_new_process_scores_the_same(done: tuple) -> None:
+    result = command("distill.student", done[1] / "set.pt", "--json")
+    assert result.returncode == 0, result.stderr
+    measured = json.loads(result.stdout.splitlines()[-1])["accuracy"]
+    assert measured == {k: DistilledSet.load(done[1] / "set.pt").scores["accuracy"][k] for k in measured}
+
+
+def test_another_network_is_trained_on_the_same_set(done: tuple, capsys: pytest.CaptureFixture) -> None:
+    options = ["--network", "transformer", "--seeds", "3", "--optimizer", "Adam", "--lr", "0.05", "--json"]
+    assert study([str(done[1] / "set.pt"), *options]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (facts["network"], facts["init"], facts["accuracy"]["n"]) == ("transformer", "random", 3)
+    assert facts["accuracy"]["mean"] > 0.6
+
+
+@pytest.mark.parametrize("network", SEQUENCES)
+def test_every_network_learns_from_real_texts(place: Path, network: str) -> None:
+    train, test = resolved(text_config(place, network=network)).real()
+    module = build(network, train.shape, 2)
+    weights = fresh_weights(module, stream("w"), "uniform")
+    student = ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
+    assert accuracy(student, test) > 0.85
+
+
+def test_a_student_with_other_vectors_is_refused(
+    done: tuple, place: Path, capsys: pytest.CaptureFixture
+) -> None:
+    other = place / "other.txt"
+    other.write_text((place / "vectors.txt").read_text().replace("0.1", "0.2"))
+    assert study([str(done[1] / "set.pt"), "--vectors", str(other)]) == 2
+    assert "give --vectors the same file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["real", "noise", "means"])
+def test_every_start_has_the_learned_length_and_no_padding(place: Path, start: str) -> None:
+    config = resolved(text_config(place, start=start, n=3, lengths=7))
+    items = start_items(config, config.real()[0])
+    assert items.shape == (3, 7, 8)
+    assert items.any(dim=2).all()
+    assert torch.equal(items, start_items(config, config.real()[0]))
+
+
+def test_a_run_does_not_start_from_a_set_of_other_vectors(
+    done: tuple, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text((place / "vectors.txt").read_text().replace("0.", "0.1"))
+    line = words(place, "--start", done[1] / "set.pt", "--out", tmp_path / "run")
+    line[line.index("--vectors") + 1] = str(other)
+    assert distil(line) == 2
+    assert "of the vectors " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_text_run_keeps_its_settings(done: tuple) -> None:
+    saved = read_config(done[1])
+    config = resumed(TextConfig(resume=str(done[1])), saved)
+    assert (config.lengths, config.width, config.outer_steps, config.train) == (4, 16, 150, saved["train"])
+    with pytest.raises(RunError, match="was started with --lengths 4, not 9"):
+        resumed(TextConfig(resume=str(done[1]), lengths=9), saved)
+
+
+def test_fewer_sentences_than_classes(place: Path, capsys: pytest.CaptureFixture) -> None:
+    options = ["--n", 1, "--outer-steps", 150, "--out", place / "one", "--json"]
+    assert distil(words(place, *options)) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"]["mean"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--text-column", "txet"], 'no column called "txet"; did you mean "text"?'),
+        (["--lengths", "0"], "--lengths must be above 0, not 0"),
+        (["--max-length", "0"], "--max-length must be above 0, not 0"),
+        (["--network", "lenet"], 'no network called "lenet"'),
+        (["--network", "textcn"], 'did you mean "textcnn"?'),
+        (["--vectors", "none.txt"], "no word vectors at none.txt"),
+        (["--tokenizer", "basic"], 'did you mean "basic_english"?'),
+        (["--drop-words", "1"], "--drop-words must be at least 0 and below 1"),
+        (["--n", "0"], "--n must be above 0, not 0"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    place: Path, tmp_path: Path, options: list[str], sentence: str, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    assert distil(words(place, "--out", out, *options)) == 2
+    said = capsys.readouterr().err.strip()
+    assert sentence in said
+    assert said.count("\n") == 0
+    assert not out.exists()
+
+
+def test_too_few_texts_are_refused_before_anything_is_written(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "few.csv").write_text("text,label\nowl,bird\noak,tree\n")
+    options = ["--train", tmp_path / "few.csv", "--out", tmp_path / "out"]
+    assert distil(words(place, *options)) == 2
+    assert "has 2 training items: at least 10 are needed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_run_is_not_resumed_as_text(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "config.json").write_text('{"n": 5, "image_size": null}')
+    assert distil(["--resume", str(tmp_path)]) == 2
+    assert "of another version or kind of job" in capsys.readouterr().err

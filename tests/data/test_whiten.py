@@ -1,0 +1,72 @@
+"""ZCA whitening: what it does to pixels, and that a student sees what the set was learned on."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from distill.commands.image import main as distil
+from distill.commands.student import main as study
+from distill.data.dataset import Dataset
+from distill.data.whiten import RIDGE, fitted, seen, whitened
+from distill.sets.distilled import DistilledSet
+from tests.helpers import write_npz
+
+
+def colours(n: int = 3000) -> Dataset:
+    """Images whose pixels and channels go together."""
+    generator = torch.Generator().manual_seed(0)
+    base = torch.rand(n, 1, 2, 2, generator=generator)
+    items = (0.8 * base + 0.2 * torch.rand(n, 3, 2, 2, generator=generator)).mul(255).round().byte()
+    return Dataset("c", items, torch.arange(n) % 2, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
+
+
+def test_whitened_pixels_have_no_correlations_and_a_variance_below_one() -> None:
+    data = colours()
+    facts = fitted(data)
+    raw = data.items.double().div(255).flatten(1)
+    spread = torch.linalg.eigvalsh(raw.T.cov())
+    expected = spread / (spread + RIDGE * spread.mean())
+    covariance = whitened(data, facts).batch(slice(None))[0].flatten(1).T.double().cov()
+    torch.testing.assert_close(torch.linalg.eigvalsh(covariance), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(facts["matrix"], facts["matrix"].T, rtol=1e-4, atol=1e-4)
+
+
+def test_a_picture_shows_the_pixels_again() -> None:
+    data = colours()
+    white = whitened(data, fitted(data))
+    source = {"mean": white.mean, "std": white.std, "zca": white.zca}
+    torch.testing.assert_close(
+        seen(white.batch(slice(9))[0], source), data.items[:9] / 255, rtol=0, atol=1e-4
+    )
+    plain = {"mean": data.mean, "std": data.std}
+    torch.testing.assert_close(seen(data.batch(slice(9))[0], plain), data.items[:9] / 255)
+
+
+def test_a_student_in_a_new_process_whitens_by_the_file(tmp_path: Path, capsys) -> None:
+    write_npz(tmp_path / "blobs.npz", train=600, test=200)
+    words = "--zca --network mlp --width 16 --n 4 --inner-steps 5 --lr 0.1 --outer-batch 64 --warmup 5"
+    out = tmp_path / "run"
+    assert (
+        distil(
+            [
+                "--dataset",
+                str(tmp_path / "blobs.npz"),
+                *words.split(),
+                "--outer-steps",
+                "80",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    data = DistilledSet.load(out / "set.pt")
+    d = data.items[0].numel()
+    assert data.source["zca"]["matrix"].shape == (d, d)
+    assert study([str(out / "set.pt"), "--json", "--dataset", str(tmp_path / "blobs.npz")]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["accuracy"]["mean"] == data.scores["accuracy"]["mean"] > 0.6
+    again = ["--dataset", str(tmp_path / "blobs.npz"), *words.replace("--zca ", "").split()]
+    assert distil([*again, "--start", str(out / "set.pt"), "--out", str(tmp_path / "again")]) == 2
+    assert "holds whitened items" in capsys.readouterr().err

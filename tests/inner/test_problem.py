@@ -1,0 +1,82 @@
+"""advance() is one step of torch.optim, and nothing hides in the problem."""
+
+import copy
+
+import pytest
+import torch
+
+from distill.inner.losses import cross_entropy, soft_cross_entropy, squared_error
+from distill.inner.rules import SGD, Adam, Rule
+from tests.helpers import small_problem, small_steps, small_weights, waves
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "arguments"),
+    [
+        (SGD(), torch.optim.SGD, {}),
+        (SGD(0.9), torch.optim.SGD, {"momentum": 0.9}),
+        (Adam(), torch.optim.Adam, {}),
+    ],
+)
+def test_advance_equals_torch_optim_over_five_steps(rule: Rule, kind: type, arguments: dict) -> None:
+    problem = small_problem(rule)
+    weights = small_weights(problem)
+    network = copy.deepcopy(problem.network)
+    network.load_state_dict(weights)
+    steps = small_steps(problem, count=5)
+    optimiser = kind([{"params": [p], "lr": 0.0} for p in network.parameters()], lr=0.1, **arguments)
+    state = problem.start(weights)
+    for step in steps:
+        for group, lr in zip(optimiser.param_groups, step.lr, strict=True):
+            group["lr"] = float(lr)
+        optimiser.zero_grad()
+        soft_cross_entropy(network(step.x), step.y).backward()
+        optimiser.step()
+        with torch.no_grad():
+            state = problem.advance(state, step)
+    for ours, theirs in zip(state, network.parameters(), strict=False):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_one_rate_is_the_same_rate_for_every_tensor() -> None:
+    problem = small_problem()
+    state, step = problem.start(small_weights(problem)), small_steps(problem, per_tensor=False)[0]
+    each = step._replace(lr=step.lr.expand(len(problem.names)).clone())
+    for a, b in zip(problem.advance(state, step), problem.advance(state, each), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_doubling_the_batch_changes_nothing() -> None:
+    problem = small_problem()
+    state, step = problem.start(small_weights(problem)), small_steps(problem)[0]
+    twice = step._replace(x=step.x.repeat(2, 1, 1, 1), y=step.y.repeat(2, 1))
+    for a, b in zip(problem.advance(state, step), problem.advance(state, twice), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_label_of_zeros_teaches_nothing_and_a_negated_one_unteaches() -> None:
+    problem = small_problem()
+    state, step = problem.start(small_weights(problem)), small_steps(problem)[0]
+    idle = problem.advance(state, step._replace(y=torch.zeros_like(step.y)))
+    assert all(torch.equal(a, b) for a, b in zip(idle, state, strict=True))
+    there, back = problem.advance(state, step), problem.advance(state, step._replace(y=-step.y))
+    for w, a, b in zip(state, there, back, strict=True):
+        torch.testing.assert_close(a - w, w - b)
+
+
+def test_soft_cross_entropy_of_one_hot_targets_is_torchs() -> None:
+    logits, labels = waves(5, 4), torch.tensor([0, 3, 1, 1, 2])
+    soft = soft_cross_entropy(logits, torch.eye(4).double()[labels])
+    torch.testing.assert_close(soft, cross_entropy(logits, labels))
+
+
+def test_squared_error_is_half_torchs_sum_over_classes() -> None:
+    a, b = waves(5, 4), waves(5, 4, phase=1)
+    torch.testing.assert_close(squared_error(a, b), torch.nn.functional.mse_loss(a, b) * 4 / 2)
+
+
+def test_an_undifferentiated_advance_keeps_no_graph() -> None:
+    problem = small_problem(SGD(0.9))
+    with torch.no_grad():
+        after = problem.advance(problem.start(small_weights(problem)), small_steps(problem)[0])
+    assert not any(t.requires_grad for t in after)

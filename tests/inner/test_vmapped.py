@@ -1,0 +1,62 @@
+"""Many networks at once: the mean of their gradients, for every rule, engine and image network."""
+
+import pytest
+import torch
+
+from distill.inner.engines.base import Engine
+from distill.inner.engines.recompute import Recompute
+from distill.inner.engines.truncated import Truncated
+from distill.inner.engines.unroll import Unroll
+from distill.inner.problem import Problem, Task
+from distill.inner.rules import SGD, Adam, Rule
+from distill.inner.vmapped import Crowd
+from distill.methods.unroll import bilevel
+from distill.networks import IMAGES
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.outer.starts import start_rates
+from distill.outer.synthetic import Synthetic, cyclic_schedule
+from distill.randomness import stream
+from tests.helpers import CLASSES, Small, waves
+
+SIZES: dict[str, dict[str, int]] = {"convnet": {"width": 4}, "resnet": {"width": 8}, "mlp": {"width": 8}}
+
+
+def both(problem: Problem, engine: Engine, shape: tuple[int, ...], chunk: int | None = None) -> None:
+    """The gradient of three networks at once is the mean of three gradients."""
+    items, labels = waves(2, *shape), waves(2, CLASSES)
+    rates = start_rates(0.1, 3, len(problem.names)).double()
+    data = Synthetic(items, labels, rates, cyclic_schedule(2, 2, 3))
+    tasks = [one(problem, shape, k) for k in range(3)]
+    crowd = Crowd(problem.network, problem.rule, chunk=chunk)
+    single = bilevel(problem, engine, lambda _: tasks)(data, 0)
+    joint = bilevel(crowd, engine, lambda _: [crowd.together(tasks)])(data, 0)
+    torch.testing.assert_close(joint.loss, single.loss)
+    assert joint.silence == pytest.approx(single.silence)
+    for name, grad in single.grads.items():
+        assert grad.any()
+        torch.testing.assert_close(joint.grads[name], grad)
+
+
+def one(problem: Problem, shape: tuple[int, ...], k: int) -> Task:
+    """A network of its own, with real items of its own."""
+    weights = fresh_weights(problem.network, stream("crowd", k))
+    state = problem.start({name: w.double() for name, w in weights.items()})
+    return Task(state, waves(6, *shape, phase=50 + k), torch.tensor([0, 1, 2, 0, 1, 2]), stream("t"))
+
+
+@pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam()], ids=repr)
+@pytest.mark.parametrize("engine", [Unroll(), Recompute(), Truncated(2)], ids=repr)
+def test_a_crowd_gives_the_mean_gradient(engine: Engine, rule: Rule) -> None:
+    both(Problem(Small().double(), rule), engine, (1, 8, 8))
+
+
+def test_a_crowd_in_chunks_gives_the_same() -> None:
+    both(Problem(Small().double()), Unroll(), (1, 8, 8), chunk=2)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_image_network_can_stand_in_a_crowd(name: str) -> None:
+    shape = (3, 32, 32) if name in ("lenet", "alexcifarnet") else (3, 16, 16)
+    network = build(name, shape, CLASSES, **SIZES.get(name, {}))
+    both(Problem(network.double()), Unroll(), shape)

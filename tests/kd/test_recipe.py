@@ -1,0 +1,167 @@
+"""Recipes: YAML to dataclasses and back; what cannot be followed is refused with its key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from distill.kd.recipe import Recipe, RecipeError, made, read, written
+from tests.helpers import command
+from tests.recipes import CE, NET, hinton, kd, raw, write
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> dict[str, Any]:
+    networks = {"teacher": {"name": "mlp", "width": 16}, "student": NET}
+    return raw(tmp_path, networks, [{"turns": {"teacher": [CE]}}, {"turns": {"student": kd("teacher")}}])
+
+
+def test_a_recipe_that_is_written_reads_back_equal(words: dict[str, Any], tmp_path: Path) -> None:
+    recipe = made(Recipe, words, "")
+    again = tmp_path / "again.yaml"
+    again.write_text(written(recipe), encoding="utf-8")
+    assert read(again) == recipe
+    assert recipe.stages[1].turns["student"][1].tau == 4.0
+    assert recipe.stages[0].optimizer == "Adam"
+
+
+def test_set_changes_one_key_and_makes_what_is_missing(words: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path, words)
+    changes = ["stages.1.turns.student.1.tau=2", "data.train=10", "networks.more.name=lenet", "seed=3"]
+    recipe = read(path, changes)
+    assert recipe.stages[1].turns["student"][1].tau == 2.0
+    assert (recipe.data.train, recipe.networks["more"].name, recipe.seed) == (10, "lenet", 3)
+    assert read(path).seed == 0
+
+
+BAD: list[tuple[str, Any, str]] = [
+    ("data.nmae", "x", 'data: no key called "nmae"; did you mean "name"?'),
+    ("stages.0.epoch", 3, 'stages.0: no key called "epoch"; did you mean "epochs"?'),
+    ("stages.0.epochs", "many", "stages.0.epochs must be a whole number, not 'many'"),
+    ("stages.0.lr", True, "stages.0.lr must be a number, not True"),
+    ("stages.0.turns", [1], "stages.0.turns must be keys and values"),
+    ("networks.student.name", 5, "networks.student.name must be a word, not 5 (put it in quotes)"),
+    ("stages.1.turns.student", CE, "stages.1.turns.student must be a list"),
+    ("stages", None, "stages must be a list, not None"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[b[0] for b in BAD])
+def test_a_wrong_key_or_type_is_named(
+    words: dict[str, Any], tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    path = write(tmp_path, words)
+    with pytest.raises(RecipeError) as error:
+        read(path, [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}"])
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_files_that_are_no_recipes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"gone\.yaml cannot be read \(No such file"):
+        read(tmp_path / "gone.yaml")
+    path = tmp_path / "bad.yaml"
+    for content, message in (
+        ("a: [1", "bad.yaml, line 1: not YAML"),
+        ("- 1", "the recipe must be keys and values"),
+        ("networks: {}", "stages is missing"),
+        ("a: !!python/object/apply:os.system ['true']", "not YAML"),
+    ):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(RecipeError, match=message):
+            read(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="not YAML"):
+        read(path)
+
+
+def test_set_needs_a_key_that_leads_somewhere(words: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path, words)
+    for change, message in (
+        ("seed", "expected KEY=VALUE"),
+        ("stages.9.epochs=3", "leads to nothing"),
+        ("stages.first.epochs=3", "leads to nothing"),
+        ("data.name.more.still=1", "leads to nothing"),
+        ("seed=[", "the value is not YAML"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            read(path, [change])
+
+
+STUDENT = "stages.1.turns.student.1"
+REFUSED: list[tuple[str, str]] = [
+    (f"{STUDENT}.tau=0", f"{STUDENT}.tau, the temperature, must be above 0, not 0"),
+    (f"{STUDENT}.tau=-1", "must be above 0, not -1"),
+    (f"{STUDENT}.tau=.nan", "must be above 0, not nan"),
+    (f"{STUDENT}.weight=1.5", f"{STUDENT}.weight must be between 0 and 1 (the λ of distillation), not 1.5"),
+    (f"{STUDENT}.until=-0.5", f"{STUDENT}.until must be between 0 and 1"),
+    (f"{STUDENT}.teacher=techer", f'{STUDENT}.teacher: no network called "techer"; did you mean "teacher"?'),
+    (f"{STUDENT}.teacher=null", "the loss hinton needs a teacher"),
+    ("stages.0.turns.teacher.0.teacher=student", "the loss cross-entropy takes no teacher"),
+    (f"{STUDENT}.loss=hintn", f'{STUDENT}.loss: no loss called "hintn"; did you mean "hinton"?'),
+    (f"{STUDENT}.tap='0.77'", f'{STUDENT}.tap: in student: no module called "0.77"; did you mean "0.7"?'),
+    (f"{STUDENT}.loss=attention", f"{STUDENT}.tap is missing"),
+    (f"{STUDENT}.domain=target", "target where data.target names a set"),
+    (f"{STUDENT}.layers=['1']", f"{STUDENT}.layers: the teacher's modules for the loss aggregate"),
+    ("stages.0.turns.techer=[]", 'stages.0.turns: no network called "techer"'),
+    ("stages.0.turns={}", "stages.0.turns: nobody learns"),
+    ("stages.0.epochs=0", "stages.0.epochs must be above 0, not 0"),
+    ("stages.0.prune=1", "stages.0.prune must be at least 0 and below 1"),
+    ("stages.0.optimizer=Adamm", 'no optimiser called "Adamm"; did you mean "Adam"?'),
+    ("stages.0.augment=shift-spin", 'stages.0.augment: no augmentation called "spin"'),
+    ("stages.0.items=set", "stages.0.items must be real, or set where data.set names one"),
+    ("stages.1.route=teacher", 'stages.1.route: nothing is kept of "teacher": give its stage keep: 4'),
+    ("stages.0.search=true", "stages.0.search: needs one learner with aggregate losses"),
+    ("networks.student.name=convnett", 'networks.student: no network called "convnett"'),
+    ("networks.student.name=torchvision/resnet1", 'no model in torchvision called "resnet1"'),
+    ("networks.mlp={name: mlp, width: 4, separable: true}", 'the network "mlp" has no separable'),
+    ("networks.both={mean_of: [teacher, studnt]}", 'networks.both.mean_of: no network called "studnt"'),
+    ("networks.student.mean_of=[teacher]", "stages.1.turns: student is an ensemble and never learns itself"),
+    ("networks.student.subclasses=0", "networks.student.subclasses must be above 0, not 0"),
+    ("networks.student.width=-2", "networks.student.width must be above 0, not -2"),
+    ("data.train=0", "data.train must be above 0, not 0"),
+    ("stages.1.train=-3", "stages.1.train must be above 0, not -3"),
+    ("stages.0.keep=-1", "stages.0.keep must be at least 0, not -1"),
+    ("stages.0.mixup=-0.5", "stages.0.mixup must be at least 0, not -0.5"),
+    ("networks.teacher.checkpoint=gone.pt", "networks.teacher.checkpoint: gone.pt cannot be read"),
+    ("data.name=mnits", 'no data set called "mnits"'),
+    ("data.score=tset", 'data.score must be test or held-out, not "tset"'),
+    ("data.merge=[[0, 1], [5]]", "data.merge must place each of the classes 0 … 2 in a group"),
+    ("data.set=gone.pt", "gone.pt: no such file"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED, ids=[r[0] for r in REFUSED])
+def test_what_cannot_be_followed_ends_with_one_sentence(
+    words: dict[str, Any], tmp_path: Path, change: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from distill.commands.teach import main
+
+    path, out = write(tmp_path, words), tmp_path / "out"
+    assert main([str(path), "--set", change, "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip().split("\n")
+    assert len(said) == 1
+    assert message in said[0]
+    assert str(path) in said[0]
+    assert not out.exists()
+
+
+def test_a_command_line_tells_the_mistake_without_a_traceback(words: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path, words)
+    result = command("distill", "teach", str(path), "--set", f"{STUDENT}.tau=0", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.strip() == (
+        f"distill: {path}: {STUDENT}.tau, the temperature, must be above 0, not 0"
+    )
+
+
+def test_the_weight_of_a_loss_moves_geometrically_or_straight() -> None:
+    from distill.kd.recipe import LossPart
+    from distill.kd.terms import Term
+
+    term = Term(made(LossPart, {**hinton("t", 0.1), "until": 0.9}, ""), "")
+    assert [round(term.weight(done), 6) for done in (0.0, 0.5, 1.0)] == [0.1, 0.3, 0.9]
+    straight = Term(made(LossPart, {**hinton("t", 0.0), "until": 1.0}, ""), "")
+    assert [straight.weight(done) for done in (0.0, 0.25, 1.0)] == [0.0, 0.25, 1.0]
+    assert Term(made(LossPart, CE, ""), "").weight(0.7) == 1.0

@@ -1,0 +1,106 @@
+"""Outer objectives without an unroll: each against its formula, and each teaches."""
+
+import math
+from itertools import islice
+
+import pytest
+import torch
+
+from distill.inner.problem import Problem, Task
+from distill.methods.base import comparing, partly_trained
+from distill.methods.kernel_ridge import kernel_ridge, with_constant
+from distill.networks import IMAGES, SEQUENCES
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.outer.loop import Outer, begin, descend
+from distill.outer.starts import start_labels, start_rates
+from distill.outer.synthetic import Synthetic, cyclic_schedule
+from distill.randomness import stream
+from distill.runs.build import COMPARISONS
+from tests.helpers import waves
+
+
+def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
+    """An MLP on items of six pixels of three classes, in float64."""
+    problem = Problem(build("mlp", (1, 2, 3), 3, width=32).double())
+    weights = {k: w.double() for k, w in fresh_weights(problem.network, stream("w")).items()}
+    items, labels = waves(n, 1, 2, 3), start_labels(n, 3, "soft").double()
+    synthetic = Synthetic(items, labels, start_rates(0.1, steps, None).double(), cyclic_schedule(n, n, steps))
+    x, y = waves(12, 1, 2, 3, phase=2), torch.arange(12) % 3
+    return problem, synthetic, Task(problem.start(weights), x, y, stream("task"))
+
+
+@pytest.mark.parametrize("name", [*IMAGES, *SEQUENCES])
+def test_features_are_what_the_last_layer_is_given(name: str) -> None:
+    shape = (1, 16, 16) if name in IMAGES else (7, 6)
+    network = build(name, shape, 5)
+    problem = Problem(network)
+    state = problem.start(fresh_weights(network, stream("w")))
+    x = waves(3, *shape).float()
+    named = list(problem.weights(state).items())
+    (_, weight), (_, bias) = [(k, w) for k, w in named if w.shape[0] == 5][-2:]
+    seen = problem.features(state, x)
+    torch.testing.assert_close(torch.nn.functional.linear(seen, weight, bias), problem.logits(state, x))
+
+
+def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
+    """In the primal: (AᵀA + λ I)⁻¹ Aᵀ L, which is the same by Woodbury."""
+    problem, synthetic, task = tiny()
+    ours = with_constant(problem.features(task.state, synthetic.items))
+    theirs = with_constant(problem.features(task.state, task.x))
+    ridge = 1e-6 * (ours**2).sum() * torch.eye(ours.shape[1], dtype=ours.dtype)
+    weights = torch.linalg.solve(ours.T @ ours + ridge, ours.T @ synthetic.labels)
+    goal = torch.nn.functional.one_hot(task.y, 3)
+    value = ((theirs @ weights - goal) ** 2).sum(dim=1).mean() / 2
+    torch.testing.assert_close(
+        kernel_ridge(problem, task.state, synthetic, task), value, rtol=1e-6, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", ["dc", "dm"])
+def test_matching_is_zero_where_the_synthetic_items_are_the_real_ones(name: str) -> None:
+    problem, synthetic, task = tiny(n=12)
+    same = synthetic.replaced({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
+    value = COMPARISONS[name](problem, task.state, same, task)
+    assert abs(value.item()) < 1e-9
+    assert COMPARISONS[name](problem, task.state, synthetic, task).item() > 1e-3
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    problem, synthetic, task = tiny(steps=1)
+    compare = COMPARISONS[name]
+
+    def value(items: torch.Tensor) -> torch.Tensor:
+        return compare(problem, task.state, synthetic.replaced({"items": items}), task)
+
+    assert torch.autograd.gradcheck(
+        value, synthetic.items.clone().requires_grad_(), atol=1e-2, rtol=1e-3
+    )  # ridge regression is stiff
+
+
+def test_networks_are_of_every_age_that_the_recipe_knows() -> None:
+    problem, synthetic, task = tiny(steps=3)
+    ages = set()
+    trained = [task.state]
+    for step in synthetic.steps():
+        trained.append(problem.advance(trained[-1], step))
+    for seed in range(30):
+        state = partly_trained(problem, synthetic, task._replace(generator=stream("age", seed)))
+        ages.add(next(i for i, s in enumerate(trained) if torch.allclose(s[0], state[0])))
+    assert ages == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_descending_lowers_the_comparison(name: str) -> None:
+    problem, synthetic, task = tiny()
+    objective = comparing(
+        problem, COMPARISONS[name], lambda step: [task._replace(generator=stream("t", step % 4))]
+    )
+    outer = Outer(lr={"items": 0.05, "labels": 0.05, "rates": 0.05}, warmup=1)
+    losses = [
+        s.loss
+        for s in islice(descend(synthetic, objective, outer, begin(synthetic, outer), lambda _: 0.0), 80)
+    ]
+    assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
+    assert all(math.isfinite(loss) for loss in losses)

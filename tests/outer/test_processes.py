@@ -1,0 +1,95 @@
+"""Several processes as torchrun starts them: one process's mean, one writer, and an end that is said."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.inner.engines.unroll import Unroll
+from distill.inner.rules import SGD
+from distill.methods.unroll import bilevel
+from distill.runs.files.log import read_log
+from distill.sets.distilled import DistilledSet
+from tests.helpers import command, small_problem, write_npz
+from tests.inner.test_vmapped import one
+from tests.outer.test_loop import synthetic
+
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
+
+
+def test_two_processes_find_what_one_with_two_networks_finds(tmp_path: Path) -> None:
+    result = command(*TORCHRUN, "tests.averaged", tmp_path / "found.pt")
+    assert result.returncode == 0, result.stderr
+    theirs, problem = torch.load(tmp_path / "found.pt"), small_problem(SGD(0.9))
+    ours = bilevel(problem, Unroll(), lambda _: [one(problem, (1, 8, 8), 6), one(problem, (1, 8, 8), 7)])(
+        synthetic(), 3
+    )
+    torch.testing.assert_close(theirs["loss"], ours.loss)
+    assert theirs["silence"] == pytest.approx(ours.silence)
+    assert theirs["said"] == 10.0
+    for name, grad in ours.grads.items():
+        torch.testing.assert_close(theirs[name], grad)
+
+
+def options(place: Path, out: Path) -> list[object]:
+    """A small run's words."""
+    words = ["--dataset", write_npz(place / "blobs.npz"), "--network", "mlp", "--n", 3, "--init", "random"]
+    return [
+        *words,
+        "--inner-steps",
+        2,
+        "--outer-batch",
+        16,
+        "--check-every",
+        2,
+        "--networks",
+        2,
+        "--out",
+        out,
+    ]
+
+
+def test_torchrun_makes_one_run_with_one_writer(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = command(*TORCHRUN, "distill.mnist", *options(tmp_path, out), "--outer-steps", 6, "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1])["outer_steps"] == 6
+    assert [record["step"] for record in read_log(out)] == [1, 2, 3, 4, 5, 6]
+    assert len(DistilledSet.load(out / "set.pt")) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the process in /proc")
+def test_a_process_that_dies_ends_the_run_and_one_process_goes_on_with_it(tmp_path: Path) -> None:
+    out, words = tmp_path / "run", [str(w) for w in options(tmp_path, tmp_path / "run")]
+    words += ["--outer-steps", "400"]
+    torchrun = subprocess.Popen(
+        [sys.executable, "-m", *TORCHRUN, "distill.mnist", *words],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (out / "checkpoint.pt").exists():
+        assert torchrun.poll() is None
+        time.sleep(0.05)
+    os.kill(process(torchrun.pid, "RANK=1"), signal.SIGKILL)
+    _, said = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert "Signal 9 (SIGKILL)" in said
+    before = len(read_log(out))
+    assert before < 400
+    alone = command("distill.mnist", "--resume", out, "--json")
+    assert alone.returncode == 0, alone.stderr
+    assert json.loads(alone.stdout.splitlines()[-1])["outer_steps"] == 400
+
+
+def process(parent: int, variable: str) -> int:
+    """The child of parent that has this in its environment."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (found,) = [
+        c for c in children if variable.encode() in Path(f"/proc/{c}/environ").read_bytes().split(b"\0")
+    ]
+    return int(found)

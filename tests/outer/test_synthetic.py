@@ -1,0 +1,70 @@
+"""Starts, label maps and the schedule."""
+
+import pytest
+import torch
+
+from distill.outer.starts import class_plan, start_labels, start_rates
+from distill.outer.synthetic import Synthetic, cyclic_schedule
+from tests.helpers import CLASSES, SHAPE, waves
+
+
+def synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
+    rates = start_rates(0.02, 4, tensors)
+    return Synthetic(waves(6, *SHAPE), waves(6, CLASSES), rates, cyclic_schedule(6, 2, 4), label_map)
+
+
+def test_the_schedule_takes_the_items_in_turn() -> None:
+    assert cyclic_schedule(6, 2, 4).tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
+    with pytest.raises(ValueError, match="6 items do not divide into batches of 4"):
+        cyclic_schedule(6, 4, 2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 9, 10, 20])
+def test_every_class_has_a_start_and_every_item_a_class(n: int) -> None:
+    plan = class_plan(n, 10)
+    assert len(plan) == n
+    assert all(plan)
+    assert {c for row in plan for c in row} == set(range(10)) or n >= 10
+    assert max(map(len, plan)) == -(-10 // n)
+
+
+def test_start_labels_share_an_items_mass_among_its_classes() -> None:
+    soft = start_labels(5, 10, "soft")
+    torch.testing.assert_close(soft.sum(1), torch.ones(5))
+    assert soft[0].nonzero().flatten().tolist() == [0, 5]
+    assert start_labels(5, 10, "hard").max(1).values.eq(1).all()
+    assert torch.equal(start_labels(10, 10, "soft"), torch.eye(10))
+    assert torch.equal(start_labels(10, 10, "softmax").argmax(1), torch.arange(10))
+
+
+@pytest.mark.parametrize("lr", [1e-4, 0.02, 3.0])
+def test_rates_start_where_they_should_and_stay_positive(lr: float) -> None:
+    rates = start_rates(lr, 3, 2)
+    torch.testing.assert_close(torch.nn.functional.softplus(rates), torch.full((3, 2), lr), rtol=1e-4, atol=0)
+
+
+def test_softmax_labels_sum_to_one_and_soft_ones_are_used_as_they_are() -> None:
+    torch.testing.assert_close(synthetic("softmax").targets().sum(1), torch.ones(6).double())
+    assert torch.equal(synthetic("soft").targets(), waves(6, CLASSES))
+    assert (synthetic("soft").targets() < 0).any()
+
+
+def test_hard_labels_are_not_learned() -> None:
+    assert set(synthetic("hard").tensors()) == {"items", "rates"}
+    assert set(synthetic("softmax").tensors()) == {"items", "labels", "rates"}
+
+
+def test_steps_hold_the_rows_of_the_schedule() -> None:
+    data = synthetic(tensors=5)
+    steps = data.steps()
+    assert len(steps) == 4
+    assert torch.equal(steps[1].x, data.items[2:4])
+    assert torch.equal(steps[3].y, data.labels[:2])
+    assert steps[2].lr.shape == (5,)
+
+
+def test_replaced_changes_only_what_it_is_given() -> None:
+    data = synthetic()
+    other = data.replaced({"items": torch.zeros(6, *SHAPE)})
+    assert not other.items.any()
+    assert other.labels is data.labels

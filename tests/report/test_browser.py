@@ -1,0 +1,328 @@
+"""The report page in a real browser: it draws, moves, sorts, speaks and fits, and asks nobody for more."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.page import drawn, found, launched
+from distill.report.items import Shown
+from distill.report.page import write
+from distill.sets.distilled import DistilledSet
+from tests.helpers import waves
+from tests.report.test_page import HOSTILE, SOURCE, ZOO, image_set, run_of, text_set, write_run
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install .[browser]"
+)
+pytestmark = pytest.mark.skipif(found() is None, reason="no chromium, chromium-browser or google-chrome here")
+
+LONG = "averylongnamewithoutanyspaceinit" * 3
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = launched(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By name: the page of a run on images, of one on text, of a set alone, and of several."""
+    root = tmp_path_factory.mktemp("pages")
+    labels = torch.tensor([[0.2, 0.1, 3.0], [2.0, -1.0, 0.9], [0.0, 1.0, 0.0]])
+    images = run_of(write_run(root / "images", image_set(labels=labels)))
+    texts = run_of(write_run(root / "texts", text_set()))
+    hostile = image_set(source=SOURCE | {"name": LONG, "classes": [HOSTILE, LONG, "c"]})
+    sets = {
+        "images": [images], "texts": [texts], "alone": [Shown("alone", hostile)],
+        "several": [images, texts, Shown(LONG, hostile)],
+    }  # fmt: skip
+    for name, shown in sets.items():
+        write(root / f"{name}.html", shown)
+    return {name: root / f"{name}.html" for name in sets}
+
+
+@contextmanager
+def opened(browser: Any, path: Path, **context: Any) -> Iterator[Any]:
+    """The page in a window of its own; at the end it has logged nothing and asked for nothing."""
+    window = browser.new_context(**({"viewport": {"width": 1000, "height": 800}} | context))
+    said: list[str] = []
+    window.route(re.compile("^(?!file:|data:)"), lambda route: route.abort())
+    window.on("request", lambda request: said.append(request.url) if foreign(request.url) else None)
+    page = window.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.goto(path.as_uri())
+    yield page
+    window.close()
+    assert said == []
+
+
+def foreign(url: str) -> bool:
+    return not url.startswith(("file:", "data:"))
+
+
+def numbers(page: Any) -> list[str]:
+    """The items' numbers in the order in which they stand."""
+    return page.locator(".number").all_text_contents()
+
+
+@pytest.mark.parametrize("name", ["images", "texts", "alone", "several"])
+def test_it_opens_without_an_error_or_a_request(browser: Any, pages: dict[str, Path], name: str) -> None:
+    with opened(browser, pages[name]) as page:
+        assert page.locator("h1").count() == 1
+        assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
+        assert page.evaluate("window.hit") is None
+
+
+def test_items_are_sorted_as_asked(browser: Any, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["images"]) as page:
+        orders = {}
+        for key in ("largest", "top", "spread", "index"):
+            page.select_option(".sort", key)
+            orders[key] = numbers(page)
+        assert orders == {
+            "largest": list("123"),
+            "top": list("231"),
+            "spread": list("312"),
+            "index": list("123"),
+        }
+        page.select_option(".sort", "spread")
+        assert "sorted by certainty" in page.locator(".caption").text_content()
+
+
+def test_the_scrubber_moves_pictures_bars_and_words_by_the_keyboard(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["images"]) as page:
+
+        def state() -> list[Any]:
+            look = [
+                page.locator(".caption").text_content(),
+                page.locator(".scrub").get_attribute("aria-valuetext"),
+            ]
+            parts = (".item img", "src"), (".item .up", "d"), (".curve .marker", "d")
+            return look + [page.locator(css).first.get_attribute(name) for css, name in parts]
+
+        page.focus(".scrub")
+        end = state()
+        page.keyboard.press("Home")
+        start = state()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        later = state()
+        page.keyboard.press("End")
+        assert state() == end
+        assert start[:2] == ["the start"] * 2
+        assert later[0].startswith("outer step 16, outer loss ")
+        assert end[0].startswith("exported: outer step 40, ")
+        assert all(len({a, b, c}) == 3 for a, b, c in zip(start[1:], later[1:], end[1:], strict=True))
+        assert page.locator(".caption").get_attribute("role") == "status"
+
+
+def test_play_runs_to_the_end_and_stops_when_told(browser: Any, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["images"]) as page:
+        page.clock.install()
+        page.click(".play")
+        page.clock.run_for(1100)
+        assert page.locator(".scrub").input_value() == "1"
+        page.click(".play")
+        page.clock.run_for(5000)
+        assert page.locator(".scrub").input_value() == "1"
+        page.click(".play")
+        page.clock.run_for(5000)
+        assert page.locator(".scrub").input_value() == page.locator(".scrub").get_attribute("max") == "4"
+        assert page.locator(".play").text_content() == "Play"
+    with opened(browser, pages["images"], reduced_motion="reduce") as page:
+        assert not page.locator(".play").is_visible()
+
+
+def test_an_item_tells_its_values_to_the_mouse_and_to_the_keyboard(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["images"]) as page:
+        detail, items = page.locator("#detail"), page.locator(".item")
+        items.nth(1).hover()
+        assert detail.inner_text().split()[-11:-3] == ["(2.00)", "a", "2", "b", "-1", "c", "0.9", "speaks"]
+        page.mouse.move(2, 2)
+        assert not detail.is_visible()
+        items.nth(0).focus()
+        page.keyboard.press("Tab")
+        assert items.nth(1).get_attribute("aria-describedby") == "detail"
+        assert items.nth(1).get_attribute("aria-label") == "Image 2, largest label a (2.00)"
+        page.keyboard.press("Escape")
+        assert not detail.is_visible()
+
+
+def test_words_are_shown_and_their_neighbours_on_focus(browser: Any, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["texts"]) as page:
+        assert page.locator(".words").first.inner_text().split() == ["w0-0", "w0-1", "w0-2", "w0-3"]
+        page.locator(".item").first.focus()
+        told = page.locator("#detail").inner_text()
+        assert "near by cosine" in told
+        assert "w0-2 two three four five" in told
+        widths = page.locator(".word rect").evaluate_all(
+            "(all) => all.map((r) => Number(r.getAttribute('width')))"
+        )
+        assert max(widths) == 1
+        assert min(widths) < 1
+
+
+def test_the_command_is_copied_from_a_page_that_is_a_file(browser: Any, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["images"], permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.click(".copy")
+        sync_api.expect(page.locator(".copied")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == "python -m distill.mnist --n 3"
+        page.evaluate("navigator.clipboard.writeText('else')")
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+        page.click(".copy")
+        page.evaluate("delete navigator.clipboard")
+        assert page.evaluate("navigator.clipboard.readText()") == "python -m distill.mnist --n 3"
+
+
+@pytest.mark.parametrize("name", ["images", "texts", "alone", "several"])
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, pages: dict[str, Path], name: str) -> None:
+    with opened(browser, pages[name], viewport={"width": 320, "height": 640}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+        page.locator(".item").first.focus()
+        box = page.locator("#detail").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 640
+
+
+CONTRAST = """(names) => {
+  const style = getComputedStyle(document.documentElement);
+  const light = (name) => {
+    const hex = style.getPropertyValue(name).trim().slice(1);
+    const full = hex.length === 3 ? [...hex].map((c) => c + c).join("") : hex;
+    const [r, g, b] = [0, 2, 4].map((i) => parseInt(full.slice(i, i + 2), 16) / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  return names.map(([a, b]) => {
+    const [high, low] = [light(a), light(b)].sort((x, y) => y - x);
+    return (high + 0.05) / (low + 0.05);
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_stand_out_in_light_and_in_dark(browser: Any, pages: dict[str, Path], scheme: str) -> None:
+    """WCAG 2.2: 4.5 for words, 3 for drawings and the ring of the focus."""
+    words = [(a, b) for a in ("--ink", "--muted", "--up", "--down") for b in ("--paper", "--panel")]
+    drawings = [(a, b) for a in ("--theirs", "--focus") for b in ("--paper", "--panel")]
+    with opened(browser, pages["images"], color_scheme=scheme) as page:
+        ratios = page.evaluate(CONTRAST, words + drawings)
+        assert min(ratios[: len(words)]) >= 4.5
+        assert min(ratios[len(words) :]) >= 3
+        red = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0]")
+        assert (int(red) > 200) == (scheme == "light")
+
+
+STRUCTURE = """() => {
+  const all = (css) => [...document.querySelectorAll(css)];
+  const ids = all("[id]").map((e) => e.id);
+  const named = (e) => ids.includes(e.getAttribute("aria-labelledby"));
+  return {
+    levels: all("h1, h2, h3, h4").map((h) => Number(h.tagName[1])),
+    lang: document.documentElement.lang,
+    mains: all("main").length,
+    scopeless: all("th:not([scope])").length,
+    altless: all("img:not([alt])").length,
+    unlabelled: all("input, select").filter((i) => !i.labels.length).length,
+    mute: all("svg:not([aria-hidden]):not([role=img][aria-label])").length,
+    nameless: all("button, a").filter((b) => !b.textContent.trim() && !b.ariaLabel).length,
+    twice: ids.length - new Set(ids).size,
+    lost: all("[aria-labelledby]").filter((e) => !named(e)).length,
+  };
+}"""
+
+
+@pytest.mark.parametrize("name", ["images", "texts", "several"])
+def test_a_screen_reader_finds_its_way(browser: Any, pages: dict[str, Path], name: str) -> None:
+    with opened(browser, pages[name]) as page:
+        page.locator(".item").first.focus()
+        found = page.evaluate(STRUCTURE)
+        levels = found.pop("levels")
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(b <= a + 1 for a, b in pairwise(levels))
+        assert found.pop("lang") == "en"
+        assert found.pop("mains") == 1
+        assert set(found.values()) == {0}
+
+
+def test_the_keyboard_enters_by_a_skip_link_and_the_focus_is_seen(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["images"]) as page:
+        page.keyboard.press("Tab")
+        assert page.locator(".skip").bounding_box()["x"] > 0
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "sort"
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_several_sets_stand_side_by_side_and_work_each_by_itself(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["several"]) as page:
+        assert page.locator(".compared tbody tr").count() == 3
+        page.locator(".compared a").nth(1).click()
+        assert page.url.endswith("#set-2")
+        before = page.locator("#set-2 .caption").text_content()
+        page.locator("#set-1 .scrub").fill("0")
+        assert page.locator("#set-1 .caption").text_content() == "the start"
+        assert page.locator("#set-2 .caption").text_content() == before
+        assert page.locator("#set-3 .scrub").count() == 0
+
+
+def test_a_script_that_found_its_way_in_would_not_run(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(pages["alone"].as_uri())
+    page.evaluate(
+        """() => {
+        const script = document.createElement("script");
+        script.textContent = "window.hit = 1";
+        document.body.append(script);
+        document.body.insertAdjacentHTML("beforeend", "<img src=data: onerror='window.hit = 1'>");
+        return new Promise((done) => setTimeout(done, 100));
+    }"""
+    )
+    assert page.evaluate("window.hit") is None
+    assert len([words for words in said if "Content Security Policy" in words]) == 2
+    page.close()
+
+
+def test_ten_images_are_drawn_within_a_second(browser: Any, tmp_path: Path) -> None:
+    """The second is for a machine at rest, the best of three: a busy one takes longer now and then."""
+    small = image_set(
+        n=10, items=waves(10, 1, 28, 28).float(), labels=waves(10, 10).float(),
+        source=SOURCE | {"classes": list("0123456789")},
+    )  # fmt: skip
+    runs = {
+        "run": run_of(write_run(tmp_path / "run", small, steps=1100)),
+        "zoo": Shown("zoo", DistilledSet.load(ZOO / "mnist-10-random.pt")),
+    }
+    for name, shown in runs.items():
+        path = tmp_path / f"{name}.html"
+        write(path, [shown])
+        times = [drawn(browser, path) for _ in range(3)]
+        assert path.stat().st_size < 2e6
+        assert [error for found in times for error in found["errors"]] == []
+        assert min(max(found["load_ms"], found["paint_ms"]) for found in times) < 1000

@@ -1,0 +1,166 @@
+"""Students: the recipe replayed exactly, the ordinary way, and the baselines beside them."""
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.data.clusters import centres
+from distill.data.images import load
+from distill.errors import SetError, UserError
+from distill.networks.build import build
+from distill.networks.initial import fresh_weights
+from distill.randomness import stream
+from distill.sets.distilled import DistilledSet
+from distill.student import Student, accuracy, ordinary, replay, starts, train
+from distill.student.baselines import baseline, full_data, k_means, random_real
+from distill.student.training import network_of, problem_of
+from tests.helpers import CLASSES, SHAPE, small_set, waves, write_npz
+
+
+@pytest.fixture
+def blobs(tmp_path: Path):
+    return load(str(write_npz(tmp_path / "blobs.npz")))
+
+
+def fixed_set(**changes: object) -> DistilledSet:
+    network = build("mlp", SHAPE, CLASSES, width=16)
+    words = {"name": "mlp", "arguments": {"width": 16}, "init": "fixed", "scheme": "xavier"}
+    return small_set(network=words, init_state=fresh_weights(network, stream("f")), **changes)
+
+
+def test_a_replay_is_twenty_lines_of_plain_torch() -> None:
+    """What the README promises a stranger: functional steps of a torch network with torch's own SGD."""
+    data = fixed_set(
+        lrs=0.02 + 0.01 * waves(4, 6).float(), schedule=torch.tensor([[0, 1], [2, 0], [1, 2], [0, 2]])
+    )
+    network = network_of(data)
+    network.load_state_dict(data.init_state)
+    parameters = list(network.parameters())
+    for row, lrs in zip(data.schedule, data.lrs, strict=True):
+        logits = network(data.items[row])
+        loss = -(data.labels[row] * logits.log_softmax(1)).sum(1).mean()
+        for parameter, lr, grad in zip(parameters, lrs, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.data -= lr * grad
+    x = waves(5, *SHAPE, phase=9).float()
+    torch.testing.assert_close(train(data).logits(x), network(x).detach())
+
+
+def test_training_twice_gives_the_same_bits_and_another_seed_others() -> None:
+    x = waves(5, *SHAPE).float()
+    data = small_set()
+    assert torch.equal(train(data, seed=1).logits(x), train(data, seed=1).logits(x))
+    assert not torch.equal(train(data, seed=1).logits(x), train(data, seed=2).logits(x))
+
+
+def test_another_network_trains_on_the_same_set() -> None:
+    data = fixed_set(lrs=torch.full((4, 6), 0.05))
+    other = build("mlp", SHAPE, CLASSES, depth=3, width=8)
+    one = train(data, other).logits(data.items)
+    same_rate = train(fixed_set(lrs=torch.full((4,), 0.05)), other).logits(data.items)
+    torch.testing.assert_close(one, same_rate)
+
+
+def test_weights_that_cannot_be_are_refused() -> None:
+    data = fixed_set()
+    with pytest.raises(SetError, match="carries no weights: use --init random"):
+        starts(small_set(), network_of(small_set()), "fixed", 1)
+    with pytest.raises(SetError, match="do not fit this network"):
+        starts(data, build("mlp", SHAPE, CLASSES, width=9), "fixed", 1)
+    assert len(starts(data, network_of(data), "fixed", 20)) == 1
+    assert len(starts(data, network_of(data), "random", 20)) == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"inner": {"rule": "sdg", "loss": "soft-cross-entropy"}},
+            'no inner rule called "sdg"; did you mean "sgd"',
+        ),
+        ({"inner": {"rule": "sgd", "loss": "soft-cross"}}, 'did you mean "soft-cross-entropy"'),
+        ({"network": {"name": "lenat"}}, 'no network called "lenat"; did you mean "lenet"'),
+        ({"network": {"name": "mlp", "scheme": "xaver"}}, 'did you mean "xavier"'),
+    ],
+)
+def test_a_recipe_in_unknown_words_is_refused(changes: dict, sentence: str) -> None:
+    data = small_set(**changes)
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        train(data)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
+def test_the_ordinary_way_takes_any_optimiser_and_learns(kind: type, blobs: tuple) -> None:
+    real, test = blobs
+    network = build("mlp", real.shape, CLASSES, width=16)
+    weights = fresh_weights(network, stream("o"))
+    kept = copy.deepcopy(weights)
+    student = ordinary(real, network, weights, lambda p: kind(p, lr=0.01), 30, 32, stream("b"))
+    assert accuracy(student, test) > 0.9
+    assert accuracy(student, test) > accuracy(Student(network, weights), test)
+    assert all(torch.equal(kept[k], weights[k]) for k in weights)
+
+
+def test_the_ordinary_way_takes_soft_labels() -> None:
+    data = small_set(labels=torch.tensor([[0.6, 0.4, 0], [0, 1, 0], [0.2, 0.2, 0.6]]))
+    network = network_of(data)
+    weights = fresh_weights(network, stream("o"))
+    student = ordinary(data, network, weights, lambda p: torch.optim.Adam(p, lr=0.02), 200, 3, stream("b"))
+    torch.testing.assert_close(student.logits(data.items).softmax(1), data.labels, atol=0.02, rtol=0)
+
+
+def test_accuracy_counts_right_answers_over_all_chunks(blobs: tuple) -> None:
+    _, test = blobs
+    network = network_of(small_set())
+    student = Student(network, fresh_weights(network, stream("a")))
+    x, y = test.batch(slice(None))
+    right = (student.logits(x).argmax(1) == y).float().mean().item()
+    assert accuracy(student, test, numbers=7 * 64) == pytest.approx(right)
+
+
+@pytest.mark.parametrize("draws_of", [random_real, k_means])
+def test_baselines_get_the_set_s_treatment(draws_of: Callable, blobs: tuple) -> None:
+    real, test = blobs
+    data = small_set(n=5, schedule=torch.arange(5).repeat(4, 1))
+    problem = problem_of(data)
+    weights = starts(data, problem.network, "random", 3)
+    draw = draws_of(data, real)
+    scores, rates = baseline("x", draw, data, problem, real, test, weights, draws=4)
+    assert full_data(real, test, test, problem.network, weights[0]) > 0.95
+    assert len(scores) == 4
+    assert 0.5 < sum(scores) / 4 <= 1
+    assert rates == "the set's rates" or rates.startswith("rate ")
+    x, y = draw(stream("r"))
+    assert x.shape == data.items.shape
+    assert y.sum(1).tolist() == [1] * 5
+    assert len(set(y.argmax(1)[:3].tolist())) == 3
+
+
+def test_centres_are_the_means_of_what_is_nearest_to_them() -> None:
+    x = torch.cat(
+        [torch.tensor([[0.0, 1.0], [10.0, 0.0]]) + 0.1 * waves(2, 2, phase=k).float() for k in range(20)]
+    )
+    found = centres(x, 2, stream("c"))
+    nearest = torch.cdist(x, found).argmin(1)
+    for i in range(2):
+        torch.testing.assert_close(found[i], x[nearest == i].mean(0))
+    assert (found[0] - found[1]).norm() > 9
+    assert centres(x[:1], 3, stream("c")).shape == (3, 2)
+
+
+def test_replay_leaves_the_set_alone() -> None:
+    data = fixed_set()
+    before = {k: w.clone() for k, w in data.init_state.items()}
+    replay(data, problem_of(data), data.init_state)
+    assert all(torch.equal(before[k], data.init_state[k]) for k in before)
+
+
+def test_by_default_fixed_weights_serve_the_networks_that_they_fit() -> None:
+    data = fixed_set()
+    own, other = network_of(data), build("mlp", SHAPE, CLASSES, width=9)
+    x = waves(5, *SHAPE).float()
+    assert torch.equal(train(data, own).logits(x), train(data, init="fixed").logits(x))
+    assert torch.equal(train(data, other).logits(x), train(data, other, init="random").logits(x))
