@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.cases import Case, benchmark, folder, markdown, parser, percent
-from distill.report.tables import Report
 from distill.sets.distilled import DistilledSet
+from distill.student.scores import Report
 
 SEEDS = (0, 1, 2)
 RANDOM = ("--init", "random")

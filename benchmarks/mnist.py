@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case, benchmark, folder, markdown, parser
-from distill.report.tables import Report
 from distill.sets.distilled import DistilledSet
+from distill.student.scores import Report
 
 
 def cases(seeds: tuple[int, ...]) -> list[Case]:

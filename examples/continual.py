@@ -31,11 +31,11 @@ from distill.outer.loop import Outer, begin
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
-from distill.report.tables import Report
 from distill.runs.machine import quicken
 from distill.student import Student, accuracy
 from distill.student.coresets import herding
 from distill.student.loop import live
+from distill.student.scores import Report
 
 BATCH, LR = 64, 0.001  # of the learner
 Memory = Callable[[Dataset, Student, int, int], Tensor] | None  # (2k, …) images of a task, its digits in turn

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from distill.data.dataset import Dataset
-    from distill.report.tables import Report
     from distill.sets.distilled import DistilledSet
+    from distill.student.scores import Report
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ def attack(config: PoisonConfig, data: "DistilledSet") -> Found:
     the target's label: the share of the attacked class that is taken for the target, and of the others'
     items that are classified right.
     """
-    from distill.report.tables import Report
     from distill.runs.splits import real_data
     from distill.student.baselines import baseline, one_hot
     from distill.student.evaluate import accuracy
+    from distill.student.scores import Report
     from distill.student.training import Student, problem_of, replay, starts
 
     splits, honest = real_data(config), real_data(replace(config, target=config.attacked))

@@ -29,7 +29,8 @@ class RelabelConfig(SetConfig):
 
 def relabel(config: RelabelConfig) -> dict[str, Any]:
     """Label, measure, write; the result as the JSON line tells it. Raises UserError."""
-    from distill.report.tables import Report, table
+    from distill.report.tables import table
+    from distill.student.scores import Report
 
     if config.teacher is None:
         raise UserError("--teacher FILE.pt is missing: whose labels shall the set have?")

@@ -51,9 +51,10 @@ class StudentConfig(SetConfig):
 def measure(config: StudentConfig) -> dict[str, Any]:
     """Train, print the table, save; the result as the JSON line tells it. Raises UserError."""
     from distill.randomness import stream
-    from distill.report.tables import Report, table
+    from distill.report.tables import table
     from distill.student.baselines import full_data
     from distill.student.evaluate import accuracy
+    from distill.student.scores import Report
     from distill.student.training import network_of, starts
 
     for name in ("seeds", "epochs", "batch_size", "lr"):

@@ -1,34 +1,8 @@
-"""Report: scores as mean, std and n; tables in words."""
+"""Tables of scores in words."""
 
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Report:
-    """Scores of one thing over seeds, networks or draws, as shares in [0, 1]."""
-
-    name: str
-    scores: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return statistics.fmean(self.scores)
-
-    @property
-    def std(self) -> float:
-        """The sample standard deviation; 0 for a single score."""
-        return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
-
-    def facts(self) -> dict[str, float | int]:
-        return {"mean": self.mean, "std": self.std, "n": len(self.scores)}
-
-    def words(self) -> str:
-        """'93.52 %' or '85.21 ± 1.30 % (n = 20)'."""
-        if len(self.scores) == 1:
-            return f"{100 * self.mean:.2f} %"
-        return f"{100 * self.mean:.2f} ± {100 * self.std:.2f} % (n = {len(self.scores)})"
+from distill.student.scores import Report
 
 
 def table(reports: Sequence[Report], title: str) -> str:

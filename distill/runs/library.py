@@ -21,7 +21,6 @@ from distill.inner.rules import SGD, Adam, Rule
 from distill.networks import NETWORKS
 from distill.networks.build import build
 from distill.outer import processes
-from distill.report.tables import Report
 from distill.runs.build import (
     RULES,
     Plan,
@@ -42,6 +41,7 @@ from distill.runs.settings import AUTO, Config, ImageConfig, resolved
 from distill.runs.splits import Splits, parted
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import accuracy
+from distill.student.scores import Report
 from distill.student.training import replay, starts
 
 TRIED = 16  # items on which network and losses are tried before the first step

@@ -6,12 +6,12 @@ from typing import Any
 from tqdm import tqdm
 
 from distill.inner.problem import Problem
-from distill.report.tables import Report
 from distill.runs.settings import Config
 from distill.runs.splits import Splits
 from distill.sets.distilled import DistilledSet
 from distill.student.baselines import baseline, full_data, k_means, random_real
 from distill.student.evaluate import accuracy
+from distill.student.scores import Report
 from distill.student.training import Student, replay, starts
 
 

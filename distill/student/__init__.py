@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from distill.student.training import train as train
 
 HOMES = {
-    "Student": "training", "accuracy": "evaluate", "ordinary": "loop", "replay": "training", "starts": "training",
-    "train": "training",
+    "Student": "training", "accuracy": "evaluate", "ordinary": "loop", "replay": "training",
+    "starts": "training", "train": "training",
 }  # fmt: skip
 __all__ = sorted(HOMES)
 

@@ -44,9 +44,9 @@ def measured(
     from tqdm import tqdm
 
     from distill.randomness import stream
-    from distill.report.tables import Report
     from distill.student.baselines import full_data, taught_by_all
     from distill.student.coresets import rivals, scored
+    from distill.student.scores import Report
     from distill.student.training import network_of, starts
 
     train, held_out = train.split(min(1000, len(train) // 10), stream("split", "compare"))

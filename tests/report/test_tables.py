@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from distill.report.pictures import curve, picture, running_mean
-from distill.report.tables import Report, table
+from distill.report.tables import table
+from distill.student.scores import Report
 from tests.helpers import waves
 
 

@@ -18,11 +18,11 @@ from distill.commands.image import main as distil
 from distill.commands.student import main as study
 from distill.errors import RunError
 from distill.methods.base import Found
-from distill.report.tables import Report
 from distill.runs import job
 from distill.runs.files import folder
 from distill.runs.files.log import read_log
 from distill.sets.distilled import DistilledSet
+from distill.student.scores import Report
 from tests.helpers import small_set, write_npz
 
 SMALL = ["--network", "mlp", "--width", "8", "--n", "2", "--inner-steps", "2", "--outer-batch", "16",
