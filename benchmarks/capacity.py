@@ -30,7 +30,7 @@ from distill.networks.initial import fresh_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
-from distill.runs.machine import quicken
+from distill.runs.files.machine import quicken
 
 ENGINES: dict[str, Engine] = {"unroll": Unroll(), "recompute": Recompute(), "truncated": Truncated(15)}
 SHAPES = {"28×28": (1, 28, 28), "32×32": (3, 32, 32), "64×64": (3, 64, 64)}

@@ -19,7 +19,7 @@ import torch
 from benchmarks.machine import write_results
 from distill.inner.compiled import Compiled, compiler
 from distill.inner.engines.base import Engine
-from distill.inner.engines.higher import Higher
+from distill.inner.engines.higher import Higher, torch_optimiser
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
@@ -31,8 +31,7 @@ from distill.networks.initial import fresh_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
-from distill.runs.build import torch_optimiser
-from distill.runs.machine import quicken
+from distill.runs.files.machine import quicken
 
 N, BATCH = 10, 256
 UNWEIGHED = ("floor", "Compiled")  # only timed

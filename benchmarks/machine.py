@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from distill.runs.machine import versions
+from distill.runs.files.machine import versions
 from distill.sets.storage import write_text
 
 RESULTS = Path(__file__).parent / "results"

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from distill import __version__
 from distill.commands import VERBS
 from distill.errors import unknown
 
@@ -14,7 +15,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Hand the rest of the command line to the verb; its exit code."""
     verb, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if verb in ("-h", "--help"):
-        print(USAGE + "\n\n`distill VERB --help` tells a verb's options.")
+        print(
+            USAGE + "\n\n`distill VERB --help` lists the options of a verb; `distill --version` the version."
+        )
+        return 0
+    if verb == "--version":
+        print(f"distill {__version__}")
         return 0
     if verb not in VERBS:
         print("distill: " + unknown("verb", verb, VERBS), file=sys.stderr)

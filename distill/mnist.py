@@ -5,4 +5,4 @@ import sys
 from distill.commands.image import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(prog="python -m distill.mnist"))

@@ -4,7 +4,8 @@ Every room's __init__.py holds one table, {word: Entry}. The choices of the comm
 the lists of the documentation and the contract tests are made from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, field, fields
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -31,6 +32,29 @@ def find(table: Mapping[str, Entry], kind: str, word: str) -> Any:
     return load(table[word])
 
 
-def describe(table: Mapping[str, Entry]) -> str:
-    """'lenet (LeNet-5), convnet (…)': a table in words, for help texts."""
-    return "; ".join(f"{word}: {entry.summary}" for word, entry in table.items())
+def option(
+    default: Any = None,
+    metavar: str | None = None,
+    *,
+    choices: Iterable[str] = (),
+    above: float | None = None,
+    first: bool = False,
+    identity: bool = True,
+    positional: bool = False,
+) -> Any:
+    """A field of a settings class that is an option of the command line; its docstring is the help.
+
+    metavar stands for its value in help; choices are the words that it takes, as of a room's table; above is
+    the bound that a number must exceed; first: among the options that people use first; identity=False: not
+    part of what makes two runs the same run; positional: it has no flag and comes first.
+    """
+    metadata = {
+        "metavar": metavar, "choices": tuple(choices), "above": above, "first": first, "identity": identity,
+        "positional": positional,
+    }  # fmt: skip
+    return field(default=MISSING if positional and default is None else default, metadata=metadata)
+
+
+def options_of(settings: Any) -> tuple[Field[Any], ...]:
+    """The fields of a settings class that are options."""
+    return tuple(f for f in fields(settings) if "metavar" in f.metadata)

@@ -1,133 +1,120 @@
-"""`distill poison`: images after one gradient step on which trained networks take one class for another."""
+"""poison(): images after one step on which trained networks take one class for another."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distill.applications.adapt import TrainedConfig, ready
+import torch
+from torch import Tensor
+
+from distill.applications.adapt import prepare
+from distill.applications.pretrained import train_networks
+from distill.applications.settings import PoisonSettings
+from distill.data.dataset import Dataset
 from distill.errors import UserError, unknown
-from distill.runs.settings import resumed
+from distill.runs.files.folder import read_config
+from distill.runs.job import distil
+from distill.runs.measure import load_data, split_data
+from distill.runs.resolve import change, resume
+from distill.sets.distilled import DistilledSet
+from distill.student.baselines import baseline, one_hot
+from distill.student.evaluate import accuracy
+from distill.student.scores import Report
+from distill.student.training import Student, problem_of, replay, starts
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from distill.data.dataset import Dataset
-    from distill.sets.distilled import DistilledSet
-    from distill.student.scores import Report
-
-
-@dataclass(frozen=True)
-class PoisonConfig(TrainedConfig):
-    """Distil images that make trained networks take one class for another (Wang et al. 2018, section 3.6)."""
-
-    attacked: str = "7"
-    """The class that is to be mistaken, by its name."""
-    target: str = "1"
-    """The class that it is to be taken for."""
-    start: str = "noise"
-    """Items start as noise, or where a SET.pt of as many ended."""
-
-    def real(self) -> "tuple[Dataset, Dataset]":
-        """(train, test), the attacked class labelled as the target: what the outer loss asks for."""
-        train, test = super().real()
-        pair = [label(name, train) for name in (self.attacked, self.target)]
-        return train.relabelled(*pair), test.relabelled(*pair)
+Scores = dict[str, dict[str, Report]]
 
 
-def label(name: str, data: "Dataset") -> int:
+def poison(settings: PoisonSettings, command: list[str]) -> dict[str, Any]:
+    """Train the networks, distil the poison, measure what it does. Raises UserError."""
+    if settings.run.resume is not None:
+        settings = resume(settings, read_config(Path(settings.run.resume)))
+    else:
+        settings = prepare_poison(settings)
+    result = distil(settings, command, load_poisoned)
+    data = DistilledSet.load(result["path"], settings.run.device)
+    scores = measure_attack(settings, data)
+    print(describe_attack(settings, len(data), scores))
+    plain = {name: {kind: r.facts() for kind, r in pair.items()} for name, pair in scores.items()}
+    replace(data, scores={**data.scores, "attack": plain}).save(result["path"])
+    return {**result, "attack": plain}
+
+
+def prepare_poison(settings: PoisonSettings) -> PoisonSettings:
+    """The settings in full, with trained networks. Raises UserError."""
+    attack, start = settings.attack, str(settings.outer.start)
+    if attack.attacked == attack.target:
+        raise UserError(f"--attacked and --target are both {attack.target}: name two classes")
+    if start != "noise" and not start.endswith(".pt"):
+        raise UserError(f"--start {start}: a poison starts as noise, or as a SET.pt ended")
+    settings = prepare(settings, f"poison-{attack.attacked}-as-{attack.target}")
+    train, _ = load_data(settings)
+    for name in (attack.attacked, attack.target):
+        class_number(name, train)
+    if settings.network.weights is None:
+        settings = change(settings, "network", weights=train_networks(settings, train))
+    return settings
+
+
+def load_poisoned(settings: PoisonSettings) -> tuple[Dataset, Dataset]:
+    """(train, test), the attacked class labelled as the target: what the outer loss asks for."""
+    train, test = load_data(settings)
+    pair = [class_number(name, train) for name in (settings.attack.attacked, settings.attack.target)]
+    return train.relabelled(*pair), test.relabelled(*pair)
+
+
+def class_number(name: str, data: Dataset) -> int:
     """The number of a class. Raises UserError."""
     if name not in data.classes:
         raise UserError(unknown("class", name, data.classes))
     return data.classes.index(name)
 
 
-def poison(config: PoisonConfig, command: list[str]) -> dict[str, Any]:
-    """Train the networks, distil the poison, measure what it does. Raises UserError."""
-    from distill.applications.pretrained import networks
-    from distill.runs.files import folder
-    from distill.runs.job import distil
-    from distill.sets.distilled import DistilledSet
-
-    if config.resume is not None:
-        config = resumed(config, folder.read_config(Path(config.resume)))
-    else:
-        if config.attacked == config.target:
-            raise UserError(f"--attacked and --target are both {config.target}: name two classes")
-        if config.start != "noise" and not config.start.endswith(".pt"):
-            raise UserError(f"--start {config.start}: a poison starts as noise, or as a SET.pt ended")
-        config = ready(config, f"poison-{config.attacked}-as-{config.target}")
-        honest, _ = TrainedConfig.real(config)
-        config.real()  # the classes are there
-        if config.weights is None:
-            config = replace(config, weights=networks(config, honest, config.count, config.network_steps))
-    result = distil(config, command)
-    data = DistilledSet.load(result["path"], config.device)
-    found = attack(config, data)
-    print(words(config, found))
-    facts = {name: {kind: r.facts() for kind, r in pair.items()} for name, pair in found.items()}
-    replace(data, scores={**data.scores, "attack": facts}).save(result["path"])
-    return {**result, "attack": facts}
-
-
-Found = dict[str, dict[str, "Report"]]
-
-
-def attack(config: PoisonConfig, data: "DistilledSet") -> Found:
+def measure_attack(settings: PoisonSettings, data: DistilledSet) -> Scores:
     """For the networks before, after the poison, and after as many real images of the attacked class with
     the target's label: the share of the attacked class that is taken for the target, and of the others'
     items that are classified right.
     """
-    from distill.runs.splits import real_data
-    from distill.student.baselines import baseline, one_hot
-    from distill.student.evaluate import accuracy
-    from distill.student.scores import Report
-    from distill.student.training import Student, problem_of, replay, starts
-
-    splits, honest = real_data(config), real_data(replace(config, target=config.attacked))
-    old, new = (label(name, honest.test) for name in (config.attacked, config.target))
+    split = (settings.data.held_out, settings.run.seed)
+    honest, splits = split_data(*load_data(settings), *split), split_data(*load_poisoned(settings), *split)
+    attack = settings.attack
+    attacked, target = (class_number(name, honest.test) for name in (attack.attacked, attack.target))
     problem = problem_of(data)
-    weights = starts(data, problem.network, "fixed", config.networks)
-    pool = honest.train.of_class(old)
+    weights = starts(data, problem.network, "fixed", settings.measure.test_networks)
+    pool = honest.train.of_class(attacked)
 
-    def draw(generator: "torch.Generator") -> "tuple[Tensor, Tensor]":
-        import torch
-
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         picks = torch.randint(len(pool), (len(data),), generator=generator).to(pool.device)
-        return honest.train.batch(pool[picks])[0], one_hot(torch.full((len(data),), new), data)
+        return honest.train.batch(pool[picks])[0], one_hot(torch.full((len(data),), target), data)
 
-    own = honest.test.labels == old
-    parts = {"attacked": splits.test.subset(own), "others": splits.test.subset(~own)}
+    of_class = honest.test.labels == attacked
+    parts = {"attacked": splits.test.subset(of_class), "others": splits.test.subset(~of_class)}
     students = {
         "before": [Student(problem.network, w) for w in weights],
         "distilled": [replay(data, problem, w) for w in weights],
     }
-    found: Found = {
+    scores: Scores = {
         name: {kind: Report(kind, tuple(accuracy(s, part) for s in each)) for kind, part in parts.items()}
         for name, each in students.items()
     }
-    found["real"] = {}
+    scores["real"] = {}
     for kind, part in parts.items():
-        scores, rate = baseline("poison", draw, data, problem, splits.held_out, part, weights)
-        found["real"][kind] = Report(rate, tuple(scores))
-    return found
+        values, rate = baseline("poison", draw, data, problem, splits.held_out, part, weights)
+        scores["real"][kind] = Report(rate, tuple(values))
+    return scores
 
 
-def words(config: PoisonConfig, found: Found) -> str:
+def describe_attack(settings: PoisonSettings, n: int, scores: Scores) -> str:
     """What the poison does, a line per kind of step."""
+    attacked, target = settings.attack.attacked, settings.attack.target
     names = {
         "before": "before",
-        "distilled": f"after {config.n} distilled images",
-        "real": f"after {config.n} real {config.attacked}s labelled {config.target}",
+        "distilled": f"after {n} distilled images",
+        "real": f"after {n} real {attacked}s labelled {target}",
     }
-    head = f"there {config.attacked} counts as {config.target}; told apart:"
-    return "\n".join(
-        [
-            head,
-            *(
-                f"  {names[name]:<36}{config.attacked} taken for {config.target}: {pair['attacked'].words()};"
-                f" other classes right: {pair['others'].words()}"
-                for name, pair in found.items()
-            ),
-        ]
-    )
+    lines = [
+        f"  {names[name]:<36}{attacked} taken for {target}: {pair['attacked'].words()};"
+        f" other classes right: {pair['others'].words()}"
+        for name, pair in scores.items()
+    ]
+    return "\n".join([f"in the table above {attacked} counts as {target}; told apart:", *lines])

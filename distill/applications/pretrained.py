@@ -1,48 +1,53 @@
-"""Networks trained on real data, for sets that go on from there: files in a folder, trained once."""
+"""Networks trained on real data, for sets that continue from there: files in a folder, trained once."""
 
 import hashlib
 import sys
 from pathlib import Path
 
+from distill.applications.settings import TrainedSettings
 from distill.data.dataset import Dataset
 from distill.kd.networks import Member
 from distill.networks.build import build
 from distill.networks.initial import fresh_weights
 from distill.randomness import stream
 from distill.runs.build import network_arguments
-from distill.runs.settings import ImageConfig
 from distill.student.baselines import adam
 from distill.student.loop import ordinary
 
 BATCH = 128
 
 
-def networks(config: ImageConfig, data: Dataset, count: int, steps: int) -> str:
-    """The folder, beside the run's own, of `count` of the config's networks trained on data.
+def train_networks(settings: TrainedSettings, data: Dataset) -> str:
+    """The folder, beside the run's own, of the networks that a job needs, trained on data.
 
     Those that are there are kept; each has its own initial weights and order of items. Adam at 0.002
-    falling to 0, so many steps on batches of 128. Raises NetworkError.
+    falling to 0, --network-steps steps on batches of 128. Raises NetworkError.
     """
-    words = {"name": config.network, **network_arguments(config)}
-    plan = f"{words} {config.scheme} {config.seed} {count} {steps} {contents(data)}"
+    network, seed, steps = settings.network, settings.run.seed, settings.trained.network_steps
+    words = {"name": network.network, **network_arguments(network)}
+    plan = f"{words} {network.weight_init} {seed} {settings.networks} {steps} {digest_of(data)}"
     digest = hashlib.blake2b(plan.encode(), digest_size=6).hexdigest()
-    folder = Path(str(config.out)).parent / "networks" / f"{Path(data.name).stem}-{config.network}-{digest}"
+    name = f"{Path(data.name).stem}-{network.network}-{digest}"
+    folder = Path(str(settings.run.out)).parent / "networks" / name
     folder.mkdir(parents=True, exist_ok=True)
-    network = build(config.network, data.shape, len(data.classes), **network_arguments(config))
-    network = network.to(config.device)
-    for k in range(count):
+    module = build(network.network, data.shape, len(data.classes), **network_arguments(network))
+    module = module.to(settings.run.device)
+    for k in range(settings.networks):
         path = folder / f"{k:03d}.pt"
         if not path.exists():
-            print(f"training {config.network} {k + 1} of {count} on {len(data)} items", file=sys.stderr)
-            first = fresh_weights(network, stream("pretrained", config.seed, k), str(config.scheme))
-            first = {name: w.to(config.device) for name, w in first.items()}
-            order, epochs = stream("pretrained-order", config.seed, k), -(-steps * BATCH // len(data))
-            weights = ordinary(data, network, first, adam, epochs, BATCH, order).weights
-            Member("network", network, dict(weights), words).save(str(path))
+            print(
+                f"training {network.network} {k + 1} of {settings.networks} on {len(data)} items",
+                file=sys.stderr,
+            )
+            first = fresh_weights(module, stream("pretrained", seed, k), str(network.weight_init))
+            first = {name: w.to(settings.run.device) for name, w in first.items()}
+            order, epochs = stream("pretrained-order", seed, k), -(-steps * BATCH // len(data))
+            weights = ordinary(data, module, first, adam, epochs, BATCH, order).weights
+            Member("network", module, dict(weights), words).save(str(path))
     return str(folder)
 
 
-def contents(data: Dataset) -> str:
+def digest_of(data: Dataset) -> str:
     """A digest of all items and labels."""
     digest = hashlib.blake2b(data.items.cpu().numpy().tobytes(), digest_size=16)
     digest.update(data.labels.cpu().numpy().tobytes())

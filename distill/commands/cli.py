@@ -1,23 +1,25 @@
-"""entry(): a main job as a command, from words to an exit code."""
+"""run_job(): from the words of a command line to an exit code."""
 
 import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from distill.commands.options import parse
 from distill.errors import UserError
-from distill.runs.settings import Config
+from distill.registry import Entry, load
 
 
-def parse(kind: type, arguments: Sequence[str] | None, prog: str) -> Any:
-    """The command line as a dataclass of this kind; --help and mistakes end the program (exit code 0, 2)."""
-    import tyro
-
-    return tyro.cli(kind, args=arguments, prog=prog)
+def run_job(default: Any, job: str, arguments: Sequence[str] | None, prog: str) -> int:
+    """Parse, then import and run the job "module:function" of (settings, command); the exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    settings = parse(default, words, prog)
+    command = [*prog.split(), *words]
+    return answer(lambda: load(Entry(job, ""))(settings, command), settings.run.json)
 
 
 def answer(job: Callable[[], dict[str, Any]], as_json: bool) -> int:
-    """Do the job and say its result, or its error in one sentence on stderr; the exit code (0, 2, 130)."""
+    """Do the job and print its result, or its error in one sentence on stderr; the exit code (0, 2, 130)."""
     try:
         result = job()
     except (UserError, OSError) as error:  # an OSError: the disk is full, or a folder went away
@@ -29,16 +31,3 @@ def answer(job: Callable[[], dict[str, Any]], as_json: bool) -> int:
     if as_json:
         print(json.dumps(result))
     return 0
-
-
-def entry(kind: type[Config], arguments: Sequence[str] | None, prog: str) -> int:
-    """Parse, then import torch and run the main job; the exit code."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    config = parse(kind, words, prog)
-
-    def job() -> dict[str, Any]:
-        from distill.runs.job import distil
-
-        return distil(config, [*prog.split(), *words])
-
-    return answer(job, config.json)

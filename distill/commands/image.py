@@ -1,11 +1,11 @@
-"""`python -m distill.mnist --n 5`: distil MNIST, or another image set, into five images with soft labels."""
+"""`distill image --n 5`: distil MNIST, or another image set, into five images with soft labels."""
 
 from collections.abc import Sequence
 
-from distill.commands.cli import entry
-from distill.runs.settings import ImageConfig
+from distill.commands.cli import run_job
+from distill.runs.settings import ImageSettings
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.mnist") -> int:
-    """Parse, then import torch and run; the exit code."""
-    return entry(ImageConfig, arguments, prog)
+def main(arguments: Sequence[str] | None = None, prog: str = "distill image") -> int:
+    """Parse, then import torch and run the job; the exit code."""
+    return run_job(ImageSettings(), "distill.runs.job:distil", arguments, prog)

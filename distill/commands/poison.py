@@ -1,14 +1,11 @@
 """`distill poison`: images after one step on which trained networks take one class for another."""
 
-import sys
 from collections.abc import Sequence
 
-from distill.applications.poison import PoisonConfig, poison
-from distill.commands.cli import answer, parse
+from distill.applications.settings import PoisonSettings
+from distill.commands.cli import run_job
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill poison") -> int:
-    """Parse, then import torch and run; the exit code."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    config = parse(PoisonConfig, given, prog)
-    return answer(lambda: poison(config, [*prog.split(), *given]), config.json)
+    """Parse, then import torch and run the job; the exit code."""
+    return run_job(PoisonSettings(), "distill.applications.poison:poison", arguments, prog)

@@ -48,7 +48,7 @@ class SetConfig:
 
 def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
-    from distill.runs.machine import check_device
+    from distill.runs.files.machine import check_device
     from distill.sets.formats.atomic import is_export
     from distill.sets.formats.public_files import is_public
     from distill.sets.formats.safetensors import load

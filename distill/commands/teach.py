@@ -40,7 +40,7 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     folder = Path(config.out or f"runs/{Path(config.recipe).stem}-s{recipe.seed}")
     if (folder / "scores.json").exists() and not config.overwrite:
         raise UserError(f"{folder} holds another run: give --overwrite or another --out")
-    from distill.runs.machine import check_device
+    from distill.runs.files.machine import check_device
 
     check_device(config.device, config.threads)
     fresh = made(folder)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from distill.commands.cli import entry
-from distill.runs.settings import TextConfig
+from distill.commands.cli import run_job
+from distill.runs.settings import TextSettings
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill text") -> int:
-    """Parse, then import torch and run; the exit code."""
-    return entry(TextConfig, arguments, prog)
+    """Parse, then import torch and run the job; the exit code."""
+    return run_job(TextSettings(), "distill.runs.job:distil", arguments, prog)

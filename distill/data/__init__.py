@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from distill.data.images import load as load
 
 
+AUGMENTATIONS = ("shift", "scale", "rotate", "flip", "crop", "cutout", "color")
+
+
 def __getattr__(name: str) -> Any:
     if name != "load":
         raise AttributeError(f"module 'distill.data' has no attribute {name!r}")

@@ -65,7 +65,7 @@ class Problem:
         """The outer loss of a state on real items x and labels y."""
         return self.outer_loss(self.logits(state, x), y)
 
-    def silence(self, y: Int[Tensor, " batch"], classes: int) -> float:
+    def uniform_loss(self, y: Int[Tensor, " batch"], classes: int) -> float:
         """The outer loss of a network that answers zero for every class."""
         return float(self.outer_loss(torch.zeros(len(y), classes, device=y.device), y))
 

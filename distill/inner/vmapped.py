@@ -38,8 +38,8 @@ class Crowd(Problem):
     ) -> Float[Tensor, ""]:
         return torch.vmap(self.outer_loss)(self.answers(state, x, 0), y).mean()
 
-    def silence(self, y: Int[Tensor, "k batch"], classes: int) -> float:
-        return super().silence(y.flatten(), classes)
+    def uniform_loss(self, y: Int[Tensor, "k batch"], classes: int) -> float:
+        return super().uniform_loss(y.flatten(), classes)
 
     def together(self, tasks: Sequence[Task]) -> Task:
         """The tasks of k networks as one, each with its own real items."""

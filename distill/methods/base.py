@@ -1,84 +1,132 @@
-"""Outer objectives that unroll nothing: what a partly trained network makes of real and of synthetic items.
+"""Method: the contract of every method's file, and what methods share.
 
-Each takes a network that the set's own recipe has trained for a random number of its steps, without a graph,
-and compares there. Learning rates get no gradient: the recipe keeps those that it was given.
+Notation: an outer step has tasks, each with a network's initial state and a batch of real items. A method
+answers with the outer loss and its gradient for each learned tensor, both as means over the tasks.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.inner.engines.base import run
+from distill.inner.engines.base import run_steps
 from distill.inner.problem import Problem, State, Task
-from distill.outer.synthetic import Synthetic
 
 Named = dict[str, Tensor]
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+Tasks = Callable[[int], Sequence[Task]]  # the tasks of an outer step
 
 
-class Found(NamedTuple):
-    """What an outer step learns: the outer loss, its gradient for each learned tensor, the loss of silence.
+@runtime_checkable
+class Learnable(Protocol):
+    """What a method asks of the synthetic set: distill.outer.synthetic.Synthetic has it."""
 
-    silence is the loss of a network that gives every class the same answer.
+    @property
+    def items(self) -> Float[Tensor, "n *item"]:
+        """The synthetic items."""
+
+    @property
+    def labels(self) -> Float[Tensor, "n classes"]:
+        """The raw labels."""
+
+    def tensors(self) -> Named:
+        """The learned tensors by name."""
+
+    def replace_tensors(self, tensors: Named) -> Any:
+        """The same set with other learned tensors."""
+
+    def targets(self) -> Float[Tensor, "n classes"]:
+        """The labels as the inner loss uses them."""
+
+    def steps(self) -> list[Any]:
+        """The inner steps in order, differentiable in all learned tensors."""
+
+
+class OuterGradient(NamedTuple):
+    """The outer loss, its gradient for each learned tensor, and the outer loss of equal logits.
+
+    uniform_loss is the loss of a network that gives every class the same logit: the outer loop compares with
+    it to notice that networks have stopped to learn.
     """
 
     loss: Tensor
-    grads: Named
-    silence: float = math.inf
+    gradients: Named
+    uniform_loss: float = math.inf
 
 
-Objective = Callable[[Synthetic, int], Found]  # of what is learned, at an outer step
+Objective = Callable[[Any, int], OuterGradient]  # of a Learnable, at an outer step
 
 
-def mean(found: Sequence[Found]) -> Found:
-    """The mean of losses, gradients and silences."""
-    grads = {name: torch.stack([f.grads[name] for f in found]).mean(dim=0) for name in found[0].grads}
-    silence = sum(f.silence for f in found) / len(found)
-    return Found(torch.stack([f.loss for f in found]).mean(), grads, silence)
+class Method(ABC):
+    """What an outer step lowers. A leaf is a frozen dataclass; its option() fields are its settings."""
+
+    unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
+    needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
+
+    @abstractmethod
+    def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
+        """The function of (synthetic set, outer step) that the outer loop lowers.
+
+        augment(x, generator) changes the synthetic items, differentiably.
+        """
 
 
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+class ComparisonMethod(Method):
+    """A method that unrolls nothing: it compares real and synthetic items by a partly trained network.
+
+    The network is trained by a random number of the set's own steps, without a graph. Learning rates get no
+    gradient: the set keeps those that it was given.
+    """
+
+    @abstractmethod
+    def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:
+        """The loss of a trained state; the synthetic items are augmented already."""
+
+    def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
+        def compare_task(synthetic: Any, task: Task) -> OuterGradient:
+            state = train_partly(problem, synthetic, task)
+            learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
+            variables = synthetic.replace_tensors(learned)
+            if augment is not None:
+                items = augment(learned["items"], task.generator)
+                variables = variables.replace_tensors({**learned, "items": items})
+            value = self.compare(problem, state, variables, task)
+            return OuterGradient(value.detach(), gradients_of(value, learned))
+
+        def objective(synthetic: Any, step: int) -> OuterGradient:
+            return mean_gradient([compare_task(synthetic, task) for task in tasks(step)])
+
+        return objective
 
 
-Comparison = Callable[[Problem, State, Synthetic, Task], Tensor]  # the synthetic items are augmented already
+def gradients_of(value: Tensor, learned: Named) -> Named:
+    """d value / d each learned tensor; zeros where nothing flows."""
+    grads = torch.autograd.grad(value, list(learned.values()), allow_unused=True, materialize_grads=True)
+    return {name: grad.detach() for name, grad in zip(learned, grads, strict=True)}
 
 
-def comparing(
-    problem: Problem,
-    compare: Comparison,
-    tasks: Callable[[int], Sequence[Task]],
-    augment: Augment | None = None,
-) -> Objective:
-    """The objective that lowers compare(): the mean over the step's tasks."""
-
-    def objective(synthetic: Synthetic, step: int) -> Found:
-        return mean([found(synthetic, task) for task in tasks(step)])
-
-    def found(synthetic: Synthetic, task: Task) -> Found:
-        state = partly_trained(problem, synthetic, task)
-        learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-        seen = synthetic.replaced(learned)
-        if augment is not None:
-            seen = seen.replaced({**learned, "items": augment(learned["items"], task.generator)})
-        value = compare(problem, state, seen, task)
-        grads = torch.autograd.grad(value, list(learned.values()), allow_unused=True, materialize_grads=True)
-        return Found(value.detach(), {name: g.detach() for name, g in zip(learned, grads, strict=True)})
-
-    return objective
+def mean_gradient(results: Sequence[OuterGradient]) -> OuterGradient:
+    """The mean of losses, gradients and uniform losses."""
+    gradients = {
+        name: torch.stack([r.gradients[name] for r in results]).mean(dim=0) for name in results[0].gradients
+    }
+    uniform_loss = sum(r.uniform_loss for r in results) / len(results)
+    return OuterGradient(torch.stack([r.loss for r in results]).mean(), gradients, uniform_loss)
 
 
-def partly_trained(problem: Problem, synthetic: Synthetic, task: Task) -> State:
+def train_partly(problem: Problem, synthetic: Any, task: Task) -> State:
     """The task's network after 0 … T of the set's own steps, as many as its generator draws."""
     with torch.no_grad():
         steps = synthetic.steps()
-        age = int(torch.randint(len(steps) + 1, (), generator=task.generator))
-        return run(problem.advance, task.state, steps[:age])[-1]
+        count = int(torch.randint(len(steps) + 1, (), generator=task.generator))
+        return run_steps(problem.advance, task.state, steps[:count])[-1]
 
 
-def owners(synthetic: Synthetic) -> Int[Tensor, " n"]:
-    """The class that each synthetic item was started as: they go round."""
+def item_classes(synthetic: Learnable) -> Int[Tensor, " n"]:
+    """The class that each synthetic item was started as: the classes go round."""
     n, classes = synthetic.labels.shape
     return torch.arange(n, device=synthetic.labels.device) % classes

@@ -1,18 +1,28 @@
 """DM: the mean features of each class, real and synthetic, brought together."""
 
+from dataclasses import dataclass
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from distill.inner.problem import Problem, State, Task
-from distill.methods.base import owners
-from distill.outer.synthetic import Synthetic
+from distill.methods.base import ComparisonMethod, Learnable, item_classes
 
 
-def distribution_matching(problem: Problem, state: State, synthetic: Synthetic, task: Task) -> Tensor:
+@dataclass(frozen=True)
+class DM(ComparisonMethod):
     """DM (Zhao and Bilen 2023, eq. 6): Σ_c |mean features of class c, real - synthetic|²."""
-    ours = problem.features(state, synthetic.items)
-    with torch.no_grad():
-        theirs = problem.features(state, task.x)
-    own = owners(synthetic)
-    gaps = [theirs[task.y == c].mean(dim=0) - ours[own == c].mean(dim=0) for c in task.y.unique()]
-    return torch.stack([(gap**2).sum() for gap in gaps]).sum()
+
+    needs_every_class = True
+
+    def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:
+        synthetic_features = problem.features(state, synthetic.items)
+        with torch.no_grad():
+            real_features = problem.features(state, task.x)
+        classes = item_classes(synthetic)
+        gaps = [
+            real_features[task.y == c].mean(dim=0) - synthetic_features[classes == c].mean(dim=0)
+            for c in task.y.unique()
+        ]
+        return torch.stack([(gap**2).sum() for gap in gaps]).sum()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distill.inner.rules import Adam, Tensors
-from distill.methods.base import Found, Named, Objective
+from distill.methods.base import Named, Objective, OuterGradient
 from distill.outer.synthetic import Synthetic
 
 
@@ -72,11 +72,13 @@ def descend(
     a warm-up of so many steps or a tenth of the run, whichever ends first.
     """
     while True:
-        found = objective(synthetic.replaced(state.tensors), state.step)
+        found = objective(synthetic.replace_tensors(state.tensors), state.step)
         if usable(found):
             over = share(state.step)
             pace = cosine(over) * min(1.0, max((state.step + 1) / outer.warmup, 10 * over))
-            state = kept(moved(state, found.grads, outer, pace), float(found.loss), found.silence, outer)
+            state = kept(
+                moved(state, found.gradients, outer, pace), float(found.loss), found.uniform_loss, outer
+            )
         else:
             state = skipped(state, outer)
         yield state
@@ -145,7 +147,7 @@ def cosine(share: float) -> float:
     return (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
-def usable(found: Found) -> bool:
+def usable(found: OuterGradient) -> bool:
     """Whether all is finite, and the items matter: in a network whose every unit has died they do not."""
-    sums = torch.stack([found.loss.sum(), *(g.sum() for g in found.grads.values())])
-    return bool(torch.isfinite(sums).all() and found.grads["items"].any())
+    sums = torch.stack([found.loss.sum(), *(g.sum() for g in found.gradients.values())])
+    return bool(torch.isfinite(sums).all() and found.gradients["items"].any())

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from distill.errors import RunError
-from distill.methods.base import Found, Objective
+from distill.methods.base import Objective, OuterGradient
 from distill.outer.synthetic import Synthetic
 
 
@@ -62,14 +62,14 @@ def agreed(value: float) -> float:
 def averaged(objective: Objective) -> Objective:
     """The mean of the processes' losses and gradients, in all of them the same bits."""
 
-    def mean(synthetic: Synthetic, step: int) -> Found:
+    def mean(synthetic: Synthetic, step: int) -> OuterGradient:
         found = objective(synthetic, step)
-        parts = [found.loss, found.loss.new_tensor(found.silence), *found.grads.values()]
+        parts = [found.loss, found.loss.new_tensor(found.uniform_loss), *found.gradients.values()]
         flat = torch.cat([part.flatten() for part in parts])
         with heard():
             dist.all_reduce(flat)
         loss, silence, *grads = unflattened(flat / size(), parts)
-        return Found(loss, dict(zip(found.grads, grads, strict=True)), float(silence))
+        return OuterGradient(loss, dict(zip(found.gradients, grads, strict=True)), float(silence))
 
     return objective if size() == 1 else mean
 

@@ -1,4 +1,10 @@
-"""What the synthetic items, labels and learning rates are before the first outer step."""
+"""What the synthetic items, labels and learning rates are before the first outer step.
+
+The table of starts is STARTS in distill.outer: each is start(data, classes, generator) -> items (n, *item),
+where classes lists the class that each item stands for.
+"""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,12 +14,12 @@ from torch import Tensor
 from distill.data.clusters import centres
 from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.outer.synthetic import inverse_softplus
-from distill.randomness import stream
-from distill.runs.settings import Config
+from distill.outer.synthetic import Synthetic, inverse_softplus
+
+AVERAGED = 500  # real items of a class that its means are made of
 
 
-def class_plan(n: int, classes: int) -> list[list[int]]:
+def assign_classes(n: int, classes: int) -> list[list[int]]:
     """The classes that each of n items starts as: round-robin; several per item where n < classes."""
     if n >= classes:
         return [[i % classes] for i in range(n)]
@@ -21,48 +27,55 @@ def class_plan(n: int, classes: int) -> list[list[int]]:
 
 
 def start_labels(n: int, classes: int, label_map: str) -> Float[Tensor, "{n} {classes}"]:
-    """Equal mass on the classes of class_plan; logits of it under a softmax."""
+    """Equal mass on the classes of assign_classes; logits of it under a softmax."""
     labels = torch.zeros(n, classes)
-    for row, chosen in zip(labels, class_plan(n, classes), strict=True):
-        row[chosen] = 1 / len(chosen)
+    for row, assigned in zip(labels, assign_classes(n, classes), strict=True):
+        row[assigned] = 1 / len(assigned)
     if label_map == "hard":
         return F.one_hot(labels.argmax(dim=1), classes).float()
     return 4 * labels / labels.amax(dim=1, keepdim=True) if label_map == "softmax" else labels
 
 
 def start_rates(lr: float, steps: int, tensors: int | None) -> Float[Tensor, "{steps} *g"]:
-    """The softplus inverse of lr, (steps,) or (steps, tensors)."""
+    """The softplus inverse of lr: (steps,), or (steps, tensors) for a rate per parameter tensor."""
     raw = inverse_softplus(torch.tensor(lr, dtype=torch.float64))
     return raw.expand(steps).clone() if tensors is None else raw.expand(steps, tensors).clone()
 
 
-def start_items(config: Config, data: Dataset) -> Tensor:
-    """(n, *item): noise, or for each item a real one of its first class, or a mean of that class."""
-    generator = stream("start", config.seed)
-    if config.start == "noise" or config.start.endswith(".pt"):
-        return data.noise(config.n, generator)
-    plan = [first for first, *_ in class_plan(config.n, len(data.classes))]
-    if config.start == "means":
-        return means(data, plan, generator)
-    owns = [of_class(data, label) for label in plan]
-    return data.start(torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in owns]))
+def start_from_noise(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Noise of the spread of real items."""
+    return data.noise(len(classes), generator)
 
 
-def means(data: Dataset, plan: list[int], generator: torch.Generator) -> Tensor:
-    """For each item the mean of its class, or a centre of k-means where the class has k items; and noise."""
-    items = 0.1 * data.noise(len(plan), generator)
-    for label in sorted(set(plan)):
-        places = torch.tensor([i for i, own in enumerate(plan) if own == label])
-        items[places] += centres(data.start(of_class(data, label)[:AVERAGED]), len(places), generator)
+def start_from_real(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """For each item a random real one of its class. Raises UserError where a class has none."""
+    members = [find_class(data, label) for label in classes]
+    picks = [indices[torch.randint(len(indices), (), generator=generator)] for indices in members]
+    return data.start(torch.stack(picks))
+
+
+def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """For each item the mean of its class, or a centre of k-means where a class has k items; and noise."""
+    items = 0.1 * data.noise(len(classes), generator)
+    for label in sorted(set(classes)):
+        places = torch.tensor([i for i, assigned in enumerate(classes) if assigned == label])
+        items[places] += centres(data.start(find_class(data, label)[:AVERAGED]), len(places), generator)
     return items
 
 
-AVERAGED = 500  # real items of a class in its means
-
-
-def of_class(data: Dataset, label: int) -> Tensor:
+def find_class(data: Dataset, label: int) -> Tensor:
     """The indices of a class's items. Raises UserError where it has none."""
-    own = data.of_class(label)
-    if len(own) == 0:
+    indices = data.of_class(label)
+    if len(indices) == 0:
         raise UserError(f'{data.name} has no training item of class "{data.classes[label]}"')
-    return own
+    return indices
+
+
+def continue_from(synthetic: Synthetic, items: Tensor, labels: Tensor, lrs: Tensor) -> Synthetic:
+    """The set-up with a saved set's items, its labels if they are learned, its learning rates if they fit."""
+    tensors = {"items": items}
+    if synthetic.label_map != "hard":
+        tensors["labels"] = labels if synthetic.label_map == "soft" else labels.clamp(min=1e-4).log()
+    if lrs.shape == synthetic.rates.shape and (lrs > 0).all():
+        tensors["rates"] = inverse_softplus(lrs)
+    return synthetic.replace_tensors(tensors)

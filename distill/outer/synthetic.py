@@ -34,7 +34,7 @@ class Synthetic:
             del groups["labels"]
         return groups
 
-    def replaced(self, tensors: dict[str, Tensor]) -> "Synthetic":
+    def replace_tensors(self, tensors: dict[str, Tensor]) -> "Synthetic":
         """The same set-up with other learned tensors."""
         changes: dict[str, Any] = dict(tensors)
         return replace(self, **changes)

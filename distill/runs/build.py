@@ -1,106 +1,95 @@
-"""From a config to objects: the one place where words become networks, rules, engines and tasks."""
+"""From settings to objects: the one place where words become networks, rules, engines, methods and tasks."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from distill.data.augment import augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.compiled import Compiled, compiler
-from distill.inner.engines.base import Engine
-from distill.inner.engines.higher import Higher
-from distill.inner.engines.recompute import Recompute
-from distill.inner.engines.truncated import Truncated
-from distill.inner.engines.unroll import Unroll
+from distill.inner.engines import ENGINES
+from distill.inner.engines.base import build_engine
 from distill.inner.kernels import Quick
 from distill.inner.losses import name_of
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD, Adam, Rule, describe
 from distill.inner.vmapped import Crowd
-from distill.methods.base import Comparison, Found, Objective, comparing
-from distill.methods.distribution_matching import distribution_matching
-from distill.methods.gradient_matching import gradient_matching
-from distill.methods.kernel_ridge import kernel_ridge
-from distill.methods.unroll import bilevel
+from distill.methods import METHODS
+from distill.methods.base import Method, Objective, Tasks
 from distill.networks import IMAGES
 from distill.networks.build import build
 from distill.networks.initial import fresh_weights
 from distill.outer.loop import Outer
 from distill.outer.processes import averaged, rank, size
-from distill.outer.starts import start_items, start_labels, start_rates
-from distill.outer.synthetic import Synthetic, cyclic_schedule
+from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
-from distill.runs.continue_from import gone_on_from
-from distill.runs.settings import Config
+from distill.registry import Entry, find, load, options_of
+from distill.runs.resolve import flag
+from distill.runs.settings import NetworkSettings, OuterSettings, Settings
+from distill.runs.starts import InitialWeights, Weights, initial_weights
 from distill.sets.distilled import DistilledSet
-from distill.student.network_files import load
-
-COMPARISONS: dict[str, Comparison] = {
-    "frepo": kernel_ridge,
-    "dm": distribution_matching,
-    "dc": gradient_matching,
-}
-
-
-def check(name: str, n: int, classes: int) -> None:
-    """Raise UserError where the comparison of this name needs an item of every class."""
-    if name != "frepo" and n < classes:
-        raise UserError(
-            f"--objective {name} compares class by class: --n {n} is below the {classes} classes; "
-            "use --objective bilevel or frepo"
-        )
-
 
 RULES: dict[str, Rule] = {"sgd": SGD(), "momentum": SGD(0.9), "adam": Adam()}
 
 
-Weights = dict[str, Tensor]
-
-
-class Initial(NamedTuple):
-    """Initial weights by what they are for."""
-
-    teach: list[Weights]  # of the outer steps in turn; none where each draws its own
-    choose: list[Weights]  # between candidates; where random, never reported
-    carried: list[Weights]  # by the file, for students; none where they draw their own
-
-
 @dataclass(frozen=True)
 class Plan:
-    """A distillation in objects: beyond it no word names a network, a rule, a loss or an engine.
+    """A distillation in objects: beyond it no word names a network, a rule, a loss, a method or an engine.
 
-    engine(problem, step) serves an outer step; initial are the known weights, none where networks never
-    seen are served; network and source are what the exported file says of them.
+    network and source are what the exported file says of them.
     """
 
-    config: Config
     problem: Problem
-    engine: Callable[[Problem, int], Engine]
-    initial: Initial
+    method: Method
+    initial: InitialWeights
+    outer: Outer
+    tasks: Callable[[Dataset], Tasks]
+    augment: str
     network: dict[str, Any]
     source: dict[str, Any]
+    several_at_once: bool = False  # the networks of a step are trained at once, as a GPU wants it
 
 
-def plan_for(config: Config, train: Dataset, test: Dataset) -> Plan:
-    """The plan of a command's words. Raises UserError."""
-    problem = problem_for(config, train)
+def build_plan(settings: Settings, train: Dataset, test: Dataset) -> Plan:
+    """The plan of resolved settings. Raises UserError."""
+    problem = build_problem(settings, train)
+    arguments = network_arguments(settings.network)
+    name = settings.network.network
+    size = getattr(settings.data, "image_size", None)
+    return assemble_plan(
+        settings, problem, build_method(settings, problem), initial_weights(settings, problem),
+        {"name": name, "arguments": arguments}, describe_source(settings.data.origin, train, len(test), size),
+    )  # fmt: skip
+
+
+def assemble_plan(
+    settings: Settings,
+    problem: Problem,
+    method: Method,
+    initial: InitialWeights,
+    network: dict[str, Any],
+    source: dict[str, Any],
+) -> Plan:
+    """A plan of these objects; everything else is what the settings say."""
+    init = "fixed" if initial.exported else "random"
+    words = {**network, "init": init, "scheme": settings.network.weight_init}
+    outer, alone = settings.outer, settings.outer.networks_per_step == 1 or settings.inner.compile
+    several = not alone and settings.inner.engine != "higher" and settings.run.device != "cpu"
+    several = several and method.unrolls and settings.network.network in IMAGES
+
+    def tasks(data: Dataset) -> Tasks:
+        draw = task_drawer(settings, problem, initial.training, data)
+        return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
+
     return Plan(
-        config,
-        problem,
-        partial(engine_for, config),
-        initial(config, problem),
-        {"name": config.network, "arguments": network_arguments(config)},
-        source(config.origin, train, len(test), getattr(config, "image_size", None)),
-    )
+        problem, method, initial, build_outer(outer), tasks, outer.augment, words, source, several
+    )  # fmt: skip
 
 
-def source(name: str, train: Dataset, test: int, image_size: int | None = None) -> dict[str, Any]:
+def describe_source(name: str, train: Dataset, test: int, image_size: int | None = None) -> dict[str, Any]:
     """What the exported file says of the real data; image_size, where images were resized."""
     return {
         "name": name, "classes": list(train.classes), "mean": list(train.mean), "std": list(train.std),
@@ -108,208 +97,136 @@ def source(name: str, train: Dataset, test: int, image_size: int | None = None) 
     }  # fmt: skip
 
 
-def problem_for(config: Config, data: Dataset) -> Problem:
-    """The network, rule and losses of a config, on the device of the data. Raises UserError."""
-    network = build(config.network, data.shape, len(data.classes), **network_arguments(config))
-    if config.compile:
-        check_compile(config)
-    return learner(config)(network.to(config.device), RULES[config.rule])
+def build_problem(settings: Settings, data: Dataset) -> Problem:
+    """The network, rule and losses of the settings, on the device of the data. Raises UserError."""
+    words = settings.network
+    network = build(words.network, data.shape, len(data.classes), **network_arguments(words))
+    if settings.inner.compile:
+        check_compile(settings)
+    kind = problem_class(settings.inner.compile, settings.run.device)
+    return kind(network.to(settings.run.device), RULES[settings.inner.rule])
 
 
-def learner(config: Config) -> type[Problem]:
+def problem_class(compile: bool, device: str) -> type[Problem]:
     """The kind of Problem that is fastest there."""
-    quick = Quick if config.device == "cpu" else Problem
-    return Compiled if config.compile else quick
+    return Compiled if compile else Quick if device == "cpu" else Problem
 
 
-def check_compile(config: Config) -> None:
+def check_compile(settings: Settings) -> None:
     """Raise UserError where --compile cannot do anything."""
-    if config.network not in IMAGES or config.engine == "higher" or config.objective != "bilevel":
+    unrolls = settings.outer.method == "unroll" and settings.inner.engine != "higher"
+    if settings.network.network not in IMAGES or not unrolls:
         raise UserError("--compile is for unrolled image networks, by an engine other than higher")
-    if config.device == "cpu" and not compiler():
+    if settings.run.device == "cpu" and not compiler():
         raise UserError("--compile needs a C++ compiler: install g++, or leave --compile out")
 
 
-def network_arguments(config: Config) -> dict[str, int]:
-    given = {"depth": config.depth, "width": config.width}
-    return {name: value for name, value in given.items() if value is not None}
+def network_arguments(words: NetworkSettings) -> dict[str, int]:
+    """The arguments of a network that the settings give."""
+    arguments = {"depth": words.depth, "width": words.width}
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
-def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
-    """The synthetic set before the first outer step. Raises UserError where the objective cannot take it."""
-    classes = len(data.classes)
-    if config.objective != "bilevel":
-        check(config.objective, config.n, classes)
-    tensors = len(problem.names) if config.rates == "per-tensor" else None
-    synthetic = Synthetic(
-        start_items(config, data),
-        start_labels(config.n, classes, config.labels),
-        start_rates(config.lr, config.inner_steps, tensors),
-        cyclic_schedule(config.n, config.batch, config.inner_steps),
-        config.labels,
-    )
-    if config.start.endswith(".pt"):
-        synthetic = gone_on_from(config.start, synthetic, data)
-    moved = {
-        name: getattr(synthetic, name).to(config.device) for name in ("items", "labels", "rates", "schedule")
-    }
-    return replace(synthetic, **moved)
+# Methods and engines
 
 
-def engine_for(config: Config, problem: Problem, step: int = 0) -> Engine:
-    """The engine of an outer step: where --grow says so, more and more of the inner steps are looked at."""
-    if config.engine == "higher":
-        return Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
-    engines: dict[str, Engine] = {
-        "unroll": Unroll(),
-        "recompute": Recompute(states_on="cpu" if config.states_on == "cpu" else None),
-        "truncated": Truncated(config.window, config.window_at, reach=reach(config, step)),
-    }
-    return engines[config.engine]
+def build_method(settings: Settings, problem: Problem) -> Method:
+    """The method of the settings; one that unrolls has the engine of the settings. Raises UserError."""
+    outer, inner = settings.outer, settings.inner
+    kind = find(METHODS, "method", outer.method)
+    check_options("method", METHODS, outer.method, outer.method_options)
+    if not kind.unrolls:
+        if inner.engine_options:
+            name = next(iter(inner.engine_options))
+            raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")
+        method: Method = kind(**outer.method_options)
+        return method
+    check_options("engine", ENGINES, str(inner.engine), inner.engine_options)
+    engine = build_engine(str(inner.engine), problem, inner.engine_options)
+    unrolled: Method = kind(engine=engine, **outer.method_options)
+    return unrolled
 
 
-def reach(config: Config, step: int) -> int:
-    """How many of the T inner steps an outer step looks at: the window at first, all after --grow steps."""
-    share = min(1.0, step / config.grow) if config.grow else 1.0
-    return config.window + round(share * (config.inner_steps - config.window))
+def check_options(kind: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:
+    """Raise UserError where an option belongs to another method or engine than the chosen one."""
+    known = {field.name for field in options_of(load(table[word]))}
+    for name in options:
+        if name not in known:
+            owners = [w for w in table if name in {f.name for f in options_of(load(table[w]))}]
+            raise UserError(
+                f"{flag(name)} is an option of --{kind} {' and '.join(owners) or '(none)'}; this run has"
+                f" --{kind} {word}"
+            )
 
 
-def torch_optimiser(rule: Rule) -> Any:
-    """A maker of the torch.optim optimiser that the rule equals."""
-    if isinstance(rule, SGD):
-        return lambda groups: torch.optim.SGD(
-            groups, lr=1.0, momentum=rule.momentum, weight_decay=rule.weight_decay
-        )
-    if isinstance(rule, Adam):
-        return lambda groups: torch.optim.Adam(groups, betas=(rule.beta1, rule.beta2), eps=rule.eps)
-    raise UserError("--engine higher takes the rules sgd, momentum and adam")
+# The outer loop
 
 
-def initial(config: Config, problem: Problem) -> Initial:
-    """The known weights, or others that teach, choose and measure. Raises UserError."""
-    fixed, last = config.init == "fixed", config.networks + config.judges
-    if config.weights:
-        given = pretrained(config, problem, config.nets if fixed else last + 1)
-        if fixed:
-            return known(given[: config.nets])
-        return Initial(given[last:], given[config.networks : last], given[: config.networks])
-    if fixed:
-        return known(fresh(config, problem, "fixed", config.nets))
-    return never_seen(config, problem)
+def build_outer(settings: OuterSettings) -> Outer:
+    """How the outer loop moves."""
+    lr = settings.outer_lr
+    lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "rates": settings.lr_lr_scale * lr}
+    return Outer(lr=lrs, average=settings.ema_decay, warmup=settings.warmup)
 
 
-def known(weights: list[Weights]) -> Initial:
-    """Weights that a fixed set serves."""
-    return Initial(weights, weights, weights)
-
-
-def never_seen(config: Config, problem: Problem) -> Initial:
-    """Each outer step draws its own weights; --judges others, never reported, choose."""
-    return Initial([], fresh(config, problem, "validation", config.judges), [])
-
-
-def pretrained(config: Config, problem: Problem, least: int) -> list[Weights]:
-    """The networks of --weights, in the order of their files' names. Raises UserError."""
-    path = Path(str(config.weights))
-    files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
-    if len(files) < least:
-        raise UserError(
-            f"--weights {path} holds {len(files)} networks (*.pt), and {least} are needed: --nets known ones,"
-            " or, where random, --networks that measure, --judges that choose, and one that teaches"
-        )
-    like = fresh(config, problem, "fixed", 1)[0]
-    return [load(str(file), problem.network, like) for file in files]
-
-
-def fresh(config: Config, problem: Problem, purpose: str, count: int) -> list[Weights]:
-    """So many new initialisations, drawn for a purpose."""
-    draws = (
-        fresh_weights(problem.network, stream(purpose, config.seed, k), config.scheme) for k in range(count)
-    )
-    return [{name: w.to(config.device) for name, w in draw.items()} for draw in draws]
-
-
-def objective_for(plan: Plan, data: Dataset) -> Objective:
-    """What the outer loop lowers: the loss of --nets-per-step networks, each with real items of its own.
+def build_objective(plan: Plan, data: Dataset) -> Objective:
+    """What the outer loop lowers: a step's networks, each with real items of its own; the mean of all.
 
     One network after the other on a CPU, which each of them fills; all at once on a GPU, where a small one
     is mostly waiting. Several processes have so many each, and the mean of all.
     """
-    config, task, k = plan.config, task_for(plan, data), plan.config.nets_per_step
-
-    def tasks(step: int) -> list[Task]:
-        first = (step * size() + rank()) * k
-        return [task(i) for i in range(first, first + k)]
-
-    if config.objective != "bilevel":
-        compare = COMPARISONS[config.objective]
-        return averaged(comparing(plan.problem, compare, tasks, augmentation(config.augment)))
-    return averaged(unrolled(plan, tasks))
+    problem, tasks = plan.problem, plan.tasks(data)
+    if plan.several_at_once:
+        problem, tasks = stack_networks(problem, tasks)
+    return averaged(plan.method.objective(problem, tasks, augmentation(plan.augment)))
 
 
-def unrolled(plan: Plan, tasks: Callable[[int], list[Task]]) -> Objective:
-    """This process's part of it, by the engine of each step."""
-    augment = augmentation(plan.config.augment)
-    learner, group = crowd_of(plan.problem, tasks) if crowded(plan.config) else (plan.problem, tasks)
-
-    def objective(synthetic: Synthetic, step: int) -> Found:
-        return bilevel(learner, plan.engine(learner, step), group, augment)(synthetic, step)
-
-    return objective
-
-
-def crowd_of(
-    problem: Problem, tasks: Callable[[int], list[Task]]
-) -> tuple[Problem, Callable[[int], list[Task]]]:
+def stack_networks(problem: Problem, tasks: Tasks) -> tuple[Problem, Tasks]:
     """The networks of a step as one, and their tasks as one."""
-    crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
-    return crowd, lambda step: [crowd.together(tasks(step))]
+    stacked = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
+    return stacked, lambda step: [stacked.together(tasks(step))]
 
 
-def crowded(config: Config) -> bool:
-    """Whether the networks of a step are trained at once."""
-    alone = config.nets_per_step == 1 or config.compile or config.engine == "higher"
-    return not alone and config.device != "cpu" and config.network in IMAGES
+def task_numbers(step: int, networks: int) -> range:
+    """The numbers of this process's tasks in an outer step, which no other process or step has."""
+    first = (step * size() + rank()) * networks
+    return range(first, first + networks)
 
 
-def task_for(plan: Plan, data: Dataset) -> Callable[[int], Task]:
-    """task(i): an initial state and a batch of real items, drawn from the seed and i alone."""
-    config, problem = plan.config, plan.problem
-    states = [problem.start(weights) for weights in plan.initial.teach]
-    augment = augmentation(config.augment)
+def task_drawer(
+    settings: Settings, problem: Problem, weights: list[Weights], data: Dataset
+) -> Callable[[int], Task]:
+    """draw(i): an initial state and a batch of real items, drawn from the seed and i alone."""
+    seed, batch, scheme = settings.run.seed, settings.outer.outer_batch, settings.network.weight_init
+    states = [problem.start(w) for w in weights]
+    augment = augmentation(settings.outer.augment)
 
-    def task(i: int) -> Task:
-        generator = stream("task", config.seed, i)
-        indices = torch.randint(len(data), (config.outer_batch,), generator=generator)
+    def draw(i: int) -> Task:
+        generator = stream("task", seed, i)
+        indices = torch.randint(len(data), (batch,), generator=generator)
         x, y = data.batch(indices.to(data.items.device))
         x = augment(data.varied(x, generator), generator)
         if states:
             return Task(states[i % len(states)], x, y, generator)
-        weights = fresh_weights(problem.network, generator, config.scheme)
-        return Task(problem.start({k: w.to(x.device) for k, w in weights.items()}), x, y, generator)
+        drawn = fresh_weights(problem.network, generator, scheme)
+        return Task(problem.start({k: w.to(x.device) for k, w in drawn.items()}), x, y, generator)
 
-    return task
-
-
-def outer_for(config: Config) -> Outer:
-    lr = config.outer_lr
-    lrs = {"items": lr, "labels": config.label_pace * lr, "rates": config.rate_pace * lr}
-    return Outer(lr=lrs, average=config.average, warmup=config.warmup)
+    return draw
 
 
-def export(plan: Plan, synthetic: Synthetic) -> DistilledSet:
-    """The set as a stranger gets it, without scores yet."""
-    config, problem, carried = plan.config, plan.problem, plan.initial.carried
+def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
+    """The set as it is exported, without scores yet."""
     with torch.no_grad():
         labels, lrs = synthetic.targets(), synthetic.lrs()
-    inner = {"loss": name_of(problem.inner_loss), "augment": config.augment}
+    exported = plan.initial.exported
+    inner = {"loss": name_of(plan.problem.inner_loss), "augment": plan.augment}
     return DistilledSet(
         items=synthetic.items,
         labels=labels,
         schedule=synthetic.schedule,
         lrs=lrs,
-        inner={**describe(problem.rule), **inner},
-        network={**plan.network, "init": "fixed" if carried else "random", "scheme": config.scheme},
+        inner={**describe(plan.problem.rule), **inner},
+        network=plan.network,
         source=plan.source,
-        init_state=carried[0] if len(carried) == 1 else carried or None,
+        init_state=exported[0] if len(exported) == 1 else exported or None,
     )

@@ -1,219 +1,174 @@
-"""The main job: from a config to a run folder with a distilled set in it, measured."""
+"""The main job: from settings to a run folder with a distilled set in it, measured."""
 
-import math
 import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from distill.data.dataset import Dataset
 from distill.errors import RunError, require
-from distill.methods.base import Named
 from distill.outer import processes
-from distill.outer.loop import OuterState, begin, descend
+from distill.outer.loop import OuterState
 from distill.outer.synthetic import Synthetic
 from distill.report.items import Shown
 from distill.report.page import write as write_page
 from distill.report.pictures import curve, read_aloud, shown
 from distill.report.tables import table
-from distill.runs import machine
-from distill.runs.build import Plan, export, objective_for, outer_for, plan_for, started
-from distill.runs.files import checkpoint, folder, log
+from distill.runs.build import Plan, build_plan, build_set
+from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
+from distill.runs.files import checkpoint, folder, log, machine
 from distill.runs.files.history import keep
 from distill.runs.files.history import read as read_history
+from distill.runs.files.progress import Progress
 from distill.runs.files.tensorboard import Board
-from distill.runs.measure import measured
-from distill.runs.progress import Progress, Record
-from distill.runs.settings import Config, identity, resolved, resumed
-from distill.runs.splits import Splits, real_data
+from distill.runs.measure import Measurement, Splits, estimate_seconds, load_data, measure, split_data
+from distill.runs.resolve import identity, resolve, resume, set_ipc
+from distill.runs.settings import Settings
+from distill.runs.starts import build_synthetic
 from distill.sets.distilled import DistilledSet
-from distill.student.evaluate import accuracy
-from distill.student.training import replay
 
-GIVE_UP = 20  # rollbacks, each of which has halved the outer rate
+Data = tuple[Dataset, Dataset]
 
 
-@dataclass(frozen=True)
-class Best:
-    """The learned tensors that did best on held-out real items so far."""
-
-    score: float
-    step: int
-    tensors: Named
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A run between two outer steps: what a checkpoint holds."""
-
-    state: OuterState
-    best: Best
-    seconds: float
-
-
-def distil(config: Config, command: list[str]) -> dict[str, Any]:
-    """Run the job, or go on with it; the result as the JSON line tells it. Raises UserError."""
-    with ExitStack() as held:  # the run folder, to the end
-        return distilled(config, command, held)
+def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load_data) -> dict[str, Any]:
+    """Run the job, or go on with it; the result for --json. load reads the real data. Raises UserError."""
+    with ExitStack() as stack:  # holds the run folder to the end
+        with processes.joined(settings.run.device):
+            settings, data = prepare(settings, load)
+            train, test = data or load(settings)
+            splits = split_data(train, test, settings.data.held_out, settings.run.seed)
+            plan = build_plan(settings, splits.train, splits.test)
+            synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
+            path = open_folder(settings, stack)
+            schedule = plan_schedule(settings, plan, synthetic, splits)
+            last = run_with_files(settings, plan, path, synthetic, splits, schedule)
+            peak = machine.peak_mib()
+        if processes.rank() > 0:
+            return {}
+        result = export(settings, plan, synthetic, splits, last)
+        return finish(settings, path, *result, provenance(settings, command, last, peak))
 
 
-def distilled(config: Config, command: list[str], held: ExitStack) -> dict[str, Any]:
-    with processes.joined(config.device):
-        config = settings(config)
-        splits = real_data(config)
-        plan = plan_for(config, splits.train, splits.test)
-        synthetic = started(config, plan.problem, splits.train)
-        folder = opened(config, held)
-        last = looped(plan, folder, synthetic, splits)
-        peak = machine.peak_mib()
-    if processes.rank() > 0:
-        return {}
-    data = export(plan, synthetic.replaced(last.best.tensors))
-    data = replace(data, text=splits.train.text(data.items))
-    print(f"measuring: this set, random real {config.ITEMS}, and all real ones", file=sys.stderr)
-    reports, scores = measured(config, data, plan.problem, splits)
-    data = replace(data, scores=scores, provenance=provenance(config, command, last, peak))
-    title = f"{data.source['name']}: {config.n} {config.ITEMS}, {config.init} {config.network}, test accuracy"
-    path = finished(folder, data)
-    print(table(reports, title))
-    for line in read_aloud(data.labels, data.source, data.text):
-        print(line)
-    print(f"{path} ({path.stat().st_size / 1e3:.0f} kB, {last.seconds:.0f} s of distilling)")
-    return {**scores, "seconds": last.seconds, "outer_steps": last.state.step, "path": str(path)}
+def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, Data | None]:
+    """The settings in full, of a new run or of the one to go on with, and the data if they had to be read.
 
-
-def settings(config: Config) -> Config:
-    """The settings in full, of a new run or of the one to go on with; nothing is written yet."""
-    if config.tensorboard:
+    Nothing is written yet. Raises UserError.
+    """
+    data: Data | None = None
+    if settings.run.tensorboard:
         require("tensorboard", "tensorboard")
-    if config.resume is None:
-        config = resolved(config)
-        folder.check_free(Path(config.out), config.overwrite)
-    else:
-        config = resumed(config, folder.read_config(Path(config.resume)))
-    machine.check_device(config.device, config.threads)
-    return config
+    machine.check_device(settings.run.device, settings.run.threads)
+    if settings.run.resume is not None:
+        return resume(settings, folder.read_config(Path(settings.run.resume))), None
+    if settings.data.ipc is not None:
+        data = load(resolve(settings))
+        settings = set_ipc(settings, len(data[0].classes))
+    settings = resolve(settings)
+    folder.check_free(Path(settings.run.out), settings.run.overwrite)
+    return settings, data
 
 
-def opened(config: Config, held: ExitStack) -> Path:
+def open_folder(settings: Settings, stack: ExitStack) -> Path:
     """The run folder, held by the first process: a new one with its config.json, or the one to go on with."""
-    path, first = Path(config.resume or config.out), processes.rank() == 0
-    if config.resume is None:
+    run, first = settings.run, processes.rank() == 0
+    path = Path(run.resume or run.out)
+    if run.resume is None:
         processes.agreed(0)  # all have looked whether it is free
     if first:
-        held.enter_context(folder.alone(path))
-    return folder.create(path, config.overwrite, identity(config)) if first and not config.resume else path
+        stack.enter_context(folder.alone(path))
+    return folder.create(path, run.overwrite, identity(settings)) if first and not run.resume else path
 
 
-def looped(plan: Plan, folder: Path, synthetic: Synthetic, splits: Splits) -> Snapshot:
-    """Descend to the end with log, checkpoints and progress; Ctrl-C leaves what --resume goes on with."""
-    config, now = plan.config, restored(plan.config, folder, synthetic)
-    if processes.rank() > 0:
-        for reached, _ in outer_steps(plan, synthetic, splits, now):
-            now = reached
-        return now
-    print(
-        f"{splits.train.name}: {len(splits.train):,} {config.ITEMS} teach, {len(splits.held_out):,} choose"
-        f" what is kept, {len(splits.test):,} measure it; {config.n} are learned in {folder}",
-        file=sys.stderr,
+def plan_schedule(settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits) -> Schedule:
+    """When the outer loop ends: --minutes less the seconds that measuring takes, but at least a quarter."""
+    steps, every = settings.outer.outer_steps, settings.measure.validate_every
+    if settings.run.minutes is None:
+        return Schedule(steps, every)
+    seconds = 60 * settings.run.minutes
+    estimate = processes.agreed(
+        estimate_seconds(settings.measure, build_set(plan, synthetic), plan.problem, splits)
     )
-    log_file, progress = log.Log(folder, now.state.step), Progress(config, now.state.step)
-    board = Board(folder, now.state.step, config.tensorboard)
+    if processes.rank() == 0:
+        print(f"measuring will take about {estimate:.0f} of the {seconds:.0f} s", file=sys.stderr)
+    return Schedule(steps, every, max(seconds - estimate, seconds / 4))
 
-    def look(state: OuterState) -> None:
-        learned = synthetic.replaced(state.average)
-        keep(folder, state.step, learned.items, learned.targets(), splits.train.text)
 
-    look(now.state)
+def run_with_files(
+    settings: Settings, plan: Plan, path: Path, synthetic: Synthetic, splits: Splits, schedule: Schedule
+) -> Snapshot:
+    """The outer loop with log, checkpoints and progress; Ctrl-C leaves what --resume goes on with."""
+    snapshot = load_snapshot(settings, plan, path, synthetic)
+    steps = run_outer_loop(plan, synthetic, splits, snapshot, schedule)
+    if processes.rank() > 0:
+        return [snapshot, *(later for later, _ in steps)][-1]
+    print(describe_run(settings, path, splits), file=sys.stderr)
+    records, progress = log.Log(path, snapshot.state.step), Progress(schedule, snapshot.state.step)
+    board = Board(path, snapshot.state.step, settings.run.tensorboard)
+
+    def keep_history(state: OuterState) -> None:
+        learned = synthetic.replace_tensors(state.average)
+        keep(path, state.step, learned.items, learned.targets(), splits.train.text)
+
+    keep_history(snapshot.state)
     try:
-        for reached, record in outer_steps(plan, synthetic, splits, now):
-            now = reached
-            log_file.add(record)
-            look(now.state)
-            board.add(record, synthetic.replaced(now.state.average), splits.train)
-            progress.show(record, now.state.rollbacks)
+        for snapshot, record in steps:
+            records.add(record)
+            keep_history(snapshot.state)
+            board.add(record, synthetic.replace_tensors(snapshot.state.average), splits.train)
+            progress.show(record, snapshot.state.rollbacks)
             if "validation" in record:
-                checkpoint.save_checkpoint(folder, identity(config), asdict(now))
+                checkpoint.save_checkpoint(path, identity(settings), asdict(snapshot))
     except KeyboardInterrupt:
-        raise RunError(f"stopped at step {now.state.step}; go on with --resume {folder}") from None
+        raise RunError(f"stopped at step {snapshot.state.step}; go on with --resume {path}") from None
     finally:
         progress.close()
         board.close()
-    return now
+    return snapshot
 
 
-def restored(config: Config, folder: Path, synthetic: Synthetic) -> Snapshot:
+def describe_run(settings: Settings, path: Path, splits: Splits) -> str:
+    """'mnist: 55,000 images for training, 5,000 to choose by, 10,000 to measure on; …'."""
+    word, n = settings.data.items_word, settings.data.n
+    return (
+        f"{splits.train.name}: {len(splits.train):,} {word} for training, {len(splits.held_out):,} to choose"
+        f" what is exported, {len(splits.test):,} to measure it; {n} {word} are learned in {path}"
+    )
+
+
+def load_snapshot(settings: Settings, plan: Plan, path: Path, synthetic: Synthetic) -> Snapshot:
     """Where the run stands: at its checkpoint if it is resumed and has one, else at its beginning."""
-    saved = checkpoint.load_checkpoint(folder, identity(config), config.device) if config.resume else None
-    fresh = beginning(config, synthetic)
+    start, run = start_snapshot(plan, synthetic), settings.run
+    saved = checkpoint.load_checkpoint(path, identity(settings), run.device) if run.resume else None
     if saved is None:
-        return fresh
-    checkpoint.check_form(folder, saved, asdict(fresh))
-    return Snapshot(OuterState(**saved["state"]), Best(**saved["best"]), saved["seconds"])
+        return start
+    checkpoint.check_form(path, saved, asdict(start))
+    return Snapshot(OuterState(**saved["state"]), Candidate(**saved["best"]), saved["seconds"])
 
 
-def beginning(config: Config, synthetic: Synthetic) -> Snapshot:
-    """A run before its first outer step."""
-    return Snapshot(begin(synthetic, outer_for(config)), Best(-1.0, 0, synthetic.tensors()), 0.0)
+def export(
+    settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits, last: Snapshot
+) -> tuple[DistilledSet, Measurement]:
+    """The set that did best on held-out items, and what it is worth on the test items."""
+    data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
+    data = replace(data, text=splits.train.text(data.items))
+    word = settings.data.items_word
+    print(f"measuring: this set, random real {word}, and all real ones", file=sys.stderr)
+    pretrained = settings.network.weights is not None
+    return data, measure(settings.measure, data, plan.problem, splits, word, pretrained)
 
 
-def outer_steps(
-    plan: Plan, synthetic: Synthetic, splits: Splits, now: Snapshot
-) -> Iterator[tuple[Snapshot, Record]]:
-    """Outer steps from a snapshot to the end of the run, with a held-out score every check_every."""
-    config, score = plan.config, scorer(plan, synthetic, splits.held_out)
-    began = time.perf_counter() - now.seconds
-
-    def share(step: int) -> float:
-        timed = (time.perf_counter() - began) / (60 * config.minutes) if config.minutes else 0.0
-        return processes.agreed(max(timed, step / config.outer_steps))
-
-    objective = objective_for(plan, splits.train)
-    states = descend(synthetic, objective, outer_for(config), now.state, share)
-    if share(now.state.step) >= 1:
-        return
-    for state in states:
-        record: Record = {"step": state.step, "loss": state.loss if math.isfinite(state.loss) else None}
-        if state.rollbacks >= GIVE_UP:
-            raise RunError(f"the outer loop diverged {GIVE_UP} times: lower --lr or --outer-lr")
-        best, over = now.best, share(state.step) >= 1
-        if over or state.step % config.check_every == 0:
-            found = max((score(state.tensors, state.step), score(state.average, state.step)), key=by_score)
-            best = max((found, best), key=by_score)
-            record |= {"validation": found.score, "skipped": state.skipped, "rollbacks": state.rollbacks}
-        now = Snapshot(state, best, time.perf_counter() - began)
-        yield now, record | {"seconds": round(now.seconds, 3)}
-        if over:
-            return
-
-
-def by_score(best: Best) -> float:
-    return best.score
-
-
-def scorer(plan: Plan, synthetic: Synthetic, held_out: Dataset) -> Callable[[Named, int], Best]:
-    """score(tensors, step): the mean accuracy on held-out real items of the students they teach."""
-    weights = plan.initial.choose
-
-    def score(tensors: Named, step: int) -> Best:
-        data = export(plan, synthetic.replaced(tensors))
-        students = [replay(data, plan.problem, w) for w in weights]
-        return Best(sum(accuracy(s, held_out) for s in students) / len(students), step, tensors)
-
-    return score
-
-
-def provenance(config: Config, command: list[str], last: Snapshot, peak_mib: float | None) -> dict[str, Any]:
+def provenance(
+    settings: Settings, command: list[str], last: Snapshot, peak_mib: float | None
+) -> dict[str, Any]:
     """How the set came to be."""
     return {
         "command": shlex.join(command),
-        "config": identity(config),
-        "seed": config.seed,
+        "config": identity(settings),
+        "seed": settings.run.seed,
         "versions": machine.versions(),
         "seconds": last.seconds,
         "outer_steps": last.state.step,
@@ -225,11 +180,29 @@ def provenance(config: Config, command: list[str], last: Snapshot, peak_mib: flo
     }
 
 
-def finished(folder: Path, data: DistilledSet) -> Path:
+def finish(
+    settings: Settings, path: Path, data: DistilledSet, measurement: Measurement, source: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the files, print what the set is worth and what to do next; the result for --json."""
+    data = replace(data, scores=measurement.scores, provenance=source)
+    set_path = write_files(path, data)
+    network, word = settings.network, settings.data.items_word
+    title = f"{data.source['name']}: {len(data)} {word}, {network.init} {network.network}, test accuracy"
+    print(table(measurement.reports, title))
+    for line in read_aloud(data.labels, data.source, data.text):
+        print(line)
+    size, seconds = set_path.stat().st_size / 1e3, source["seconds"]
+    print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling)")
+    print(f"look at it: {path / 'report.html'}\ntrain on it: distill student {set_path}")
+    steps = source["outer_steps"]
+    return {**measurement.scores, "seconds": seconds, "outer_steps": steps, "path": str(set_path)}
+
+
+def write_files(path: Path, data: DistilledSet) -> Path:
     """Write the pictures, the page and then the set, so that where it stands the run is whole."""
-    records = log.read_log(folder)
-    curve(folder / "curve.png", records)
-    shown(folder, data.items, data.labels, data.source, data.text)
-    write_page(folder / "report.html", [Shown(folder.resolve().name, data, records, read_history(folder))])
-    data.save(folder / "set.pt")
-    return folder / "set.pt"
+    records = log.read_log(path)
+    curve(path / "curve.png", records)
+    shown(path, data.items, data.labels, data.source, data.text)
+    write_page(path / "report.html", [Shown(path.resolve().name, data, records, read_history(path))])
+    data.save(path / "set.pt")
+    return path / "set.pt"

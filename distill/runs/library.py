@@ -1,11 +1,10 @@
-"""distill(): own tensors, own network, own losses in one call from Python."""
+"""distill(): a user's tensors, network and losses in one call from Python."""
 
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -18,33 +17,49 @@ from distill.inner.engines.base import Engine
 from distill.inner.losses import cross_entropy, name_of, soft_cross_entropy
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import SGD, Adam, Rule
-from distill.networks import NETWORKS
+from distill.methods import METHODS
+from distill.methods.base import Method
 from distill.networks.build import build
 from distill.outer import processes
+from distill.registry import find
 from distill.runs.build import (
     RULES,
     Plan,
-    Weights,
-    engine_for,
-    export,
-    fresh,
-    known,
-    learner,
-    never_seen,
-    source,
-    started,
+    assemble_plan,
+    build_method,
+    build_set,
+    describe_source,
+    problem_class,
 )
-from distill.runs.job import beginning, provenance
-from distill.runs.job import outer_steps as descended
-from distill.runs.progress import Progress
-from distill.runs.settings import AUTO, Config, ImageConfig, resolved
-from distill.runs.splits import Splits, parted
+from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
+from distill.runs.files.progress import Progress
+from distill.runs.job import provenance
+from distill.runs.measure import Splits, split_data
+from distill.runs.resolve import resolve
+from distill.runs.settings import (
+    AUTO,
+    DataSettings,
+    ImageSettings,
+    InnerSettings,
+    NetworkSettings,
+    OuterSettings,
+    RunSettings,
+    Settings,
+)
+from distill.runs.starts import Weights, build_synthetic, draw_weights, known_weights, unseen_weights
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import accuracy
 from distill.student.scores import Report
 from distill.student.training import replay, starts
 
 TRIED = 16  # items on which network and losses are tried before the first step
+
+
+@dataclass(frozen=True)
+class LibrarySettings(ImageSettings):
+    """The settings of distill(): the defaults of images, any network."""
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
 
 
 def distill(
@@ -57,6 +72,7 @@ def distill(
     loss: Loss = cross_entropy,
     inner_loss: Loss = soft_cross_entropy,
     rule: Rule | None = None,
+    method: str | Method = "unroll",
     engine: Engine | None = None,
     inner_steps: int | None = None,
     lr: float | None = None,
@@ -73,8 +89,8 @@ def distill(
 ) -> DistilledSet:
     """n synthetic items that train the network almost as well as all the data.
 
-    It is the main job of the command line without its files: a part of the data is held out and chooses
-    what is returned, and whatever is not given has the command's default for n and init. It runs on the
+    This is the main job of the command line without its files: a part of the data is held out to choose
+    what is returned, and what is not passed has the command's default for n and init. It runs on the
     device of the data. The network that is passed is copied and stays as it is.
 
     Args:
@@ -89,7 +105,9 @@ def distill(
         loss: the outer loss of (logits, y) on real items: positive, one number.
         inner_loss: the loss of (logits, labels (b, classes)) by which a set trains.
         rule: the inner optimiser, SGD or Adam (default: SGD(0.9) where random, SGD() where fixed).
-        engine: how the gradient travels back: Unroll(), Recompute() in less memory, Truncated(15).
+        method: what an outer step lowers: "unroll", "frepo", "dc", "dm", or a Method.
+        engine: where the method unrolls, how the gradient travels back: Unroll(), Recompute() in less
+            memory, Truncated(15).
         inner_steps: steps of training on the synthetic items, T.
         lr: the inner learning rate at the start; it is learned.
         outer_steps: updates of the synthetic items.
@@ -105,56 +123,75 @@ def distill(
         progress: show a bar on a terminal, lines elsewhere.
 
     Raises:
-        DataError: data that cannot be meant.
+        DataError: data that cannot be used.
         NetworkError: a network that cannot be trained through.
         RunError: the outer loop diverged.
-        UserError: another setting that cannot be meant. Each says in one sentence what to do.
+        UserError: another setting that is not possible. Each says in one sentence what to do.
     """
-    with words_of_python():
+    with python_names():
         train = whole(dataset(data))
-        measure = None if test is None else alike(dataset(test, train.classes), train)
-        given = {
-            "n": n, "labels": labels, "init": init, "rule": word_of(rule), "inner_steps": inner_steps,
-            "lr": lr, "outer_steps": outer_steps, "outer_batch": outer_batch, "outer_lr": outer_lr,
-            "minutes": minutes, "start": start, "augment": augment, "held_out": held_out, "seed": seed,
-        }  # fmt: skip
-        config = settings(network, train, given)
+        measured = None if test is None else alike(dataset(test, train.classes), train)
+        settings = resolve_arguments(
+            train,
+            network,
+            DataSettings(dataset=train.name, n=whole_number(n), labels=labels, held_out=held_out),
+            {"rule": word_of_rule(rule), "inner_steps": inner_steps, "lr": lr},
+            {
+                "method": word_of_method(method), "start": start, "outer_steps": outer_steps,
+                "outer_batch": outer_batch, "outer_lr": outer_lr, "augment": augment,
+            },
+            RunSettings(minutes=minutes, seed=seed, device=str(train.labels.device)),
+            init,
+        )  # fmt: skip
         if augment and len(train.shape) != 3:
             raise UserError(f"augment is for images (channels, height, width), not for items {train.shape}")
-        splits = parted(config, train, measure or train)
-        module, rule = module_of(network, train), rule or RULES[config.rule]
-        problem = learner(config)(module, rule, inner_loss, loss)
+        splits = split_data(train, measured or train, held_out, seed)
+        kind = problem_class(settings.inner.compile, settings.run.device)
+        problem = kind(module_of(network, train), rule or RULES[settings.inner.rule], inner_loss, loss)
         trial(problem, *splits.train.batch(slice(0, TRIED)), len(train.classes))
-        plan = plan_of(config, problem, engine, splits.train, len(measure or ()))
-        with processes.joined(config.device):
-            return ran(plan, splits if measure else splits._replace(test=splits.held_out), progress)
+        chosen = method if isinstance(method, Method) else method_of(settings, problem, engine)
+        plan = plan_of(settings, problem, chosen, splits.train, len(measured or ()))
+        with processes.joined(settings.run.device):
+            return run(
+                plan, settings, splits if measured else splits._replace(test=splits.held_out), progress
+            )
 
 
-class OwnConfig(ImageConfig):
-    """The settings where data and network are one's own: the defaults of images, any network."""
+def whole_number(n: Any) -> int:
+    if not isinstance(n, int):
+        raise UserError(f"n must be a whole number, not {n!r}")
+    return n
 
-    KNOWN = tuple(NETWORKS)
 
-
-def settings(network: Any, train: Dataset, given: dict[str, Any]) -> Config:
-    """All settings, those of the command line where none is given; no word names a network of one's own."""
-    if not isinstance(given["n"], int):
-        raise UserError(f"n must be a whole number, not {given['n']!r}")
-    word = {"network": network} if isinstance(network, str) else {"network": AUTO, "scheme": "own"}
-    return resolved(OwnConfig(**word, **given, dataset=train.name, device=str(train.labels.device)))
+def resolve_arguments(
+    train: Dataset,
+    network: Any,
+    data: DataSettings,
+    inner: dict[str, Any],
+    outer: dict[str, Any],
+    run: RunSettings,
+    init: str,
+) -> LibrarySettings:
+    """All settings, those of the command line where none is passed; a module has no name and draws itself."""
+    words = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
+    return resolve(
+        LibrarySettings(
+            data, NetworkSettings(init=init, **words), InnerSettings(**inner), OuterSettings(**outer), run=run
+        )
+    )
 
 
 @contextmanager
-def words_of_python() -> Iterator[None]:
-    """In errors, settings are called as Python calls them: outer_lr in the place of --outer-lr."""
+def python_names() -> Iterator[None]:
+    """In errors, settings have their Python names: outer_lr in the place of --outer-lr."""
     try:
         yield
     except UserError as error:
-        said = re.sub(r"--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_"), str(error))
-        raise type(error)(said) from error.__cause__
+        message = re.sub(r"--([a-z][a-z-]*)", lambda match: match[1].replace("-", "_"), str(error))
+        raise type(error)(message) from error.__cause__
 
 
-def word_of(rule: Rule | None) -> str:
+def word_of_rule(rule: Rule | None) -> str:
     """The word whose defaults suit a rule."""
     if rule is None:
         return AUTO
@@ -165,76 +202,93 @@ def word_of(rule: Rule | None) -> str:
     raise UserError(f"rule is a {type(rule).__name__}: give SGD(), SGD(0.9) or Adam() of distill")
 
 
+def word_of_method(method: Any) -> str:
+    """The word of a method in METHODS; of one that is not there, the word of unroll."""
+    if isinstance(method, str):
+        return method
+    if isinstance(method, Method):
+        return next((word for word in METHODS if find(METHODS, "method", word) is type(method)), "unroll")
+    raise UserError(f"method is {method!r}: give a word of {', '.join(METHODS)}, or a Method object")
+
+
 def module_of(network: Any, train: Dataset) -> nn.Module:
     """A copy of the network, or the one of that name, where the data are. Raises NetworkError."""
     if isinstance(network, str):
         return build(network, train.shape, len(train.classes)).to(train.labels.device)
     if isinstance(network, type) or not isinstance(network, nn.Module):
-        found = (
+        words = (
             f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
         )
-        raise NetworkError(f'network is {found}: give an nn.Module, as MyNetwork(), or a name, as "convnet"')
+        raise NetworkError(f'network is {words}: give an nn.Module, as MyNetwork(), or a name, as "convnet"')
     return copy.deepcopy(network).to(train.labels.device)
 
 
-def plan_of(config: Config, problem: Problem, engine: Engine | None, train: Dataset, test: int) -> Plan:
-    """The plan of the objects; what was not given is what the command's words mean."""
-    own = config.network is None
-    name = type(problem.network).__name__ if own else config.network
-    weights = weights_of(problem) if own else fresh(config, problem, "fixed", 1)[0]
-    return Plan(
-        replace(config, network=name),
-        problem,
-        engine_of(engine) if engine is not None else partial(engine_for, config),
-        known([weights]) if config.init == "fixed" else never_seen(config, problem),
-        {"name": name, "arguments": {}},
-        source(train.name, train, test),
-    )
-
-
-def engine_of(engine: Any) -> Callable[[Problem, int], Engine]:
-    """The same engine at every outer step. Raises UserError."""
+def method_of(settings: Settings, problem: Problem, engine: Any) -> Method:
+    """The method of the settings, with the engine where one is passed. Raises UserError."""
+    method = build_method(settings, problem)
+    if engine is None:
+        return method
     if isinstance(engine, type) or not isinstance(engine, Engine):
         raise UserError(f"engine is {engine!r}: give Unroll(), Recompute() or Truncated(15) of distill")
-    return lambda problem, step: engine
+    if not method.unrolls:
+        raise UserError(f'engine is for methods that unroll, not for "{settings.outer.method}": leave it out')
+    changed: Any = method
+    return replace(changed, engine=engine)
 
 
-def weights_of(problem: Problem) -> Weights:
+def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset, test: int) -> Plan:
+    """The plan of the objects; what was not passed is what the command's words mean."""
+    name = settings.network.network or type(problem.network).__name__
+    named = settings.network.network is not None
+    weights = draw_weights(settings, problem, "fixed", 1)[0] if named else current_weights(problem)
+    fixed = settings.network.init == "fixed"
+    initial = known_weights([weights]) if fixed else unseen_weights(settings, problem)
+    source = describe_source(train.name, train, test)
+    return assemble_plan(settings, problem, method, initial, {"name": name, "arguments": {}}, source)
+
+
+def current_weights(problem: Problem) -> Weights:
     """The weights that the network has now."""
     return {name: p.detach().clone() for name, p in problem.network.named_parameters()}
 
 
-def ran(plan: Plan, splits: Splits, progress: bool) -> DistilledSet:
-    """The main job's outer loop to its end, and the set that did best on held-out items, scored."""
-    synthetic = started(plan.config, plan.problem, splits.train)
-    last = first = beginning(plan.config, synthetic)
-    shown = Progress(plan.config, 0) if progress and processes.rank() == 0 else None
+def run(plan: Plan, settings: Settings, splits: Splits, progress: bool) -> DistilledSet:
+    """The outer loop to its end, and the set that did best on held-out items, scored."""
+    synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
+    minutes = settings.run.minutes
+    seconds = 60 * minutes if minutes else None
+    schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
+    last = first = start_snapshot(plan, synthetic)
+    bar = Progress(schedule, 0) if progress and processes.rank() == 0 else None
     try:
-        for last, record in descended(plan, synthetic, splits, first):
-            if shown:
-                shown.show(record, last.state.rollbacks)
+        for last, record in run_outer_loop(plan, synthetic, splits, first, schedule):
+            if bar:
+                bar.show(record, last.state.rollbacks)
     finally:
-        if shown:
-            shown.close()
-    data = export(plan, synthetic.replaced(last.best.tensors))
+        if bar:
+            bar.close()
+    data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
     return replace(
         data,
         text=splits.train.text(data.items),
-        scores={"accuracy": scored(plan, data, splits)},
-        provenance={**provenance(plan.config, ["distill.distill"], last, None), "objects": spelt(plan)},
+        scores={"accuracy": score(plan, settings, data, splits)},
+        provenance={
+            **provenance(settings, ["distill.distill"], last, None),
+            "objects": describe_objects(plan),
+        },
     )
 
 
-def scored(plan: Plan, data: DistilledSet, splits: Splits) -> dict[str, Any]:
+def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) -> dict[str, Any]:
     """Mean and std of accuracy, and on what: from the fixed weights, or over networks never seen."""
-    weights = starts(data, plan.problem.network, plan.config.init, plan.config.networks)
+    weights = starts(data, plan.problem.network, settings.network.init, settings.measure.test_networks)
     students = (replay(data, plan.problem, w) for w in weights)
     facts = Report("set", tuple(accuracy(student, splits.test) for student in students)).facts()
     split = "held-out" if splits.test is splits.held_out else "test"
-    return {**facts, "split": split, "weights": "fixed" if plan.initial.carried else "held-out"}
+    return {**facts, "split": split, "weights": "fixed" if plan.initial.exported else "held-out"}
 
 
-def spelt(plan: Plan) -> dict[str, str]:
+def describe_objects(plan: Plan) -> dict[str, str]:
     """The objects by name, for who reads how a set came to be."""
-    engine = plan.engine(plan.problem, 0)
-    return {"engine": repr(engine), "rule": repr(plan.problem.rule), "loss": name_of(plan.problem.outer_loss)}
+    loss = name_of(plan.problem.outer_loss)
+    return {"method": repr(plan.method), "rule": repr(plan.problem.rule), "loss": loss}

@@ -1,53 +1,180 @@
-"""What a set is worth: the one reading of the test split."""
+"""The real data of a run in three parts, and what a set is worth: the one reading of the test split."""
 
 import sys
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import torch
 from tqdm import tqdm
 
+from distill.data.dataset import Dataset
+from distill.errors import DataError
 from distill.inner.problem import Problem
-from distill.runs.settings import Config
-from distill.runs.splits import Splits
+from distill.randomness import stream
+from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
 from distill.sets.distilled import DistilledSet
-from distill.student.baselines import baseline, full_data, k_means, random_real
+from distill.student.baselines import adam, baseline, full_data, k_means, random_real
 from distill.student.evaluate import accuracy
+from distill.student.loop import ordinary
 from distill.student.scores import Report
 from distill.student.training import Student, replay, starts
 
-
-def measured(
-    config: Config, data: DistilledSet, problem: Problem, splits: Splits
-) -> tuple[list[Report], dict[str, Any]]:
-    """The one reading of the test split: by the set, by as many other items, by all real data."""
-    n, weights = len(data), starts(data, problem.network, data.network["init"], config.networks)
-    bar = tqdm(weights, "networks", unit="network", disable=not sys.stderr.isatty(), leave=False)
-    scored = tuple(accuracy(replay(data, problem, w), splits.test) for w in bar)
-    ours = Report(f"these {n} distilled {config.ITEMS}", scored)
-    others: list[Report] = []
-    facts: dict[str, Any] = {}
-    if config.weights:
-        before = tuple(accuracy(Student(problem.network, w), splits.test) for w in weights)
-        others.append(Report("the same networks before", before))
-        facts["before"] = others[-1].facts()
-    draws = {"random-real": random_real(data, splits.train), "k-means": k_means(data, splits.train)}
-    for name, draw in draws.items():
-        found, rates = baseline(
-            name, draw, data, problem, splits.held_out, splits.test, weights, min(20, config.networks)
-        )
-        others.append(Report(f"{n} {BASELINES[name]} {config.ITEMS} ({rates})", tuple(found)))
-        facts[name] = {**others[-1].facts(), "rates": rates}
-    ceilings = [
-        full_data(splits.train, splits.held_out, splits.test, problem.network, w)
-        for w in weights[: config.ceilings]
-    ]
-    everything = Report(f"all {len(splits.train)} real {config.ITEMS}", tuple(ceilings))
-    known = "fixed" if config.init == "fixed" else "held-out"
-    scores = {
-        "accuracy": {**ours.facts(), "split": "test", "weights": known},
-        "full_data": everything.mean,
-        "baselines": facts,
-    }
-    return [ours, *others, everything], scores
-
-
 BASELINES = {"random-real": "random real", "k-means": "k-means centres of"}
+
+
+class Splits(NamedTuple):
+    """The real data: what trains the set, what chooses what is exported, what is read once at the end."""
+
+    train: Dataset
+    held_out: Dataset
+    test: Dataset
+
+
+def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
+    """(train, test) of the settings; remarks on them go to stderr. Raises DataError."""
+    data = settings.data
+    if isinstance(data, TextData):
+        splits = load_texts(data, settings.run.device)
+    else:
+        assert isinstance(data, ImageData)
+        splits = load_images(data, settings.run.device)
+    for split in splits:
+        for remark in split.remarks():
+            print(remark, file=sys.stderr)
+    return splits
+
+
+def load_images(data: ImageData, device: str) -> tuple[Dataset, Dataset]:
+    """The images, whitened where --zca says so."""
+    from distill.data.images import load
+    from distill.data.whiten import fitted, whitened
+
+    train, test = load(data.dataset, data.data_dir, device, data.image_size)
+    if not data.zca:
+        return train, test
+    moments = fitted(train)
+    return whitened(train, moments), whitened(test, moments)
+
+
+def load_texts(data: TextData, device: str) -> tuple[Dataset, Dataset]:
+    """The texts as sequences of word vectors."""
+    from distill.data import embedding, texts
+
+    files = (data.train, data.test, data.text_column, data.label_column)
+    corpus = texts.chosen(data.dataset, data.data_dir, *files)
+    return embedding.load(
+        corpus, data.vectors, data.tokenizer, data.unknown, data.max_length, data.synthetic_length,
+        data.word_dropout, device,
+    )  # fmt: skip
+
+
+def split_data(train: Dataset, test: Dataset, held_out: int, seed: int) -> Splits:
+    """The splits, a part of the training items held out. Raises DataError where there are too few."""
+    if len(train) < 10:
+        raise DataError(
+            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
+        )
+    return Splits(*train.split(min(held_out, len(train) // 10), stream("split", seed)), test)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The reports in the order of their table, and the scores as the file carries them."""
+
+    reports: list[Report]
+    scores: dict[str, Any]
+
+
+def measure(
+    settings: MeasureSettings,
+    data: DistilledSet,
+    problem: Problem,
+    splits: Splits,
+    word: str,
+    pretrained: bool,
+) -> Measurement:
+    """Test scores of the set, of as many other items and of all real data; word names the items.
+
+    pretrained: the networks were trained before, and their accuracy then is reported too.
+    """
+    init = data.network["init"]
+    weights = starts(data, problem.network, init, settings.test_networks)
+    draws = min(20, settings.test_networks)
+    with progress(len(weights) + len(BASELINES) + min(len(weights), settings.full_data_networks)) as advance:
+        scores = [accuracy(replay(data, problem, w), splits.test) for w in advance(weights)]
+        reports = [Report(f"these {len(data)} distilled {word}", tuple(scores))]
+        baselines: dict[str, Any] = {}
+        if pretrained:
+            before = tuple(accuracy(Student(problem.network, w), splits.test) for w in weights)
+            reports.append(Report("the same networks before", before))
+            baselines["before"] = reports[-1].facts()
+        for name, draw in advance(
+            {"random-real": random_real(data, splits.train), "k-means": k_means(data, splits.train)}.items()
+        ):
+            values, rates = baseline(name, draw, data, problem, splits.held_out, splits.test, weights, draws)
+            reports.append(Report(f"{len(data)} {BASELINES[name]} {word} ({rates})", tuple(values)))
+            baselines[name] = {**reports[-1].facts(), "rates": rates}
+        full = [
+            full_data(splits.train, splits.held_out, splits.test, problem.network, w)
+            for w in advance(weights[: settings.full_data_networks])
+        ]
+    everything = Report(f"all {len(splits.train)} real {word}", tuple(full))
+    known = "fixed" if init == "fixed" else "held-out"
+    return Measurement(
+        [*reports, everything],
+        {
+            "accuracy": {**reports[0].facts(), "split": "test", "weights": known},
+            "full_data": everything.mean,
+            "baselines": baselines,
+        },
+    )
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Any]:
+    """advance(items): iterate with one bar for all that is measured; a line per part where no terminal is."""
+    quiet = not sys.stderr.isatty()
+    with tqdm(total=total, desc="measuring", unit="part", disable=quiet, leave=False) as bar:
+
+        def advance(items: Any) -> Iterator[Any]:
+            for item in items:
+                yield item
+                bar.update()
+
+        yield advance
+
+
+def estimate_seconds(
+    settings: MeasureSettings, data: DistilledSet, problem: Problem, splits: Splits, trials: int = 2
+) -> float:
+    """About how long measure() will take, from one student, some test items and a few real batches."""
+    weights = starts(data, problem.network, data.network["init"], 1)[0]
+    part = splits.test.subset(torch.arange(min(500, len(splits.test)), device=splits.test.labels.device))
+    batches = splits.train.subset(torch.arange(min(3 * 128, len(splits.train)), device=part.labels.device))
+    train = min(seconds_of(lambda: replay(data, problem, weights)) for _ in range(trials))
+    student = replay(data, problem, weights)
+    test = (
+        min(seconds_of(lambda: accuracy(student, part)) for _ in range(trials)) * len(splits.test) / len(part)
+    )
+    step = min(seconds_of(lambda: train_ordinarily(batches, problem, weights)) for _ in range(trials)) / 3
+    networks = 1 if data.network["init"] == "fixed" else settings.test_networks
+    draws = min(20, settings.test_networks)
+    short = test * min(1000, len(splits.held_out)) / len(splits.test)
+    choice = 5 * 7 * (train + short)  # five draws at seven rates choose a baseline's rate
+    full = min(networks, settings.full_data_networks) * (2300 * step + 3 * test)
+    return networks * (train + test) + 2 * (choice + draws * (train + test)) + full
+
+
+def train_ordinarily(data: Dataset, problem: Problem, weights: dict[str, torch.Tensor]) -> Student:
+    """One epoch of what full_data() does."""
+    return ordinary(data, problem.network, weights, adam, 1, 128, stream("estimate"))
+
+
+def seconds_of(function: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start

@@ -1,410 +1,277 @@
-"""The settings of the main job: one frozen dataclass; --n is the dial from which the rest is computed.
+"""The settings of a run in parts: data, network, inner training, outer loop, method, measuring, the run.
 
-Nothing here imports torch, so that --help answers at once.
+Each part is a small frozen dataclass. --n is the one dial: what is None here gets a default that suits n, the
+initialisation and the kind of data (defaults.py). Nothing here imports torch, so that --help answers at once.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, TypeVar, get_type_hints
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, TypeVar
 
-from distill.errors import RunError, UserError, unknown
-from distill.networks import IMAGES, SEQUENCES
-from distill.sets.plain_types import is_a, told
-
-if TYPE_CHECKING:
-    from distill.data.dataset import Dataset
+from distill.inner.engines import ENGINES
+from distill.methods import METHODS
+from distill.networks import IMAGES, NETWORKS, SEQUENCES
+from distill.outer import LABEL_MAPS, STARTS
+from distill.registry import option
 
 T = TypeVar("T")
-
-
-if TYPE_CHECKING:  # whoever reads a config reads a resolved one
-    Auto = Annotated[T, "filled in by resolved()"]
+if TYPE_CHECKING:  # the code reads resolved settings, which have a value
+    Auto = Annotated[T, "filled in by resolve()"]
 else:
     Auto = Optional
-
-
 AUTO: Any = None
-
-
+PlugInOptions = dict[str, float | str | None]  # what a method or an engine brings with it
+INITS = ("fixed", "random")
 RULES = ("sgd", "momentum", "adam")
-
-
-ENGINES = ("unroll", "recompute", "truncated", "higher")
-
-
-AUGMENTS = ("shift", "scale", "rotate", "flip", "crop", "cutout", "color")
-
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "labels": ("soft", "softmax", "hard"),
-    "scheme": ("xavier", "kaiming", "uniform", "own"),
-    "init": ("fixed", "random"),
-    "rule": RULES,
-    "engine": ENGINES,
-    "rates": ("per-tensor", "per-step"),
-    "start": ("real", "noise", "means"),
-    "window_at": ("last", "random"),
-    "states_on": ("device", "cpu"),
-    "objective": ("bilevel", "frepo", "dc", "dm"),
-}
+WEIGHT_INITS = ("xavier", "kaiming", "uniform", "own")
 
 
 @dataclass(frozen=True)
-class Config:
-    """The settings of every main job; ImageConfig and TextConfig add where the items come from."""
+class DataSettings:
+    """What to distil"""
 
-    n: int = 1
-    """How many synthetic items: the one dial; every setting below has a default that suits it."""
-    labels: str = "soft"
-    """soft (signed, unnormalised, learned), softmax (learned, sum to one) or hard (one class each)."""
-    init: str = "fixed"
-    """fixed (the set trains one known initialisation) or random (it trains networks never seen)."""
-    network: str = ""
-    """The network that is trained."""
-    dataset: str = ""
+    n: Auto[int] = option(AUTO, "N", above=0, first=True)
+    """How many synthetic items: the one dial; every other setting has a default that suits it."""
+    ipc: int | None = option(None, "K", above=0, first=True)
+    """Items per class, in the place of --n."""
+    dataset: str = option("", "DATA", first=True)
     """The real data."""
-    data_dir: str | None = None
+    data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
     """Where the files of a named data set are."""
-    nets: int = 1
-    """With --init fixed: how many known initialisations the set serves."""
-    depth: int | None = None
-    """Depth of the network, where it has one (convnet 3, mlp 2, transformer 1)."""
-    width: int | None = None
-    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, textcnn and ngram 100,
-    the other text networks 64)."""
-    weights: str | None = None
-    """Trained networks to start from instead of fresh ones: a file of weights, or a folder of such files.
-    With --init fixed the first --nets are known; with random --networks of them measure, --judges choose, and
-    the others teach."""
-    scheme: Auto[str] = AUTO
-    """How initial weights are drawn: xavier, kaiming (both normal), uniform (as torch's layers begin, biases
-    zero) or own (as each layer does) (default: xavier for images where random, else uniform)."""
-    inner_steps: Auto[int] = AUTO
-    """Steps of training on the synthetic items, T (default: from n and init)."""
-    batch: Auto[int] = AUTO
-    """Synthetic items per inner step, a divisor of n (default: all where fixed, else at most 20)."""
-    rule: Auto[str] = AUTO
-    """sgd, momentum (0.9) or adam (default: from init)."""
-    rates: Auto[str] = AUTO
-    """Learned learning rates per-tensor (and step) or per-step (default: per-tensor where fixed)."""
-    lr: Auto[float] = AUTO
-    """Inner learning rate at the start (default: from the rule)."""
-    start: Auto[str] = AUTO
-    """Items start as real ones, as noise, as the means of their classes (k-means, where a class has several),
-    or where a SET.pt of as many ended, with its labels, and its learning rates if the steps are as many
-    (default: means for a random convnet, else real)."""
-    engine: Auto[str] = AUTO
-    """unroll (fastest), recompute (little memory), truncated (a window of the steps) or higher
-    (default: unroll up to 30 steps, truncated beyond)."""
-    objective: str = "bilevel"
-    """bilevel (differentiate through the inner training), or, without an unroll and with the learning rates
-    as they are given, frepo (ridge regression on features), dc (gradients matched), dm (features' means)."""
-    compile: bool = False
-    """Compile the inner step of an image network by torch.compile (on a CPU it needs a C++ compiler): a
-    minute once, then up to a tenth faster with lenet where T is large; wide networks gain nothing."""
-    states_on: str = "device"
-    """With --engine recompute: stored states wait on the device, or in main memory (cpu)."""
-    window: Auto[int] = AUTO
-    """With --engine truncated: how many steps are differentiated (default: 15)."""
-    window_at: str = "last"
-    """With --engine truncated: the last steps, or a window at a random place where the run then stops."""
-    grow: int | None = None
-    """With --engine truncated: outer steps over which the inner training grows from the window to all T."""
-    outer_steps: Auto[int] = AUTO
-    """Updates of the synthetic items (default: from n and init)."""
-    nets_per_step: int = 1
-    """Networks whose outer gradients each outer step averages, each with real items of its own."""
-    outer_batch: Auto[int] = AUTO
-    """Real items per outer step (default: 128 images or 64 texts where fixed, twice as many where random,
-    except for convnet)."""
-    outer_lr: Auto[float] = AUTO
-    """Outer Adam's rate on the items (default: from init)."""
-    label_pace: Auto[float] = AUTO
-    """Outer rate on the labels, as a multiple of --outer-lr (default: from init)."""
-    rate_pace: Auto[float] = AUTO
-    """Outer rate on the learning rates, as a multiple of --outer-lr (default: from init)."""
-    average: Auto[float] = AUTO
-    """Decay of the running average of what is learned (default: 0.998 where fixed, 0.99 or, for text, 0.997
-    where random)."""
-    augment: str = ""
-    """Random changes of synthetic and real images, as shift-scale-rotate (also crop, cutout, color, flip)."""
-    warmup: int = 200
-    """Outer steps over which the outer rates rise from zero, at most a tenth of the run."""
-    minutes: float | None = None
-    """Stop after so long, the rate's decay fitted to it (then no two runs are bit-identical)."""
-    held_out: int = 5000
+    labels: str = option("soft", "LABELS", choices=LABEL_MAPS, first=True)
+    """soft (learned, signed, unnormalised), softmax (learned, sum to one) or hard (one class each)."""
+    held_out: int = option(5000, "ITEMS", above=0)
     """Training items kept aside to choose what is exported; at most a tenth."""
-    check_every: int = 200
-    """Outer steps between two checkpoints, each with a held-out score."""
-    judges: Auto[int] = AUTO
-    """With --init random: how many other networks choose what is exported (default: 3; for text 8)."""
-    networks: int = 20
-    """With --init random: how many networks that were never seen measure the set at the end
-    (the baselines: as many draws, at most 20)."""
-    ceilings: int = 3
-    """With --init random: how many networks are trained on all the real data, for comparison."""
-    seed: int = 0
-    """Seeds everything random."""
-    device: str = "cpu"
-    """cpu, cuda, cuda:1 …"""
-    threads: int = 1
-    """Threads of torch on a CPU: one is fastest for small networks and few items."""
-    out: Auto[str] = AUTO
-    """The run folder (default: runs/DATASET-nN-INIT-LABELS-sSEED)."""
-    resume: str | None = None
-    """Go on with the run in this folder, by its own settings."""
-    overwrite: bool = False
-    """Replace the run that is in the folder."""
-    json: bool = False
-    """End with one line of JSON on stdout."""
-    tensorboard: bool = False
-    """Also write events for TensorBoard into the run folder (give it again with --resume)."""
 
-    KNOWN: ClassVar[tuple[str, ...]] = ()
-    AUGMENTS: ClassVar[tuple[str, ...]] = ()
-    ITEMS: ClassVar[str] = "items"
+    items_word: ClassVar[str] = "items"
 
     @property
     def origin(self) -> str:
         """The name or path by which the real data are found again."""
         return self.dataset
 
-    def suited(self) -> dict[str, Any]:
-        """The defaults that suit this kind of data, for what is not given; the rule is there already."""
-        raise NotImplementedError
-
-    def real(self) -> "tuple[Dataset, Dataset]":
-        """(train, test): the real data. Raises DataError."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
-class ImageConfig(Config):
-    """Distil a set of real images into a few synthetic ones, and measure what they are worth."""
+class ImageData(DataSettings):
+    """What to distil"""
 
-    n: int = 5
-    """How many synthetic images: the one dial; every setting below has a default that suits it."""
-    network: str = "lenet"
-    """lenet, convnet, mlp, alexcifarnet or resnet."""
-    dataset: str = "mnist"
+    dataset: str = option("mnist", "DATA", first=True)
     """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz file or a folder of images."""
-    data_dir: str | None = None
+    data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
     """Where the files of a named data set are (default: bundled, or downloaded once)."""
-    image_size: int | None = None
+    image_size: int | None = option(None, "PIXELS", above=0)
     """Resize the images to this height and width (default: as they are; of a folder, the first image's)."""
-    zca: bool = False
+    zca: bool = option(False)
     """Whiten the images (ZCA), as is usual for colour ones; the file carries the matrix."""
 
-    KNOWN: ClassVar[tuple[str, ...]] = tuple(IMAGES)
-    AUGMENTS = AUGMENTS
-    ITEMS = "images"
-
-    def suited(self) -> dict[str, Any]:
-        n, fixed = self.n, self.init == "fixed"
-        wide = not fixed and self.network == "convnet"  # its steps cost much and learn fast
-        few = (12 if n <= 20 else 50) if wide else max(20, n)
-        steps = self.inner_steps or ((12 if n <= 5 else 8) if fixed else few)
-        return {
-            "scheme": "uniform" if fixed else "xavier",
-            "start": "means" if wide else "real",
-            "judges": 3,
-            "inner_steps": steps,
-            "rates": "per-tensor" if fixed else "per-step",
-            "lr": {"sgd": 0.1 / steps, "momentum": 0.02 if wide else 0.01, "adam": 0.003}[self.rule],
-            "outer_steps": 8000 if fixed else 1500,
-            "outer_batch": 128 if fixed or wide else 256,
-            "outer_lr": 0.05 if fixed else 0.02,
-            "label_pace": 4.0 if fixed else 0.5,
-            "rate_pace": 2.0 if fixed else 0.5,
-            "average": 0.998 if fixed else 0.99,
-        }
-
-    def real(self) -> "tuple[Dataset, Dataset]":
-        from distill.data.images import load
-        from distill.data.whiten import fitted, whitened
-
-        train, test = load(self.dataset, self.data_dir, self.device, self.image_size)
-        if not self.zca:
-            return train, test
-        facts = fitted(train)
-        return whitened(train, facts), whitened(test, facts)
+    items_word: ClassVar[str] = "images"
 
 
 @dataclass(frozen=True)
-class TextConfig(Config):
-    """Distil a set of real texts into a few learned sequences of word vectors, and measure them."""
+class TextData(DataSettings):
+    """What to distil"""
 
-    n: int = 2
-    """How many synthetic sentences: the one dial; every setting below has a default that suits it."""
-    network: str = "textcnn"
-    """textcnn, ngram, bilstm, birnn, transformer or average."""
-    dataset: str = "sentences"
+    dataset: str = option("sentences", "DATA", first=True)
     """sentences (bundled), trec, trec-50, sst2, sst5, imdb or ag_news."""
-    data_dir: str | None = None
+    data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
     """The folder that holds DATASET/train.csv and test.csv (default: bundled, or fetched from its hub)."""
-    train: str | None = None
+    train: str | None = option(None, "FILE")
     """Your own training texts: a csv, tsv, jsonl or parquet file, gzipped or not; with --test."""
-    test: str | None = None
+    test: str | None = option(None, "FILE")
     """Your own test texts."""
-    text_column: str | None = None
+    text_column: str | None = option(None, "NAME")
     """The column of your texts (default: text, or sentence)."""
-    label_column: str | None = None
+    label_column: str | None = option(None, "NAME")
     """The column of your labels, words or numbers (default: label)."""
-    vectors: Auto[str] = AUTO
-    """Word vectors: a GloVe text file, an .npz, or a name
-    (default: bundled for the sentences, else glove.6B.100d)."""
-    tokenizer: str = "basic_english"
+    vectors: Auto[str] = option(AUTO, "VECTORS")
+    """Word vectors: a GloVe text file, an .npz, or a name."""
+    tokenizer: str = option("basic_english", "TOKENIZER")
     """basic_english, split (at spaces), or another of torchtext's whose package is installed."""
-    unknown: str = "zeros"
+    unknown: str = option("zeros", "VECTORS")
     """Words without a vector: zeros (networks leave them out), or drawn (each its own random vector)."""
-    max_length: int | None = None
+    max_length: int | None = option(None, "WORDS", above=0)
     """Words of a real text that are read (default: all of the longest, at most 200)."""
-    lengths: Auto[int] = AUTO
-    """Positions of a learned sequence (default: 6 where fixed, 10 where random)."""
-    warmup: int = 20
-    """Outer steps over which the outer rates rise from zero, at most a tenth of the run."""
-    drop_words: float = 0.25
+    synthetic_length: Auto[int] = option(AUTO, "WORDS", above=0)
+    """Positions of a learned sequence."""
+    word_dropout: float = option(0.25, "SHARE")
     """Share of the words of a real text that each outer step leaves out, in [0, 1)."""
-    held_out: int = 500
+    held_out: int = option(500, "TEXTS", above=0)
     """Training texts kept aside to choose what is exported; at most a tenth."""
-    networks: int = 100
-    """With --init random: how many networks that were never seen measure the set at the end
-    (the baselines: as many draws, at most 20)."""
 
-    KNOWN = tuple(SEQUENCES)
-    ITEMS = "sentences"
+    items_word: ClassVar[str] = "sentences"
 
     @property
     def origin(self) -> str:
         return self.train or self.dataset
 
-    def suited(self) -> dict[str, Any]:
-        fixed = self.init == "fixed"
-        steps = self.inner_steps or (10 if fixed else 20)
-        bundled = self.dataset == "sentences" and self.train is None
-        return {
-            "scheme": "uniform",
-            "start": "real",
-            "judges": 8,
-            "inner_steps": steps,
-            "rates": "per-tensor",
-            "lr": {"sgd": 0.2 / steps, "momentum": 0.01, "adam": 0.003}[self.rule],
-            "outer_steps": 3000 if fixed else 2000,
-            "outer_batch": 64 if fixed else 128,
-            "outer_lr": 0.05,
-            "label_pace": 1.0,
-            "rate_pace": 2.0,
-            "average": 0.998 if fixed else 0.997,
-            "lengths": 6 if fixed else 10,
-            "vectors": "bundled" if bundled else "glove.6B.100d",
-        }
 
-    def real(self) -> "tuple[Dataset, Dataset]":
-        from distill.data import embedding as text
-        from distill.data import texts as corpora
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The network that is trained"""
 
-        files = (self.train, self.test, self.text_column, self.label_column)
-        return text.load(
-            corpora.chosen(self.dataset, self.data_dir, *files), self.vectors, self.tokenizer, self.unknown,
-            self.max_length, self.lengths, self.drop_words, self.device,
-        )  # fmt: skip
+    network: str = option("lenet", "NETWORK", choices=NETWORKS, first=True)
+    """The network that is trained."""
+    init: str = option("fixed", "INIT", choices=INITS, first=True)
+    """fixed (the set trains one known initialisation) or random (it trains networks never seen)."""
+    depth: int | None = option(None, "LAYERS", above=0)
+    """Depth of the network, where it has one (convnet 3, mlp 2, transformer 1)."""
+    width: int | None = option(None, "UNITS", above=0)
+    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, textcnn and ngram 100, the
+    other text networks 64)."""
+    weight_init: Auto[str] = option(AUTO, "SCHEME", choices=WEIGHT_INITS)
+    """How initial weights are drawn: xavier, kaiming (both normal), uniform (as torch's layers begin, biases
+    zero) or own (as each layer draws its own)."""
+    fixed_networks: int = option(1, "COUNT", above=0)
+    """With --init fixed: how many known initialisations the set serves."""
+    weights: str | None = option(None, "FILE")
+    """Trained networks to start from instead of new ones: a file of weights, or a folder of such files. With
+    --init fixed the first --fixed-networks are known; with random --test-networks of them measure,
+    --validation-networks choose, and the others train the set."""
 
 
-# Not part of what a run is:
-PLUMBING = ("out", "resume", "overwrite", "json", "data_dir", "threads", "tensorboard")
+@dataclass(frozen=True)
+class ImageNetwork(NetworkSettings):
+    """The network that is trained"""
+
+    network: str = option("lenet", "NETWORK", choices=IMAGES, first=True)
 
 
-C = TypeVar("C", bound=Config)
+@dataclass(frozen=True)
+class TextNetwork(NetworkSettings):
+    """The network that is trained"""
+
+    network: str = option("textcnn", "NETWORK", choices=SEQUENCES, first=True)
 
 
-def resolved(config: C) -> C:
-    """The config with every default filled in, and every word and number checked. Raises UserError."""
-    check(config)
-    fixed, divisors = config.init == "fixed", [b for b in range(1, 21) if config.n % b == 0]
-    config = filled(
-        config, {"rule": "sgd" if fixed else "momentum", "batch": config.n if fixed else max(divisors)}
-    )
-    config = filled(config, config.suited())
-    stem, ending = Path(config.origin).name.split(".")[0], f"{config.init}-{config.labels}-s{config.seed}"
-    general = {
-        "engine": "unroll" if config.inner_steps <= 30 else "truncated",
-        "window": min(15, config.inner_steps),
-        "out": f"runs/{stem}-n{config.n}-{ending}",
-    }
-    config = filled(config, general)
-    if config.n % config.batch:
-        raise UserError(f"--batch {config.batch} does not divide --n {config.n}: choose a divisor")
-    if config.grow and config.engine != "truncated":
-        raise UserError(f"--grow is for --engine truncated, not {config.engine}")
-    return config
+@dataclass(frozen=True)
+class InnerSettings:
+    """Inner training: how a network is trained on the synthetic items"""
+
+    inner_steps: Auto[int] = option(AUTO, "T", above=0)
+    """Steps of training on the synthetic items, T."""
+    batch: Auto[int] = option(AUTO, "ITEMS", above=0)
+    """Synthetic items per inner step, a divisor of n."""
+    rule: Auto[str] = option(AUTO, "RULE", choices=RULES)
+    """sgd, momentum (0.9) or adam."""
+    lr: Auto[float] = option(AUTO, "LR", above=0)
+    """Inner learning rate at the start; it is learned."""
+    lr_per: Auto[str] = option(AUTO, "UNIT", choices=("step", "tensor"))
+    """One learned learning rate for each step, or for each step and parameter tensor."""
+    engine: Auto[str] = option(AUTO, "ENGINE", choices=ENGINES)
+    """How the outer gradient travels back: unroll (fastest), recompute (little memory), truncated (a window
+    of the steps) or higher. Each has options: add --help after --engine ENGINE."""
+    engine_options: PlugInOptions = field(default_factory=dict)
+    compile: bool = option(False)
+    """Compile the inner step of an image network by torch.compile (on a CPU it needs a C++ compiler): a
+    minute once, then up to a tenth faster with lenet where T is large; wide networks gain nothing."""
 
 
-def filled(config: C, defaults: dict[str, Any]) -> C:
-    """The defaults in the places that are empty."""
-    if config.minutes and "outer_steps" in defaults:
-        defaults = defaults | {"outer_steps": FOREVER}
-    changes: dict[str, Any] = {k: v for k, v in defaults.items() if getattr(config, k) is None}
-    return replace(config, **changes)
+@dataclass(frozen=True)
+class OuterSettings:
+    """Outer loop: how the synthetic items are improved"""
+
+    method: str = option("unroll", "METHOD", choices=METHODS, first=True)
+    """What an outer step lowers: unroll (differentiate through the inner training), or without that, with the
+    learning rates as they are given, frepo (ridge regression on features), dc (gradients matched) or dm (mean
+    features matched). Some have options: add --help after --method METHOD."""
+    method_options: PlugInOptions = field(default_factory=dict)
+    start: Auto[str] = option(AUTO, "START", choices=STARTS)
+    """Items start as real ones, as noise, as the means of their classes (k-means, where a class has several),
+    or where a SET.pt of as many ended, with its labels, and its learning rates if the steps are as many."""
+    outer_steps: Auto[int] = option(AUTO, "STEPS", above=0)
+    """Updates of the synthetic items."""
+    outer_batch: Auto[int] = option(AUTO, "ITEMS", above=0)
+    """Real items per outer step."""
+    networks_per_step: int = option(1, "COUNT", above=0)
+    """Networks whose outer gradients each outer step averages, each with real items of its own."""
+    outer_lr: Auto[float] = option(AUTO, "LR", above=0)
+    """Outer Adam's learning rate on the items."""
+    label_lr_scale: Auto[float] = option(AUTO, "FACTOR", above=0)
+    """Outer learning rate on the labels, as a multiple of --outer-lr."""
+    lr_lr_scale: Auto[float] = option(AUTO, "FACTOR", above=0)
+    """Outer learning rate on the inner learning rates, as a multiple of --outer-lr."""
+    ema_decay: Auto[float] = option(AUTO, "DECAY")
+    """Decay of the running average of what is learned."""
+    warmup: int = option(200, "STEPS", above=0)
+    """Outer steps over which the outer learning rates rise from zero, at most a tenth of the run."""
+    augment: str = option("", "CHANGES")
+    """Random changes of synthetic and real images, as shift-scale-rotate (also crop, cutout, color, flip)."""
 
 
-FOREVER = 10**9  # outer steps where --minutes is the only limit
+@dataclass(frozen=True)
+class MeasureSettings:
+    """Measuring: how a set is chosen and scored"""
+
+    validate_every: int = option(200, "STEPS", above=0)
+    """Outer steps between two checkpoints, each with a held-out score."""
+    validation_networks: Auto[int] = option(AUTO, "COUNT", above=0)
+    """With --init random: how many other networks choose what is exported."""
+    test_networks: int = option(20, "COUNT", above=0)
+    """With --init random: how many networks that were never seen measure the set at the end (the baselines:
+    as many draws, at most 20)."""
+    full_data_networks: int = option(3, "COUNT", above=0)
+    """With --init random: how many networks are trained on all the real data, for comparison."""
 
 
-def check(config: Config) -> None:
-    """Raise UserError for the first word or number that cannot be meant."""
-    for name, known in (CHOICES | {"network": config.KNOWN}).items():
-        word = getattr(config, name)
-        if name == "start" and word and word.endswith(".pt"):
-            continue
-        if word is not None and word not in known:
-            raise UserError(f"{flag(name)}: {unknown(PLACES.get(name, name), word, known)}")
-    for word in config.augment.split("-") if config.augment else ():
-        if word not in config.AUGMENTS:
-            wrong = unknown("augmentation", word, AUGMENTS) if config.AUGMENTS else "it is for images"
-            raise UserError(f"--augment: {wrong}")
-    if not 0 <= getattr(config, "drop_words", 0) < 1:
-        raise UserError("--drop-words must be at least 0 and below 1")
-    for name in POSITIVE:
-        value = getattr(config, name, None)
-        if value is not None and not value > 0:
-            raise UserError(f"{flag(name)} must be above 0, not {value:g}")
+@dataclass(frozen=True)
+class RunSettings:
+    """The run: where, how long, on what"""
+
+    minutes: float | None = option(None, "MINUTES", above=0, first=True)
+    """Stop after so long, measuring included, the decay of the rates fitted to it (then no two runs are
+    bit-identical)."""
+    seed: int = option(0, "SEED")
+    """Seeds everything random."""
+    device: str = option("cpu", "DEVICE")
+    """cpu, cuda, cuda:1 …"""
+    threads: int = option(1, "COUNT", above=0, identity=False)
+    """Threads of torch on a CPU: one is fastest for small networks and few items."""
+    out: Auto[str] = option(AUTO, "FOLDER", first=True, identity=False)
+    """The run folder (default: runs/DATASET-nN-INIT-LABELS-sSEED)."""
+    resume: str | None = option(None, "FOLDER", identity=False)
+    """Go on with the run in this folder, by its own settings."""
+    overwrite: bool = option(False, identity=False)
+    """Replace the run that is in the folder."""
+    json: bool = option(False, identity=False)
+    """End with one line of JSON on stdout."""
+    tensorboard: bool = option(False, identity=False)
+    """Also write events for TensorBoard into the run folder (give it again with --resume)."""
 
 
-PLACES = {"states_on": "place", "window_at": "place"}  # what their words are called in a sentence
+@dataclass(frozen=True)
+class Settings:
+    """All parts of a run's settings; ImageSettings and TextSettings say where the items come from."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    inner: InnerSettings = field(default_factory=InnerSettings)
+    outer: OuterSettings = field(default_factory=OuterSettings)
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    n_default: ClassVar[int] = 5
+    as_fixed: ClassVar[bool] = False  # the defaults of a known initialisation, whatever --init says
+    flags: ClassVar[dict[str, str]] = {}  # options that this job calls otherwise: {field: flag}
+
+    def overrides(self) -> dict[str, Any]:
+        """Defaults of a job in the place of the general ones."""
+        return {}
 
 
-POSITIVE = (
-    "n", "nets", "depth", "width", "inner_steps", "batch", "lr", "window", "grow", "outer_steps",
-    "nets_per_step", "outer_batch", "outer_lr", "label_pace", "rate_pace", "warmup", "minutes", "held_out",
-    "check_every", "judges", "networks", "ceilings", "threads", "image_size", "max_length", "lengths",
-)  # fmt: skip
+@dataclass(frozen=True)
+class ImageSettings(Settings):
+    """Distil a set of real images into a few synthetic ones, and measure what they are worth."""
+
+    data: DataSettings = field(default_factory=ImageData)
+    network: NetworkSettings = field(default_factory=ImageNetwork)
 
 
-def identity(config: Config) -> dict[str, Any]:
-    """What makes two runs the same run: every setting but the plumbing."""
-    return {name: value for name, value in asdict(config).items() if name not in PLUMBING}
+@dataclass(frozen=True)
+class TextSettings(Settings):
+    """Distil a set of real texts into a few learned sequences of word vectors, and measure them."""
 
+    data: DataSettings = field(default_factory=TextData)
+    network: NetworkSettings = field(default_factory=TextNetwork)
+    outer: OuterSettings = field(default_factory=lambda: OuterSettings(warmup=20))
+    measure: MeasureSettings = field(default_factory=lambda: MeasureSettings(test_networks=100))
 
-def resumed(config: C, saved: dict[str, Any]) -> C:
-    """The saved settings under this command's plumbing. Raises RunError where the command asks for others."""
-    plain = identity(type(config)())
-    for name, value in identity(config).items():
-        if value not in (plain[name], saved.get(name)):
-            raise RunError(
-                f"{config.resume} was started with {flag(name)} {saved.get(name)}, not {value}:"
-                " a resumed run keeps its settings"
-            )
-    known = {f.name for f in fields(config)}
-    if set(saved) != known - set(PLUMBING):
-        raise RunError(
-            f"{config.resume}/config.json is of another version or kind of job: its settings are not ours"
-        )
-    kinds = get_type_hints(type(config))
-    for name, value in saved.items():
-        if not is_a(value, kinds[name]):
-            raise RunError(f"{config.resume}/config.json is damaged: {name} is not {told(kinds[name])}")
-    return resolved(replace(config, **saved, out=str(config.resume)))
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    n_default: ClassVar[int] = 2

@@ -96,7 +96,7 @@ def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
     way = torch.cos(torch.arange(data.items.numel()).double()).reshape(data.items.shape)
     up, down = (
         bilevel(problem, Unroll(), lambda _: [task()], augment)(
-            data.replaced({"items": data.items + sign * 1e-5 * way}), 0
+            data.replace_tensors({"items": data.items + sign * 1e-5 * way}), 0
         ).loss
         for sign in (1, -1)
     )

@@ -15,7 +15,7 @@ from distill.inner.problem import Problem
 from distill.inner.rules import SGD, Adam, Rule
 from distill.inner.step import Step
 from distill.randomness import stream
-from distill.runs.build import torch_optimiser
+from distill.inner.engines.higher import torch_optimiser
 from tests.helpers import real_batch, small_problem, small_steps, small_weights
 
 EXACT = [
@@ -23,7 +23,7 @@ EXACT = [
     Recompute(),
     Recompute(every=1),
     Recompute(every=3),
-    Recompute(states_on="cpu"),
+    Recompute(states_device="cpu"),
     Truncated(99),
     Truncated(4, inner=Recompute()),
 ]

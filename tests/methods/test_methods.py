@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.inner.problem import Problem, Task
-from distill.methods.base import comparing, partly_trained
+from distill.methods.base import train_partly
 from distill.methods.kernel_ridge import kernel_ridge, with_constant
 from distill.networks import IMAGES, SEQUENCES
 from distill.networks.build import build
@@ -60,7 +60,7 @@ def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
 @pytest.mark.parametrize("name", ["dc", "dm"])
 def test_matching_is_zero_where_the_synthetic_items_are_the_real_ones(name: str) -> None:
     problem, synthetic, task = tiny(n=12)
-    same = synthetic.replaced({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
+    same = synthetic.replace_tensors({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
     value = COMPARISONS[name](problem, task.state, same, task)
     assert abs(value.item()) < 1e-9
     assert COMPARISONS[name](problem, task.state, synthetic, task).item() > 1e-3
@@ -72,7 +72,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
     compare = COMPARISONS[name]
 
     def value(items: torch.Tensor) -> torch.Tensor:
-        return compare(problem, task.state, synthetic.replaced({"items": items}), task)
+        return compare(problem, task.state, synthetic.replace_tensors({"items": items}), task)
 
     assert torch.autograd.gradcheck(
         value, synthetic.items.clone().requires_grad_(), atol=1e-2, rtol=1e-3

@@ -11,7 +11,7 @@ from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
-from distill.methods.base import Found
+from distill.methods.base import OuterGradient
 from distill.methods.unroll import bilevel, meta_gradient
 from distill.outer.loop import Outer, OuterState, begin, clip, cosine, descend, kept, usable
 from distill.outer.starts import start_rates
@@ -56,7 +56,7 @@ def test_the_gradient_of_every_learned_tensor_agrees_with_finite_differences(lab
     for name, tensor in data.tensors().items():
         way = torch.cos(torch.arange(tensor.numel()).double()).reshape(tensor.shape)
         up, down = (
-            meta_gradient(problem, data.replaced({name: tensor + sign * 1e-5 * way}), engine, task)[0]
+            meta_gradient(problem, data.replace_tensors({name: tensor + sign * 1e-5 * way}), engine, task)[0]
             for sign in (1, -1)
         )
         torch.testing.assert_close((grads[name] * way).sum(), (up - down) / 2e-5, rtol=1e-5, atol=1e-8)
@@ -68,9 +68,9 @@ def test_several_networks_per_step_give_the_mean_of_their_gradients_and_losses()
     found = bilevel(problem, Unroll(), lambda _: tasks)(data, 0)
     alone = [meta_gradient(problem, data, Unroll(), task) for task in tasks]
     torch.testing.assert_close(found.loss, sum(value for value, _ in alone) / 3)
-    for name, grad in found.grads.items():
+    for name, grad in found.gradients.items():
         torch.testing.assert_close(grad, sum(grads[name] for _, grads in alone) / 3)
-    assert found.silence == pytest.approx(math.log(CLASSES))
+    assert found.uniform_loss == pytest.approx(math.log(CLASSES))
 
 
 def test_outer_steps_are_torchs_adam_with_the_cosine_as_its_rate() -> None:
@@ -80,7 +80,7 @@ def test_outer_steps_are_torchs_adam_with_the_cosine_as_its_rate() -> None:
     adam = torch.optim.Adam(groups, betas=(LOOSE.beta1, LOOSE.beta2))
     states = after(6)
     for step in range(6):
-        _, grads = meta_gradient(problem, data.replaced(tensors), Unroll(), still(problem)(step))
+        _, grads = meta_gradient(problem, data.replace_tensors(tensors), Unroll(), still(problem)(step))
         for (name, t), group in zip(tensors.items(), adam.param_groups, strict=True):
             t.grad = grads[name]
             group["lr"] = LOOSE.lr[name] * cosine(step / 20)
@@ -157,8 +157,8 @@ def test_a_tenth_of_a_short_run_is_warmup_enough() -> None:
 
 def test_items_that_no_longer_matter_count_as_a_useless_step() -> None:
     grads = {"items": torch.zeros(3), "labels": torch.ones(2)}
-    assert not usable(Found(torch.tensor(2.3), grads))
-    assert usable(Found(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)}))
+    assert not usable(OuterGradient(torch.tensor(2.3), grads))
+    assert usable(OuterGradient(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)}))
 
 
 def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
@@ -166,8 +166,8 @@ def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
     task = still(problem, poison=(5, 6, 7))
     unrolled = bilevel(problem, Unroll(), lambda step: [task(step)])
 
-    def loud(synthetic: Synthetic, step: int) -> Found:  # what is learned here is worse than silence
-        return unrolled(synthetic, step)._replace(silence=math.inf)
+    def loud(synthetic: Synthetic, step: int) -> OuterGradient:  # what is learned here is worse than silence
+        return unrolled(synthetic, step)._replace(uniform_loss=math.inf)
 
     states = list(islice(descend(data, loud, outer, begin(data, outer), lambda step: step / 20), 9))
     good = states[4].good

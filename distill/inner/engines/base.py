@@ -1,15 +1,18 @@
-"""Engines: how the outer gradient travels back through the inner steps. They know no network.
+"""Engine: the contract of every engine's file, and what engines share.
 
 Notation, as in Wang et al. 2018 and Maclaurin et al. 2015: states s_0 … s_T are tuples of
 tensors, s_{t+1} = advance(s_t, step_t), and the value is loss(s_T). Every engine returns
 (value, [d value / d step_t for t = 0 … T-1]), each gradient shaped like its step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from distill.inner.engines import ENGINES
+from distill.registry import find
 
 State = tuple[Tensor, ...]
 
@@ -41,13 +44,13 @@ class Engine(Protocol):
         """The value of loss after all steps from state, and its gradient for each step."""
 
 
-def leaves(tensors: tuple[Tensor, ...]) -> Any:
+def fresh_leaves(tensors: tuple[Tensor, ...]) -> Any:
     """The same tuple type with fresh leaves: the same tensor at two steps must not share a gradient."""
     fresh = [t.detach().requires_grad_(t.is_floating_point()) for t in tensors]
     return type(tensors)(*fresh) if hasattr(tensors, "_fields") else tuple(fresh)
 
 
-def pull(
+def pull_back(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor] | None = None
 ) -> list[Tensor]:
     """d outputs / d inputs contracted with cotangents; zeros where nothing flows."""
@@ -59,10 +62,18 @@ def pull(
     return list(torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True, materialize_grads=True))
 
 
-def run(advance: Advance, state: State, steps: Sequence[Step]) -> list[State]:
+def run_steps(advance: Advance, state: State, steps: Sequence[Step]) -> list[State]:
     """The states before, between and after the steps, without a graph."""
     states = [state]
     with torch.no_grad():
         for step in steps:
             states.append(advance(states[-1], step))
     return states
+
+
+def build_engine(word: str, problem: Any, options: Mapping[str, Any]) -> Engine:
+    """The engine of a word of ENGINES with these options. Raises UserError for a word that is none."""
+    kind = find(ENGINES, "engine", word)
+    for_problem = getattr(kind, "for_problem", None)
+    engine: Engine = for_problem(problem, **options) if for_problem else kind(**options)
+    return engine

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.inner.engines.base import Advance, Gradient, Loss, State, Step, leaves, pull
+from distill.errors import UserError
+from distill.inner.engines.base import Advance, Gradient, Loss, State, Step, fresh_leaves, pull_back
+from distill.inner.problem import Problem
+from distill.inner.rules import SGD, Adam, Rule
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Higher:
     inner_loss: Callable[[Tensor, Tensor], Tensor]
     optimiser: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
+    @staticmethod
+    def for_problem(problem: Problem) -> "Higher":
+        """The engine of a problem's network, inner loss and rule. Raises UserError for another rule."""
+        return Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
+
     def gradient(
         self,
         advance: Advance,
@@ -34,7 +42,7 @@ class Higher:
     ) -> Gradient:
         import higher
 
-        steps = [leaves(step) for step in steps]
+        steps = [fresh_leaves(step) for step in steps]
         groups = [{"params": [p], "lr": 1.0} for p in self.network.parameters()]
         weights = [w.detach().requires_grad_() for w in state[: len(groups)]]
         with (
@@ -46,5 +54,16 @@ class Higher:
                 inner = self.inner_loss(network(step.x), step.y)
                 optimiser.step(inner, override={"lr": list(step.lr.expand(len(groups)))})
             value = loss(tuple(network.parameters(time=-1)))
-            flat = iter(pull([value], [t for step in steps for t in step]))
+            flat = iter(pull_back([value], [t for step in steps for t in step]))
         return value.detach(), [type(step)(*(next(flat) for _ in step)) for step in steps]
+
+
+def torch_optimiser(rule: Rule) -> Callable[[list[dict[str, Any]]], torch.optim.Optimizer]:
+    """A maker of the torch.optim optimiser that equals the rule. Raises UserError."""
+    if isinstance(rule, SGD):
+        return lambda groups: torch.optim.SGD(
+            groups, lr=1.0, momentum=rule.momentum, weight_decay=rule.weight_decay
+        )
+    if isinstance(rule, Adam):
+        return lambda groups: torch.optim.Adam(groups, betas=(rule.beta1, rule.beta2), eps=rule.eps)
+    raise UserError("the engine higher takes the rules sgd, momentum and adam")

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.inner.engines.base import Advance, Gradient, Loss, State, Step, leaves, pull, run
+from distill.inner.engines.base import (
+    Advance,
+    Gradient,
+    Loss,
+    State,
+    Step,
+    fresh_leaves,
+    pull_back,
+    run_steps,
+)
+from distill.registry import option
 
 
 @dataclass(frozen=True)
@@ -15,12 +25,13 @@ class Recompute:
 
     Memory is one graph and T / every + every states, for two more forwards and backwards per step
     than Unroll. every = √T keeps the fewest states and is the default; every = 1 keeps all, for one
-    more forward and backward per step. states_on names the device where the stored states wait: "cpu"
-    spares a GPU's memory.
+    more forward and backward per step.
     """
 
-    every: int | None = None
-    states_on: str | None = None
+    every: int | None = option(None, "K", above=0)
+    """Store each K-th state (default: the square root of the inner steps, which stores the fewest)."""
+    states_device: str | None = option(None, "DEVICE")
+    """Where stored states wait: cpu spares a GPU's memory (default: the device of the run)."""
 
     def gradient(
         self,
@@ -34,31 +45,33 @@ class Recompute:
         parts = [steps[first : first + every] for first in range(0, len(steps), every)]
         starts = []
         for part in parts:
-            starts.append(tuple(t.to(self.states_on) for t in state) if self.states_on else state)
-            state = run(advance, state, part)[-1]
-        value, adjoint = self.value(loss, state)
+            starts.append(tuple(t.to(self.states_device) for t in state) if self.states_device else state)
+            state = run_steps(advance, state, part)[-1]
+        value, adjoint = self.differentiate_loss(loss, state)
         grads: list[Step] = []
         for part in reversed(parts):
             first = tuple(t.to(value.device) for t in starts.pop())
-            states = run(advance, first, part[:-1])
+            states = run_steps(advance, first, part[:-1])
             for step in reversed(part):
-                grad, adjoint = self.back(advance, states.pop(), step, adjoint)
+                grad, adjoint = self.pull_back_step(advance, states.pop(), step, adjoint)
                 grads.append(grad)
         return value, grads[::-1]
 
     @staticmethod
-    def value(loss: Loss, state: State) -> tuple[Tensor, list[Tensor]]:
+    def differentiate_loss(loss: Loss, state: State) -> tuple[Tensor, list[Tensor]]:
         """The outer value and its gradient for the last state."""
-        state = leaves(state)
+        state = fresh_leaves(state)
         with torch.enable_grad():
             value = loss(state)
-        return value.detach(), pull([value], state)
+        return value.detach(), pull_back([value], state)
 
     @staticmethod
-    def back(advance: Advance, state: State, step: Step, adjoint: list[Tensor]) -> tuple[Step, list[Tensor]]:
+    def pull_back_step(
+        advance: Advance, state: State, step: Step, adjoint: list[Tensor]
+    ) -> tuple[Step, list[Tensor]]:
         """Invariant: adjoint = d value / d s_{t+1} comes in, (d value / d step_t, d value / d s_t) go out."""
-        state, step = leaves(state), leaves(step)
+        state, step = fresh_leaves(state), fresh_leaves(step)
         with torch.enable_grad():
             after = advance(state, step)
-        flat = pull(after, [*step, *state], adjoint)
+        flat = pull_back(after, [*step, *state], adjoint)
         return type(step)(*flat[: len(step)]), flat[len(step) :]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from distill.inner.engines.base import Advance, Gradient, Loss, State, Step, leaves, pull
+from distill.inner.engines.base import Advance, Gradient, Loss, State, Step, fresh_leaves, pull_back
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Unroll:
         loss: Loss,
         generator: torch.Generator | None = None,
     ) -> Gradient:
-        steps = [leaves(step) for step in steps]
+        steps = [fresh_leaves(step) for step in steps]
         with torch.enable_grad():
             for step in steps:
                 state = advance(state, step)
             value = loss(state)
-        flat = iter(pull([value], [t for step in steps for t in step]))
+        flat = iter(pull_back([value], [t for step in steps for t in step]))
         return value.detach(), [type(step)(*(next(flat) for _ in step)) for step in steps]

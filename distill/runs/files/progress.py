@@ -3,24 +3,22 @@
 import math
 import sys
 import time
-from typing import Any
 
 from tqdm import tqdm
 
-from distill.runs.settings import FOREVER, Config
-
-Record = dict[str, Any]
+from distill.runs.defaults import FOREVER
+from distill.runs.descent import Record, Schedule
 
 
 class Progress:
     """A bar on a terminal, a plain line per check elsewhere; all on stderr."""
 
-    def __init__(self, config: Config, step: int) -> None:
-        self.total = None if config.outer_steps == FOREVER else config.outer_steps
-        self.limit = 60 * config.minutes if config.minutes else math.inf
+    def __init__(self, schedule: Schedule, step: int) -> None:
+        self.total = None if schedule.steps == FOREVER else schedule.steps
+        self.limit = schedule.seconds or math.inf
         quiet = not sys.stderr.isatty()
         self.bar = tqdm(total=self.total, initial=step, unit="step", disable=quiet, leave=False)
-        self.began, self.first = time.perf_counter(), step
+        self.start, self.first = time.perf_counter(), step
         self.held_out, self.rollbacks = "", 0
 
     def show(self, record: Record, rollbacks: int) -> None:
@@ -28,7 +26,8 @@ class Progress:
         if rollbacks > self.rollbacks:
             self.rollbacks = rollbacks
             tqdm.write(
-                f"step {step}: networks fell silent or gradients were of no use, rolled back, rate halved",
+                f"step {step}: the networks stopped to learn or the gradients were not usable: rolled back,"
+                " outer rates halved",
                 file=sys.stderr,
             )
         if "validation" in record:
@@ -36,7 +35,7 @@ class Progress:
         self.bar.set_postfix_str(f"loss {loss:.3f}{self.held_out}", refresh=False)
         self.bar.update(step - self.bar.n)
         if self.bar.disable and "validation" in record:
-            speed = (step - self.first) / (time.perf_counter() - self.began)
+            speed = (step - self.first) / (time.perf_counter() - self.start)
             left = min((self.total or math.inf) - step, speed * (self.limit - record["seconds"])) / speed
             words = f"step {step}{f'/{self.total}' if self.total else ''}, loss {loss:.3f}{self.held_out}"
             print(f"{words}, {speed:.1f} steps/s, {max(left, 0):.0f} s left", file=sys.stderr)

@@ -1,0 +1,221 @@
+"""From settings classes to a command line, by argparse: options in groups, plain metavars, one default each.
+
+A settings class is a frozen dataclass whose option() fields are options, their docstrings the help; or it
+holds parts that are such classes, each of which is a group. Methods and engines bring options of their own:
+those of the chosen ones are added. Imports torch only where such options are asked for.
+"""
+
+import argparse
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, fields, is_dataclass, replace
+from functools import cache
+from itertools import pairwise
+from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
+
+from distill.errors import unknown
+from distill.inner.engines import ENGINES
+from distill.methods import METHODS
+from distill.registry import Entry, find, options_of
+from distill.runs.defaults import COMPUTED
+
+FIRST = "what people use first"
+PLUG_INS: dict[str, Mapping[str, Entry]] = {"method": METHODS, "engine": ENGINES}
+
+
+class Option(NamedTuple):
+    """One option as help and documentation show it; metavar is empty for a switch."""
+
+    flag: str
+    metavar: str
+    default: str
+    help: str
+
+
+def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
+    """The settings of a command line; `default` has the values that the command line leaves out.
+
+    Ends the program on --help (exit code 0) and on an unknown or wrong option (exit code 2).
+    """
+    parser = Parser(default, prog)
+    words, rest = parser.parse_known_args(arguments)
+    if "help" in words:
+        parser.add_plug_ins(vars(words), only_chosen=True)
+        parser.exit(0, parser.format_help())
+    if rest:
+        parser.add_plug_ins(vars(words), only_chosen=False)
+        words = parser.parse_args(arguments)
+    return parser.to_settings(vars(words))
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with a group for each part of the settings, and errors of one sentence."""
+
+    def __init__(self, default: Any, prog: str) -> None:
+        super().__init__(
+            prog=prog, description=summary_of(type(default)), add_help=False, allow_abbrev=False,
+            argument_default=argparse.SUPPRESS, formatter_class=Formatter,
+        )  # fmt: skip
+        self.default, self.plug_ins = default, dict[str, str]()
+        parts = list(parts_of(default))
+        several = any(field.metadata["first"] for _, part in parts for field in options_of(part))
+        first = self.add_argument_group(FIRST) if several else None
+        for title, part in parts:
+            group = self.add_argument_group(title)
+            for field in options_of(part):
+                place = first if first and field.metadata["first"] else group
+                add_option(place, part, field, flag_of(default, field))
+        group.add_argument("-h", "--help", action="store_true", help="Show this help and exit.")
+        places = [
+            f.metadata["metavar"] for _, part in parts for f in options_of(part) if f.metadata["positional"]
+        ]
+        self.usage = " ".join([prog, *places, "[options]"])
+
+    def add_plug_ins(self, words: Mapping[str, Any], only_chosen: bool) -> None:
+        """Add the options of the chosen method and engine, and, unless only_chosen, those of all others."""
+        if not hasattr(self.default, "outer"):
+            return
+        for kind, table in PLUG_INS.items():
+            chosen = [words[kind]] if words.get(kind) in table else []
+            for word in chosen if only_chosen else dict.fromkeys([*chosen, *table]):
+                group = self.add_argument_group(f"options of --{kind} {word}")
+                part = find(table, kind, word)
+                for field in options_of(part):
+                    if field.name not in self.plug_ins:
+                        self.plug_ins[field.name] = f"{kind}_options"
+                        add_option(group, part, field, flag_of(part, field))
+
+    def to_settings(self, words: Mapping[str, Any]) -> Any:
+        """The settings object of parsed words."""
+        values: dict[str, Any] = {}
+        for name, value in words.items():
+            if name in self.plug_ins:
+                values.setdefault(self.plug_ins[name], {})[name] = value
+            else:
+                values[name] = value
+        return fill(self.default, values)
+
+    def error(self, message: str) -> NoReturn:
+        """One sentence that says how to mend it, and exit code 2."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        self.exit(2, f"{self.prog}: {explain(message, flags)}\n")
+
+
+class Formatter(argparse.HelpFormatter):
+    """Flags in a narrow column; long ones have a line of their own."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
+
+
+def list_options(default: Any) -> list[tuple[str, list[Option]]]:
+    """The options of a settings object by group, for documentation."""
+    return [
+        (title, [describe_option(part, field, flag_of(default, field)) for field in options_of(part)])
+        for title, part in parts_of(default)
+    ]
+
+
+def parts_of(default: Any) -> Iterator[tuple[str, Any]]:
+    """(title, part) of each part of the settings; a settings object without parts is one."""
+    parts = [
+        getattr(default, f.name) for f in fields(default) if is_dataclass(getattr(default, f.name, None))
+    ]
+    if options_of(default):
+        yield "options", default
+    for part in parts:
+        yield summary_of(type(part)), part
+
+
+def add_option(group: Any, part: Any, field: Field[Any], flag: str) -> None:
+    """Add one option to a group of the parser."""
+    option = describe_option(part, field, flag)
+    text = (option.help + option.default).replace("%", "%%")
+    kind = value_type(class_of(part), field)
+    if field.metadata["positional"]:
+        group.add_argument(field.name, metavar=option.metavar, help=text, **many_of(kind, "+"))
+    elif kind is bool:
+        group.add_argument(flag, dest=field.name, action="store_true", help=text)
+    else:
+        group.add_argument(flag, dest=field.name, metavar=option.metavar, help=text, **many_of(kind, "*"))
+
+
+def many_of(kind: Any, count: str) -> dict[str, Any]:
+    """argparse's words for a type: one value, or several for a tuple."""
+    return {"type": get_args(kind)[0], "nargs": count} if get_args(kind) else {"type": kind}
+
+
+def describe_option(part: Any, field: Field[Any], flag: str) -> Option:
+    """An option in words. Words of a table that its help does not name are listed."""
+    text, choices = documents_of(class_of(part)).get(field.name, ""), field.metadata["choices"]
+    if any(word not in text for word in choices):
+        text = f"{text.rstrip('.')}: {', '.join(choices)}."
+    default = getattr(part, field.name, field.default)
+    words = COMPUTED[field.name].words if default is None and field.name in COMPUTED else default
+    empty = words is None or words is False or words in ("", ())
+    shown = "" if empty or "(default:" in text else f" (default: {words})"
+    return Option(flag, field.metadata["metavar"] or "", shown, text)
+
+
+def class_of(part: Any) -> type:
+    """The class of a settings object, or the class itself."""
+    return part if isinstance(part, type) else type(part)
+
+
+def flag_of(default: Any, field: Field[Any]) -> str:
+    """--target for the field dataset, where the settings class calls it so; else from the field's name."""
+    name: str = getattr(default, "flags", {}).get(field.name, field.name)
+    return "--" + name.replace("_", "-")
+
+
+def value_type(kind: type, field: Field[Any]) -> Any:
+    """The type of an option's value: of `int | None` int, of `tuple[str, ...]` itself."""
+    hint = get_type_hints(kind)[field.name]
+    if getattr(hint, "__origin__", None) is tuple:
+        return hint
+    return next((t for t in get_args(hint) if t is not type(None)), hint)
+
+
+def fill(default: Any, values: Mapping[str, Any]) -> Any:
+    """The settings object with these values in its parts."""
+    changes: dict[str, Any] = {}
+    for field in fields(default):
+        part = getattr(default, field.name, None)
+        if is_dataclass(part):  # a part may be called as one of its options is
+            changes[field.name] = fill(part, values)
+        elif field.name in values:
+            value = values[field.name]
+            changes[field.name] = tuple(value) if isinstance(value, list) else value
+    return replace(default, **changes)
+
+
+def explain(message: str, flags: Sequence[str]) -> str:
+    """argparse's message in one sentence of ours."""
+    if message.startswith("unrecognized arguments: "):
+        word = message.removeprefix("unrecognized arguments: ").split()[0]
+        return unknown("option", word, flags) if word.startswith("-") else f'"{word}" belongs to no option'
+    return message.replace("argument ", "", 1).replace("invalid int value", "not a whole number").replace(
+        "invalid float value", "not a number"
+    )  # fmt: skip
+
+
+def summary_of(kind: type) -> str:
+    """The first line of a class's docstring."""
+    return (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+
+
+@cache
+def documents_of(kind: type) -> dict[str, str]:
+    """The docstrings that stand below the fields of a class and of its bases."""
+    documents: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        if is_dataclass(base):
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
+            for node, following in pairwise(body):
+                if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr):
+                    text = getattr(following.value, "value", None)
+                    if isinstance(text, str) and isinstance(node.target, ast.Name):
+                        documents[node.target.id] = " ".join(text.split())
+    return documents

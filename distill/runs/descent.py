@@ -1,0 +1,100 @@
+"""The outer loop of a run, and the choice of what is exported by held-out real items."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from distill.data.dataset import Dataset
+from distill.errors import RunError
+from distill.methods.base import Named
+from distill.outer import processes
+from distill.outer.loop import OuterState, begin, descend
+from distill.outer.synthetic import Synthetic
+from distill.runs.build import Plan, build_objective, build_set
+from distill.runs.measure import Splits
+from distill.student.evaluate import accuracy
+from distill.student.training import replay
+
+GIVE_UP = 20  # rollbacks, each of which has halved the outer rate
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Learned tensors with their score on held-out real items."""
+
+    score: float
+    step: int
+    tensors: Named
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run between two outer steps: what a checkpoint holds."""
+
+    state: OuterState
+    best: Candidate
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When an outer loop ends, and when it scores candidates on the way."""
+
+    steps: int
+    validate_every: int
+    seconds: float | None = None
+
+
+def start_snapshot(plan: Plan, synthetic: Synthetic) -> Snapshot:
+    """A run before its first outer step."""
+    return Snapshot(begin(synthetic, plan.outer), Candidate(-1.0, 0, synthetic.tensors()), 0.0)
+
+
+def run_outer_loop(
+    plan: Plan, synthetic: Synthetic, splits: Splits, snapshot: Snapshot, schedule: Schedule
+) -> Iterator[tuple[Snapshot, Record]]:
+    """Outer steps from a snapshot to the end of the schedule, with a record each. Raises RunError."""
+    start = time.perf_counter() - snapshot.seconds
+
+    def share(step: int) -> float:
+        timed = (time.perf_counter() - start) / schedule.seconds if schedule.seconds else 0.0
+        return processes.agreed(max(timed, step / schedule.steps))
+
+    score = candidate_scorer(plan, synthetic, splits.held_out)
+    states = descend(synthetic, build_objective(plan, splits.train), plan.outer, snapshot.state, share)
+    if share(snapshot.state.step) >= 1:
+        return
+    for state in states:
+        record: Record = {"step": state.step, "loss": state.loss if math.isfinite(state.loss) else None}
+        if state.rollbacks >= GIVE_UP:
+            raise RunError(f"the outer loop diverged {GIVE_UP} times: lower --lr or --outer-lr")
+        best, over = snapshot.best, share(state.step) >= 1
+        if over or state.step % schedule.validate_every == 0:
+            latest = best_of(score(state.tensors, state.step), score(state.average, state.step))
+            best = best_of(latest, best)
+            record |= {"validation": latest.score, "skipped": state.skipped, "rollbacks": state.rollbacks}
+        snapshot = Snapshot(state, best, time.perf_counter() - start)
+        yield snapshot, record | {"seconds": round(snapshot.seconds, 3)}
+        if over:
+            return
+
+
+def best_of(*candidates: Candidate) -> Candidate:
+    """The candidate with the highest score; of equal ones the first."""
+    return max(candidates, key=lambda candidate: candidate.score)
+
+
+def candidate_scorer(
+    plan: Plan, synthetic: Synthetic, held_out: Dataset
+) -> Callable[[Named, int], Candidate]:
+    """score(tensors, step): the mean accuracy on held-out real items of the students that they train."""
+
+    def score(tensors: Named, step: int) -> Candidate:
+        data = build_set(plan, synthetic.replace_tensors(tensors))
+        students = [replay(data, plan.problem, w) for w in plan.initial.validation]
+        return Candidate(sum(accuracy(s, held_out) for s in students) / len(students), step, tensors)
+
+    return score

@@ -1,0 +1,168 @@
+"""resolve(): settings with every default filled in and every word and number checked; and what a run is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from distill.data import AUGMENTATIONS
+from distill.errors import RunError, UserError, unknown
+from distill.registry import options_of
+from distill.runs.defaults import DEFAULTS, Situation
+from distill.runs.settings import Settings, TextData
+from distill.sets.plain_types import is_a, told
+
+S = TypeVar("S", bound=Settings)
+NOUNS = {
+    "states_device": "place",
+    "window_at": "place",
+    "lr_per": "unit",
+    "weight_init": "initialisation scheme",
+}
+
+
+def resolve(settings: S) -> S:
+    """The settings with every default filled in, and every word and number checked. Raises UserError.
+
+    --ipc must have become --n before: set_ipc().
+    """
+    check(settings)
+    if settings.data.n is None:
+        settings = change(settings, "data", n=settings.n_default)
+    for default in DEFAULTS:
+        part = getattr(settings, default.part)
+        if hasattr(part, default.name) and getattr(part, default.name) is None:
+            value = settings.overrides().get(default.name, default.value(situation_of(settings)))
+            settings = change(settings, default.part, **{default.name: value})
+    if settings.run.out is None:
+        settings = change(settings, "run", out=default_folder(settings))
+    if settings.data.n % settings.inner.batch:
+        raise UserError(
+            f"--batch {settings.inner.batch} does not divide --n {settings.data.n}: choose a divisor"
+        )
+    return settings
+
+
+def set_ipc(settings: S, classes: int) -> S:
+    """The settings with n = ipc · classes, where --ipc is given. Raises UserError."""
+    if settings.data.ipc is None:
+        return settings
+    n = settings.data.ipc * classes
+    if settings.data.n not in (None, n):
+        raise UserError(
+            f"--ipc {settings.data.ipc} means {n} items of {classes} classes: leave out --n {settings.data.n}"
+        )
+    return change(settings, "data", n=n)
+
+
+def situation_of(settings: Settings) -> Situation:
+    text = isinstance(settings.data, TextData)
+    bundled = (
+        isinstance(settings.data, TextData)
+        and settings.data.dataset == "sentences"
+        and not settings.data.train
+    )
+    return Situation(
+        n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
+        convnet=settings.network.network == "convnet", bundled=bundled,
+        limited=settings.run.minutes is not None,
+        rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
+    )  # fmt: skip
+
+
+def default_folder(settings: Settings) -> str:
+    """runs/DATASET-nN-INIT-LABELS-sSEED."""
+    data, run = settings.data, settings.run
+    stem = Path(data.origin).name.split(".")[0]
+    return f"runs/{stem}-n{data.n}-{settings.network.init}-{data.labels}-s{run.seed}"
+
+
+def change(settings: S, part: str, **values: Any) -> S:
+    """The settings with other values in one part."""
+    changes: dict[str, Any] = {part: replace(getattr(settings, part), **values)}
+    return replace(settings, **changes)
+
+
+def all_options(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
+    """(part's name, field, value) of every option."""
+    for part in fields(settings):
+        values = getattr(settings, part.name)
+        for field in options_of(values):
+            yield part.name, field, getattr(values, field.name)
+
+
+def check(settings: Settings) -> None:
+    """Raise UserError for the first word or number that is not possible."""
+    for _, field, value in all_options(settings):
+        check_value(field, value)
+    check_augment(settings.outer.augment, isinstance(settings.data, TextData))
+    if isinstance(settings.data, TextData) and not 0 <= settings.data.word_dropout < 1:
+        raise UserError("--word-dropout must be at least 0 and below 1")
+
+
+def check_value(field: Any, value: Any) -> None:
+    """Raise UserError where an option's value is none of its words, or not above its bound."""
+    choices, above = field.metadata["choices"], field.metadata["above"]
+    if value is None or (field.name == "start" and value.endswith(".pt")):
+        return
+    if choices and value not in choices:
+        noun = NOUNS.get(field.name, field.name.replace("_", " "))
+        raise UserError(f"{flag(field.name)}: {unknown(noun, value, choices)}")
+    if above is not None and not value > above:
+        raise UserError(f"{flag(field.name)} must be above {above}, not {value:g}")
+
+
+def check_augment(augment: str, text: bool) -> None:
+    for word in augment.split("-") if augment else ():
+        if text:
+            raise UserError("--augment: it is for images")
+        if word not in AUGMENTATIONS:
+            raise UserError(f"--augment: {unknown('augmentation', word, AUGMENTATIONS)}")
+
+
+def identity(settings: Settings) -> dict[str, Any]:
+    """What makes two runs the same run: every setting but where it is written and by how many threads."""
+    parts = asdict(settings)
+    for part, field, _ in all_options(settings):
+        if not field.metadata["identity"]:
+            del parts[part][field.name]
+    return parts
+
+
+def resume(settings: S, saved: Mapping[str, Any]) -> S:
+    """The saved settings of the run to go on with. Raises RunError where the command asks for others."""
+    folder = settings.run.resume
+    check_form(settings, saved)
+    defaults, asked = identity(type(settings)()), identity(settings)
+    for part, values in asked.items():
+        for name, value in values.items():
+            if value not in (defaults[part][name], saved[part].get(name)):
+                raise RunError(
+                    f"{folder} was started with {flag(name)} {saved[part].get(name)}, not {value}:"
+                    " a resumed run keeps its settings"
+                )
+    changes: dict[str, Any] = {
+        part: replace(getattr(settings, part), **values) for part, values in saved.items()
+    }
+    changes["run"] = replace(changes["run"], out=str(folder))
+    return resolve(replace(settings, **changes))
+
+
+def check_form(settings: Settings, saved: Mapping[str, Any]) -> None:
+    """Raise RunError where a config.json does not hold the settings of this kind of job."""
+    folder, expected = settings.run.resume, identity(settings)
+    if saved.keys() != expected.keys() or any(
+        not isinstance(values, dict) or values.keys() != expected[part].keys()
+        for part, values in saved.items()
+    ):
+        raise RunError(f"{folder}/config.json is of another version or kind of job: start the run anew")
+    for part, values in saved.items():
+        types = get_type_hints(type(getattr(settings, part)))
+        for name, value in values.items():
+            if not is_a(value, types[name]):
+                raise RunError(f"{folder}/config.json is damaged: {name} is not {told(types[name])}")
+
+
+def flag(name: str) -> str:
+    """A setting as the command line writes it."""
+    return "--" + name.replace("_", "-")

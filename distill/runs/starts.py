@@ -1,0 +1,138 @@
+"""Where a run starts: initial weights by what they are for, and the synthetic set."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from distill.data.dataset import Dataset
+from distill.errors import UserError
+from distill.inner.problem import Problem
+from distill.methods.base import Method
+from distill.networks.initial import fresh_weights
+from distill.outer import STARTS
+from distill.outer.starts import assign_classes, continue_from, start_labels, start_rates
+from distill.outer.synthetic import Synthetic, cyclic_schedule
+from distill.randomness import stream
+from distill.registry import find
+from distill.runs.settings import Settings
+from distill.sets.distilled import DistilledSet
+from distill.student.network_files import load as load_weights
+
+Weights = dict[str, Tensor]
+
+
+class InitialWeights(NamedTuple):
+    """Initial weights by what they are for."""
+
+    training: list[Weights]  # of the outer steps in turn; empty where each step draws its own
+    validation: list[Weights]  # choose between candidates; where random, never reported
+    exported: list[Weights]  # the file carries them for students; empty where students draw their own
+
+
+def initial_weights(settings: Settings, problem: Problem) -> InitialWeights:
+    """The known weights, or others that train the set, choose and measure. Raises UserError."""
+    fixed, count = settings.network.init == "fixed", settings.network.fixed_networks
+    tests = settings.measure.test_networks
+    last = tests + settings.measure.validation_networks
+    if settings.network.weights:
+        loaded = load_networks(settings, problem, count if fixed else last + 1)
+        if fixed:
+            return known_weights(loaded[:count])
+        return InitialWeights(loaded[last:], loaded[tests:last], loaded[:tests])
+    if fixed:
+        return known_weights(draw_weights(settings, problem, "fixed", count))
+    return unseen_weights(settings, problem)
+
+
+def known_weights(weights: list[Weights]) -> InitialWeights:
+    """Weights that a fixed set serves."""
+    return InitialWeights(weights, weights, weights)
+
+
+def unseen_weights(settings: Settings, problem: Problem) -> InitialWeights:
+    """Each outer step draws its own weights; others, never reported, choose what is exported."""
+    count = settings.measure.validation_networks
+    return InitialWeights([], draw_weights(settings, problem, "validation", count), [])
+
+
+def draw_weights(settings: Settings, problem: Problem, purpose: str, count: int) -> list[Weights]:
+    """So many new initialisations, drawn for a purpose."""
+    scheme, seed = settings.network.weight_init, settings.run.seed
+    draws = (fresh_weights(problem.network, stream(purpose, seed, k), scheme) for k in range(count))
+    return [{name: w.to(settings.run.device) for name, w in draw.items()} for draw in draws]
+
+
+def load_networks(settings: Settings, problem: Problem, least: int) -> list[Weights]:
+    """The networks of --weights, in the order of their files' names. Raises UserError."""
+    path = Path(str(settings.network.weights))
+    files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
+    if len(files) < least:
+        raise UserError(
+            f"--weights {path} holds {len(files)} networks (*.pt), and {least} are needed: --fixed-networks"
+            " known ones, or, where random, --test-networks that measure, --validation-networks that choose,"
+            " and one that trains the set"
+        )
+    like = draw_weights(settings, problem, "fixed", 1)[0]
+    return [load_weights(str(file), problem.network, like) for file in files]
+
+
+def build_synthetic(settings: Settings, problem: Problem, method: Method, data: Dataset) -> Synthetic:
+    """The synthetic set before the first outer step. Raises UserError where the method cannot take it."""
+    n, classes, inner = settings.data.n, len(data.classes), settings.inner
+    check_method(method, settings.outer.method, n, classes)
+    tensors = len(problem.names) if inner.lr_per == "tensor" else None
+    synthetic = Synthetic(
+        start_items(settings.outer.start, n, settings.run.seed, data),
+        start_labels(n, classes, settings.data.labels),
+        start_rates(inner.lr, inner.inner_steps, tensors),
+        cyclic_schedule(n, inner.batch, inner.inner_steps),
+        settings.data.labels,
+    )
+    if settings.outer.start.endswith(".pt"):
+        synthetic = continue_from_file(settings.outer.start, synthetic, data)
+    return to_device(synthetic, settings.run.device)
+
+
+def check_method(method: Method, word: str, n: int, classes: int) -> None:
+    """Raise UserError where a method needs a synthetic item of every class."""
+    if method.needs_every_class and n < classes:
+        raise UserError(
+            f"--method {word} compares class by class: --n {n} is below the {classes} classes;"
+            " use --method unroll or frepo"
+        )
+
+
+def to_device(synthetic: Synthetic, device: str) -> Synthetic:
+    """The synthetic set with its tensors on a device."""
+    names = ("items", "labels", "rates", "schedule")
+    return replace(synthetic, **{name: getattr(synthetic, name).to(device) for name in names})
+
+
+def start_items(word: str, n: int, seed: int, data: Dataset) -> Tensor:
+    """(n, *item) by the start of this word; noise where a saved set is put in its place."""
+    classes = [first for first, *_ in assign_classes(n, len(data.classes))]
+    start = find(STARTS, "start", "noise" if word.endswith(".pt") else word)
+    items: Tensor = start(data, classes, stream("start", seed))
+    return items
+
+
+def continue_from_file(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
+    """The synthetic set as a saved one ended. Raises UserError where that is of another kind."""
+    saved = DistilledSet.load(path)
+    expected = describe_kind(synthetic.items, data.classes, data.text(synthetic.items), data.zca)
+    found = describe_kind(saved.items, saved.source["classes"], saved.text, saved.source.get("zca"))
+    if found != expected:
+        raise UserError(f"--start {path} holds {found}; this run learns {expected}")
+    return continue_from(synthetic, saved.items, saved.labels, saved.lrs)
+
+
+def describe_kind(
+    items: Tensor, classes: Sequence[str], text: dict[str, Any] | None, zca: dict[str, Tensor] | None
+) -> str:
+    """What a set's items are, in words that two sets share only if one can continue the other."""
+    white = "whitened " if zca else ""
+    vectors = f" of the vectors {str(text.get('checksum'))[:12]}" if text else ""
+    return f"{white}items {tuple(items.shape)}{vectors} of the classes {', '.join(classes)}"
