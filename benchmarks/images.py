@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.cases import Case, benchmark, markdown, parser, percent, single
 
 CONVNET = (
-    "--init", "random", "--network", "convnet", "--warmup", "20", "--check-every", "100", "--ceilings", "1",
+    "--init", "random", "--network", "convnet", "--warmup", "20", "--validate-every", "100", "--full-data-networks", "1",
 )  # fmt: skip
 QUOTED: list[Any] = [
     ("mnist", 5, 8, "--width", "64"),
@@ -45,7 +45,7 @@ def cases(data_dir: Path | None) -> list[Case]:
 
 def brief(objective: str) -> tuple[str, ...]:
     """Three minutes of an outer objective on narrower networks."""
-    words = ("--objective", objective, "--inner-steps", OBJECTIVES[objective])
+    words = ("--method", objective, "--inner-steps", OBJECTIVES[objective])
     return ("--n", "10", *CONVNET, "--width", "32", "--minutes", "3", *words)
 
 

@@ -30,7 +30,14 @@ def cases(seeds: tuple[int, ...]) -> list[Case]:
     return [*full, random, *published, *sweep]
 
 
-PUBLISHED = ("--scheme", "xavier", "--inner-steps", "3", "--rates", "per-step")  # the papers' inner training
+PUBLISHED = (
+    "--weight-init",
+    "xavier",
+    "--inner-steps",
+    "3",
+    "--lr-per",
+    "step",
+)  # the papers' inner training
 SETTINGS = ("scheme", "inner_steps", "rates", "outer_batch")
 QUOTED = [(5, "soft"), (10, "soft"), (10, "hard")]
 

@@ -17,8 +17,8 @@ from benchmarks.machine import write_results
 from distill.runs.files.log import read_log
 
 FIRST = 10  # outer steps that warm up
-WORDS = ("--n", "10", "--init", "random", "--networks", "1", "--check-every", "100000")
-ALONE = ("distill.mnist", *WORDS, "--nets-per-step", "2")
+WORDS = ("--n", "10", "--init", "random", "--test-networks", "1", "--validate-every", "100000")
+ALONE = ("distill.mnist", *WORDS, "--networks-per-step", "2")
 TOGETHER = (
     "torch.distributed.run",
     "--standalone",

@@ -14,7 +14,7 @@ from distill.sets.distilled import DistilledSet
 
 QUOTED: list[Any] = [
     ("sentences", 2, "random", 3),
-    ("trec", 6, "fixed", 5, "--network", "ngram", "--lengths", "15"),
+    ("trec", 6, "fixed", 5, "--network", "ngram", "--synthetic-length", "15"),
     ("trec", 6, "random", 10),
     ("trec", 3, "random", 10),
     ("sst2", 2, "random", 5),

@@ -23,4 +23,6 @@ if __name__ == "__main__":
         found = objective(synthetic(), 3)
         said = processes.agreed(10.0 + rank())
     if rank() == 0:
-        torch.save({"loss": found.loss, "silence": found.uniform_loss, "said": said, **found.gradients}, sys.argv[1])
+        torch.save(
+            {"loss": found.loss, "silence": found.uniform_loss, "said": said, **found.gradients}, sys.argv[1]
+        )

@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
             for field in options_of(part):
                 place = first if first and field.metadata["first"] else group
                 add_option(place, part, field, flag_of(default, field))
-        group.add_argument("-h", "--help", action="store_true", help="Show this help and exit.")
+        self._action_groups[-1].add_argument("-h", "--help", action="store_true", help="Show this help.")
         places = [
             f.metadata["metavar"] for _, part in parts for f in options_of(part) if f.metadata["positional"]
         ]

@@ -158,7 +158,9 @@ def export(
     word = settings.data.items_word
     print(f"measuring: this set, random real {word}, and all real ones", file=sys.stderr)
     pretrained = settings.network.weights is not None
-    return data, measure(settings.measure, data, plan.problem, splits, word, pretrained)
+    return data, measure(
+        settings.measure, data, plan.problem, splits, word, settings.network.init, pretrained
+    )
 
 
 def provenance(

@@ -290,5 +290,7 @@ def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) ->
 
 def describe_objects(plan: Plan) -> dict[str, str]:
     """The objects by name, for who reads how a set came to be."""
-    loss = name_of(plan.problem.outer_loss)
-    return {"method": repr(plan.method), "rule": repr(plan.problem.rule), "loss": loss}
+    objects = {"method": plan.method, "rule": plan.problem.rule}
+    if plan.method.unrolls:
+        objects["engine"] = getattr(plan.method, "engine", None)
+    return {name: repr(thing) for name, thing in objects.items()} | {"loss": name_of(plan.problem.outer_loss)}

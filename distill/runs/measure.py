@@ -94,14 +94,16 @@ def measure(
     problem: Problem,
     splits: Splits,
     word: str,
+    init: str,
     pretrained: bool,
 ) -> Measurement:
     """Test scores of the set, of as many other items and of all real data; word names the items.
 
+    init: whether the networks are known ("fixed") or were never seen ("random").
+
     pretrained: the networks were trained before, and their accuracy then is reported too.
     """
-    init = data.network["init"]
-    weights = starts(data, problem.network, init, settings.test_networks)
+    weights = starts(data, problem.network, data.network["init"], settings.test_networks)
     draws = min(20, settings.test_networks)
     with progress(len(weights) + len(BASELINES) + min(len(weights), settings.full_data_networks)) as advance:
         scores = [accuracy(replay(data, problem, w), splits.test) for w in advance(weights)]

@@ -1,7 +1,7 @@
 """resolve(): settings with every default filled in and every word and number checked; and what a run is."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -83,17 +83,16 @@ def change(settings: S, part: str, **values: Any) -> S:
     return replace(settings, **changes)
 
 
-def all_options(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
-    """(part's name, field, value) of every option."""
-    for part in fields(settings):
-        values = getattr(settings, part.name)
-        for field in options_of(values):
-            yield part.name, field, getattr(values, field.name)
+def all_options(settings: Settings) -> Iterator[tuple[Any, Any]]:
+    """(field, value) of every option."""
+    for part in parts_of(settings):
+        for field in options_of(part):
+            yield field, getattr(part, field.name)
 
 
 def check(settings: Settings) -> None:
     """Raise UserError for the first word or number that is not possible."""
-    for _, field, value in all_options(settings):
+    for field, value in all_options(settings):
         check_value(field, value)
     check_augment(settings.outer.augment, isinstance(settings.data, TextData))
     if isinstance(settings.data, TextData) and not 0 <= settings.data.word_dropout < 1:
@@ -122,45 +121,47 @@ def check_augment(augment: str, text: bool) -> None:
 
 def identity(settings: Settings) -> dict[str, Any]:
     """What makes two runs the same run: every setting but where it is written and by how many threads."""
-    parts = asdict(settings)
-    for part, field, _ in all_options(settings):
-        if not field.metadata["identity"]:
-            del parts[part][field.name]
-    return parts
+    return {
+        field.name: getattr(part, field.name)
+        for part in parts_of(settings)
+        for field in fields(part)
+        if field.metadata.get("identity", True)
+    }
+
+
+def parts_of(settings: Settings) -> list[Any]:
+    """The parts of the settings in their order."""
+    return [getattr(settings, field.name) for field in fields(settings)]
 
 
 def resume(settings: S, saved: Mapping[str, Any]) -> S:
     """The saved settings of the run to go on with. Raises RunError where the command asks for others."""
-    folder = settings.run.resume
+    folder, default = settings.run.resume, identity(type(settings)())
     check_form(settings, saved)
-    defaults, asked = identity(type(settings)()), identity(settings)
-    for part, values in asked.items():
-        for name, value in values.items():
-            if value not in (defaults[part][name], saved[part].get(name)):
-                raise RunError(
-                    f"{folder} was started with {flag(name)} {saved[part].get(name)}, not {value}:"
-                    " a resumed run keeps its settings"
-                )
-    changes: dict[str, Any] = {
-        part: replace(getattr(settings, part), **values) for part, values in saved.items()
-    }
+    for name, value in identity(settings).items():
+        if value not in (default[name], saved[name]):
+            raise RunError(
+                f"{folder} was started with {flag(name)} {saved[name]}, not {value}:"
+                " a resumed run keeps its settings"
+            )
+    changes: dict[str, Any] = {}
+    for field in fields(settings):
+        part = getattr(settings, field.name)
+        values = {f.name: saved[f.name] for f in fields(part) if f.name in saved}
+        changes[field.name] = replace(part, **values)
     changes["run"] = replace(changes["run"], out=str(folder))
     return resolve(replace(settings, **changes))
 
 
 def check_form(settings: Settings, saved: Mapping[str, Any]) -> None:
     """Raise RunError where a config.json does not hold the settings of this kind of job."""
-    folder, expected = settings.run.resume, identity(settings)
-    if saved.keys() != expected.keys() or any(
-        not isinstance(values, dict) or values.keys() != expected[part].keys()
-        for part, values in saved.items()
-    ):
+    folder = settings.run.resume
+    if saved.keys() != identity(settings).keys():
         raise RunError(f"{folder}/config.json is of another version or kind of job: start the run anew")
-    for part, values in saved.items():
-        types = get_type_hints(type(getattr(settings, part)))
-        for name, value in values.items():
-            if not is_a(value, types[name]):
-                raise RunError(f"{folder}/config.json is damaged: {name} is not {told(types[name])}")
+    for part in parts_of(settings):
+        for name, kind in get_type_hints(type(part)).items():
+            if name in saved and not is_a(saved[name], kind):
+                raise RunError(f"{folder}/config.json is damaged: {name} is not {told(kind)}")
 
 
 def flag(name: str) -> str:

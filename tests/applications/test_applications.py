@@ -16,7 +16,7 @@ from tests.helpers import small_set, write_npz
 
 SMALL = [
     "--network", "mlp", "--width", "16", "--network-steps", "40", "--outer-batch", "64", "--held-out", "50",
-    "--n", "3", "--outer-steps", "150", "--check-every", "50",
+    "--n", "3", "--outer-steps", "150", "--validate-every", "50",
 ]  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_one_step_on_three_images_adapts_a_network_that_was_wrong(place: Path, c
 
 
 def test_networks_never_seen_are_adapted_and_carried(place: Path, capsys) -> None:
-    more = ("--init", "random", "--networks", "2", "--pool", "3", "--outer-steps", "300")
+    more = ("--init", "random", "--test-networks", "2", "--pool", "3", "--outer-steps", "300")
     assert adapt(adapted(place, "unseen", *more)) == 0
     found = facts(capsys)
     assert (found["accuracy"]["n"], found["accuracy"]["weights"]) == (2, "held-out")

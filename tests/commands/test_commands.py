@@ -49,7 +49,7 @@ def words(place: Path, *extra: object) -> list[str]:
 def done(place: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
     out = place / "run"
     return command(
-        "distill.mnist", *words(place, "--outer-steps", 200, "--check-every", 100, "--out", out, "--json")
+        "distill.mnist", *words(place, "--outer-steps", 200, "--validate-every", 100, "--out", out, "--json")
     ), out
 
 
@@ -134,7 +134,7 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
         sys.executable,
         "-m",
         "distill.mnist",
-        *words(place, "--outer-steps", 200, "--check-every", 100, "--out", out),
+        *words(place, "--outer-steps", 200, "--validate-every", 100, "--out", out),
     ]
     process = subprocess.Popen(
         line, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, stderr=subprocess.DEVNULL
@@ -163,7 +163,7 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
     "extra",
     [
         ["--labels", "hard", "--engine", "recompute", "--n", "3"],
-        ["--labels", "softmax", "--engine", "higher", "--rule", "momentum", "--rates", "per-step"],
+        ["--labels", "softmax", "--engine", "higher", "--rule", "momentum", "--lr-per", "step"],
         [
             "--init",
             "random",
@@ -173,31 +173,33 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
             "truncated",
             "--window",
             "3",
-            "--grow",
+            "--grow-over",
             "30",
             "--n",
             "3",
         ],
         ["--init", "random", "--rule", "adam", "--start", "noise", "--n", "4", "--batch", "2"],
-        ["--nets", "3"],
-        ["--objective", "frepo", "--init", "random", "--rule", "adam", "--n", "3", "--start", "noise"],
+        ["--fixed-networks", "3"],
+        ["--method", "frepo", "--init", "random", "--rule", "adam", "--n", "3", "--start", "noise"],
     ],
 )
 def test_every_word_of_the_command_line_runs_and_learns(
     place: Path, tmp_path: Path, extra: list[str]
 ) -> None:
     out = tmp_path / "run"
-    assert distil(words(place, "--outer-steps", 60, "--check-every", 30, "--out", out, *extra)) == 0
+    assert distil(words(place, "--outer-steps", 60, "--validate-every", 30, "--out", out, *extra)) == 0
     data = DistilledSet.load(out / "set.pt")
     log = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert median(log[-20:]) < median(log[:20])  # a loss leaps now and then: two items, a bold rate
-    assert data.scores["accuracy"]["n"] == (20 if "random" in extra else 3 if "--nets" in extra else 1)
+    assert data.scores["accuracy"]["n"] == (
+        20 if "random" in extra else 3 if "--fixed-networks" in extra else 1
+    )
 
 
 def test_a_run_by_minutes_stops_there_and_keeps_the_best_that_it_saw(place: Path, tmp_path: Path) -> None:
     """Any number of steps fits in three seconds, and at last the loss may leap: only the export is judged."""
     out = tmp_path / "run"
-    assert distil(words(place, "--minutes", "0.05", "--check-every", 10, "--out", out)) == 0
+    assert distil(words(place, "--minutes", "0.05", "--validate-every", 10, "--out", out)) == 0
     assert json.loads((out / "log.jsonl").read_text().splitlines()[-1])["seconds"] < 30
     assert DistilledSet.load(out / "set.pt").scores["accuracy"]["mean"] > 0.6
 
@@ -206,12 +208,21 @@ BAD = {
     "--n must be above 0, not 0": ["--n", "0"],
     'no network called "lenett"; did you mean "lenet"': ["--network", "lenett"],
     'no engine called "unrol"; did you mean "unroll"': ["--engine", "unrol"],
-    "--grow is for --engine truncated, not unroll": ["--grow", "30"],
-    '--states-on: no place called "disk"': ["--states-on", "disk"],
+    "--grow-over is an option of --engine truncated; this run has --engine unroll": ["--grow-over", "30"],
     'no rule called "adm"; did you mean "adam"': ["--rule", "adm"],
-    'no objective called "freppo"; did you mean "frepo"': ["--objective", "freppo"],
-    "--objective dm compares class by class: --n 1 is below": ["--objective", "dm", "--n", "1"],
+    'no method called "freppo"; did you mean "frepo"': ["--method", "freppo"],
+    "--method dm compares class by class: --n 1 is below": ["--method", "dm", "--n", "1"],
     "--batch 4 does not divide --n 5": ["--n", "5", "--batch", "4"],
+    "--ipc 2 means 6 items of 3 classes: leave out --n 5": ["--n", "5", "--ipc", "2"],
+    "--ridge is an option of --method frepo; this run has --method dm": [
+        "--method",
+        "dm",
+        "--n",
+        "3",
+        "--ridge",
+        "1e-3",
+    ],
+    "--window is for methods that unroll": ["--method", "dm", "--n", "3", "--window", "3"],
     "none.npz: no such file": ["--dataset", "/nowhere/none.npz"],
     "no fashion-mnist in /nowhere: expected": ["--dataset", "fashion-mnist", "--data-dir", "/nowhere"],
     'no device "cuda:42" on this machine': ["--device", "cuda:42"],
@@ -245,7 +256,7 @@ def test_a_checkpoint_of_another_config_is_refused(
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"seed": 9}))
     assert distil(["--resume", str(copy)]) == 2
-    assert "belongs to another config (it differs in seed)" in capsys.readouterr().err
+    assert "belongs to another run (it differs in seed)" in capsys.readouterr().err
 
 
 STUDENT_BAD = {

@@ -12,15 +12,29 @@ from distill.errors import RunError
 from distill.networks import SEQUENCES
 from distill.networks.build import build
 from distill.networks.initial import fresh_weights
-from distill.outer.starts import start_items
 from distill.randomness import stream
 from distill.runs.files.folder import read_config
-from distill.runs.settings import TextConfig, resolved, resumed
+from distill.runs.measure import load_data
+from distill.runs.resolve import resolve, resume
+from distill.runs.settings import RunSettings, TextSettings
+from distill.runs.starts import start_items
 from distill.sets.distilled import DistilledSet
 from distill.student import accuracy, ordinary
 from tests.helpers import command, write_texts
+from tests.runs.test_settings import change_any
 
-QUICK = ["--lengths", "4", "--width", "16", "--inner-steps", "5", "--networks", "5", "--outer-batch", "64"]
+QUICK = [
+    "--synthetic-length",
+    "4",
+    "--width",
+    "16",
+    "--inner-steps",
+    "5",
+    "--test-networks",
+    "5",
+    "--outer-batch",
+    "64",
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +44,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def text_config(place: Path, **changes: object) -> TextConfig:
+def text_settings(place: Path, **changes: object) -> TextSettings:
     files = {name: str(place / f"{name}.csv") for name in ("train", "test")}
-    return TextConfig(**files, vectors=str(place / "vectors.txt"), **changes)
+    vectors = str(place / "vectors.txt")
+    return resolve(change_any(TextSettings(), **files, vectors=vectors, **changes))
 
 
 def words(place: Path, *extra: object) -> list[str]:
@@ -42,7 +57,7 @@ def words(place: Path, *extra: object) -> list[str]:
 @pytest.fixture(scope="module")
 def done(place: Path) -> tuple:
     out = place / "run"
-    options = ["--outer-steps", 150, "--check-every", 50, "--out", out, "--json"]
+    options = ["--outer-steps", 150, "--validate-every", 50, "--out", out, "--json"]
     return command("distill", "text", *words(place, *options)), out
 
 
@@ -98,7 +113,7 @@ def test_another_network_is_trained_on_the_same_set(done: tuple, capsys: pytest.
 
 @pytest.mark.parametrize("network", SEQUENCES)
 def test_every_network_learns_from_real_texts(place: Path, network: str) -> None:
-    train, test = resolved(text_config(place, network=network)).real()
+    train, test = load_data(text_settings(place, network=network))
     module = build(network, train.shape, 2)
     weights = fresh_weights(module, stream("w"), "uniform")
     student = ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
@@ -116,11 +131,11 @@ def test_a_student_with_other_vectors_is_refused(
 
 @pytest.mark.parametrize("start", ["real", "noise", "means"])
 def test_every_start_has_the_learned_length_and_no_padding(place: Path, start: str) -> None:
-    config = resolved(text_config(place, start=start, n=3, lengths=7))
-    items = start_items(config, config.real()[0])
+    train, _ = load_data(text_settings(place, n=3, synthetic_length=7))
+    items = start_items(start, 3, 0, train)
     assert items.shape == (3, 7, 8)
     assert items.any(dim=2).all()
-    assert torch.equal(items, start_items(config, config.real()[0]))
+    assert torch.equal(items, start_items(start, 3, 0, train))
 
 
 def test_a_run_does_not_start_from_a_set_of_other_vectors(
@@ -137,10 +152,12 @@ def test_a_run_does_not_start_from_a_set_of_other_vectors(
 
 def test_a_resumed_text_run_keeps_its_settings(done: tuple) -> None:
     saved = read_config(done[1])
-    config = resumed(TextConfig(resume=str(done[1])), saved)
-    assert (config.lengths, config.width, config.outer_steps, config.train) == (4, 16, 150, saved["train"])
-    with pytest.raises(RunError, match="was started with --lengths 4, not 9"):
-        resumed(TextConfig(resume=str(done[1]), lengths=9), saved)
+    run = RunSettings(resume=str(done[1]))
+    settings = resume(TextSettings(run=run), saved)
+    assert (settings.network.width, settings.outer.outer_steps) == (16, 150)
+    assert (settings.data.synthetic_length, settings.data.train) == (4, saved["train"])
+    with pytest.raises(RunError, match="was started with --synthetic-length 4, not 9"):
+        resume(change_any(TextSettings(run=run), synthetic_length=9), saved)
 
 
 def test_fewer_sentences_than_classes(place: Path, capsys: pytest.CaptureFixture) -> None:
@@ -153,13 +170,13 @@ def test_fewer_sentences_than_classes(place: Path, capsys: pytest.CaptureFixture
     ("options", "sentence"),
     [
         (["--text-column", "txet"], 'no column called "txet"; did you mean "text"?'),
-        (["--lengths", "0"], "--lengths must be above 0, not 0"),
+        (["--synthetic-length", "0"], "--synthetic-length must be above 0, not 0"),
         (["--max-length", "0"], "--max-length must be above 0, not 0"),
         (["--network", "lenet"], 'no network called "lenet"'),
         (["--network", "textcn"], 'did you mean "textcnn"?'),
         (["--vectors", "none.txt"], "no word vectors at none.txt"),
         (["--tokenizer", "basic"], 'did you mean "basic_english"?'),
-        (["--drop-words", "1"], "--drop-words must be at least 0 and below 1"),
+        (["--word-dropout", "1"], "--word-dropout must be at least 0 and below 1"),
         (["--n", "0"], "--n must be above 0, not 0"),
     ],
 )

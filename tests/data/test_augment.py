@@ -3,13 +3,15 @@
 import pytest
 import torch
 
+from distill.data import AUGMENTATIONS
 from distill.data.augment import CHANGES, augmentation, color, crop, cutout, flip, rotate, scale, shift
 from distill.errors import SetError, UserError
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
 from distill.methods.unroll import bilevel, meta_gradient
 from distill.randomness import stream
-from distill.runs.settings import AUGMENTS, ImageConfig, TextConfig, resolved
+from distill.runs.resolve import resolve
+from distill.runs.settings import ImageSettings, OuterSettings, TextSettings
 from distill.student.training import train
 from tests.helpers import SHAPE, command, small_problem, small_set, waves, write_npz
 from tests.inner.test_vmapped import one
@@ -74,13 +76,13 @@ def test_one_change_for_the_whole_batch_drawn_from_the_stream() -> None:
 
 
 def test_the_words_on_the_command_line_are_those_there_are() -> None:
-    assert set(AUGMENTS) == set(CHANGES)
+    assert set(AUGMENTATIONS) == set(CHANGES)
     with pytest.raises(UserError, match='did you mean "rotate"'):
         augmentation("shift-rotat")
     with pytest.raises(UserError, match=r'--augment: .*did you mean "rotate"'):
-        resolved(ImageConfig(augment="rotat"))
+        resolve(ImageSettings(outer=OuterSettings(augment="rotat")))
     with pytest.raises(UserError, match="--augment: it is for images"):
-        resolved(TextConfig(augment="shift"))
+        resolve(TextSettings(outer=OuterSettings(augment="shift")))
 
 
 def test_the_gradient_goes_through_the_changes_of_every_step() -> None:

@@ -22,7 +22,8 @@ from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.runs import build as run_build
-from distill.runs.settings import ImageConfig, resolved
+from distill.runs.resolve import resolve
+from distill.runs.settings import ImageSettings, InnerSettings, OuterSettings
 from tests.helpers import write_npz
 
 
@@ -76,4 +77,6 @@ def test_what_it_cannot_do_is_said(tmp_path: Path, monkeypatch, capsys) -> None:
     assert "needs a C++ compiler: install g++" in capsys.readouterr().err
     assert not out.exists()
     with pytest.raises(UserError, match="unrolled image networks"):
-        run_build.check_compile(resolved(ImageConfig(compile=True, objective="frepo")))
+        run_build.check_compile(
+            resolve(ImageSettings(inner=InnerSettings(compile=True), outer=OuterSettings(method="frepo")))
+        )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from distill.inner.engines.base import Engine
-from distill.inner.engines.higher import Higher
+from distill.inner.engines.higher import Higher, torch_optimiser
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
@@ -15,7 +15,6 @@ from distill.inner.problem import Problem
 from distill.inner.rules import SGD, Adam, Rule
 from distill.inner.step import Step
 from distill.randomness import stream
-from distill.inner.engines.higher import torch_optimiser
 from tests.helpers import real_batch, small_problem, small_steps, small_weights
 
 EXACT = [
@@ -135,10 +134,10 @@ def test_a_last_window_gives_those_steps_their_exact_gradient_and_the_others_zer
 def test_a_random_window_is_the_exact_gradient_of_stopping_at_its_end() -> None:
     problem = small_problem()
     steps, (x, y) = small_steps(problem, count=6), real_batch()
-    engine, state = Truncated(2, at="random"), problem.start(small_weights(problem))
-    places = {engine.place(6, stream("window", k)) for k in range(60)}
+    engine, state = Truncated(2, window_at="random"), problem.start(small_weights(problem))
+    places = {engine.place_window(6, stream("window", k)) for k in range(60)}
     assert places == {(0, 2), (1, 3), (2, 4), (3, 5), (4, 6)}
-    start, stop = engine.place(6, stream("window", 3))
+    start, stop = engine.place_window(6, stream("window", 3))
     value, grads = engine.gradient(
         problem.advance, state, steps, lambda s: problem.loss(s, x, y), stream("window", 3)
     )
@@ -148,12 +147,19 @@ def test_a_random_window_is_the_exact_gradient_of_stopping_at_its_end() -> None:
     torch.testing.assert_close(grads[stop - 1].x, exact[-3])
 
 
+def test_the_inner_training_grows_from_the_window_to_all_steps() -> None:
+    engine = Truncated(15, grow_over=200)
+    stops = [engine.at_step(step).place_window(100, None)[1] for step in (0, 100, 200, 5000)]
+    assert stops == [15, 57, 100, 100]
+    assert Truncated(15).at_step(0).place_window(100, None) == (85, 100)
+
+
 @pytest.mark.parametrize("at", ["last", "random"])
-def test_within_its_reach_a_window_knows_nothing_of_later_steps(at: str) -> None:
+def test_while_it_grows_a_window_knows_nothing_of_later_steps(at: str) -> None:
     problem = small_problem()
     steps = small_steps(problem, count=6)
     value, short = solve(Truncated(2, at), problem, steps[:3])
-    same, long = solve(Truncated(2, at, reach=3), problem, steps)
+    same, long = solve(Truncated(2, at, growth=0.25), problem, steps)
     assert value == same
     assert not any(t.any() for t in long[9:])
     for ours, theirs in zip(long, short, strict=False):

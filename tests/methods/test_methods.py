@@ -1,14 +1,16 @@
-"""Outer objectives without an unroll: each against its formula, and each teaches."""
+"""Methods: each passes the contract, those without an unroll equal their formulas and lower their loss."""
 
 import math
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 import torch
 
 from distill.inner.problem import Problem, Task
-from distill.methods.base import train_partly
-from distill.methods.kernel_ridge import kernel_ridge, with_constant
+from distill.methods import METHODS
+from distill.methods.base import ComparisonMethod, Method, train_partly
+from distill.methods.kernel_ridge import FRePo, append_ones
 from distill.networks import IMAGES, SEQUENCES
 from distill.networks.build import build
 from distill.networks.initial import fresh_weights
@@ -16,8 +18,10 @@ from distill.outer.loop import Outer, begin, descend
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
-from distill.runs.build import COMPARISONS
+from distill.registry import load
 from tests.helpers import waves
+
+COMPARISONS = {w: m() for w, e in METHODS.items() if issubclass(m := load(e), ComparisonMethod)}
 
 
 def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
@@ -43,17 +47,36 @@ def test_features_are_what_the_last_layer_is_given(name: str) -> None:
     torch.testing.assert_close(torch.nn.functional.linear(seen, weight, bias), problem.logits(state, x))
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_passes_the_contract(name: str) -> None:
+    """A frozen dataclass of plain settings; a finite loss, and a gradient for every learned tensor."""
+    kind = load(METHODS[name])
+    method: Method = kind()
+    assert replace(method) == method  # type: ignore[type-var]
+    problem, synthetic, task = tiny()
+    result = method.objective(problem, lambda step: [task])(synthetic, 0)
+    again = method.objective(problem, lambda step: [task._replace(generator=stream("task"))])(synthetic, 0)
+    assert result.loss.isfinite()
+    assert result.gradients.keys() == synthetic.tensors().keys()
+    assert result.gradients["items"].any()
+    assert bool(result.gradients["rates"].any()) is kind.unrolls
+    assert torch.equal(
+        method.objective(problem, lambda step: [task._replace(generator=stream("task"))])(synthetic, 1).loss,
+        again.loss,
+    )
+
+
 def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
     """In the primal: (AᵀA + λ I)⁻¹ Aᵀ L, which is the same by Woodbury."""
     problem, synthetic, task = tiny()
-    ours = with_constant(problem.features(task.state, synthetic.items))
-    theirs = with_constant(problem.features(task.state, task.x))
+    ours = append_ones(problem.features(task.state, synthetic.items))
+    theirs = append_ones(problem.features(task.state, task.x))
     ridge = 1e-6 * (ours**2).sum() * torch.eye(ours.shape[1], dtype=ours.dtype)
     weights = torch.linalg.solve(ours.T @ ours + ridge, ours.T @ synthetic.labels)
     goal = torch.nn.functional.one_hot(task.y, 3)
     value = ((theirs @ weights - goal) ** 2).sum(dim=1).mean() / 2
     torch.testing.assert_close(
-        kernel_ridge(problem, task.state, synthetic, task), value, rtol=1e-6, atol=1e-9
+        FRePo().compare(problem, task.state, synthetic, task), value, rtol=1e-6, atol=1e-9
     )
 
 
@@ -61,15 +84,15 @@ def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
 def test_matching_is_zero_where_the_synthetic_items_are_the_real_ones(name: str) -> None:
     problem, synthetic, task = tiny(n=12)
     same = synthetic.replace_tensors({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
-    value = COMPARISONS[name](problem, task.state, same, task)
+    value = COMPARISONS[name].compare(problem, task.state, same, task)
     assert abs(value.item()) < 1e-9
-    assert COMPARISONS[name](problem, task.state, synthetic, task).item() > 1e-3
+    assert COMPARISONS[name].compare(problem, task.state, synthetic, task).item() > 1e-3
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     problem, synthetic, task = tiny(steps=1)
-    compare = COMPARISONS[name]
+    compare = COMPARISONS[name].compare
 
     def value(items: torch.Tensor) -> torch.Tensor:
         return compare(problem, task.state, synthetic.replace_tensors({"items": items}), task)
@@ -86,7 +109,7 @@ def test_networks_are_of_every_age_that_the_recipe_knows() -> None:
     for step in synthetic.steps():
         trained.append(problem.advance(trained[-1], step))
     for seed in range(30):
-        state = partly_trained(problem, synthetic, task._replace(generator=stream("age", seed)))
+        state = train_partly(problem, synthetic, task._replace(generator=stream("age", seed)))
         ages.add(next(i for i, s in enumerate(trained) if torch.allclose(s[0], state[0])))
     assert ages == {0, 1, 2, 3}
 
@@ -94,8 +117,8 @@ def test_networks_are_of_every_age_that_the_recipe_knows() -> None:
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_descending_lowers_the_comparison(name: str) -> None:
     problem, synthetic, task = tiny()
-    objective = comparing(
-        problem, COMPARISONS[name], lambda step: [task._replace(generator=stream("t", step % 4))]
+    objective = COMPARISONS[name].objective(
+        problem, lambda step: [task._replace(generator=stream("t", step % 4))]
     )
     outer = Outer(lr={"items": 0.05, "labels": 0.05, "rates": 0.05}, warmup=1)
     losses = [

@@ -158,7 +158,9 @@ def test_a_tenth_of_a_short_run_is_warmup_enough() -> None:
 def test_items_that_no_longer_matter_count_as_a_useless_step() -> None:
     grads = {"items": torch.zeros(3), "labels": torch.ones(2)}
     assert not usable(OuterGradient(torch.tensor(2.3), grads))
-    assert usable(OuterGradient(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)}))
+    assert usable(
+        OuterGradient(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)})
+    )
 
 
 def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:

@@ -18,15 +18,16 @@ from distill.commands.image import main as distil
 from distill.commands.student import main as study
 from distill.errors import RunError
 from distill.methods.base import OuterGradient
-from distill.runs import job
+from distill.runs import descent, job
 from distill.runs.files import folder
 from distill.runs.files.log import read_log
+from distill.runs.measure import Measurement
 from distill.sets.distilled import DistilledSet
 from distill.student.scores import Report
 from tests.helpers import small_set, write_npz
 
 SMALL = ["--network", "mlp", "--width", "8", "--n", "2", "--inner-steps", "2", "--outer-batch", "16",
-         "--held-out", "10", "--outer-steps", "60", "--check-every", "5"]  # fmt: skip
+         "--held-out", "10", "--outer-steps", "60", "--validate-every", "5"]  # fmt: skip
 LEARNED = ("items", "labels", "lrs", "schedule")
 
 
@@ -39,7 +40,7 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def light() -> Iterator[None]:
     """Runs without baselines and pictures at their end: what is learned, logged and saved is the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "measured", lambda *_: ([Report("nothing", (0.5,))], {}))
+        patch.setattr(job, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
         patch.setattr(job, "shown", lambda folder, *_: folder / "images.png")
         patch.setattr(job, "curve", lambda *_: None)
         patch.setattr(job, "write_page", lambda *_: None)
@@ -221,25 +222,23 @@ def test_nan_in_a_step_is_skipped_and_counted(
     blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Twice alone, then often enough in a row to roll back; the run ends well and says so."""
-    real = job.objective_for
+    build = descent.build_objective
 
-    def poisoned(*words: object) -> Callable:
-        objective = real(*words)
+    def build_faulty(*arguments: object) -> Callable:
+        objective = build(*arguments)
 
-        def found(synthetic: object, step: int) -> OuterGradient:
-            answer = objective(synthetic, step)
+        def faulty(synthetic: object, step: int) -> OuterGradient:
+            result = objective(synthetic, step)
             if step not in (3, 9, 20, 21, 22, 23, 24):
-                return answer
-            grads = {**answer.gradients, "labels": answer.gradients["labels"] * math.nan}
-            return (
-                answer._replace(grads=grads)
-                if what == "gradient"
-                else answer._replace(loss=answer.loss * math.nan)
-            )
+                return result
+            if what == "loss":
+                return result._replace(loss=result.loss * math.nan)
+            nan = result.gradients["labels"] * math.nan
+            return result._replace(gradients={**result.gradients, "labels": nan})
 
-        return found
+        return faulty
 
-    monkeypatch.setattr(job, "objective_for", poisoned)
+    monkeypatch.setattr(descent, "build_objective", build_faulty)
     assert distil(["--dataset", str(blobs), *SMALL, "--out", str(tmp_path / "run")]) == 0
     data = DistilledSet.load(tmp_path / "run" / "set.pt")
     assert (data.provenance["skipped"], data.provenance["rollbacks"]) == (7, 1)

@@ -11,7 +11,7 @@ from distill.errors import RunError
 from distill.runs.files.checkpoint import load_checkpoint, save_checkpoint
 from distill.runs.files.folder import create, read_config
 from distill.runs.files.log import Log, read_log
-from distill.runs.machine import check_device
+from distill.runs.files.machine import check_device
 from distill.sets.storage import write_text
 
 
@@ -56,7 +56,7 @@ def test_a_checkpoint_comes_back_for_its_own_config_alone(tmp_path: Path) -> Non
     saved = load_checkpoint(tmp_path, {"n": 5}, "cpu")
     assert saved["state"]["step"] == 3
     assert torch.equal(saved["state"]["memory"][0], torch.ones(2))
-    with pytest.raises(RunError, match="belongs to another config .it differs in n."):
+    with pytest.raises(RunError, match="belongs to another run .it differs in n."):
         load_checkpoint(tmp_path, {"n": 6}, "cpu")
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 

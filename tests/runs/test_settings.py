@@ -1,100 +1,154 @@
-"""Settings: defaults from n, words that cannot be meant, and what a resumed run may be asked."""
+"""Settings: defaults from n, words and numbers that are refused, and what a resumed run may be asked."""
 
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from distill.errors import RunError, UserError
+from distill.inner.engines import ENGINES
 from distill.inner.engines.base import Engine
 from distill.inner.problem import Problem
+from distill.methods import METHODS
+from distill.methods.base import Method
 from distill.networks.build import build
 from distill.runs.build import RULES as RULE_OBJECTS
-from distill.runs.build import engine_for
+from distill.runs.build import build_method
+from distill.runs.defaults import DEFAULTS
+from distill.runs.resolve import all_options, change, identity, parts_of, resolve, resume, set_ipc
 from distill.runs.settings import (
-    CHOICES,
-    ENGINES,
     RULES,
-    Config,
-    ImageConfig,
-    TextConfig,
-    identity,
-    resolved,
-    resumed,
+    DataSettings,
+    ImageData,
+    ImageSettings,
+    Settings,
+    TextSettings,
 )
 
 FILES = ("train", "test", "text_column", "label_column", "max_length")
+WORDS = [field.name for field, _ in all_options(ImageSettings()) if field.metadata["choices"]]
+
+
+def image(**values: Any) -> ImageSettings:
+    """Image settings with values in whichever part has them."""
+    return change_any(ImageSettings(), **values)
+
+
+def change_any(settings: Any, **values: Any) -> Any:
+    for name, value in values.items():
+        part = next(
+            f.name for f in fields(settings) if name in {g.name for g in fields(getattr(settings, f.name))}
+        )
+        settings = change(settings, part, **{name: value})
+    return settings
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    return next(getattr(p, name) for p in parts_of(settings) if hasattr(p, name))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 10, 20, 100, 300])
 @pytest.mark.parametrize("init", ["fixed", "random"])
-@pytest.mark.parametrize("kind", [ImageConfig, TextConfig])
-def test_the_dial_fills_everything_in(kind: type[Config], n: int, init: str) -> None:
-    config = resolved(kind(n=n, init=init))
-    empty = {name for name, value in asdict(config).items() if value is None}
-    own = {"image_size"} if kind is ImageConfig else set(FILES)
-    assert empty == {"data_dir", "depth", "width", "weights", "grow", "minutes", "resume"} | own
-    assert n % config.batch == 0
-    assert resolved(config) == config
+@pytest.mark.parametrize("kind", [ImageSettings, TextSettings])
+def test_the_dial_fills_everything_in(kind: type[Settings], n: int, init: str) -> None:
+    settings = resolve(change_any(kind(), n=n, init=init))
+    empty = {field.name for field, value in all_options(settings) if value is None}
+    own = {"image_size"} if kind is ImageSettings else set(FILES)
+    assert empty == {"data_dir", "ipc", "depth", "width", "weights", "minutes", "resume"} | own
+    assert n % settings.inner.batch == 0
+    assert resolve(settings) == settings
 
 
-def test_what_is_given_is_kept() -> None:
-    config = resolved(ImageConfig(inner_steps=3, rule="adam", lr=0.5, outer_steps=7, out="x", batch=1))
-    assert (config.inner_steps, config.rule, config.lr, config.outer_steps, config.out) == (
-        3,
-        "adam",
-        0.5,
-        7,
-        "x",
-    )
+def test_every_default_says_its_value_and_its_reason_in_words() -> None:
+    names = {field.name for kind in (ImageSettings, TextSettings) for field, _ in all_options(kind())}
+    assert {default.name for default in DEFAULTS} <= names
+    assert all(default.words and default.reason for default in DEFAULTS)
 
 
-@pytest.mark.parametrize("name", CHOICES)
+def test_values_that_are_passed_stay() -> None:
+    passed = {"inner_steps": 3, "rule": "adam", "lr": 0.5, "outer_steps": 7, "out": "x", "batch": 1}
+    settings = resolve(image(**passed))
+    assert {name: value_of(settings, name) for name in passed} == passed
+
+
+@pytest.mark.parametrize("name", WORDS)
 def test_a_misspelt_word_gets_the_nearest(name: str) -> None:
-    word = CHOICES[name][0]
-    with pytest.raises(UserError, match=f'did you mean "{word}"'):
-        resolved(replace(ImageConfig(), **{name: word + "x"}))
+    (choices,) = {f.metadata["choices"] for f, _ in all_options(ImageSettings()) if f.name == name}
+    with pytest.raises(UserError, match=f'did you mean "{choices[0]}"'):
+        resolve(image(**{name: choices[0] + "x"}))
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("n", 0), ("n", -3), ("lr", 0.0), ("minutes", -1.0), ("outer_steps", 0)]
+    ("name", "value"), [("n", 0), ("n", -3), ("lr", 0.0), ("minutes", -1.0), ("outer_steps", 0), ("ipc", 0)]
 )
 def test_a_number_that_is_not_above_zero_is_refused(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be above 0, not {value:g}"):
-        resolved(replace(ImageConfig(), **{name: value}))
+        resolve(image(**{name: value}))
 
 
 def test_a_batch_that_does_not_divide_n_is_refused() -> None:
     with pytest.raises(UserError, match="--batch 3 does not divide --n 10"):
-        resolved(ImageConfig(n=10, batch=3))
+        resolve(image(n=10, batch=3))
+
+
+def test_images_per_class_are_n_by_the_classes_of_the_data() -> None:
+    settings = set_ipc(image(ipc=2), classes=10)
+    assert settings.data.n == 20
+    assert set_ipc(image(n=20, ipc=2), classes=10) == settings
+    assert set_ipc(image(n=7), classes=10).data.n == 7
+    with pytest.raises(UserError, match="--ipc 2 means 20 items of 10 classes: leave out --n 5"):
+        set_ipc(image(n=5, ipc=2), classes=10)
 
 
 def test_words_and_objects_agree() -> None:
     assert set(RULE_OBJECTS) == set(RULES)
     problem = Problem(build("mlp", (1, 8, 8), 3))
     for word in ENGINES:
-        assert isinstance(engine_for(resolved(ImageConfig(engine=word)), problem), Engine)
+        method: Any = build_method(resolve(image(engine=word)), problem)
+        assert isinstance(method.engine, Engine)
+    for word in METHODS:
+        assert isinstance(build_method(resolve(image(method=word)), problem), Method)
 
 
-def test_a_resumed_run_keeps_its_settings_and_takes_new_plumbing() -> None:
-    saved = identity(resolved(ImageConfig(n=10, seed=3)))
-    config = resumed(ImageConfig(resume="r", json=True, threads=2), saved)
-    assert (config.n, config.seed, config.out, config.json, config.threads) == (10, 3, "r", True, 2)
-    assert identity(config) == saved
-    assert resumed(ImageConfig(n=10, resume="r"), saved).n == 10
+def test_an_option_of_another_method_or_engine_is_refused() -> None:
+    problem = Problem(build("mlp", (1, 8, 8), 3))
+    with pytest.raises(UserError, match="--ridge is an option of --method frepo; this run has --method dc"):
+        build_method(resolve(image(method="dc", method_options={"ridge": 1.0})), problem)
+    with pytest.raises(
+        UserError, match="--window is an option of --engine truncated; this run has --engine unr"
+    ):
+        build_method(resolve(image(engine_options={"window": 3})), problem)
+
+
+def test_a_resumed_run_keeps_its_settings_and_may_be_written_otherwise() -> None:
+    saved = identity(resolve(image(n=10, seed=3)))
+    settings = resume(image(resume="r", json=True, threads=2), saved)
+    run = settings.run
+    assert (settings.data.n, run.seed, run.out, run.json, run.threads) == (10, 3, "r", True, 2)
+    assert identity(settings) == saved
+    assert resume(image(n=10, resume="r"), saved).data.n == 10
 
 
 def test_a_resumed_run_refuses_other_settings() -> None:
-    saved = identity(resolved(ImageConfig(n=10)))
+    saved = identity(resolve(image(n=10)))
     with pytest.raises(RunError, match="r was started with --n 10, not 20"):
-        resumed(ImageConfig(n=20, resume="r"), saved)
+        resume(image(n=20, resume="r"), saved)
+    with pytest.raises(RunError, match="damaged: lr is not"):
+        resume(image(resume="r"), saved | {"lr": "fast"})
     del saved["lr"]
     with pytest.raises(RunError, match="of another version"):
-        resumed(ImageConfig(resume="r"), saved)
+        resume(image(resume="r"), saved)
 
 
-def test_the_inner_training_grows_from_the_window_to_all_steps() -> None:
-    from distill.runs.build import reach
+def test_no_two_options_have_one_name() -> None:
+    for kind in (ImageSettings, TextSettings):
+        names = [field.name for field, _ in all_options(kind())]
+        assert len(names) == len(set(names))
 
-    config = resolved(ImageConfig(n=100, init="random", grow=200))
-    assert [reach(config, step) for step in (0, 100, 200, 5000)] == [15, 57, 100, 100]
-    assert reach(resolved(ImageConfig(n=100, init="random")), 0) == 100
+
+def test_settings_are_frozen_parts() -> None:
+    settings = ImageSettings()
+    with pytest.raises(AttributeError):
+        settings.data.n = 3  # type: ignore[misc]
+    assert isinstance(settings.data, ImageData)
+    assert replace(settings.data, n=3) == ImageData(n=3) != DataSettings(n=3)

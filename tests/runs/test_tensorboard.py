@@ -35,7 +35,7 @@ def words(place: Path, out: Path, *extra: object) -> list[str]:
         "--dataset",
         data,
         *SMALL,
-        "--check-every",
+        "--validate-every",
         10,
         "--outer-steps",
         30,
@@ -93,7 +93,7 @@ def test_a_resumed_run_doubles_no_step(run: Path, tmp_path: Path) -> None:
 
 def test_sentences_are_shown_as_words(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    line = [*write_texts(tmp_path), "--network", "average", "--inner-steps", "3", "--lengths", "3"]
+    line = [*write_texts(tmp_path), "--network", "average", "--inner-steps", "3", "--synthetic-length", "3"]
     assert distil_text([*line, "--outer-steps", "4", "--out", str(out), "--tensorboard"]) == 0
     (shown,) = events(out).Tensors("items/text_summary")
     assert shown.step == 4

@@ -10,12 +10,16 @@ from distill.sets.plain_types import is_a
 from distill.sets.storage import read as read_tensors
 from distill.sets.storage import write as write_tensors
 
+CHECKPOINT = "distill-checkpoint/1"
+Plain = str | float | None
 
-def save_checkpoint(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> None:
-    write_tensors(folder / "checkpoint.pt", {"format": CHECKPOINT, "config": config, **content})
+
+def save_checkpoint(folder: Path, settings: dict[str, Any], content: dict[str, Any]) -> None:
+    """Write checkpoint.pt, whole or not at all. settings: what makes the run this run."""
+    write_tensors(folder / "checkpoint.pt", {"format": CHECKPOINT, "config": settings, **content})
 
 
-def load_checkpoint(folder: Path, config: dict[str, Any], device: str) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, settings: dict[str, Any], device: str) -> dict[str, Any] | None:
     """What save_checkpoint wrote; None where the run never got so far. Raises RunError."""
     path = folder / "checkpoint.pt"
     if not path.is_file():
@@ -24,34 +28,31 @@ def load_checkpoint(folder: Path, config: dict[str, Any], device: str) -> dict[s
         content = read_tensors(path, device, CHECKPOINT)
     except SetError as error:
         raise RunError(str(error)) from None
-    found = content.get("config")
-    theirs: Any = found if is_a(found, dict[str, str | float | None]) else {}
-    if theirs != config:
-        wrong = sorted(k for k in config if theirs.get(k) != config[k])
-        raise RunError(f"{path} belongs to another config (it differs in {', '.join(wrong) or 'its keys'})")
+    saved = content.get("config")
+    saved_settings: Any = saved if is_a(saved, dict[str, Plain | dict[str, Plain]]) else {}
+    if saved_settings != settings:
+        names = sorted(k for k in settings if saved_settings.get(k) != settings[k])
+        raise RunError(f"{path} belongs to another run (it differs in {', '.join(names) or 'its keys'})")
     return content
 
 
-CHECKPOINT = "distill-checkpoint/1"
-
-
-def check_form(folder: Path, content: dict[str, Any], fresh: dict[str, Any]) -> None:
-    """Raise RunError where a checkpoint does not hold what a fresh run of the same config begins with."""
-    for name, part in fresh.items():
-        if not alike(content.get(name), part):
+def check_form(folder: Path, content: dict[str, Any], start: dict[str, Any]) -> None:
+    """Raise RunError where a checkpoint does not hold what a run of the same settings starts with."""
+    for name, part in start.items():
+        if not has_form(content.get(name), part):
             raise RunError(
                 f"{folder / 'checkpoint.pt'} is damaged ({name}): start the run anew with --overwrite"
             )
 
 
-def alike(value: Any, like: Any) -> bool:
+def has_form(value: Any, like: Any) -> bool:
     """The same keys, lengths, shapes and kinds of numbers."""
     if isinstance(like, torch.Tensor):
         return isinstance(value, torch.Tensor) and (value.shape, value.dtype) == (like.shape, like.dtype)
     if isinstance(like, dict):
         same = isinstance(value, dict) and value.keys() == like.keys()
-        return same and all(alike(value[key], like[key]) for key in like)
+        return same and all(has_form(value[key], like[key]) for key in like)
     if isinstance(like, tuple):
         same = isinstance(value, tuple) and len(value) == len(like)
-        return same and all(map(alike, value, like))
+        return same and all(map(has_form, value, like))
     return type(value) is type(like)
