@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, TypeVar, g
 
 from distill.errors import RunError, UserError, unknown
 from distill.networks import IMAGES, SEQUENCES
-from distill.sets.plain_types import is_a, told
+from distill.sets.plain_types import describe_type, has_type
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -401,8 +401,10 @@ def resumed(config: C, saved: dict[str, Any]) -> C:
         )
     kinds = get_type_hints(type(config))
     for name, value in saved.items():
-        if not is_a(value, kinds[name]):
-            raise RunError(f"{config.resume}/config.json is damaged: {name} is not {told(kinds[name])}")
+        if not has_type(value, kinds[name]):
+            raise RunError(
+                f"{config.resume}/config.json is damaged: {name} is not {describe_type(kinds[name])}"
+            )
     return resolved(replace(config, **saved, out=str(config.resume)))
 
 

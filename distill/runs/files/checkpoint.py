@@ -6,9 +6,8 @@ from typing import Any
 import torch
 
 from distill.errors import RunError, SetError
-from distill.sets.plain_types import is_a
-from distill.sets.storage import read as read_tensors
-from distill.sets.storage import write as write_tensors
+from distill.sets.plain_types import has_type
+from distill.sets.storage import read_tensors, write_tensors
 
 
 def save_checkpoint(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> None:
@@ -25,7 +24,7 @@ def load_checkpoint(folder: Path, config: dict[str, Any], device: str) -> dict[s
     except SetError as error:
         raise RunError(str(error)) from None
     found = content.get("config")
-    theirs: Any = found if is_a(found, dict[str, str | float | None]) else {}
+    theirs: Any = found if has_type(found, dict[str, str | float | None]) else {}
     if theirs != config:
         wrong = sorted(k for k in config if theirs.get(k) != config[k])
         raise RunError(f"{path} belongs to another config (it differs in {', '.join(wrong) or 'its keys'})")

@@ -1,0 +1,37 @@
+"""What a user may choose where a public file is read. Imports no torch."""
+
+from dataclasses import dataclass, fields
+
+from distill.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What replaces the training of a public set's project. Raises UserError."""
+
+    experiment: int = -1
+    """Of a res_*.pt: which of its experiments (default: the last)."""
+    epochs: int | None = None
+    """Epochs of training (default: 300 for DC, 1000 for DSA, DM, MTT and DATM); of a results.pth, how often
+    its steps are repeated (default: once, because it holds the steps of all its epochs)."""
+    lr: float | None = None
+    """Learning rate (default: the file's, else 0.01)."""
+    augment: str | None = None
+    """Random changes of the images in training, as shift-scale-rotate, or "" for none (default: those of the
+    project, as near as distill has them)."""
+    network: str | None = None
+    """The network to train (default: the project's: lenet, alexcifarnet or convnet)."""
+    zca: bool = False
+    """The images are whitened (MTT's and DATM's --zca)."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "lr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"--{name} must be above 0, not {value:g}")
+
+    def to_words(self) -> list[str]:
+        """The words of the command line for what is not the default."""
+        changed = [(f.name, getattr(self, f.name)) for f in fields(ImportOptions)]
+        changed = [(name, value) for name, value in changed if value != getattr(ImportOptions, name)]
+        return [w for name, value in changed for w in (f"--{name}", str(value)) if w != "True"]
