@@ -23,6 +23,7 @@ def import_file(
     """The set of an export, or of a public file and the real data that `dataset` names. Raises UserError."""
     from distill.data.images import load
 
+    options.check()
     if is_export(path):
         return load_set(path)
     if dataset is None:

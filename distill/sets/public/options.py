@@ -7,7 +7,7 @@ from distill.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What replaces the training of a public set's project. Raises UserError."""
+    """What replaces the training of a public set's project."""
 
     experiment: int = -1
     """Of a res_*.pt: which of its experiments (default: the last)."""
@@ -24,7 +24,8 @@ class ImportOptions:
     zca: bool = False
     """The images are whitened (MTT's and DATM's --zca)."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise UserError where a number of training is not positive."""
         for name in ("epochs", "lr"):
             value = getattr(self, name)
             if value is not None and not value > 0:
