@@ -4,7 +4,8 @@ A format is a module of this folder. Its line in FORMATS says which of these fun
 
     writes=True       write_set(data, path, license=None, overwrite=False) -> Path
                       A folder, written inside `with export_folder(data, path, overwrite)` of
-                      safetensors.py, which adds the whole set to what the format writes.
+                      safetensors.py, which adds the whole set to what the format writes. license: for
+                      formats that state one.
     reads="set"       matches(file) -> bool, read_set(file, device="cpu") -> DistilledSet
     reads="public"    matches(file) -> bool, read_public(file, experiment=-1) -> PublicSet
                       distill.sets.public.build makes a set of it.
