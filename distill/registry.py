@@ -32,6 +32,11 @@ def find(table: Mapping[str, Entry], kind: str, word: str) -> Any:
     return load(table[word])
 
 
+def describe(table: Mapping[str, Entry]) -> str:
+    """A table in words, for help texts: "hf: a Hugging Face folder; images: PNGs …"."""
+    return words_of(table)
+
+
 def option(
     default: Any = None,
     metavar: str | None = None,
@@ -49,10 +54,17 @@ def option(
     part of what makes two runs the same run; positional: it has no flag and comes first.
     """
     metadata = {
-        "metavar": metavar, "choices": tuple(choices), "above": above, "first": first, "identity": identity,
+        "metavar": metavar, "choices": tuple(choices), "words": words_of(choices), "above": above, "first": first, "identity": identity,
         "positional": positional,
     }  # fmt: skip
     return field(default=MISSING if positional and default is None else default, metadata=metadata)
+
+
+def words_of(choices: Iterable[str]) -> str:
+    """The words of an option for its help: with their summaries, where a table has some."""
+    if isinstance(choices, Mapping):
+        return "; ".join(f"{word}: {getattr(entry, 'summary', entry)}" for word, entry in choices.items())
+    return ", ".join(choices)
 
 
 def options_of(settings: Any) -> tuple[Field[Any], ...]:

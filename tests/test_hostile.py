@@ -36,10 +36,10 @@ from distill.outer.loop import Outer, begin
 from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
 from distill.runs.files import checkpoint
-from distill.sets import safe_load as untrusted
 from distill.sets.distilled import DistilledSet
-from distill.sets.formats import public_files as layouts
-from distill.sets.storage import write as write_pt
+from distill.sets.formats import base as formats
+from distill.sets.safe_load import load_plain
+from distill.sets.storage import write_tensors
 from tests.helpers import small_set, write_npz, write_texts
 
 CONFIG = {"n": 3, "network": "mlp"}
@@ -329,16 +329,16 @@ def test_every_gadget_is_refused(place: Path, bases: list[bytes]) -> None:
             with_pickle(bases[0], lambda body, g=gadget: instead(body, "items", g))
         )
         assert loaded(place / "odd.pt") is None
-        assert not layouts.is_public(place / "odd.pt")
+        assert not formats.is_public(place / "odd.pt")
         assert not marker.exists()
 
 
 def test_public_formats_are_looked_through_too(place: Path) -> None:
     torch.save({"data": [], "accs": [np.float64(0.5)]}, place / "fine.pt")
-    assert layouts.loaded(place / "fine.pt") == {"data": [], "accs": [0.5]}
+    assert formats.load_tensors(place / "fine.pt") == {"data": [], "accs": [0.5]}
     torch.save({"data": [], "more": bytearray(8)}, place / "odd.pt")  # which could as well claim 8 GB
-    with pytest.raises(SetError, match=r"holds more than tensors .* \(Refused\)"):
-        layouts.loaded(place / "odd.pt")
+    with pytest.raises(SetError, match=r"holds more than tensors .* \(UnsafeFile\)"):
+        formats.load_tensors(place / "odd.pt")
 
 
 def test_what_is_left_whole_is_equal(bases: list[bytes], place: Path) -> None:
@@ -356,11 +356,11 @@ def test_files_of_old_torch_are_looked_through_too(place: Path, opcodes: bytes) 
     """torch before 1.6 wrote no zip: its state dicts are read, what else stands there is not."""
     state = {"w": torch.arange(6.0).view(2, 3).t(), "b": torch.ones(2).half()}
     torch.save(state, place / "old.pth", _use_new_zipfile_serialization=False)
-    found = untrusted.load(place / "old.pth", "cpu")
+    found = load_plain(place / "old.pth", "cpu")
     assert all(torch.equal(found[name], state[name]) for name in state)
     (place / "new.pth").write_bytes(opcodes)
     with pytest.raises(ValueError, match="it names os system|pickle exhausted before seeing STOP"):
-        untrusted.load(place / "new.pth", "cpu")
+        load_plain(place / "new.pth", "cpu")
 
 
 def said(capsys: pytest.CaptureFixture[str], code: int) -> str:
@@ -405,10 +405,10 @@ def test_a_hostile_teacher_is_refused(
     line = [str(place / "good.pt"), "--dataset", str(blobs), "--seeds", "1", "--teacher", str(path)]
     for network in words:
         for state in states if network in (None, {}) else states[1:4:2]:
-            write_pt(path, {"format": "distill-network/1", "network": network, "state": state})
+            write_tensors(path, {"format": "distill-network/1", "network": network, "state": state})
             assert "Traceback" not in said(capsys, study(line))
     for seed in range(40):
-        write_pt(path, {"format": "distill-network/1", "network": {"name": "mlp"}, "state": {}})
+        write_tensors(path, {"format": "distill-network/1", "network": {"name": "mlp"}, "state": {}})
         way = WAYS[["bytes", "parts", "pickle", "values"][seed % 4]]
         path.write_bytes(way(path.read_bytes(), random.Random(seed), str(place / "sprung")))
         assert said(capsys, study(line))

@@ -1,57 +1,49 @@
-"""`distill export SET.pt --to hf|images|safetensors --out FOLDER`: a set for others to use."""
+"""`distill export SET.pt --to FORMAT --out FOLDER`: write a set in a format for others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
-from distill.commands.cli import answer, parse
+from distill.commands.cli import answer
+from distill.commands.options import parse
 from distill.errors import UserError, unknown
-
-FORMATS = ("hf", "images", "safetensors")
+from distill.registry import load, option
+from distill.sets.formats import WRITERS
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Write a distilled set as a folder for others; each holds the whole set, and is read back to the bit."""
+    """Write a distilled set as a folder for others. Every format also holds the whole set, to the bit."""
 
-    set: Positional[str]
+    set: str = option(metavar="SET", positional=True)
     """The distilled set: a .pt file, or an exported folder."""
-    to: str = "hf"
-    """hf (a Hugging Face folder: parquet and card, to be uploaded as it is), images (PNGs, tensors and a csv,
-    as DD-Ranking reads them) or safetensors (set.safetensors and set.json)."""
-    out: str | None = None
-    """The folder to write (default: SET-hf, SET-images or SET-safetensors beside the set)."""
-    license: str | None = None
+    to: str = option("hf", "FORMAT", choices=WRITERS)
+    """The format."""
+    out: str | None = option(None, "FOLDER")
+    """The folder to write (default: the set's name, a hyphen and the format, beside the set)."""
+    license: str | None = option(None, "LICENCE")
     """With --to hf: the licence that the card states, e.g. mit (default: that of the bundled data, else
     unknown)."""
-    overwrite: bool = False
+    overwrite: bool = option(False)
     """Replace the export that is in the folder."""
-    json: bool = False
+    json: bool = option(False)
     """End with one line of JSON on stdout."""
 
 
-def export(config: ExportConfig) -> dict[str, Any]:
-    """Read, write, say where; the result as the JSON line tells it. Raises UserError."""
-    if config.to not in FORMATS:
-        raise UserError("--to: " + unknown("format", config.to, FORMATS))
-    from distill.sets.formats import atomic, safetensors
-    from distill.sets.formats import ddranking as ranking
-    from distill.sets.formats import huggingface as hub
-    from distill.sets.formats.public_files import is_public
+def export_set(config: ExportConfig) -> dict[str, Any]:
+    """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
+    if config.to not in WRITERS:
+        raise UserError("--to: " + unknown("format", config.to, WRITERS))
+    from distill.sets.formats.base import is_public, load_set
 
-    old = Path(config.set)
-    if not atomic.is_export(old) and is_public(old):
-        raise UserError(f"{old} is a public format: `distill import` makes a set of it first")
-    path = Path(config.out or old.with_name(f"{old.stem}-{config.to}"))
-    data = safetensors.load(old)
-    if config.to == "hf":
-        hub.to_folder(data, path, config.license, config.overwrite)
-    else:
-        {"images": ranking, "safetensors": safetensors}[config.to].to_folder(data, path, config.overwrite)
-    size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    source = Path(config.set)
+    if is_public(source):
+        raise UserError(f"{source} is a public format: `distill import` makes a set of it first")
+    path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
+    data = load_set(source)
+    load(WRITERS[config.to]).write_set(data, path, config.license, config.overwrite)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB)")
     if config.to == "hf":
         print(f"to share it: hf upload USER/NAME {path} --repo-type dataset")
@@ -61,4 +53,4 @@ def export(config: ExportConfig) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill export") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(ExportConfig, arguments, prog)
-    return answer(lambda: export(config), config.json)
+    return answer(lambda: export_set(config), config.json)

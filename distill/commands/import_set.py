@@ -1,65 +1,45 @@
-"""`distill import FILE --dataset mnist --out set.pt`: a set in a public format, or an export, as our .pt."""
+"""`distill import FILE --dataset mnist --out set.pt`: a public file, or an export, as a .pt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tyro.conf import Positional
-
-from distill.commands.cli import answer, parse
+from distill.commands.cli import answer
+from distill.commands.options import parse
 from distill.errors import UserError
-
-if TYPE_CHECKING:
-    from distill.sets.distilled import DistilledSet
+from distill.registry import option
+from distill.sets.formats import PUBLIC_READERS, SET_READERS
+from distill.sets.public.options import ImportOptions
 
 
 @dataclass(frozen=True)
-class ImportConfig:
+class ImportConfig(ImportOptions):
     """Turn a public file of distilled images, or an exported folder, into a .pt with an honest recipe."""
 
-    file: Positional[str]
-    """results.pth (SsnL, ilia10000), res_*.pt (VICO: DC, DSA, DM), the folder of images_best.pt and
-    labels_best.pt (MTT, DATM), or a folder of `distill export`."""
-    dataset: str | None = None
-    """The real data that a public file was made from: mnist, cifar-10 …, an .npz file or a folder of
-    images."""
-    data_dir: str | None = None
+    file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS)
+    """A file or folder; its content tells its format."""
+    dataset: str | None = option(None, "DATA")
+    """The real data that a public file was made from: mnist, cifar-10 …, an .npz or a folder of images."""
+    data_dir: str | None = option(None, "FOLDER")
     """Where the files of a named data set are."""
-    out: str = "set.pt"
+    out: str = option("set.pt", "FILE")
     """The .pt to write."""
-    experiment: int = -1
-    """Of a res_*.pt: which of its experiments (default: the last)."""
-    epochs: int | None = None
-    """Epochs of training (default: 300 for DC, 1000 for DSA, DM, MTT and DATM); of a results.pth, how often
-    its steps are run through (default: once, for it holds the steps of all its epochs)."""
-    lr: float | None = None
-    """Learning rate (default: the file's, else 0.01)."""
-    augment: str | None = None
-    """Random changes of the images in training, as shift-scale-rotate, or "" for none (default: close to
-    their code's)."""
-    zca: bool = False
-    """The images are whitened (MTT's and DATM's --zca)."""
-    network: str | None = None
-    """The network to train (default: theirs: lenet, alexcifarnet or convnet)."""
-    overwrite: bool = False
+    overwrite: bool = option(False)
     """Replace the file --out."""
-    json: bool = False
+    json: bool = option(False)
     """End with one line of JSON on stdout."""
 
 
-def adopt(config: ImportConfig) -> dict[str, Any]:
-    """Read, write, say what was assumed; the result as the JSON line tells it. Raises UserError."""
+def import_set(config: ImportConfig) -> dict[str, Any]:
+    """Read the file, write the set, print its remarks; the result for the JSON line. Raises UserError."""
+    from distill.sets.public.build import import_file
     from distill.student.training import augment_of, network_of
 
-    for name in ("epochs", "lr"):
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise UserError(f"--{name} must be above 0, not {value:g}")
     path = Path(config.out)
     if path.exists() and not config.overwrite:
         raise UserError(f"{path} is there already: --overwrite replaces it, or give another --out")
-    data = opened(config)
+    data = import_file(config.file, config.dataset, config.data_dir, config)
     augment_of(data)
     network_of(data)
     data.save(path)
@@ -70,25 +50,7 @@ def adopt(config: ImportConfig) -> dict[str, Any]:
     return {"path": str(path), "items": len(data), "steps": len(data.lrs), "network": data.network["name"]}
 
 
-def opened(config: ImportConfig) -> "DistilledSet":
-    """The set in the file. Raises UserError."""
-    from distill.data.images import load
-    from distill.sets.formats.atomic import is_export
-    from distill.sets.formats.public import read
-    from distill.sets.formats.safetensors import from_folder
-
-    if is_export(config.file):
-        return from_folder(config.file)
-    if config.dataset is None:
-        raise UserError("--dataset is missing: a public file does not say what it was made from")
-    train, _ = load(config.dataset, config.data_dir)
-    return read(
-        config.file, train, config.dataset, config.experiment, config.epochs, config.lr, config.augment,
-        config.zca, config.network,
-    )  # fmt: skip
-
-
 def main(arguments: Sequence[str] | None = None, prog: str = "distill import") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(ImportConfig, arguments, prog)
-    return answer(lambda: adopt(config), config.json)
+    return answer(lambda: import_set(config), config.json)

@@ -35,7 +35,7 @@ class Option(NamedTuple):
 
 
 def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
-    """The settings of a command line; `default` has the values that the command line leaves out.
+    """The settings of a command line; `default`, an object or a class, has the values that it leaves out.
 
     Ends the program on --help (exit code 0) and on an unknown or wrong option (exit code 2).
     """
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, default: Any, prog: str) -> None:
         super().__init__(
-            prog=prog, description=summary_of(type(default)), add_help=False, allow_abbrev=False,
+            prog=prog, description=summary_of(class_of(default)), add_help=False, allow_abbrev=False,
             argument_default=argparse.SUPPRESS, formatter_class=Formatter,
         )  # fmt: skip
         self.default, self.plug_ins = default, dict[str, str]()
@@ -120,13 +120,12 @@ def list_options(default: Any) -> list[tuple[str, list[Option]]]:
 
 def parts_of(default: Any) -> Iterator[tuple[str, Any]]:
     """(title, part) of each part of the settings; a settings object without parts is one."""
-    parts = [
-        getattr(default, f.name) for f in fields(default) if is_dataclass(getattr(default, f.name, None))
-    ]
     if options_of(default):
         yield "options", default
-    for part in parts:
-        yield summary_of(type(part)), part
+    for field in fields(default):
+        part = getattr(default, field.name, None)
+        if is_dataclass(part) and not isinstance(part, type):
+            yield summary_of(type(part)), part
 
 
 def add_option(group: Any, part: Any, field: Field[Any], flag: str) -> None:
@@ -151,7 +150,7 @@ def describe_option(part: Any, field: Field[Any], flag: str) -> Option:
     """An option in words. Words of a table that its help does not name are listed."""
     text, choices = documents_of(class_of(part)).get(field.name, ""), field.metadata["choices"]
     if any(word not in text for word in choices):
-        text = f"{text.rstrip('.')}: {', '.join(choices)}."
+        text = f"{text} ({field.metadata['words']})".strip()
     default = getattr(part, field.name, field.default)
     words = COMPUTED[field.name].words if default is None and field.name in COMPUTED else default
     empty = words is None or words is False or words in ("", ())
@@ -179,16 +178,22 @@ def value_type(kind: type, field: Field[Any]) -> Any:
 
 
 def fill(default: Any, values: Mapping[str, Any]) -> Any:
-    """The settings object with these values in its parts."""
+    """The settings object with these values in its parts; of a class, a new object."""
+    if isinstance(default, type):
+        known = {field.name for field in fields(default)}
+        return default(**{name: to_tuple(value) for name, value in values.items() if name in known})
     changes: dict[str, Any] = {}
     for field in fields(default):
         part = getattr(default, field.name, None)
         if is_dataclass(part):  # a part may be called as one of its options is
             changes[field.name] = fill(part, values)
         elif field.name in values:
-            value = values[field.name]
-            changes[field.name] = tuple(value) if isinstance(value, list) else value
+            changes[field.name] = to_tuple(values[field.name])
     return replace(default, **changes)
+
+
+def to_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def explain(message: str, flags: Sequence[str]) -> str:

@@ -71,12 +71,11 @@ def one(path: str, called: str) -> "Shown":
     from distill.runs.files.history import read
     from distill.runs.files.log import read_log
     from distill.sets.distilled import DistilledSet
-    from distill.sets.formats.atomic import is_export
-    from distill.sets.formats.safetensors import load
+    from distill.sets.formats.base import is_export, load_set
 
     place = Path(path)
     if not place.is_dir() or is_export(place):
-        return Shown(called, load(place))
+        return Shown(called, load_set(place))
     if not (place / "set.pt").is_file():
         raise RunError(f"{place} holds no set.pt: it is not a run, or --resume {place} has yet to end it")
     return Shown(called, DistilledSet.load(place / "set.pt"), read_log(place), read(place))

@@ -49,15 +49,13 @@ class SetConfig:
 def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
     from distill.runs.files.machine import check_device
-    from distill.sets.formats.atomic import is_export
-    from distill.sets.formats.public_files import is_public
-    from distill.sets.formats.safetensors import load
+    from distill.sets.formats.base import is_public, load_set
 
     check_device(config.device, config.threads)
-    if not is_export(config.set) and is_public(config.set):
+    if is_public(config.set):
         data, train, test = adopted(config)
     else:
-        data = load(config.set, config.device)
+        data = load_set(config.set, config.device)
         train, test = real_data(config, data)
     check_match(data, test)
     return data, as_seen(train, data), as_seen(test, data)
@@ -66,14 +64,16 @@ def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
 def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     """A set in a public format, and the real data that the command names. Raises UserError."""
     from distill.data.images import load
-    from distill.sets.formats.public import read
+    from distill.sets.public.build import import_public
+    from distill.sets.public.options import ImportOptions
 
     if config.dataset is None:
         raise UserError(
             f"{config.set} does not say what it was made from: give --dataset, as in --dataset mnist"
         )
     train, test = load(config.dataset, config.data_dir, config.device)
-    data = read(config.set, train, config.dataset, config.experiment, zca=config.zca)
+    options = ImportOptions(experiment=config.experiment, zca=config.zca)
+    data = import_public(config.set, train, config.dataset, options)
     for remark in data.provenance["remarks"]:
         print(f"{config.set}: {remark}", file=sys.stderr)
     return data, train, test
@@ -82,10 +82,10 @@ def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
 def as_seen(split: "Dataset", data: "DistilledSet") -> "Dataset":
     """Real items as a network that the set trained sees them."""
     from distill.data.whiten import whitened
-    from distill.sets.formats.public import normalised
+    from distill.sets.public.normalisation import normalise_like
 
     zca = data.source.get("zca")
-    return whitened(split, zca) if zca else normalised(split, data)
+    return whitened(split, zca) if zca else normalise_like(split, data)
 
 
 def real_data(config: SetConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":

@@ -140,9 +140,9 @@ def students_of(
 
 
 def save_weights(student: "Student", path: str) -> None:
-    from distill.sets.storage import write
+    from distill.sets.storage import write_tensors
 
-    write(path, {name: w.cpu() for name, w in student.weights.items()})
+    write_tensors(path, {name: w.cpu() for name, w in student.weights.items()})
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student") -> int:

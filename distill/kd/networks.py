@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from distill.networks.composed import VISION, Mean, network
 from distill.networks.initial import fresh_weights
 from distill.randomness import stream
-from distill.sets.storage import write
+from distill.sets.storage import write_tensors
 from distill.student.network_files import FORMAT
 from distill.student.training import Student, Weights
 
@@ -33,7 +33,7 @@ class Member:
         """A .pt of plain tensors and words, which --teacher and `checkpoint` read."""
         whole = {**self.weights, **dict(self.network.named_buffers())}
         state = {name: w.detach().cpu() for name, w in whole.items()}
-        write(path, {"format": FORMAT, "network": self.words, "state": state})
+        write_tensors(path, {"format": FORMAT, "network": self.words, "state": state})
 
 
 def member(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.sets.labels import largest
+from distill.sets.labels import describe_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def read_aloud(labels: "Tensor", source: dict[str, Any], text: dict[str, Any] | 
         return []
     classes = source["classes"]
     return [
-        f"  {i + 1}. {' '.join(words)}  [{largest(label, classes)}]"
+        f"  {i + 1}. {' '.join(words)}  [{describe_label(label, classes)}]"
         for i, (words, label) in enumerate(zip(text["nearest"], labels, strict=True))
     ]
 
@@ -39,7 +39,7 @@ def neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -
     """Per item its label, then a line per position: the nearest words by cosine and by Euclidean distance."""
     near, lines = text["neighbours"], []
     for i, label in enumerate(labels):
-        lines.append(f"{i + 1}. {largest(label, classes, len(classes))}")
+        lines.append(f"{i + 1}. {describe_label(label, classes, len(classes))}")
         rows = [[" ".join(words) for words in near[kind][i]] for kind in ("cosine", "euclidean")]
         width = max(map(len, rows[0]))
         lines += [f"   {p:>3}  {a:<{width}}  | {b}" for p, (a, b) in enumerate(zip(*rows, strict=True), 1)]

@@ -10,7 +10,7 @@ from distill.errors import RunError, UserError, unknown
 from distill.registry import options_of
 from distill.runs.defaults import DEFAULTS, Situation
 from distill.runs.settings import Settings, TextData
-from distill.sets.plain_types import is_a, told
+from distill.sets.plain_types import describe_type, has_type
 
 S = TypeVar("S", bound=Settings)
 NOUNS = {
@@ -160,8 +160,8 @@ def check_form(settings: Settings, saved: Mapping[str, Any]) -> None:
         raise RunError(f"{folder}/config.json is of another version or kind of job: start the run anew")
     for part in parts_of(settings):
         for name, kind in get_type_hints(type(part)).items():
-            if name in saved and not is_a(saved[name], kind):
-                raise RunError(f"{folder}/config.json is damaged: {name} is not {told(kind)}")
+            if name in saved and not has_type(saved[name], kind):
+                raise RunError(f"{folder}/config.json is damaged: {name} is not {describe_type(kind)}")
 
 
 def flag(name: str) -> str:

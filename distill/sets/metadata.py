@@ -1,4 +1,4 @@
-"""The words and numbers beside a set's tensors: each of the kind that students and reports build on."""
+"""Checks of the words and numbers beside a set's tensors, whose types students and reports rely on."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,22 @@ import torch
 from torch import Tensor
 
 from distill.errors import SetError
-from distill.sets.plain_types import is_a, shown, told
+from distill.sets.plain_types import describe_type, describe_value, has_type
 
-Facts = dict[str, Any]
-Words = dict[str, float | str]
+Metadata = dict[str, Any]
+Values = dict[str, float | str]
 
 
-def check(parts: Mapping[str, Facts], text: Facts | None, item: Sequence[int], n: int, classes: int) -> None:
-    """Raise SetError where a fact is not of its kind, or does not fit n items of this shape."""
-    for part, facts in {**parts, **({} if text is None else {"text": text})}.items():
-        for name, kind in KINDS[part].items():
-            if not is_a(facts.get(name), kind):
-                raise SetError(f"{part}.{name} must be {told(kind)}, not {shown(facts.get(name))}")
+def check_metadata(
+    parts: Mapping[str, Metadata], text: Metadata | None, item: Sequence[int], n: int, classes: int
+) -> None:
+    """Raise SetError where a value has another type, or does not fit n items of shape `item`."""
+    for part, values in {**parts, **({} if text is None else {"text": text})}.items():
+        for name, expected in TYPES[part].items():
+            if not has_type(values.get(name), expected):
+                raise SetError(
+                    f"{part}.{name} must be {describe_type(expected)}, not {describe_value(values.get(name))}"
+                )
     source = parts["dataset"]
     if not 2 <= classes == len(source["classes"]):
         raise SetError(f"dataset.classes does not name the {classes} classes of the labels")
@@ -28,8 +32,8 @@ def check(parts: Mapping[str, Facts], text: Facts | None, item: Sequence[int], n
         check_text(text, item, n)
 
 
-def check_images(inner: Facts, source: Facts, item: Sequence[int]) -> None:
-    """What images need: augmentation is for them, a mean and std per channel, whitening of all pixels."""
+def check_images(inner: Metadata, source: Metadata, item: Sequence[int]) -> None:
+    """Raise SetError where size, augmentation, mean, std or whitening do not fit items of this shape."""
     if source.get("size") is not None and tuple(item[1:]) != (source["size"],) * 2:
         raise SetError(f"dataset.size is {source['size']}: it must be None, or the items' height and width")
     if inner.get("augment") and len(item) != 3:
@@ -37,37 +41,40 @@ def check_images(inner: Facts, source: Facts, item: Sequence[int]) -> None:
     for name in ("mean", "std"):
         if len(item) == 3 and len(source.get(name) or [0]) not in (1, item[0]):
             raise SetError(f"dataset.{name} has {len(source[name])} numbers, images have {item[0]} channels")
-    d, zca = math.prod(item), source.get("zca")
-    for name, wanted in (("mean", (d,)), ("matrix", (d, d))) if zca is not None else ():
-        found = zca.get(name) if isinstance(zca, dict) else None
-        if not plain(found) or tuple(found.shape) != wanted:
-            raise SetError(
-                f'dataset.zca must be None, or hold "{name}", finite, {"×".join(map(str, wanted))}'
-            )
+    if source.get("zca") is not None:
+        check_whitening(source["zca"], math.prod(item))
 
 
-def check_text(text: Facts, item: Sequence[int], n: int) -> None:
-    """What texts need: the shape of their items, four files or none, words for each item."""
+def check_whitening(zca: Any, d: int) -> None:
+    """Raise SetError where zca does not hold a mean (d,) and a matrix (d, d)."""
+    for name, shape in (("mean", (d,)), ("matrix", (d, d))):
+        tensor = zca.get(name) if isinstance(zca, dict) else None
+        if not is_finite_float32(tensor) or tuple(tensor.shape) != shape:
+            raise SetError(f'dataset.zca must be None, or hold "{name}", finite, {"×".join(map(str, shape))}')
+
+
+def check_text(text: Metadata, item: Sequence[int], n: int) -> None:
+    """Raise SetError where a text set's lengths, files or words do not fit n items of this shape."""
     if len(item) != 2 or item[1] != text["dim"] or min(text["length"], text["max_length"]) < 1:
         raise SetError(f"text.dim, length and max_length do not fit items of shape {tuple(item)}")
     if len(text["files"]) not in (0, 4):
         raise SetError("text.files must be empty, or name train, test, text column and label column")
-    near = text.get("neighbours") or {}
-    if {len(words) for words in (text["nearest"], *near.values())} != {n}:
+    neighbours = text.get("neighbours") or {}
+    if {len(words) for words in (text["nearest"], *neighbours.values())} != {n}:
         raise SetError(f"text.nearest and text.neighbours must hold words for each of the {n} items")
 
 
-def plain(value: Any) -> TypeGuard[Tensor]:
+def is_finite_float32(value: Any) -> TypeGuard[Tensor]:
     """Whether a value is a float32 tensor of finite numbers."""
     return isinstance(value, Tensor) and value.dtype == torch.float32 and bool(value.isfinite().all())
 
 
-KINDS: dict[str, dict[str, Any]] = {
+TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's file
     "inner": {
         "rule": str, "loss": str, "augment": str | None,
         **dict.fromkeys(("momentum", "weight_decay", "beta1", "beta2", "eps"), float | None),
     },
-    "network": {"name": str, "arguments": Words | None, "init": str | None, "scheme": str | None},
+    "network": {"name": str, "arguments": Values | None, "init": str | None, "scheme": str | None},
     "dataset": {
         "name": str, "classes": list[str], "mean": list[float] | None, "std": list[float] | None,
         "size": int | None,
@@ -77,5 +84,5 @@ KINDS: dict[str, dict[str, Any]] = {
         "max_length": int, "files": list[str | None], "nearest": list[list[str]],
         "neighbours": dict[str, list[list[list[str]]]] | None,
     },
-    "scores": {"accuracy": Words | None, "full_data": float | None, "baselines": dict[str, Words] | None},
+    "scores": {"accuracy": Values | None, "full_data": float | None, "baselines": dict[str, Values] | None},
 }  # fmt: skip

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from distill.errors import SetError, UserError
 from distill.networks.composed import Vision
-from distill.sets import safe_load as untrusted
-from distill.sets.plain_types import is_a
-from distill.sets.storage import read
+from distill.sets.plain_types import has_type
+from distill.sets.safe_load import load_plain
+from distill.sets.storage import read_tensors
 from distill.student.training import Weights
 
 FORMAT = "distill-network/1"
@@ -21,7 +21,7 @@ def load(path: str, network: nn.Module, like: Weights) -> Weights:
     What a network keeps beside its weights, as torchvision's batch norms do, is put into the network.
     """
     try:
-        state = read(path, "cpu", FORMAT).get("state")
+        state = read_tensors(path, "cpu", FORMAT).get("state")
     except SetError:
         state = plain(path)
     if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
@@ -40,7 +40,7 @@ def load(path: str, network: nn.Module, like: Weights) -> Weights:
 def plain(path: str) -> Any:
     """What torch.save wrote, where it is no more than plain values. Raises UserError."""
     try:
-        return untrusted.load(Path(path), "cpu")
+        return load_plain(Path(path), "cpu")
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     except Exception:  # whatever a foreign or damaged file makes torch raise
@@ -61,10 +61,10 @@ def difference(given: dict[str, Any], wanted: dict[str, Any]) -> str:
 def named(path: str) -> dict[str, Any] | None:
     """The network's words in a file of `save`, None where it is a bare state dict or unreadable."""
     try:
-        words = read(path, "cpu", FORMAT).get("network")
+        words = read_tensors(path, "cpu", FORMAT).get("network")
     except SetError:
         return None
     if not isinstance(words, dict) or not isinstance(words.get("name"), str):
         return None
     numbers = {key: value for key, value in words.items() if key != "name"}
-    return words if is_a(numbers, dict[str, int | None]) else None
+    return words if has_type(numbers, dict[str, int | None]) else None

@@ -1,9 +1,8 @@
-"""A distilled set survives its file, and nothing else is taken for one."""
+"""A .pt file keeps a distilled set exactly, and no other file is read as one."""
 
 import os
 import pickle
 import resource
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,31 +11,20 @@ import torch
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from tests.helpers import small_set
-
-STATE = {"1.weight": torch.ones(2, 2)}
-
-
-def same(a: object, b: object) -> bool:
-    if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and torch.equal(a, b)
-    if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, list):
-        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
-    return a == b
+from tests.sets.samples import STATE, is_equal_set
 
 
 @pytest.mark.parametrize("init", [None, STATE, [STATE, STATE]])
 @pytest.mark.parametrize("lrs", [torch.full((4,), 0.1), torch.full((4, 6), 0.1)])
-def test_what_is_saved_is_loaded(tmp_path: Path, init: object, lrs: torch.Tensor) -> None:
+def test_a_saved_set_is_loaded_to_the_bit(tmp_path: Path, init: object, lrs: torch.Tensor) -> None:
     data = small_set(init_state=init, lrs=lrs, scores={"accuracy": {"mean": 0.5}})
     data.save(tmp_path / "set.pt")
     loaded = DistilledSet.load(tmp_path / "set.pt")
-    assert all(same(getattr(data, f.name), getattr(loaded, f.name)) for f in fields(data))
+    assert is_equal_set(data, loaded)
     assert os.listdir(tmp_path) == ["set.pt"]
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_the_older_file_stays(tmp_path: Path) -> None:
     """A limit on the size of files stands in for the full disk."""
     small_set().save(tmp_path / "set.pt")
     before = (tmp_path / "set.pt").read_bytes()
@@ -76,11 +64,11 @@ def test_dataset_gives_pairs_to_a_data_loader() -> None:
     assert torch.equal(y, data.labels[:2])
 
 
-WORDS = {
+TEXT = {
     "tokenizer": "split", "vectors": "bundled", "checksum": "", "unknown": "zeros", "dim": 4, "length": 2,
     "max_length": 5, "files": [], "nearest": [["a", "b"]] * 3,
 }  # fmt: skip
-WRONG = {
+WRONG_PARTS = {
     "labels has 2 rows, items has 3": {"labels": torch.ones(2, 3)},
     "must be .n, \\*item. and .n, classes.": {"labels": torch.ones(3)},
     "schedule names items outside 0 … 2": {"schedule": torch.tensor([[3]]).expand(4, 1)},
@@ -102,14 +90,14 @@ WRONG = {
         "source": {"name": "x", "classes": list("abc"), "mean": [0.1, 0.2]}
     },
     "scores.accuracy must be dict.str, float . str. . None, not 0.9": {"scores": {"accuracy": 0.9}},
-    "text.dim, length and max_length do not fit items of shape .1, 8, 8.": {"text": WORDS},
+    "text.dim, length and max_length do not fit items of shape .1, 8, 8.": {"text": TEXT},
     "text.files must be empty, or name train": {
         "items": torch.ones(3, 2, 4),
-        "text": {**WORDS, "files": ["train.csv"]},
+        "text": {**TEXT, "files": ["train.csv"]},
     },
     "must hold words for each of the 3 items": {
         "items": torch.ones(3, 2, 4),
-        "text": {**WORDS, "nearest": [["a", "b"]]},
+        "text": {**TEXT, "nearest": [["a", "b"]]},
     },
     "dataset.classes does not name the 3 classes": {"source": {"name": "x", "classes": ["a"]}},
     'dataset.zca must be None, or hold "matrix", finite, 64×64': {
@@ -119,13 +107,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("sentence", WRONG)
+@pytest.mark.parametrize("sentence", WRONG_PARTS)
 def test_parts_that_disagree_are_refused(sentence: str) -> None:
     with pytest.raises(SetError, match=sentence):
-        small_set(**WRONG[sentence])
+        small_set(**WRONG_PARTS[sentence])
 
 
-def saved(path: Path, **changes: object) -> Path:
+def save_changed(path: Path, **changes: object) -> Path:
     small_set().save(path)
     torch.save(torch.load(path, weights_only=True) | changes, path)
     return path
@@ -133,19 +121,19 @@ def saved(path: Path, **changes: object) -> Path:
 
 def test_a_file_whose_shapes_disagree_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SetError, match=r"odd.pt: labels has 2 rows"):
-        DistilledSet.load(saved(tmp_path / "odd.pt", labels=torch.ones(2, 3)))
+        DistilledSet.load(save_changed(tmp_path / "odd.pt", labels=torch.ones(2, 3)))
 
 
-def test_a_newer_format_is_told_from_a_foreign_file(tmp_path: Path) -> None:
+def test_a_newer_format_and_a_foreign_file_have_different_messages(tmp_path: Path) -> None:
     with pytest.raises(SetError, match='has the format "distill-set/2"; .* upgrade'):
-        DistilledSet.load(saved(tmp_path / "new.pt", format="distill-set/2"))
+        DistilledSet.load(save_changed(tmp_path / "new.pt", format="distill-set/2"))
     torch.save({"weights": torch.ones(1)}, tmp_path / "foreign.pt")
     with pytest.raises(SetError, match="is a foreign file"):
         DistilledSet.load(tmp_path / "foreign.pt")
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
-    path = saved(tmp_path / "part.pt")
+    path = save_changed(tmp_path / "part.pt")
     content = torch.load(path, weights_only=True)
     del content["schedule"]
     torch.save(content, path)
@@ -155,14 +143,14 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
-    path = saved(tmp_path / "cut.pt")
+    path = save_changed(tmp_path / "cut.pt")
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(SetError, match="truncated, damaged"):
         DistilledSet.load(path)
 
 
 class Trap:
-    """Unpickled, it would leave a file behind."""
+    """Unpickling it would create a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -173,14 +161,14 @@ class Trap:
 
 @pytest.mark.parametrize("writer", [torch.save, lambda o, p: Path(p).write_bytes(pickle.dumps(o))])
 def test_a_hidden_pickle_never_executes(tmp_path: Path, writer: object) -> None:
-    writer({"format": "distill-set/1", "items": Trap(tmp_path / "sprung")}, tmp_path / "trap.pt")
+    writer({"format": "distill-set/1", "items": Trap(tmp_path / "executed")}, tmp_path / "trap.pt")
     with pytest.raises(SetError, match="more than tensors and plain values"):
         DistilledSet.load(tmp_path / "trap.pt")
-    assert not (tmp_path / "sprung").exists()
+    assert not (tmp_path / "executed").exists()
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = saved(tmp_path / "set.pt")
+def test_a_failed_write_keeps_the_older_file(tmp_path: Path) -> None:
+    path = save_changed(tmp_path / "set.pt")
     before = path.read_bytes()
     with pytest.raises((AttributeError, pickle.PicklingError)):
         small_set(provenance={"no": lambda: 0}).save(path)
@@ -188,7 +176,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["set.pt"]
 
 
-def test_no_such_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SetError, match="no such file"):
         DistilledSet.load(tmp_path / "none.pt")
 
@@ -198,10 +186,10 @@ def test_no_such_file_is_said(tmp_path: Path) -> None:
     [
         ({}, "text.tokenizer must be str, not None"),
         ("words", "text must be None or a dict, not a str"),
-        ({**WORDS, "tokenizer": 3}, "text.tokenizer must be str, not 3"),
-        ({**WORDS, "nearest": [["a", 1]]}, "text.nearest must be list.list.str.., not list"),
+        ({**TEXT, "tokenizer": 3}, "text.tokenizer must be str, not 3"),
+        ({**TEXT, "nearest": [["a", 1]]}, "text.nearest must be list.list.str.., not list"),
     ],
 )
-def test_a_text_that_does_not_say_how_words_became_vectors_is_refused(text: object, sentence: str) -> None:
+def test_a_text_set_with_wrong_text_metadata_is_refused(text: object, sentence: str) -> None:
     with pytest.raises(SetError, match=sentence):
         small_set(text=text)

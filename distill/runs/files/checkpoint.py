@@ -6,9 +6,8 @@ from typing import Any
 import torch
 
 from distill.errors import RunError, SetError
-from distill.sets.plain_types import is_a
-from distill.sets.storage import read as read_tensors
-from distill.sets.storage import write as write_tensors
+from distill.sets.plain_types import has_type
+from distill.sets.storage import read_tensors, write_tensors
 
 CHECKPOINT = "distill-checkpoint/1"
 Plain = str | float | None
@@ -29,7 +28,7 @@ def load_checkpoint(folder: Path, settings: dict[str, Any], device: str) -> dict
     except SetError as error:
         raise RunError(str(error)) from None
     saved = content.get("config")
-    saved_settings: Any = saved if is_a(saved, dict[str, Plain | dict[str, Plain]]) else {}
+    saved_settings: Any = saved if has_type(saved, dict[str, Plain | dict[str, Plain]]) else {}
     if saved_settings != settings:
         names = sorted(k for k in settings if saved_settings.get(k) != settings[k])
         raise RunError(f"{path} belongs to another run (it differs in {', '.join(names) or 'its keys'})")

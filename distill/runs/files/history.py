@@ -9,8 +9,7 @@ from torch import Tensor
 
 from distill.errors import RunError, SetError
 from distill.report.items import FIRST, Look, few
-from distill.sets.storage import read as read_tensors
-from distill.sets.storage import write as write_tensors
+from distill.sets.storage import read_tensors, write_tensors
 
 FORMAT = "distill-history/1"
 

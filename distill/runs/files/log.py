@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distill.sets.plain_types import is_a
+from distill.sets.plain_types import has_type
 from distill.sets.storage import write_text
 
 
@@ -16,7 +16,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if is_a(record, dict[str, float | None]) and isinstance(record.get("step"), int):
+        if has_type(record, dict[str, float | None]) and isinstance(record.get("step"), int):
             records.append(record)
     return records
 

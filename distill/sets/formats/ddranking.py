@@ -1,7 +1,7 @@
 """A set of images as the folder that DD-Ranking evaluates: tensors, PNGs by class, a csv of labels.
 
 DD-Ranking (Li et al. 2025) takes `image_tensor=torch.load("images.pt")` and `soft_labels=` or `hard_labels=`
-such a file, or `image_path="images"`, one subfolder per class. We write
+such a file, or `image_path="images"`, one subfolder per class. The folder holds
 
     images.pt         float32 (n, channels, height, width), normalised by DD-Ranking's own mean and std
     labels.pt         float (n, classes), the soft labels as they are
@@ -9,89 +9,100 @@ such a file, or `image_path="images"`, one subfolder per class. We write
                       expects where no hard labels are given
     images/003_cat/0000.png
     labels.csv        file, item (its place in the set), class, share of its pixels that was clipped, labels
-    set.safetensors, set.json    the whole set, exactly
+    set.safetensors, set.json    the whole set, to the bit
     README.md
 
 What is lost: PNGs round to eight bits and clip to [0, 1], and a folder has no soft labels; DD-Ranking's
-soft cross-entropy takes the softmax of the labels; the schedule and its rates have no place in its training;
-whitened items are given unwhitened. A class without an image keeps an empty folder, which torchvision
-refuses: without it the classes would be numbered anew. Use the tensors then.
+soft cross-entropy takes the softmax of the labels; its training does not use the schedule and its rates;
+the whitening of items is undone. A class without an image keeps an empty folder, so that the numbers of the
+other classes do not change; torchvision refuses empty folders, and then only the tensors can be used.
 """
 
 import csv
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from distill.data.whiten import seen
-from distill.errors import SetError, require
+from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
-from distill.sets.formats.atomic import whole
-from distill.sets.formats.huggingface import images
-from distill.sets.formats.public import ZHAO, constants
-from distill.sets.formats.safetensors import put
-from distill.sets.storage import write
+from distill.sets.formats.base import draw_images
+from distill.sets.formats.safetensors import export_folder
+from distill.sets.public.normalisation import VICO_MOMENTS, Moments, find_moments
+from distill.sets.storage import write_tensors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
-def to_folder(data: DistilledSet, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+def write_set(
+    data: DistilledSet, path: str | os.PathLike[str], license: str | None = None, overwrite: bool = False
+) -> Path:
     """The folder of this module's docstring. Raises SetError, UserError without the package safetensors."""
-    require("safetensors", "share")
-    pictures, classes = images(data), data.labels.detach().cpu().argmax(dim=1)
+    pictures = draw_images(data)
     if not pictures:
         raise SetError(
             "--to images is for grey or coloured images whose mean and std the set tells; its items are"
             f" {tuple(data.items.shape[1:])}"
         )
+    classes = data.labels.detach().cpu().argmax(dim=1)
     order = classes.argsort(stable=True)
     pixels = seen(data.items.detach(), data.source).cpu()
     clipped = ((pixels < 0) | (pixels > 1)).flatten(1).float().mean(dim=1)
-    with whole(path, overwrite) as folder:
-        mean, std = tensors(folder, data, pixels[order], order, classes[order])
-        files = [file_of(data, int(classes[i]), place) for place, i in enumerate(order.tolist())]
-        for label in range(data.labels.shape[1]):
-            (folder / file_of(data, label, 0)).parent.mkdir(parents=True)
-        for file, i in zip(files, order.tolist(), strict=True):
-            pictures[i].save(folder / file)
+    with export_folder(data, path, overwrite) as folder:
+        moments = write_tensor_files(folder, data, pixels[order], order, classes[order])
+        files = [image_file(data, int(classes[i]), place) for place, i in enumerate(order.tolist())]
+        write_images(folder, data, files, [pictures[i] for i in order.tolist()])
         write_csv(folder / "labels.csv", data, files, order, clipped)
-        put(data, folder)
-        (folder / "README.md").write_text(readme(data, float(clipped.mean()), mean, std), encoding="utf-8")
+        readme = render_readme(data, float(clipped.mean()), moments)
+        (folder / "README.md").write_text(readme, encoding="utf-8")
     return Path(path)
 
 
-def tensors(
+def write_tensor_files(
     folder: Path, data: DistilledSet, pixels: Tensor, order: Tensor, classes: Tensor
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+) -> Moments:
     """Write the three .pt files; the mean and std that images.pt is normalised by."""
-    own = tuple(data.source["mean"]), tuple(data.source["std"])
-    mean, std = constants(ZHAO, data.source["name"], pixels.shape[1]) or own
-    shift, scale = (torch.tensor(v).view(-1, 1, 1) for v in (mean, std))
-    write(folder / "images.pt", ((pixels - shift) / scale).float())
-    write(folder / "labels.pt", data.labels.detach().cpu()[order])
-    write(folder / "hard_labels.pt", classes)
-    return mean, std
+    set_moments = tuple(data.source["mean"]), tuple(data.source["std"])
+    moments = find_moments(VICO_MOMENTS, data.source["name"], pixels.shape[1]) or set_moments
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in moments)
+    write_tensors(folder / "images.pt", ((pixels - mean) / std).float())
+    write_tensors(folder / "labels.pt", data.labels.detach().cpu()[order])
+    write_tensors(folder / "hard_labels.pt", classes)
+    return moments
 
 
-def file_of(data: DistilledSet, label: int, place: int) -> str:
-    """'images/003_cat/0000.png': in the order of the classes where sorted by name."""
+def write_images(folder: Path, data: DistilledSet, files: list[str], pictures: "list[Image]") -> None:
+    """A subfolder for each class, and the pictures in them."""
+    for label in range(data.labels.shape[1]):
+        (folder / image_file(data, label, 0)).parent.mkdir(parents=True)
+    for file, picture in zip(files, pictures, strict=True):
+        picture.save(folder / file)
+
+
+def image_file(data: DistilledSet, label: int, place: int) -> str:
+    """'images/003_cat/0000.png': the names of the subfolders sort in the order of the classes."""
     name = "".join(c if c.isalnum() or c in "-." else "-" for c in str(data.source["classes"][label]))
     return f"images/{label:03d}_{name}/{place:04d}.png"
 
 
 def write_csv(path: Path, data: DistilledSet, files: list[str], order: Tensor, clipped: Tensor) -> None:
-    """A line per image; a column per class holds its label."""
+    """A line per image, with a column per class for its label."""
     names = [str(name) for name in data.source["classes"]]
     with open(path, "w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(["file", "item", "class", "clipped", *(f"label {name}" for name in names)])
-        for name, i in zip(files, order.tolist(), strict=True):
+        for image, i in zip(files, order.tolist(), strict=True):
             label = data.labels[i].tolist()
-            lines.writerow([name, i, names[label.index(max(label))], f"{float(clipped[i]):.4f}", *label])
+            lines.writerow([image, i, names[label.index(max(label))], f"{float(clipped[i]):.4f}", *label])
 
 
-def readme(data: DistilledSet, clipped: float, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
-    """What the folder holds, in words."""
+def render_readme(data: DistilledSet, clipped: float, moments: Moments) -> str:
+    """README.md: what the folder holds."""
+    mean, std = moments
     white = " The set's items are whitened; images.pt and the PNGs are not." if data.source.get("zca") else ""
     return f"""# {data.source["name"]}, distilled into {len(data)} images
 

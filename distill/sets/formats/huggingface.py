@@ -1,4 +1,4 @@
-"""A set as a Hugging Face `datasets.Dataset`, and as a folder for the hub: parquet, card, the set itself."""
+"""A set as a Hugging Face `datasets.Dataset`, and as a folder for the hub: parquet, card, the whole set."""
 
 import os
 from pathlib import Path
@@ -7,122 +7,108 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from distill.data.whiten import seen
-from distill.errors import SetError, require
+from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
-from distill.sets.formats.atomic import whole
-from distill.sets.formats.safetensors import put
+from distill.sets.formats.base import draw_images
+from distill.sets.formats.safetensors import export_folder
+from distill.sets.labels import describe_label
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from PIL.Image import Image
 
 LICENCES = {"mnist": "cc-by-sa-3.0", "sentences": "cc-by-4.0"}  # of the bundled data
 PARQUET = "data/train.parquet"
 
 
-def to_hf(data: DistilledSet) -> "Dataset":
-    """One row per item: `item` (*item, its exact floats), `label` (classes,), `class`, the largest label's.
+def write_set(
+    data: DistilledSet, path: str | os.PathLike[str], license: str | None = None, overwrite: bool = False
+) -> Path:
+    """A folder to upload as it is: README.md (the card), data/train.parquet, set.safetensors, set.json.
 
-    Before them stands what can be looked at: `image`, its pixels clipped to [0, 1] in eight bits, where
-    it is one; or `words`, the nearest word of each position. Raises SetError for classes of
-    one name.
+    datasets.load_dataset(path) reads the rows, distill.from_folder(path) the set with its recipe. license:
+    what the card states; by default that of the bundled data, else unknown. Raises SetError, UserError
+    without the package safetensors.
+    """
+    rows = to_hf(data)
+    with export_folder(data, path, overwrite) as folder:
+        (folder / PARQUET).parent.mkdir()
+        write_parquet(rows, folder / PARQUET)
+        card = render_card(data, rows, Path(path).name, license)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    return Path(path)
+
+
+def to_hf(data: DistilledSet) -> "Dataset":
+    """One row per item: `item` (*item, its exact floats), `label` (classes,), `class`, of the largest label.
+
+    The first column is for people: `image`, the pixels clipped to [0, 1] in eight bits, where the item is
+    an image; or `words`, the nearest word of each position. Raises SetError where two classes have one name.
     """
     import datasets
 
-    shape, label = tuple(data.items.shape[1:]), data.labels
+    items, labels = to_float(data.items), to_float(data.labels)
+    columns = {
+        "item": (array_feature(items), list(items.numpy())),
+        "label": (array_feature(labels), list(labels.numpy())),
+        "class": (datasets.ClassLabel(names=class_names(data)), data.labels.argmax(dim=1).tolist()),
+    }
+    if pictures := draw_images(data):
+        columns = {"image": (datasets.Image(), pictures), **columns}
+    if data.text and len(data.text["nearest"]) == len(data):
+        feature = datasets.Sequence(datasets.Value("string"))
+        columns = {"words": (feature, data.text["nearest"]), **columns}
+    rows = {name: values for name, (_, values) in columns.items()}
+    features = datasets.Features({name: feature for name, (feature, _) in columns.items()})
+    return datasets.Dataset.from_dict(rows, features=features)
+
+
+def class_names(data: DistilledSet) -> list[str]:
+    """The names of the classes. Raises SetError where two are equal."""
     names = [str(name) for name in data.source["classes"]]
     if len(set(names)) < len(names):
         raise SetError(
             f"two classes of the set have one name, which the hub does not take: {', '.join(names)}"
         )
-    features = {
-        "item": array_of(shape, wide(data.items).dtype),
-        "label": array_of(tuple(label.shape[1:]), wide(label).dtype),
-        "class": datasets.ClassLabel(names=names),
-    }
-    rows: dict[str, Any] = {
-        "item": list(wide(data.items).numpy()),
-        "label": list(wide(label).numpy()),
-        "class": label.argmax(dim=1).tolist(),
-    }
-    if pictures := images(data):
-        features, rows = {"image": datasets.Image(), **features}, {"image": pictures, **rows}
-    if data.text and len(data.text["nearest"]) == len(data):
-        words = datasets.Sequence(datasets.Value("string"))
-        features, rows = {"words": words, **features}, {"words": data.text["nearest"], **rows}
-    return datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+    return names
 
 
-def wide(tensor: Tensor) -> Tensor:
+def to_float(tensor: Tensor) -> Tensor:
     """The same numbers as float32 or float64, on the CPU."""
     double = tensor.dtype == torch.float64
     return tensor.detach().cpu().to(torch.float64 if double else torch.float32)
 
 
-def array_of(shape: tuple[int, ...], dtype: torch.dtype) -> Any:
-    """The feature that holds one tensor of a shape."""
+def array_feature(tensor: Tensor) -> Any:
+    """The feature that holds one row of a tensor (n, *shape)."""
     import datasets
 
-    kind = str(dtype).removeprefix("torch.")
+    shape, dtype = tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch.")
     if len(shape) == 1:
-        return datasets.Sequence(datasets.Value(kind), length=shape[0])
-    return getattr(datasets, f"Array{len(shape)}D")(shape=shape, dtype=kind)
+        return datasets.Sequence(datasets.Value(dtype), length=shape[0])
+    return getattr(datasets, f"Array{len(shape)}D")(shape=shape, dtype=dtype)
 
 
-def images(data: DistilledSet) -> "list[Image]":
-    """The items as pictures of eight bits, clipped to [0, 1]; none where they are not images to look at."""
-    from PIL import Image
-
-    known = data.source.get("mean") and data.source.get("std")
-    if data.items.ndim != 4 or data.items.shape[1] not in (1, 3) or not known:
-        return []
-    pixels = seen(data.items.detach(), data.source).cpu().clamp(0, 1).mul(255).round().byte()
-    return [Image.fromarray(p.movedim(0, -1).squeeze(-1).numpy()) for p in pixels]
-
-
-def to_folder(
-    data: DistilledSet, path: str | os.PathLike[str], license: str | None = None, overwrite: bool = False
-) -> Path:
-    """A folder to upload as it is: README.md (the card), data/train.parquet, set.safetensors, set.json.
-
-    datasets.load_dataset(path) reads the rows, distill.from_folder(path) the set with its recipe.
-    Raises SetError, UserError without the package safetensors.
-    """
-    require("safetensors", "share")
-    rows = to_hf(data)
-    with whole(path, overwrite) as folder:
-        (folder / PARQUET).parent.mkdir()
-        quietly(rows, folder / PARQUET)
-        put(data, folder)
-        name = Path(path).name
-        (folder / "README.md").write_text(card(data, rows, name, license), encoding="utf-8")
-    return Path(path)
-
-
-def quietly(rows: "Dataset", path: Path) -> None:
+def write_parquet(rows: "Dataset", path: Path) -> None:
     """The rows as parquet, without a progress bar."""
     import datasets
 
-    shown = datasets.are_progress_bars_disabled() is False
+    had_bars = datasets.are_progress_bars_disabled() is False
     datasets.disable_progress_bars()
     try:
         rows.to_parquet(str(path))
     finally:
-        if shown:
+        if had_bars:
             datasets.enable_progress_bars()
 
 
-def card(data: DistilledSet, rows: "Dataset", name: str, license: str | None) -> str:
-    """README.md of the folder: what the hub reads between dashes, then words for people."""
+def render_card(data: DistilledSet, rows: "Dataset", name: str, license: str | None) -> str:
+    """README.md of the folder: metadata for the hub between dashes, then text for people."""
     import jinja2
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    from distill.sets.labels import largest
-
-    facts = DatasetCardData(
+    header = DatasetCardData(
         license=license or LICENCES.get(data.source["name"], "unknown"),
         task_categories=["text-classification" if data.text else "image-classification"],
         size_categories=["n<1K" if len(data) < 1000 else "1K<n<10K" if len(data) < 10_000 else "10K<n<100K"],
@@ -130,8 +116,10 @@ def card(data: DistilledSet, rows: "Dataset", name: str, license: str | None) ->
         pretty_name=f"{data.source['name']} distilled into {len(data)} items",
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": PARQUET}]}],
     )
-    DatasetInfosDict({"default": DatasetInfo(features=rows.features)}).to_dataset_card_data(facts)
+    DatasetInfosDict({"default": DatasetInfo(features=rows.features)}).to_dataset_card_data(header)
     template = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
-    labels = [largest(label, data.source["classes"]) for label in data.labels[:10]]
-    words = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(template)
-    return words.render(yaml=facts.to_yaml(), data=data, name=name, features=rows.features, labels=labels)
+    labels = [describe_label(label, data.source["classes"]) for label in data.labels[:10]]
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        yaml=header.to_yaml(), data=data, name=name, features=rows.features, labels=labels
+    )

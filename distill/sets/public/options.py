@@ -1,0 +1,40 @@
+"""What a user may choose where a public file is read. Imports no torch."""
+
+from dataclasses import dataclass, fields
+
+from distill.errors import UserError
+from distill.registry import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What replaces the training of a public set's project."""
+
+    experiment: int = option(-1, "NUMBER")
+    """Of a res_*.pt: which of its experiments (default: the last)."""
+    epochs: int | None = option(None, "EPOCHS")
+    """Epochs of training (default: 300 for DC, 1000 for DSA, DM, MTT and DATM); of a results.pth, how often
+    its steps are repeated (default: once, because it holds the steps of all its epochs)."""
+    lr: float | None = option(None, "LR")
+    """Learning rate (default: the file's, else 0.01)."""
+    augment: str | None = option(None, "CHANGES")
+    """Random changes of the images in training, as shift-scale-rotate, or "" for none (default: those of the
+    project, as near as distill has them)."""
+    network: str | None = option(None, "NETWORK")
+    """The network to train (default: the project's: lenet, alexcifarnet or convnet)."""
+    zca: bool = option(False)
+    """The images are whitened (MTT's and DATM's --zca)."""
+
+    def check(self) -> None:
+        """Raise UserError where a number of training is not positive."""
+        for name in ("epochs", "lr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"--{name} must be above 0, not {value:g}")
+
+    def to_words(self) -> list[str]:
+        """The words of the command line for what is not the default."""
+        defaults = {f.name: f.default for f in fields(ImportOptions)}
+        changed = [(name, getattr(self, name)) for name in defaults]
+        changed = [(name, value) for name, value in changed if value != defaults[name]]
+        return [w for name, value in changed for w in (f"--{name}", str(value)) if w != "True"]

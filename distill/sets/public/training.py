@@ -1,0 +1,121 @@
+"""How projects train a network on the images that they publish: the interface, and the field's usual code."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.randomness import stream
+from distill.sets.public.normalisation import VICO_MOMENTS, Moments, simplify_name
+
+SIAMESE = "color-crop-cutout-flip-scale-rotate"  # the default of DM, MTT and DATM
+SYMBOLS = ("mnist", "kmnist", "usps", "svhn")  # a flipped symbol is another symbol
+WEIGHT_DECAY, BATCH, DEFAULT_LR = 0.0005, 256, 0.01
+
+
+class Schedule(NamedTuple):
+    """The items (T, b) of each step, its learning rate (T,), and what a reader should know about them."""
+
+    items: Tensor
+    lrs: Tensor
+    remarks: tuple[str, ...] = ()
+
+
+class Training(ABC):
+    """A project's training of a network on its images. What differs from its code is said in remarks."""
+
+    moments: ClassVar[Mapping[str, Moments]]
+    """Its mean and std by data set."""
+    scheme: ClassVar[str]
+    """How it draws initial weights: a word of distill.networks.initial."""
+    rule: ClassVar[Mapping[str, Any]]
+    """Its inner rule, as a set's file holds it."""
+
+    @abstractmethod
+    def make_targets(self, labels: Tensor, classes: int) -> tuple[Tensor, str]:
+        """Targets (n, classes) of the soft cross-entropy for the labels of the file, and a remark."""
+
+    @abstractmethod
+    def make_schedule(self, n: int, epochs: int | None, lr: float | None) -> Schedule:
+        """The steps of a training on n items; epochs and lr replace the project's own."""
+
+    @abstractmethod
+    def choose_augmentation(self, dataset: str) -> tuple[str, str]:
+        """The words of its augmentation for images of a data set, and a remark."""
+
+    @abstractmethod
+    def choose_network(self, dataset: str, shape: Sequence[int]) -> tuple[str, dict[str, Any]]:
+        """The word and the arguments of its default network for images (channels, height, width)."""
+
+
+def encode_classes(labels: Tensor, classes: int) -> Tensor:
+    """One-hot targets (n, classes) for class numbers (n,)."""
+    return F.one_hot(labels.long(), classes).float()
+
+
+@dataclass(frozen=True)
+class EvaluateSynset(Training):
+    """evaluate_synset() of VICO's DC, DSA and DM, and of MTT and DATM, whose code is a copy of it.
+
+    SGD with momentum in shuffled batches; the rate is a tenth of `lr` in the second half of the epochs.
+    siamese: with the augmentation of DSA (Zhao and Bilen 2021).
+    """
+
+    epochs: int
+    lr: float | None = None
+    siamese: bool = False
+
+    moments = VICO_MOMENTS
+    scheme = "uniform"
+    rule: ClassVar[Mapping[str, Any]] = {"rule": "sgd", "momentum": 0.9, "weight_decay": WEIGHT_DECAY}
+
+    def make_targets(self, labels: Tensor, classes: int) -> tuple[Tensor, str]:
+        """One-hot for class numbers; soft labels through a softmax, as DATM's loss takes them."""
+        if not labels.is_floating_point():
+            return encode_classes(labels, classes), ""
+        sums = labels.sum(dim=1)
+        if bool((labels >= 0).all()) and torch.allclose(sums, torch.ones(len(labels)), atol=1e-3):
+            return labels.float(), "its labels are shares already and taken as they are"
+        return labels.float().softmax(dim=1), "its labels are logits: their softmax is the target"
+
+    def make_schedule(self, n: int, epochs: int | None, lr: float | None) -> Schedule:
+        """One epoch more than asked for, as the project's loop runs."""
+        total, batch, rate = epochs or self.epochs, min(n, BATCH), lr or self.lr or DEFAULT_LR
+        items = shuffle_epochs(n, total + 1, batch)
+        epoch = torch.arange(len(items)) * batch // n
+        lrs = torch.where(epoch <= total // 2 + 1, rate, rate / 10)
+        remarks = [
+            f"SGD, rate {rate:g}, momentum 0.9, weight decay {WEIGHT_DECAY:g}, {total + 1} epochs in batches"
+            f" of {batch}; where the rate falls theirs forgets its momentum, ours does not"
+        ]
+        if lr is None and self.lr is None and self.siamese:
+            remarks.append("the file holds no learning rate: `distill import --lr` takes that of the run")
+        return Schedule(items, lrs, tuple(remarks))
+
+    def choose_augmentation(self, dataset: str) -> tuple[str, str]:
+        """The siamese augmentation, without the flip where the images are symbols."""
+        name = simplify_name(dataset)
+        if not self.siamese:
+            more = " (theirs also crops, scales and rotates MNIST, for 1,000 epochs)"
+            return "", f"no augmentation{more}" if name == "mnist" else ""
+        words = SIAMESE.replace("flip-", "") if name in SYMBOLS else SIAMESE
+        return words, f"augmented by our {words}: one change for the whole batch, theirs differs per image"
+
+    def choose_network(self, dataset: str, shape: Sequence[int]) -> tuple[str, dict[str, Any]]:
+        """ConvNet of depth 3, deeper for images above 32 pixels; biases are zero, where torch draws them."""
+        channels, size = shape[:2]
+        arguments = {"depth": max(3, round(math.log2(size / 4)))} if size > 32 else {}
+        return "convnet", arguments | ({"padding": 3} if channels == 1 else {})
+
+
+def shuffle_epochs(n: int, epochs: int, batch: int) -> Tensor:
+    """Batches (T, batch) of n items in a new order each epoch; a batch may reach into the next epoch."""
+    if n == batch:
+        return torch.arange(n).repeat(epochs, 1)
+    order = torch.cat([torch.randperm(n, generator=stream("foreign", e)) for e in range(epochs)])
+    return order[: len(order) // batch * batch].view(-1, batch)
