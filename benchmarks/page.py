@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import write_results
-from distill.commands.report import opened
-from distill.report.page import write
+from distill.report.page import write_page
+from distill.runs.files.reported import load_reported_sets
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOADED = """async () => {
@@ -59,7 +59,7 @@ def main() -> None:
         browser, page = launched(playwright), Path(place) / "report.html"
         for path in options.paths:
             began = time.perf_counter()
-            write(page, opened([path]))
+            write_page(page, load_reported_sets([path]))
             made = time.perf_counter() - began
             times = [drawn(browser, page) for _ in range(options.rounds)]
             medians = {key: statistics.median(t[key] for t in times) for key in ("load_ms", "paint_ms")}

@@ -17,16 +17,15 @@ from distill.methods.base import Named
 from distill.outer import processes
 from distill.outer.loop import OuterState, begin, descend
 from distill.outer.synthetic import Synthetic
-from distill.report.items import Shown
-from distill.report.page import write as write_page
-from distill.report.pictures import curve, read_aloud, shown
-from distill.report.tables import table
+from distill.report.page import write_page
+from distill.report.pictures import list_sentences, save_curve, save_pictures
+from distill.report.tables import format_table
 from distill.runs import machine
 from distill.runs.build import Plan, export, objective_for, outer_for, plan_for, started
 from distill.runs.files import checkpoint, folder, log
-from distill.runs.files.history import keep
-from distill.runs.files.history import read as read_history
-from distill.runs.files.tensorboard import Board
+from distill.runs.files.history import add_snapshot
+from distill.runs.files.reported import read_run
+from distill.runs.files.tensorboard import EventWriter
 from distill.runs.measure import measured
 from distill.runs.progress import Progress, Record
 from distill.runs.settings import Config, identity, resolved, resumed
@@ -80,8 +79,8 @@ def distilled(config: Config, command: list[str], held: ExitStack) -> dict[str, 
     data = replace(data, scores=scores, provenance=provenance(config, command, last, peak))
     title = f"{data.source['name']}: {config.n} {config.ITEMS}, {config.init} {config.network}, test accuracy"
     path = finished(folder, data)
-    print(table(reports, title))
-    for line in read_aloud(data.labels, data.source, data.text):
+    print(format_table(reports, title))
+    for line in list_sentences(data.labels, data.source, data.text):
         print(line)
     print(f"{path} ({path.stat().st_size / 1e3:.0f} kB, {last.seconds:.0f} s of distilling)")
     return {**scores, "seconds": last.seconds, "outer_steps": last.state.step, "path": str(path)}
@@ -123,11 +122,11 @@ def looped(plan: Plan, folder: Path, synthetic: Synthetic, splits: Splits) -> Sn
         file=sys.stderr,
     )
     log_file, progress = log.Log(folder, now.state.step), Progress(config, now.state.step)
-    board = Board(folder, now.state.step, config.tensorboard)
+    events = EventWriter(folder, now.state.step, config.tensorboard)
 
     def look(state: OuterState) -> None:
         learned = synthetic.replaced(state.average)
-        keep(folder, state.step, learned.items, learned.targets(), splits.train.text)
+        add_snapshot(folder, state.step, learned.items, learned.targets(), splits.train.text)
 
     look(now.state)
     try:
@@ -135,7 +134,7 @@ def looped(plan: Plan, folder: Path, synthetic: Synthetic, splits: Splits) -> Sn
             now = reached
             log_file.add(record)
             look(now.state)
-            board.add(record, synthetic.replaced(now.state.average), splits.train)
+            events.add_record(record, synthetic.replaced(now.state.average), splits.train)
             progress.show(record, now.state.rollbacks)
             if "validation" in record:
                 checkpoint.save_checkpoint(folder, identity(config), asdict(now))
@@ -143,7 +142,7 @@ def looped(plan: Plan, folder: Path, synthetic: Synthetic, splits: Splits) -> Sn
         raise RunError(f"stopped at step {now.state.step}; go on with --resume {folder}") from None
     finally:
         progress.close()
-        board.close()
+        events.close()
     return now
 
 
@@ -227,9 +226,8 @@ def provenance(config: Config, command: list[str], last: Snapshot, peak_mib: flo
 
 def finished(folder: Path, data: DistilledSet) -> Path:
     """Write the pictures, the page and then the set, so that where it stands the run is whole."""
-    records = log.read_log(folder)
-    curve(folder / "curve.png", records)
-    shown(folder, data.items, data.labels, data.source, data.text)
-    write_page(folder / "report.html", [Shown(folder.resolve().name, data, records, read_history(folder))])
+    save_curve(folder / "curve.png", log.read_log(folder))
+    save_pictures(folder, data.items, data.labels, data.source, data.text)
+    write_page(folder / "report.html", [read_run(folder, data, folder.resolve().name)])
     data.save(folder / "set.pt")
     return folder / "set.pt"
