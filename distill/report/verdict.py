@@ -8,7 +8,8 @@ from distill.report.sanitise import Facts, shorten, to_count, to_facts, to_numbe
 BASELINES = {
     "random-real": "random real {}",
     "k-means": "k-means centres",
-    "herding": "herded real {}",
+    "herding": "real {} chosen by herding",
+    "k-center": "real {} chosen by k-center",
     "class-means": "class means",
     "before": "the same networks before training on the set",
 }

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from benchmarks.page import drawn, found, launched
-from distill.report.items import Shown
-from distill.report.page import write
+from distill.report.page import write_page
+from distill.report.snapshots import ReportedSet
 from distill.sets.distilled import DistilledSet
 from tests.helpers import waves
-from tests.report.test_page import HOSTILE, SOURCE, ZOO, image_set, run_of, text_set, write_run
+from tests.report.sets import HOSTILE, SOURCE, ZOO, image_set, load_run, text_set, write_run
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install .[browser]"
@@ -38,15 +38,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """By name: the page of a run on images, of one on text, of a set alone, and of several."""
     root = tmp_path_factory.mktemp("pages")
     labels = torch.tensor([[0.2, 0.1, 3.0], [2.0, -1.0, 0.9], [0.0, 1.0, 0.0]])
-    images = run_of(write_run(root / "images", image_set(labels=labels)))
-    texts = run_of(write_run(root / "texts", text_set()))
+    images = load_run(write_run(root / "images", image_set(labels=labels)))
+    texts = load_run(write_run(root / "texts", text_set()))
     hostile = image_set(source=SOURCE | {"name": LONG, "classes": [HOSTILE, LONG, "c"]})
     sets = {
-        "images": [images], "texts": [texts], "alone": [Shown("alone", hostile)],
-        "several": [images, texts, Shown(LONG, hostile)],
+        "images": [images], "texts": [texts], "alone": [ReportedSet("alone", hostile)],
+        "several": [images, texts, ReportedSet(LONG, hostile)],
     }  # fmt: skip
     for name, shown in sets.items():
-        write(root / f"{name}.html", shown)
+        write_page(root / f"{name}.html", shown)
     return {name: root / f"{name}.html" for name in sets}
 
 
@@ -100,20 +100,20 @@ def test_items_are_sorted_as_asked(browser: Any, pages: dict[str, Path]) -> None
         assert "sorted by certainty" in page.locator(".caption").text_content()
 
 
-def test_the_scrubber_moves_pictures_bars_and_words_by_the_keyboard(
+def test_the_slider_moves_pictures_bars_and_words_by_the_keyboard(
     browser: Any, pages: dict[str, Path]
 ) -> None:
     with opened(browser, pages["images"]) as page:
 
         def state() -> list[Any]:
-            look = [
+            words = [
                 page.locator(".caption").text_content(),
-                page.locator(".scrub").get_attribute("aria-valuetext"),
+                page.locator(".slider").get_attribute("aria-valuetext"),
             ]
             parts = (".item img", "src"), (".item .up", "d"), (".curve .marker", "d")
-            return look + [page.locator(css).first.get_attribute(name) for css, name in parts]
+            return words + [page.locator(css).first.get_attribute(name) for css, name in parts]
 
-        page.focus(".scrub")
+        page.focus(".slider")
         end = state()
         page.keyboard.press("Home")
         start = state()
@@ -122,9 +122,9 @@ def test_the_scrubber_moves_pictures_bars_and_words_by_the_keyboard(
         later = state()
         page.keyboard.press("End")
         assert state() == end
-        assert start[:2] == ["the start"] * 2
+        assert start[:2] == ["before the first outer step"] * 2
         assert later[0].startswith("outer step 16, outer loss ")
-        assert end[0].startswith("exported: outer step 40, ")
+        assert end[0].startswith("exported set: outer step 40, ")
         assert all(len({a, b, c}) == 3 for a, b, c in zip(start[1:], later[1:], end[1:], strict=True))
         assert page.locator(".caption").get_attribute("role") == "status"
 
@@ -134,13 +134,13 @@ def test_play_runs_to_the_end_and_stops_when_told(browser: Any, pages: dict[str,
         page.clock.install()
         page.click(".play")
         page.clock.run_for(1100)
-        assert page.locator(".scrub").input_value() == "1"
+        assert page.locator(".slider").input_value() == "1"
         page.click(".play")
         page.clock.run_for(5000)
-        assert page.locator(".scrub").input_value() == "1"
+        assert page.locator(".slider").input_value() == "1"
         page.click(".play")
         page.clock.run_for(5000)
-        assert page.locator(".scrub").input_value() == page.locator(".scrub").get_attribute("max") == "4"
+        assert page.locator(".slider").input_value() == page.locator(".slider").get_attribute("max") == "4"
         assert page.locator(".play").text_content() == "Play"
     with opened(browser, pages["images"], reduced_motion="reduce") as page:
         assert not page.locator(".play").is_visible()
@@ -152,7 +152,17 @@ def test_an_item_tells_its_values_to_the_mouse_and_to_the_keyboard(
     with opened(browser, pages["images"]) as page:
         detail, items = page.locator("#detail"), page.locator(".item")
         items.nth(1).hover()
-        assert detail.inner_text().split()[-11:-3] == ["(2.00)", "a", "2", "b", "-1", "c", "0.9", "speaks"]
+        assert detail.inner_text().split()[-12:-3] == [
+            "(2.00)",
+            "a",
+            "2",
+            "b",
+            "-1",
+            "c",
+            "0.9",
+            "spread",
+            "over",
+        ]
         page.mouse.move(2, 2)
         assert not detail.is_visible()
         items.nth(0).focus()
@@ -221,7 +231,7 @@ CONTRAST = """(names) => {
 def test_colours_stand_out_in_light_and_in_dark(browser: Any, pages: dict[str, Path], scheme: str) -> None:
     """WCAG 2.2: 4.5 for words, 3 for drawings and the ring of the focus."""
     words = [(a, b) for a in ("--ink", "--muted", "--up", "--down") for b in ("--paper", "--panel")]
-    drawings = [(a, b) for a in ("--theirs", "--focus") for b in ("--paper", "--panel")]
+    drawings = [(a, b) for a in ("--baseline", "--focus") for b in ("--paper", "--panel")]
     with opened(browser, pages["images"], color_scheme=scheme) as page:
         ratios = page.evaluate(CONTRAST, words + drawings)
         assert min(ratios[: len(words)]) >= 4.5
@@ -280,14 +290,14 @@ def test_several_sets_stand_side_by_side_and_work_each_by_itself(
     browser: Any, pages: dict[str, Path]
 ) -> None:
     with opened(browser, pages["several"]) as page:
-        assert page.locator(".compared tbody tr").count() == 3
-        page.locator(".compared a").nth(1).click()
+        assert page.locator(".comparison tbody tr").count() == 3
+        page.locator(".comparison a").nth(1).click()
         assert page.url.endswith("#set-2")
         before = page.locator("#set-2 .caption").text_content()
-        page.locator("#set-1 .scrub").fill("0")
-        assert page.locator("#set-1 .caption").text_content() == "the start"
+        page.locator("#set-1 .slider").fill("0")
+        assert page.locator("#set-1 .caption").text_content() == "before the first outer step"
         assert page.locator("#set-2 .caption").text_content() == before
-        assert page.locator("#set-3 .scrub").count() == 0
+        assert page.locator("#set-3 .slider").count() == 0
 
 
 def test_a_script_that_found_its_way_in_would_not_run(browser: Any, pages: dict[str, Path]) -> None:
@@ -316,12 +326,12 @@ def test_ten_images_are_drawn_within_a_second(browser: Any, tmp_path: Path) -> N
         source=SOURCE | {"classes": list("0123456789")},
     )  # fmt: skip
     runs = {
-        "run": run_of(write_run(tmp_path / "run", small, steps=1100)),
-        "zoo": Shown("zoo", DistilledSet.load(ZOO / "mnist-10-random.pt")),
+        "run": load_run(write_run(tmp_path / "run", small, steps=1100)),
+        "zoo": ReportedSet("zoo", DistilledSet.load(ZOO / "mnist-10-random.pt")),
     }
     for name, shown in runs.items():
         path = tmp_path / f"{name}.html"
-        write(path, [shown])
+        write_page(path, [shown])
         times = [drawn(browser, path) for _ in range(3)]
         assert path.stat().st_size < 2e6
         assert [error for found in times for error in found["errors"]] == []

@@ -48,7 +48,7 @@ def words(place: Path, out: Path, *extra: object) -> list[str]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_ceiling() -> Iterator[None]:
-    """Networks on all the data are not what is looked at here."""
+    """Networks on all the data take time and are not tested here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distill.runs.measure.full_data", lambda *_: 0.5)
         yield
