@@ -169,8 +169,8 @@ def test_whatever_a_loaded_files_dicts_hold_the_page_is_made(place: tuple[str, s
         return  # refused where it is loaded
     log = [{"step": value, "loss": 1.0}, {"step": 1, "loss": value}, {"step": 2, "validation": value}]
     page = render_page([ReportedSet("x", data, log), ReportedSet("y", data)])
-    for found in re.findall(r'class="data">(.*?)</script>', page, re.DOTALL):
-        json.loads(found, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    for script in re.findall(r'class="data">(.*?)</script>', page, re.DOTALL):
+        json.loads(script, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert 'nan"' not in page
 
 
@@ -232,11 +232,11 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     Path("damaged/history.pt").write_bytes(b"half of it")
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     assert report(BAD[sentence]) == 2
-    said = capsys.readouterr()
-    assert sentence in said.err
-    assert said.err.startswith("distill: ")
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert output.err.startswith("distill: ")
+    assert output.err.count("\n") == 1
+    assert output.out == ""
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
