@@ -65,7 +65,7 @@ def main() -> None:
             medians = {key: statistics.median(t[key] for t in times) for key in ("load_ms", "paint_ms")}
             errors = [error for t in times for error in t["errors"]]
             rows.append(
-                {"path": path, "bytes": page.stat().st_size, "made_s": seconds, **medians, "errors": errors}
+                {"path": path, "bytes": page.stat().st_size, "write_s": seconds, **medians, "errors": errors}
             )
             print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
         version = browser.version

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from distill.registry import load
 from distill.report import SECTIONS, charts
-from distill.report.sanitise import Facts, shorten, to_count
+from distill.report.sanitise import Facts, shorten
 from distill.report.snapshots import ReportedSet
-from distill.report.tables import list_comparison, list_tiles
+from distill.report.tables import count_test_items, list_comparison, list_tiles
 from distill.report.verdict import Verdict, judge_scores
 from distill.sets.storage import write_text
 
@@ -80,5 +80,5 @@ def judge_set(reported: ReportedSet) -> Verdict:
     data = reported.data
     return judge_scores(
         data.scores, data.labels.shape[1], reported.steps_run, reported.steps_planned,
-        to_count(data.source.get("test")), reported.kind,
+        count_test_items(reported), reported.kind,
     )  # fmt: skip

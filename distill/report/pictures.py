@@ -116,7 +116,7 @@ def draw_image(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[s
     axes.imshow(stretched.squeeze(-1).numpy(), cmap="gray")
     axes.set_axis_off()
     top = label.topk(min(3, len(label)))
-    names = [f"{classes[k]} {v:.2f}" for v, k in zip(top.values, top.indices.tolist(), strict=True)]
+    names = [f"{classes[k]}: {v:.2f}" for v, k in zip(top.values, top.indices.tolist(), strict=True)]
     axes.set_title("\n".join(names), fontsize=6)
 
 
@@ -139,9 +139,11 @@ def save_curve(path: Path, log: Sequence[dict[str, Any]]) -> None:
     losses = read_losses(log)
     accuracies = [(step, 100 * share) for step, share in read_accuracies(log)]
     draw_line(left, losses, value_axis([v for _, v in losses] or [0.0]), POSITIVE)
-    left.set_ylabel("outer loss (mean of 20 steps)" + (", log scale" if left.get_yscale() == "log" else ""))
+    left.set_title("loss on real data, mean of 20 steps", fontsize=10)
+    left.set_ylabel("outer loss (log scale)" if left.get_yscale() == "log" else "outer loss")
     draw_line(right, accuracies, linear_axis(*find_range([v for _, v in accuracies]), unit=" %"), NEGATIVE)
-    right.set_ylabel("accuracy on held-out data (%)")
+    right.set_title("accuracy on held-out data", fontsize=10)
+    right.set_ylabel("accuracy (%)")
     figure.tight_layout()
     figure.savefig(path, dpi=DPI)
 
@@ -161,6 +163,7 @@ def draw_line(axes: Any, points: Sequence[tuple[int, float]], heights: Axis, col
     axes.set_yticks(heights.ticks, heights.labels)
     axes.set_xticks(steps.ticks, steps.labels)
     axes.set_ylim(heights.low, heights.high)
+    axes.set_xlim(0, 1.02 * steps.high)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)

@@ -31,34 +31,41 @@ def name_split(reported: ReportedSet) -> str:
     return "held-out" if facts.get("split") == "held-out" else "test"
 
 
+def count_test_items(reported: ReportedSet) -> int | None:
+    """How many test items the accuracy was measured on; None where the file does not say it."""
+    return to_count(reported.data.source.get("test")) if name_split(reported) == "test" else None
+
+
 def list_scores(reported: ReportedSet) -> list[Facts]:
     """A row for the set, for each baseline, and for all real items, where the file has their accuracy."""
-    data, n, kind = reported.data, len(reported.data), reported.kind
-    train = to_count(data.source.get("train"))
-    own = to_facts(data.scores.get("accuracy"))
-    found = [("set", f"this set: {n:,} synthetic {kind}", own, shorten(own.get("protocol", OWN_RECIPE)))]
-    for key, value in to_facts(data.scores.get("baselines")).items():
-        facts, name = to_facts(value), name_baseline(key, kind)
-        if key == "before":
-            found.append((key, name, facts, "no training"))
-        else:
-            found.append((key, f"{n:,} {name}", facts, name_protocol(facts)))
+    scores, train = reported.data.scores, to_count(reported.data.source.get("train"))
+    accuracy, kind = to_facts(scores.get("accuracy")), reported.kind
+    protocol = shorten(accuracy.get("protocol", OWN_RECIPE))
     everything = f"all {train:,} real {kind}" if train else f"all real {kind}"
-    found.append(("all", everything, {"mean": data.scores.get("full_data")}, "ordinary training with Adam"))
-    rows = [(make_row(reported, key, name, facts), protocol) for key, name, facts, protocol in found]
-    return [
-        {**row, "initial": name_initial(reported, row["n"], row["key"]), "protocol": protocol}
-        for row, protocol in rows
-        if row
+    baselines = [(word, to_facts(facts)) for word, facts in to_facts(scores.get("baselines")).items()]
+    rows = [
+        make_row(reported, "set", f"this set: {len(reported.data):,} synthetic {kind}", accuracy, protocol),
+        *(make_baseline_row(reported, word, facts) for word, facts in baselines),
+        make_row(
+            reported, "all", everything, {"mean": scores.get("full_data")}, "ordinary training with Adam"
+        ),
     ]
+    return [row for row in rows if row]
+
+
+def make_baseline_row(reported: ReportedSet, word: str, facts: Facts) -> Facts | None:
+    """The row of a baseline: as many other items, or the same networks without the set."""
+    name = name_baseline(word, reported.kind)
+    if word == "before":
+        return make_row(reported, word, name, facts, "no training")
+    return make_row(reported, word, f"{len(reported.data):,} {name}", facts, name_protocol(facts))
 
 
 def name_protocol(facts: Facts) -> str:
-    """How the students of a baseline were trained: as the set's, with the learning rates that suited best."""
-    rates = facts.get("rates")
-    own = not isinstance(rates, str) or rates == "the set's rates"
-    words = "" if own else f", learning {shorten(rates, 60)}"
-    return shorten(facts.get("protocol", OWN_RECIPE)) + words
+    """How the students of a baseline were trained, with the learning rate that suited best."""
+    protocol, rates = shorten(facts.get("protocol", OWN_RECIPE)), facts.get("rates")
+    constant = isinstance(rates, str) and rates != "the set's rates"
+    return f"{protocol}, learning {shorten(rates, 60)}" if constant else protocol
 
 
 def name_initial(reported: ReportedSet, n: int | None = None, key: str = "set") -> str:
@@ -70,12 +77,12 @@ def name_initial(reported: ReportedSet, n: int | None = None, key: str = "set") 
     return ("fixed" if fixed else "random") + " initial weights" + count
 
 
-def make_row(reported: ReportedSet, key: str, name: str, facts: Facts) -> Facts | None:
+def make_row(reported: ReportedSet, key: str, name: str, facts: Facts, protocol: str) -> Facts | None:
     """A row: mean ± std over n networks; for one network the interval that the number of items leaves."""
     mean, std, n = to_share(facts.get("mean")), to_share(facts.get("std")), to_count(facts.get("n"))
-    items = to_count(reported.data.source.get("test")) if name_split(reported) == "test" else None
     if mean is None:
         return None
+    items = count_test_items(reported)
     low, high, words, spread = mean, mean, f"{100 * mean:.2f} %", ""
     if std is not None and n is not None and n > 1:
         low, high = max(0.0, mean - std), min(1.0, mean + std)
@@ -85,7 +92,7 @@ def make_row(reported: ReportedSet, key: str, name: str, facts: Facts) -> Facts 
         spread = f"one network; 95 % interval {100 * low:.2f} to {100 * high:.2f} % on {items:,} items"
     return {
         "key": key, "name": name, "mean": mean, "low": low, "high": high, "words": words, "spread": spread,
-        "n": n,
+        "initial": name_initial(reported, n, key), "protocol": protocol,
     }  # fmt: skip
 
 
@@ -100,10 +107,11 @@ def list_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
     """The figures at the head of the page, each with its words; the strongest baseline among them."""
     data, rows = reported.data, {row["key"]: row for row in list_scores(reported)}
     train, seconds = to_count(data.source.get("train")), to_number(data.provenance.get("seconds"))
-    own, full, strongest = rows.get("set"), rows.get("all"), find_strongest(data.scores, kind=reported.kind)
-    share = f"{100 * own['mean'] / full['mean']:.1f} %" if own and full and full["mean"] else ""
+    result, full = rows.get("set"), rows.get("all")
+    strongest = find_strongest(data.scores, kind=reported.kind)
+    share = f"{100 * result['mean'] / full['mean']:.1f} %" if result and full and full["mean"] else ""
     tiles = [
-        (own["words"] if own else "", f"{name_split(reported)} accuracy after training on this set"),
+        (result["words"] if result else "", f"{name_split(reported)} accuracy after training on this set"),
         (f"{100 * strongest.mean:.2f} %", f"strongest baseline: {strongest.name}") if strongest else ("", ""),
         (share, "of the accuracy with all real data"),
         (

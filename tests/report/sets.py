@@ -61,7 +61,8 @@ def write_run(folder: Path, data: DistilledSet, steps: int = 40) -> Path:
     folder.mkdir(parents=True)
     lines = [{"step": s, "loss": 2 / s, "seconds": s} for s in range(1, steps + 1)]
     lines = [
-        line | ({"validation": 0.5 + line["step"] / 100} if line["step"] % 10 == 0 else {}) for line in lines
+        line | ({"validation": min(0.95, 0.5 + line["step"] / 100)} if line["step"] % 10 == 0 else {})
+        for line in lines
     ]
     write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     text = data.text

@@ -87,7 +87,7 @@ def test_the_page_begins_with_a_verdict_and_ends_with_nothing_that_changes() -> 
 def test_initial_weights_and_protocol_stand_beside_the_scores() -> None:
     page = visible(render_page([ReportedSet("one", image_set()), ReportedSet("two", text_set())]))
     comparison = page[page.index("Comparison") : page.index("Accuracy is measured")]
-    assert comparison.count("fixed initial weights; the set&#39;s own recipe") == 2
+    assert comparison.count("test data; fixed initial weights; the set&#39;s own recipe") == 2
     assert page.count("fixed initial weights; the set&#39;s own recipe") == 4
 
 

@@ -4,6 +4,7 @@ import statistics
 
 import pytest
 
+from distill.report.page import render_page
 from distill.report.tables import compute_wilson, format_table, list_comparison, list_scores, list_tiles
 from distill.student.scores import Report
 from tests.report.sets import SCORES, image_set, report_of
@@ -51,6 +52,7 @@ def test_random_initial_weights_are_counted_and_a_held_out_score_is_called_so() 
     reported = report_of(image_set(scores={"accuracy": accuracy}))
     (row,) = list_scores(reported)
     assert row["initial"] == "random initial weights, 20 networks"
+    assert "may be lower" in render_page([reported])
     assert list_tiles(reported)[0] == ("90.00 ± 1.00 %", "held-out accuracy after training on this set")
 
 
