@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import write_results
-from distill.commands.report import opened
-from distill.report.page import write
+from distill.report.page import write_page
+from distill.runs.files.reported import load_reported_sets
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOADED = """async () => {
@@ -24,18 +24,18 @@ LOADED = """async () => {
 }"""
 
 
-def found() -> str | None:
+def find_browser() -> str | None:
     """The program of an installed Chromium."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def launched(playwright: Any) -> Any:
-    """A headless browser of that program; without its sandbox where this process is root, as it wants it."""
-    words = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return playwright.chromium.launch(executable_path=found(), args=words)
+def launch_browser(playwright: Any) -> Any:
+    """A headless browser of that program; without its sandbox where this process is root: it insists."""
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=find_browser(), args=options)
 
 
-def drawn(browser: Any, path: Path) -> dict[str, Any]:
+def time_drawing(browser: Any, path: Path) -> dict[str, Any]:
     """Milliseconds from the start of navigation to the load event and to the first paint; console errors."""
     page, errors = browser.new_page(), []
     page.on("console", lambda message: errors.append(message.text))
@@ -56,16 +56,16 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
-        browser, page = launched(playwright), Path(place) / "report.html"
+        browser, page = launch_browser(playwright), Path(place) / "report.html"
         for path in options.paths:
             began = time.perf_counter()
-            write(page, opened([path]))
-            made = time.perf_counter() - began
-            times = [drawn(browser, page) for _ in range(options.rounds)]
+            write_page(page, load_reported_sets([path]))
+            seconds = time.perf_counter() - began
+            times = [time_drawing(browser, page) for _ in range(options.rounds)]
             medians = {key: statistics.median(t[key] for t in times) for key in ("load_ms", "paint_ms")}
             errors = [error for t in times for error in t["errors"]]
             rows.append(
-                {"path": path, "bytes": page.stat().st_size, "made_s": made, **medians, "errors": errors}
+                {"path": path, "bytes": page.stat().st_size, "write_s": seconds, **medians, "errors": errors}
             )
             print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
         version = browser.version

@@ -8,6 +8,7 @@ those of the chosen ones are added. Imports torch only where such options are as
 import argparse
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass, replace
@@ -39,15 +40,21 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
 
     Ends the program on --help (exit code 0) and on an unknown or wrong option (exit code 2).
     """
-    parser = Parser(default, prog)
-    words, rest = parser.parse_known_args(arguments)
-    if "help" in words:
-        parser.add_plug_ins(vars(words), only_chosen=True)
+    parser, arguments = Parser(default, prog), sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        parser.add_plug_ins({kind: word_after(f"--{kind}", arguments) for kind in PLUG_INS}, only_chosen=True)
         parser.exit(0, parser.format_help())
+    words, rest = parser.parse_known_args(arguments)
     if rest:
         parser.add_plug_ins(vars(words), only_chosen=False)
         words = parser.parse_args(arguments)
     return parser.to_settings(vars(words))
+
+
+def word_after(flag: str, arguments: Sequence[str]) -> str | None:
+    """The word that follows a flag."""
+    places = [i for i, word in enumerate(arguments[:-1]) if word == flag]
+    return arguments[places[-1] + 1] if places else None
 
 
 class Parser(argparse.ArgumentParser):

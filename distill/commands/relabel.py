@@ -29,7 +29,7 @@ class RelabelConfig(SetConfig):
 
 def relabel(config: RelabelConfig) -> dict[str, Any]:
     """Label, measure, write; the result as the JSON line tells it. Raises UserError."""
-    from distill.report.tables import table
+    from distill.report.tables import format_table
     from distill.student.scores import Report
 
     if config.teacher is None:
@@ -56,7 +56,7 @@ def relabel(config: RelabelConfig) -> dict[str, Any]:
         provenance={**data.provenance, "relabelled": command},
     )
     new.save(path)
-    print(table(reports, f"{config.set}: test accuracy") + f"\n\n{path}")
+    print(format_table(reports, f"{config.set}: test accuracy") + f"\n\n{path}")
     return {"own": reports[0].facts(), "teacher": reports[1].facts(), "path": str(path)}
 
 

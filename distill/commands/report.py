@@ -1,49 +1,45 @@
-"""`distill report RUN_OR_SET…`: one HTML page that shows distilled sets, and the runs that they came from."""
+"""`distill report RUN_OR_SET…`: one HTML page that shows distilled sets and the runs that made them."""
 
-import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-from tyro.conf import Positional, arg
-
-from distill.commands.cli import answer, parse
-from distill.errors import RunError, UserError
-
-if TYPE_CHECKING:
-    from distill.report.items import Shown
+from distill.commands.cli import answer
+from distill.commands.options import parse
+from distill.errors import UserError
+from distill.registry import option
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Write one HTML page, which needs nothing else, of distilled sets and of their runs."""
+    """Write one HTML page about distilled sets and their runs. It needs no other file and no network."""
 
-    paths: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN_OR_SET…")]
-    """Run folders, or sets (.pt files); several are set side by side."""
-    out: str = "report.html"
-    """Where the page is written; an older one is replaced."""
-    json: bool = False
+    paths: tuple[str, ...] = option(metavar="RUN_OR_SET", positional=True)
+    """Run folders, sets (.pt files) or exported folders; several are compared on one page."""
+    out: str = option("report.html", "FILE")
+    """The file of the page; an older one is replaced."""
+    json: bool = option(False)
     """End with one line of JSON on stdout."""
 
 
 def report(config: ReportConfig) -> dict[str, Any]:
-    """Write the page and name it; the result as the JSON line tells it. Raises UserError."""
+    """Write the page and print its name; the result as the JSON line has it. Raises UserError."""
     path = Path(config.out)
-    check(config.paths, path)
-    from distill.report.page import write
+    check_paths(config.paths, path)
+    from distill.report.page import write_page
+    from distill.runs.files.reported import load_reported_sets
 
-    shown = opened(config.paths)
+    sets = load_reported_sets(config.paths)
     try:
-        write(path, shown)
+        write_page(path, sets)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
     print(f"{path} ({path.stat().st_size / 1e3:,.0f} kB)")
-    return {"path": str(path), "bytes": path.stat().st_size, "sets": [one.name for one in shown]}
+    return {"path": str(path), "bytes": path.stat().st_size, "sets": [one.name for one in sets]}
 
 
-def check(paths: Sequence[str], out: Path) -> None:
+def check_paths(paths: Sequence[str], out: Path) -> None:
     """Raise UserError where there is nothing to show, or no place for the page."""
     if not paths:
         raise UserError("name a run folder or a set (.pt) to show")
@@ -51,34 +47,6 @@ def check(paths: Sequence[str], out: Path) -> None:
         raise UserError(f"--out {out} must name a file that ends in .html")
     if not out.parent.is_dir():
         raise UserError(f"{out} cannot be written (there is no folder {out.parent}): choose another --out")
-
-
-def opened(paths: Sequence[str]) -> "list[Shown]":
-    """Each argument's set and run, under names that tell them apart. Raises UserError."""
-    names = Counter(map(name, paths))
-    return [one(path, name(path) if names[name(path)] == 1 else path) for path in paths]
-
-
-def name(path: str) -> str:
-    """What a reader calls it: the run's folder, or the file without its ending."""
-    place = Path(os.path.abspath(path))
-    return place.parent.name if place.name == "set.pt" else place.name.removesuffix(".pt")
-
-
-def one(path: str, called: str) -> "Shown":
-    """The set of a run folder with its log and history, or that of a .pt or an export. Raises UserError."""
-    from distill.report.items import Shown
-    from distill.runs.files.history import read
-    from distill.runs.files.log import read_log
-    from distill.sets.distilled import DistilledSet
-    from distill.sets.formats.base import is_export, load_set
-
-    place = Path(path)
-    if not place.is_dir() or is_export(place):
-        return Shown(called, load_set(place))
-    if not (place / "set.pt").is_file():
-        raise RunError(f"{place} holds no set.pt: it is not a run, or --resume {place} has yet to end it")
-    return Shown(called, DistilledSet.load(place / "set.pt"), read_log(place), read(place))
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill report") -> int:

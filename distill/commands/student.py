@@ -51,7 +51,7 @@ class StudentConfig(SetConfig):
 def measure(config: StudentConfig) -> dict[str, Any]:
     """Train, print the table, save; the result as the JSON line tells it. Raises UserError."""
     from distill.randomness import stream
-    from distill.report.tables import table
+    from distill.report.tables import format_table
     from distill.student.baselines import full_data
     from distill.student.evaluate import accuracy
     from distill.student.scores import Report
@@ -80,7 +80,7 @@ def measure(config: StudentConfig) -> dict[str, Any]:
     if config.save:
         save_weights(students[0], config.save)
     name, way = config.network or data.network["name"], config.optimizer or "its own recipe"
-    print(table(rows, f"{config.set}: {name}, {init} weights, {way}, test accuracy"))
+    print(format_table(rows, f"{config.set}: {name}, {init} weights, {way}, test accuracy"))
     result: dict[str, Any] = {"accuracy": ours.facts(), "init": init, "network": name, "path": config.set}
     result |= {"taught": rows[1].facts()} if teacher else {}
     return result | ({"full_data": rows[-1].mean} if config.full_data else {})

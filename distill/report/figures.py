@@ -1,131 +1,86 @@
-"""What a set is worth, what it cost and how it was made, as a table's rows."""
+"""What a set cost, how it was made and how to use it: the rows and commands of the page."""
 
-import math
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING
 
-from distill.report import charts
-from distill.report.sanitise import Facts, count, facts, number, share, short, tame
-from distill.sets.distilled import DistilledSet
+from distill.report.charts import draw_rates
+from distill.report.sanitise import (
+    Facts,
+    is_number,
+    limit_tensor,
+    shorten,
+    to_count,
+    to_facts,
+    to_number,
+)
+from distill.report.snapshots import ReportedSet, flatten
 
-BASELINES = {"random-real": "random real {}", "k-means": "k-means centres of {}"}
+if TYPE_CHECKING:
+    from distill.sets.distilled import DistilledSet
+
 Row = tuple[str, str]
+LEARNED, WHITENING = "items, labels, learning rates and schedule", ("mean", "matrix")
+MOST_SETTINGS = 100
 
 
-def kind(data: DistilledSet) -> str:
-    """What a reader calls the items."""
-    if data.text is not None:
-        return "sentences"
-    return "images" if data.items.ndim == 4 else "items"
+def format_size(bytes_: float) -> str:
+    """'37 kB'."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if bytes_ < 1000 or unit == "GB":
+            break
+        bytes_ /= 1000
+    return f"{bytes_:.0f} {unit}" if bytes_ >= 10 or unit == "bytes" else f"{bytes_:.1f} {unit}"
 
 
-# What it is worth
+def format_duration(seconds: float) -> str:
+    """'30 min 26 s'."""
+    rounded = round(seconds)
+    hours, minutes = divmod(rounded // 60, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rounded % 60} s" if minutes else f"{seconds:.3g} s"
 
 
-def scores(data: DistilledSet) -> list[Facts]:
-    """The accuracies that the file tells: of the set, of as many other items, of all real ones."""
-    n, items, test = len(data), kind(data), count(data.source.get("test"))
-    train = count(data.source.get("train"))
-    rows = [("set", f"these {n:,} distilled {items}", facts(data.scores.get("accuracy")))]
-    for key, found in facts(data.scores.get("baselines")).items():
-        name = f"{n:,} {BASELINES[key].format(items)}" if key in BASELINES else f"the trained network, {key}"
-        rows.append((key, name, facts(found)))
-    everything = f"all {train:,} real {items}" if train else f"all real {items}"
-    rows.append(("all", everything, {"mean": data.scores.get("full_data")}))
-    return [row for key, name, found in rows if (row := score(key, name, found, test))]
+# Cost
 
 
-def score(key: str, name: str, found: Facts, test: int | None) -> Facts | None:
-    """A row: mean ± std over n networks; for one network the interval that so many test items leave."""
-    mean, std, n = share(found.get("mean")), share(found.get("std")), count(found.get("n"))
-    if mean is None:
-        return None
-    low, high, said, spread = mean, mean, f"{100 * mean:.2f} %", ""
-    if std is not None and n is not None and n > 1:
-        low, high = max(0.0, mean - std), min(1.0, mean + std)
-        said, spread = f"{100 * mean:.2f} ± {100 * std:.2f} %", f"standard deviation of {n:,} networks"
-    elif n == 1 and test:
-        low, high = wilson(mean, test)
-        spread = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %, one network on {test:,} items"
-    return {"key": key, "name": name, "mean": mean, "low": low, "high": high, "words": said, "spread": spread}
-
-
-def wilson(p: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share p of n items (Wilson 1927)."""
-    z = 1.96**2 / n
-    centre, half = p + z / 2, math.sqrt(z * (p * (1 - p) + z / 4))
-    return (centre - half) / (1 + z), (centre + half) / (1 + z)
-
-
-def tiles(data: DistilledSet) -> list[Row]:
-    """The figures at the head of the page, each with its words."""
-    found = {row["key"]: row for row in scores(data)}
-    train, seconds = count(data.source.get("train")), number(data.provenance.get("seconds"))
-    own, other, all_ = (found.get(key) for key in ("set", "random-real", "all"))
-    of_all = f"{100 * own['mean'] / all_['mean']:.1f} %" if own and all_ and all_["mean"] else ""
-    made = [
-        (own["words"] if own else "", "test accuracy"),
-        (other["words"] if other else "", other["name"] if other else ""),
-        (of_all, "of what all data give"),
-        (f"{len(data):,} for {train:,}" if train else "", kind(data)),
-        (figure(seconds, duration), "of distilling"),
-    ]
-    return [row for row in made if row[0]]
-
-
-NOTHING = {"key": "", "words": "", "spread": ""}
-
-
-def compared(data: DistilledSet) -> Facts:
-    """The cells of a set's row where several stand side by side."""
-    found = {row["key"]: row for row in scores(data)}
-    return {
-        "set": found.get("set", NOTHING),
-        "random": found.get("random-real", NOTHING),
-        "all": found.get("all", NOTHING),
-        "network": recipe(data)[0][1],
-        "time": figure(number(data.provenance.get("seconds")), duration),
-        "size": size(held(data)[LEARNED]),
-    }
-
-
-# What it cost
-
-
-def cost(data: DistilledSet) -> list[Row]:
-    """Time, outer steps, memory, and the bytes of the set against those of the real data."""
-    said = data.provenance
+def list_costs(reported: ReportedSet) -> list[Row]:
+    """Time, outer steps, memory, and the size of the set beside that of the real data."""
+    facts = reported.data.provenance
+    seconds, memory = to_number(facts.get("seconds")), to_number(facts.get("peak_mib"))
     rows = [
-        ("distilling", figure(number(said.get("seconds")), duration)),
-        ("outer steps", steps(said)),
-        ("peak memory of the process", figure(number(said.get("peak_mib")), "{:,.0f} MiB, resident".format)),
-        ("the set", sizes(data)),
-        ("the real data", real_sizes(data)),
+        ("time of distilling", "" if seconds is None else format_duration(seconds)),
+        ("outer steps", describe_steps(reported)),
+        ("memory", "" if memory is None else f"{memory:,.0f} MiB at most"),
+        ("size of the set", describe_size(reported.data)),
+        ("size of the real data", describe_real_size(reported)),
     ]
     return [row for row in rows if row[1]]
 
 
-def figure(value: float | None, words: Any) -> str:
-    return "" if value is None else str(words(value))
-
-
-def steps(said: Facts) -> str:
-    """'2,003, the set is that of step 1,800, 3 skipped'."""
-    taken, chosen = count(said.get("outer_steps")), count(said.get("chosen_step"))
-    if taken is None:
+def describe_steps(reported: ReportedSet) -> str:
+    """'2,003 of 8,000; the set is that of step 1,800; 3 skipped'."""
+    if reported.steps_run is None:
         return ""
-    words = [f"{taken:,}"] + ([] if chosen is None else [f"exported from step {chosen:,}"])
-    pairs = (("skipped", "skipped"), ("rollbacks", "rolled back"))
-    return ", ".join(words + [f"{n:,} {word}" for key, word in pairs if (n := count(said.get(key)))])
+    facts, planned = reported.data.provenance, reported.steps_planned
+    parts = [f"{reported.steps_run:,}" + ("" if planned is None else f" of {planned:,} planned")]
+    if (chosen := to_count(facts.get("chosen_step"))) is not None:
+        parts.append(f"the set is that of step {chosen:,}")
+    for key, words in (("skipped", "skipped"), ("rollbacks", "times rolled back")):
+        if count := to_count(facts.get(key)):
+            parts.append(f"{count:,} {words}")
+    return "; ".join(parts)
 
 
-def sizes(data: DistilledSet) -> str:
-    """The bytes of the set's tensors: what was learned, and what has to go with it."""
-    parts = {name: f"{size(bytes_)} of {name}" for name, bytes_ in held(data).items() if bytes_}
-    first, *others = parts.values()
-    return first + (f", beside {' and '.join(others)}" if others else "")
+def describe_size(data: "DistilledSet") -> str:
+    """The bytes of what was learned, and of what the file carries with it."""
+    learned, *others = [
+        f"{format_size(bytes_)} of {name}" for name, bytes_ in measure_parts(data).items() if bytes_
+    ]
+    return learned + (f", and {' and '.join(others)}" if others else "")
 
 
-def held(data: DistilledSet) -> dict[str, int]:
+def measure_parts(data: "DistilledSet") -> dict[str, int]:
     """The bytes of a set's tensors: what was learned, the initial weights that go with it, the whitening."""
     states = data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
     return {
@@ -135,85 +90,116 @@ def held(data: DistilledSet) -> dict[str, int]:
     }
 
 
-LEARNED, WHITENING = "items, labels, rates and schedule", ("mean", "matrix")
-
-
-def real_sizes(data: DistilledSet) -> str:
-    """The bytes of the real training data and how they are counted, and how many times the set's they are."""
-    train, parts = count(data.source.get("train")), held(data)
+def describe_real_size(reported: ReportedSet) -> str:
+    """The bytes of the real training data, how they are counted, and how many times the set's they are."""
+    data, train, parts = (
+        reported.data,
+        to_count(reported.data.source.get("train")),
+        measure_parts(reported.data),
+    )
     if not train:
         return ""
     if data.text is None:
         bytes_ = train * data.items[0].numel()
-        words = f"{train:,} {kind(data)} of {data.items[0].numel():,} numbers, a byte each"
+        words = f"{train:,} {reported.kind} of {data.items[0].numel():,} numbers, one byte each"
     else:
-        longest = count(data.text.get("max_length")) or 0
+        longest = to_count(data.text.get("max_length")) or 0
         bytes_ = 4 * train * longest
-        words = f"{train:,} texts as {longest:,} word numbers of 4 bytes each, without the word vectors"
-    times = f"{bytes_ / parts[LEARNED]:,.0f} times what was learned"
+        words = f"{train:,} texts of {longest:,} word numbers, 4 bytes each, without the word vectors"
+    times = f"{bytes_ / parts[LEARNED]:,.0f} times the learned part of the set"
     if sum(parts.values()) > parts[LEARNED]:
-        times += f", {bytes_ / sum(parts.values()):,.1f} times all that the set carries"
-    return f"{size(bytes_)} ({words}): {times}"
+        times += f", {bytes_ / sum(parts.values()):,.1f} times the whole set"
+    return f"{format_size(bytes_)} ({words}): {times}"
 
 
-def size(bytes_: float) -> str:
-    """'37 kB'."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if bytes_ < 1000 or unit == "GB":
-            break
-        bytes_ /= 1000
-    return f"{bytes_:.0f} {unit}" if bytes_ >= 10 or unit == "bytes" else f"{bytes_:.1f} {unit}"
+# Recipe
 
 
-def duration(seconds: float) -> str:
-    """'30 min 26 s'."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours:,} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s"
+def describe_recipe(reported: ReportedSet) -> Facts:
+    """The section of the recipe: its rows, and the learning rate of each inner step."""
+    return {"rows": list_recipe(reported), "rates": describe_rates(reported.data)}
 
 
-# How it was made
-
-
-def recipe(data: DistilledSet) -> list[Row]:
-    """What a student does with the set."""
-    inner, network = data.inner, data.network
-    arguments = ", ".join(f"{k} {short(v)}" for k, v in facts(network.get("arguments")).items())
-    extra = [f"{k} {v:g}" for k, v in facts(inner).items() if number(v)]
-    init = "known, in the file" if data.init_state else "random, networks never seen"
+def list_recipe(reported: ReportedSet) -> list[Row]:
+    """How a network is trained on the set by the set's own recipe."""
+    data = reported.data
+    inner, scheme = data.inner, data.network.get("scheme")
+    numbers = [f"{k.replace('_', ' ')} {v:g}" for k, v in to_facts(inner).items() if to_number(v)]
+    initial = "fixed: they are in the file" if data.init_state else "random: new ones for each network"
+    batch, steps = data.schedule.shape[1], len(data.schedule)
+    each = f"all {len(data):,}" if batch == len(data) else f"{batch:,} of the {len(data):,}"
     return [
-        ("network", short(network["name"]) + (f" ({arguments})" if arguments else "")),
-        ("initial weights", f"{init} ({short(network.get('scheme', 'scheme not told'))})"),
-        ("inner rule", ", ".join([short(inner["rule"]), *extra])),
-        ("inner loss", short(inner["loss"])),
-        ("inner steps", f"{len(data.schedule):,}, each on {data.schedule.shape[1]:,} of {len(data):,}"),
-        ("augmentation", short(inner.get("augment") or "none")),
+        ("network", describe_network(data)),
+        ("initial weights", initial + (f" ({shorten(scheme)})" if scheme else "")),
+        ("optimiser", ", ".join([shorten(inner["rule"]), *numbers])),
+        ("loss", shorten(inner["loss"])),
+        ("steps", f"{steps:,} training steps, each on {each} {reported.kind}"),
+        ("augmentation", shorten(inner.get("augment") or "none")),
     ]
 
 
-def rates(data: DistilledSet) -> Facts:
-    """The learning rate of each inner step as a drawing and in words."""
-    rows = tame(data.lrs).reshape(len(data.lrs), -1).tolist()
-    means, strokes = charts.rates(rows)
-    each = [sum(row) / len(row) for row in rows]
-    spread = f", the mean of {len(rows[0])} parameter tensors" if len(rows[0]) > 1 else ""
-    said = f"{len(rows):,} steps{spread}: from {each[0]:.3g} at the first to {each[-1]:.3g} at the last"
-    return {
-        "means": means, "strokes": strokes if spread else "", "columns": min(len(rows), charts.COLUMNS),
-        "top": f"{max(max(row) for row in rows):.3g}", "words": said, "list": [f"{v:.3g}" for v in each],
+def describe_network(data: "DistilledSet") -> str:
+    """'convnet (width 64, depth 3)'."""
+    arguments = ", ".join(f"{k} {shorten(v)}" for k, v in to_facts(data.network.get("arguments")).items())
+    return shorten(data.network["name"]) + (f" ({arguments})" if arguments else "")
+
+
+def describe_rates(data: "DistilledSet") -> Facts:
+    """The learning rate of each training step as a drawing and in words."""
+    rows = limit_tensor(data.lrs).reshape(len(data.lrs), -1).tolist()
+    means, tensors = [sum(row) / len(row) for row in rows], len(rows[0])
+    drawing = draw_rates(rows)
+    return drawing | {
+        "strokes": drawing["strokes"] if tensors > 1 else "", "tensors": tensors, "steps": len(rows),
+        "words": f"{means[0]:.3g} at the first of {len(rows):,} steps, {means[-1]:.3g} at the last",
+        "list": [f"{v:.3g}" for v in means],
     }  # fmt: skip
 
 
-def origin(data: DistilledSet) -> Facts:
-    """The command, and the rows that say when and where."""
-    said = data.provenance
-    versions = ", ".join(f"{k} {short(v)}" for k, v in facts(said.get("versions")).items())
-    rows = [("seed", said.get("seed")), ("versions", versions), ("made", said.get("created"))]
-    command = said.get("command")
+# Use
+
+
+def describe_usage(reported: ReportedSet) -> Facts:
+    """The section that says how to use the set: a command, and Python."""
+    path, folder = reported.path, not reported.path.endswith(".pt")
+    load = f"distill.from_folder({path!r})" if folder else f"distill.DistilledSet.load({path!r})"
+    python = [
+        "import distill.student",
+        "",
+        f"data = {load}",
+        "student = distill.student.train(data)  # a network, trained by the set's own recipe",
+        "",
+        f"# x: {describe_input(reported)}",
+        "classes = student(x).argmax(dim=1)",
+    ]
+    command = f"distill student {shlex.quote(path)}"
+    return {"command": command, "python": "\n".join(python), "several": not reported.data.init_state}
+
+
+def describe_input(reported: ReportedSet) -> str:
+    """What a trained student takes: 'images (batch, 1, 28, 28), (pixels - 0.1307) / 0.3081'."""
+    data, shape = reported.data, ", ".join(map(str, reported.data.items.shape[1:]))
+    if data.text is not None:
+        return f"word vectors of real sentences (batch, words, {data.items.shape[-1]})"
+    if data.source.get("zca"):
+        return f"real {reported.kind} (batch, {shape}), whitened as data.source says"
+    numbers = [v[0] for v in map(data.source.get, ("mean", "std")) if isinstance(v, list) and len(v) == 1]
+    if len(numbers) < 2 or not all(map(is_number, numbers)):
+        return f"real {reported.kind} (batch, {shape}), normalised as data.source says"
+    return f"real {reported.kind} (batch, {shape}), (pixels - {numbers[0]:.4g}) / {numbers[1]:.4g}"
+
+
+# Origin
+
+
+def describe_origin(reported: ReportedSet) -> Facts:
+    """The section of the origin: the command, the rows that say when and where, all settings."""
+    facts = reported.data.provenance
+    versions = ", ".join(f"{k} {shorten(v)}" for k, v in to_facts(facts.get("versions")).items())
+    rows = [("seed", facts.get("seed")), ("versions", versions), ("date", facts.get("created"))]
+    command, settings = facts.get("command"), flatten(to_facts(facts.get("config")))
     return {
-        "command": short(command, 5000) if isinstance(command, str) else "",
-        "rows": [(name, short(v)) for name, v in rows if isinstance(v, (str, int)) and v != ""],
-        "settings": [(k, short(v)) for k, v in facts(said.get("config")).items() if v is not None][:100],
+        "command": shorten(command, 5000) if isinstance(command, str) else "",
+        "rows": [(name, shorten(v)) for name, v in rows if isinstance(v, (str, int)) and v != ""],
+        "settings": [(k, shorten(v)) for k, v in settings.items() if v is not None][:MOST_SETTINGS],
     }

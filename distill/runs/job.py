@@ -14,17 +14,18 @@ from distill.errors import RunError, require
 from distill.outer import processes
 from distill.outer.loop import OuterState
 from distill.outer.synthetic import Synthetic
-from distill.report.items import Shown
-from distill.report.page import write as write_page
-from distill.report.pictures import curve, read_aloud, shown
-from distill.report.tables import table
+from distill.report.page import write_page
+from distill.report.pictures import list_sentences, save_curve, save_pictures
+from distill.report.tables import format_table
+from distill.report.verdict import judge_scores
 from distill.runs.build import Plan, build_plan, build_set
+from distill.runs.defaults import FOREVER
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
 from distill.runs.files import checkpoint, folder, log, machine
-from distill.runs.files.history import keep
-from distill.runs.files.history import read as read_history
+from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
-from distill.runs.files.tensorboard import Board
+from distill.runs.files.reported import read_run
+from distill.runs.files.tensorboard import EventWriter
 from distill.runs.measure import Measurement, Splits, estimate_seconds, load_data, measure, split_data
 from distill.runs.resolve import identity, resolve, resume, set_ipc
 from distill.runs.settings import Settings
@@ -107,18 +108,18 @@ def run_with_files(
         return [snapshot, *(later for later, _ in steps)][-1]
     print(describe_run(settings, path, splits), file=sys.stderr)
     records, progress = log.Log(path, snapshot.state.step), Progress(schedule, snapshot.state.step)
-    board = Board(path, snapshot.state.step, settings.run.tensorboard)
+    events = EventWriter(path, snapshot.state.step, settings.run.tensorboard)
 
     def keep_history(state: OuterState) -> None:
         learned = synthetic.replace_tensors(state.average)
-        keep(path, state.step, learned.items, learned.targets(), splits.train.text)
+        add_snapshot(path, state.step, learned.items, learned.targets(), splits.train.text)
 
     keep_history(snapshot.state)
     try:
         for snapshot, record in steps:
             records.add(record)
             keep_history(snapshot.state)
-            board.add(record, synthetic.replace_tensors(snapshot.state.average), splits.train)
+            events.add_record(record, synthetic.replace_tensors(snapshot.state.average), splits.train)
             progress.show(record, snapshot.state.rollbacks)
             if "validation" in record:
                 checkpoint.save_checkpoint(path, identity(settings), asdict(snapshot))
@@ -126,7 +127,7 @@ def run_with_files(
         raise RunError(f"stopped at step {snapshot.state.step}; go on with --resume {path}") from None
     finally:
         progress.close()
-        board.close()
+        events.close()
     return snapshot
 
 
@@ -190,21 +191,34 @@ def finish(
     set_path = write_files(path, data)
     network, word = settings.network, settings.data.items_word
     title = f"{data.source['name']}: {len(data)} {word}, {network.init} {network.network}, test accuracy"
-    print(table(measurement.reports, title))
-    for line in read_aloud(data.labels, data.source, data.text):
+    print(format_table(measurement.reports, title))
+    for line in list_sentences(data.labels, data.source, data.text):
         print(line)
     size, seconds = set_path.stat().st_size / 1e3, source["seconds"]
     print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling)")
+    print_verdict(settings, data, source["outer_steps"])
     print(f"look at it: {path / 'report.html'}\ntrain on it: distill student {set_path}")
     steps = source["outer_steps"]
     return {**measurement.scores, "seconds": seconds, "outer_steps": steps, "path": str(set_path)}
 
 
+def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> None:
+    """How the set compares with its strongest baseline; on stderr as a warning where it is no better."""
+    planned = None if settings.outer.outer_steps == FOREVER else settings.outer.outer_steps
+    tests = data.source.get("test")
+    verdict = judge_scores(
+        data.scores, data.labels.shape[1], steps_run, planned, tests, settings.data.items_word
+    )
+    if verdict.level == "better":
+        print(verdict.sentence)
+    else:
+        print(f"warning: {verdict.sentence}", file=sys.stderr)
+
+
 def write_files(path: Path, data: DistilledSet) -> Path:
     """Write the pictures, the page and then the set, so that where it stands the run is whole."""
-    records = log.read_log(path)
-    curve(path / "curve.png", records)
-    shown(path, data.items, data.labels, data.source, data.text)
-    write_page(path / "report.html", [Shown(path.resolve().name, data, records, read_history(path))])
+    save_curve(path / "curve.png", log.read_log(path))
+    save_pictures(path, data.items, data.labels, data.source, data.text)
+    write_page(path / "report.html", [read_run(path, data, path.resolve().name)])
     data.save(path / "set.pt")
     return path / "set.pt"

@@ -14,7 +14,7 @@ import torch
 
 from distill.commands.image import main as distil
 from distill.commands.student import main as study
-from distill.runs.files.history import read
+from distill.runs.files.history import read_history
 from distill.sets.distilled import DistilledSet
 from tests.helpers import command, small_set, write_npz
 
@@ -150,11 +150,11 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
     for name in ("items", "labels", "lrs", "schedule"):
         assert torch.equal(getattr(ours, name), getattr(theirs, name))
     assert ours.scores == theirs.scores
-    looks, others = read(out), read(done[1])
-    assert [look["step"] for look in looks] == [0, 8, 16, 32, 64, 128]
-    for look, other in zip(looks, others, strict=True):
-        assert torch.equal(look["items"], other["items"])
-        assert torch.equal(look["labels"], other["labels"])
+    snapshots, others = read_history(out), read_history(done[1])
+    assert [snapshot.step for snapshot in snapshots] == [0, 8, 16, 32, 64, 128]
+    for snapshot, other in zip(snapshots, others, strict=True):
+        assert torch.equal(snapshot.items, other.items)
+        assert torch.equal(snapshot.labels, other.labels)
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 201))
 

@@ -1,16 +1,13 @@
-"""Scores as the reader sees them, and pictures that show what was learned."""
+"""Scores in rows: of the terminal and of the page."""
 
 import statistics
-from pathlib import Path
 
-import matplotlib.image
 import pytest
-import torch
 
-from distill.report.pictures import curve, picture, running_mean
-from distill.report.tables import table
+from distill.report.page import render_page
+from distill.report.tables import compute_wilson, format_table, list_comparison, list_scores, list_tiles
 from distill.student.scores import Report
-from tests.helpers import waves
+from tests.report.sets import SCORES, image_set, report_of
 
 
 def test_a_report_is_mean_sample_std_and_n() -> None:
@@ -29,29 +26,48 @@ def test_one_score_has_no_spread() -> None:
 
 
 def test_a_table_lines_its_rows_up() -> None:
-    text = table([Report("a", (0.5,)), Report("longer", (0.25,))], "title")
+    text = format_table([Report("a", (0.5,)), Report("longer", (0.25,))], "title")
     assert text == "title\n  a       50.00 %\n  longer  25.00 %"
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_picture_shows_every_item_and_its_label(tmp_path: Path, channels: int) -> None:
-    items = waves(12, channels, 8, 8).float()
-    source = {"classes": "abc", "mean": [0.0] * channels, "std": [1.0] * channels}
-    picture(tmp_path / "a.png", items, waves(12, 3).float(), source)
-    full = matplotlib.image.imread(tmp_path / "a.png")
-    picture(tmp_path / "b.png", items[:3], waves(3, 3).float(), source)
-    few = matplotlib.image.imread(tmp_path / "b.png")
-    assert full.shape[0] > 1.7 * few.shape[0]
-    assert full.shape[1] > 3 * few.shape[1]
-    assert full[..., :3].std() > 0.1
+def test_scores_say_their_spread_initial_weights_and_protocol() -> None:
+    rows = {row["key"]: row for row in list_scores(report_of(image_set()))}
+    assert rows["set"]["words"] == "90.00 %"
+    assert rows["set"]["spread"] == "one network; 95 % interval 82.56 to 94.48 % on 100 items"
+    assert (rows["set"]["initial"], rows["set"]["protocol"]) == (
+        "fixed initial weights",
+        "the set's own recipe",
+    )
+    assert rows["random-real"]["words"] == "30.00 ± 5.00 %"
+    assert rows["random-real"]["spread"] == "mean ± standard deviation, n = 20"
+    assert rows["random-real"]["initial"] == "fixed initial weights, 20 draws"
+    assert rows["random-real"]["protocol"] == "the set's own recipe, learning rate 0.1"
+    assert rows["random-real"]["low"] == pytest.approx(0.25)
+    assert rows["all"]["name"] == "all 1,000 real images"
+    assert rows["all"]["protocol"] == "ordinary training with Adam"
 
 
-def test_the_curve_skips_what_was_not_finite(tmp_path: Path) -> None:
-    log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}, {"step": 3, "loss": 1.0, "validation": 0.5}]
-    curve(tmp_path / "c.png", log)
-    assert matplotlib.image.imread(tmp_path / "c.png")[..., :3].std() > 0.01
+def test_random_initial_weights_are_counted_and_a_held_out_score_is_called_so() -> None:
+    accuracy = {"mean": 0.9, "std": 0.01, "n": 20, "split": "held-out", "weights": "held-out"}
+    reported = report_of(image_set(scores={"accuracy": accuracy}))
+    (row,) = list_scores(reported)
+    assert row["initial"] == "random initial weights, 20 networks"
+    assert "may be lower" in render_page([reported])
+    assert list_tiles(reported)[0] == ("90.00 ± 1.00 %", "held-out accuracy after training on this set")
 
 
-def test_the_running_mean_looks_back_only() -> None:
-    assert running_mean([1.0, 3.0, 5.0, 7.0], 2) == [1.0, 2.0, 4.0, 6.0]
-    assert torch.tensor(running_mean([2.0] * 9, 4)).eq(2).all()
+def test_the_tiles_and_the_comparison_show_the_strongest_baseline() -> None:
+    baselines = {**SCORES["baselines"], "k-means": {"mean": 0.64, "std": 0.02, "n": 20}}
+    reported = report_of(image_set(scores=SCORES | {"baselines": baselines}))
+    assert ("64.00 %", "strongest baseline: k-means centres") in list_tiles(reported)
+    assert ("91.8 %", "of the accuracy with all real data") in list_tiles(reported)
+    assert ("3", "synthetic images in place of 1,000 real ones") in list_tiles(reported)
+    row = list_comparison(reported)
+    assert row["baseline"]["name"] == "3 k-means centres"
+    assert row["initial"] == "fixed initial weights"
+
+
+def test_wilsons_interval_is_the_published_one() -> None:
+    assert compute_wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert compute_wilson(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert compute_wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)

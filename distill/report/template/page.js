@@ -3,14 +3,14 @@
 const SVG = "http://www.w3.org/2000/svg";
 const detail = document.getElementById("detail");
 
-function make(tag, text = "", children = []) {
+function makeElement(tag, text = "", children = []) {
   const element = document.createElement(tag);
   element.textContent = text;
   element.append(...children);
   return element;
 }
 
-function bar(share, kind) {
+function makeBar(share, kind) {
   const svg = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");
   svg.setAttribute("viewBox", "0 0 1 1");
@@ -22,43 +22,44 @@ function bar(share, kind) {
   return svg;
 }
 
-function row(head, ...cells) {
-  const th = make("th", head);
+function makeRow(head, ...cells) {
+  const th = makeElement("th", head);
   th.scope = "row";
-  return make("tr", "", [th, ...cells.map((cell) => (cell instanceof Node ? make("td", "", [cell]) : make("td", cell)))]);
+  return makeElement("tr", "", [th, ...cells.map((cell) => (cell instanceof Node ? makeElement("td", "", [cell]) : makeElement("td", cell)))]);
 }
 
-/* What is told of one item when it is pointed at. */
-function tables(item, names, classes) {
-  const most = Math.max(...item.values.map(([, v]) => Math.abs(v))) || 1;
-  const values = item.values.map(([k, v]) => row(names[k], v, bar(Math.abs(v) / most, v < 0 ? "down" : "up")));
-  const more = classes - values.length;
-  const rest = more ? [row("others", `${more} smaller ones`)] : [];
-  const label = make("table", "", [...values, ...rest, row("speaks of", `${item.spread.toFixed(1)} classes`)]);
+/* The tables about one item: its label's values, and the words near a sentence's vectors. */
+function makeTables(item, names, classes) {
+  const most = Math.max(...item.values.map(([, value]) => Math.abs(value))) || 1;
+  const values = item.values.map(([k, value]) => makeRow(names[k], value, makeBar(Math.abs(value) / most, value < 0 ? "down" : "up")));
+  const hidden = classes - values.length;
+  const rest = hidden ? [makeRow("other classes", `${hidden}, with smaller values`)] : [];
+  const spread = item.spread.toFixed(1);
+  const label = makeElement("table", "", [...values, ...rest, makeRow("spread over", `about ${spread} ${spread === "1.0" ? "class" : "classes"}`)]);
   if (!item.words) return [label];
-  const heads = ["word", "length", ...(item.words[0].near.length ? ["near by cosine", "near by distance"] : [])];
-  const head = make("tr", "", heads.map((text) => Object.assign(make("th", text), { scope: "col" })));
-  return [label, make("table", "", [head, ...item.words.map((word) => row(word.word, word.length, ...word.near))])];
+  const heads = ["nearest word", "vector length", ...(item.words[0].neighbours.length ? ["near by cosine", "near by distance"] : [])];
+  const head = makeElement("tr", "", heads.map((text) => Object.assign(makeElement("th", text), { scope: "col" })));
+  return [label, makeElement("table", "", [head, ...item.words.map((word) => makeRow(word.word, word.length, ...word.neighbours))])];
 }
 
-function wire(root) {
-  const { names, classes, now, looks } = JSON.parse(root.querySelector(".told").textContent);
+function startSet(root) {
+  const { names, classes, current, snapshots } = JSON.parse(root.querySelector(".data").textContent);
   const list = root.querySelector(".items");
   const entries = [...list.children];
   const caption = root.querySelector(".caption");
-  const scrub = root.querySelector(".scrub");
-  const one = list.classList.contains("images") ? "Image" : list.classList.contains("sentences") ? "Sentence" : "Item";
-  let look = looks[now];
+  const slider = root.querySelector(".slider");
+  const kind = list.classList.contains("images") ? "Image" : list.classList.contains("sentences") ? "Sentence" : "Item";
+  let snapshot = snapshots[current];
 
-  function name(i) {
-    const item = look.items[i];
+  function describe(i) {
+    const item = snapshot.items[i];
     const words = item.words ? ": " + item.words.map((word) => word.word).join(" ") : "";
-    return `${one} ${i + 1}${words}, largest label ${names[item.top]} (${item.largest.toFixed(2)})`;
+    return `${kind} ${i + 1}${words}, largest label ${names[item.top]} (${item.largest.toFixed(2)})`;
   }
 
   function draw() {
     entries.forEach((entry, i) => {
-      const item = look.items[i];
+      const item = snapshot.items[i];
       const image = entry.querySelector("img");
       if (image && item.picture) image.src = item.picture;
       entry.querySelectorAll(".word").forEach((word, p) => {
@@ -68,26 +69,32 @@ function wire(root) {
       entry.querySelector(".up").setAttribute("d", item.up);
       entry.querySelector(".down").setAttribute("d", item.down);
       entry.querySelectorAll(".values span").forEach((value, k) => (value.textContent = item.values[k][1]));
-      entry.querySelector(".top").replaceChildren(Object.assign(make("span", names[item.top]), { className: "name" }), ` ${item.largest.toFixed(2)}`);
-      entry.querySelector("button").setAttribute("aria-label", name(i));
+      entry.querySelector(".top").replaceChildren(Object.assign(makeElement("span", names[item.top]), { className: "name" }), ` ${item.largest.toFixed(2)}`);
+      entry.querySelector("button").setAttribute("aria-label", describe(i));
     });
-    caption.textContent = look.caption;
-    scrub?.setAttribute("aria-valuetext", look.caption);
+    caption.textContent = snapshot.caption;
+    slider?.setAttribute("aria-valuetext", snapshot.caption);
     root.querySelectorAll(".curve").forEach((curve) => {
-      const x = Math.min(1000, (1000 * look.step) / curve.dataset.last);
+      const x = Math.min(1000, (1000 * snapshot.step) / curve.dataset.last);
       curve.querySelector(".marker")?.setAttribute("d", `M${x.toFixed(1)} 0V300`);
     });
   }
 
   root.querySelector(".sort").addEventListener("change", ({ target }) => {
-    const key = { index: (i) => i, top: (i) => look.items[i].top, spread: (i) => look.items[i].spread, largest: (i) => -look.items[i].largest }[target.value];
+    const keys = {
+      index: (i) => i,
+      top: (i) => snapshot.items[i].top,
+      spread: (i) => snapshot.items[i].spread,
+      largest: (i) => -snapshot.items[i].largest,
+    };
+    const key = keys[target.value];
     const order = entries.map((_, i) => i).sort((a, b) => key(a) - key(b) || a - b);
     list.append(...order.map((i) => entries[i]));
-    caption.textContent = `${look.caption}; sorted by ${target.selectedOptions[0].text}`;
+    caption.textContent = `${snapshot.caption}; sorted by ${target.selectedOptions[0].text}`;
   });
 
-  scrub?.addEventListener("input", () => {
-    look = looks[scrub.value];
+  slider?.addEventListener("input", () => {
+    snapshot = snapshots[slider.value];
     draw();
   });
 
@@ -100,48 +107,49 @@ function wire(root) {
   }
   play?.addEventListener("click", () => {
     if (timer) return stop();
-    let k = Number(scrub.value) + 1 < looks.length ? Number(scrub.value) : -1;
+    let k = Number(slider.value) + 1 < snapshots.length ? Number(slider.value) : -1;
     play.textContent = "Stop";
     timer = setInterval(() => {
       k += 1;
-      scrub.value = k;
-      scrub.dispatchEvent(new Event("input"));
-      if (k + 1 === looks.length) stop();
+      slider.value = k;
+      slider.dispatchEvent(new Event("input"));
+      if (k + 1 === snapshots.length) stop();
     }, 500);
   });
 
-  function show(button) {
+  function showDetail(button) {
     const i = Number(button.parentElement.dataset.index);
-    hide();
-    detail.replaceChildren(make("strong", name(i)), ...tables(look.items[i], names, classes));
+    hideDetail();
+    detail.replaceChildren(makeElement("strong", describe(i)), ...makeTables(snapshot.items[i], names, classes));
     detail.hidden = false;
     button.classList.add("open");
     button.setAttribute("aria-describedby", "detail");
-    const at = button.getBoundingClientRect();
-    const own = detail.getBoundingClientRect();
-    const low = innerHeight - own.height - 8;
-    const above = at.bottom + 6 > low && at.top + at.bottom > innerHeight;
-    detail.style.left = Math.max(8, Math.min(at.left, innerWidth - own.width - 8)) + "px";
-    detail.style.top = (above ? Math.max(8, at.top - own.height - 6) : Math.max(8, Math.min(at.bottom + 6, low))) + "px";
+    const item = button.getBoundingClientRect();
+    const box = detail.getBoundingClientRect();
+    const lowest = innerHeight - box.height - 8;
+    const above = item.bottom + 6 > lowest && item.top + item.bottom > innerHeight;
+    detail.style.left = Math.max(8, Math.min(item.left, innerWidth - box.width - 8)) + "px";
+    detail.style.top = (above ? Math.max(8, item.top - box.height - 6) : Math.max(8, Math.min(item.bottom + 6, lowest))) + "px";
   }
   entries.forEach((entry) => {
     const button = entry.querySelector("button");
-    button.addEventListener("mouseenter", () => show(button));
-    button.addEventListener("focus", () => show(button));
-    button.addEventListener("mouseleave", ({ relatedTarget }) => detail.contains(relatedTarget) || hide());
-    button.addEventListener("blur", hide);
+    button.addEventListener("mouseenter", () => showDetail(button));
+    button.addEventListener("focus", () => showDetail(button));
+    button.addEventListener("mouseleave", ({ relatedTarget }) => detail.contains(relatedTarget) || hideDetail());
+    button.addEventListener("blur", hideDetail);
   });
 
-  root.querySelector(".copy")?.addEventListener("click", async ({ target }) => {
-    const code = root.querySelector("code");
-    const copied = await copy(code);
-    root.querySelector(".copied").textContent = copied ? "Copied." : "It is selected: copy it with Ctrl-C.";
-    if (copied) target.focus();
+  root.querySelectorAll(".command").forEach((command) => {
+    command.querySelector(".copy").addEventListener("click", async ({ target }) => {
+      const copied = await copyText(command.querySelector("code"));
+      command.querySelector(".copied").textContent = copied ? "Copied." : "The text is selected: copy it with Ctrl-C.";
+      if (copied) target.focus();
+    });
   });
   draw();
 }
 
-function hide() {
+function hideDetail() {
   detail.hidden = true;
   document.querySelectorAll(".open").forEach((button) => {
     button.classList.remove("open");
@@ -149,8 +157,8 @@ function hide() {
   });
 }
 
-/* The clipboard of a page opened from a file may be closed: then the old command, which wants a selection. */
-async function copy(element) {
+/* A page that is opened from a file may have no clipboard: then the text is selected and copied the old way. */
+async function copyText(element) {
   try {
     await navigator.clipboard.writeText(element.textContent);
     return true;
@@ -160,7 +168,7 @@ async function copy(element) {
   }
 }
 
-detail.addEventListener("mouseleave", hide);
-addEventListener("keydown", ({ key }) => key === "Escape" && hide());
-addEventListener("scroll", () => document.querySelector(".item:focus") || hide(), { passive: true });
-document.querySelectorAll(".set").forEach(wire);
+detail.addEventListener("mouseleave", hideDetail);
+addEventListener("keydown", ({ key }) => key === "Escape" && hideDetail());
+addEventListener("scroll", () => document.querySelector(".item:focus") || hideDetail(), { passive: true });
+document.querySelectorAll(".set").forEach(startSet);

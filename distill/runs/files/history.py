@@ -1,4 +1,4 @@
-"""history.pt: what the learned items looked like at a few outer steps of a run."""
+"""history.pt: snapshots of the learned items at a few outer steps of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,57 +8,66 @@ import torch
 from torch import Tensor
 
 from distill.errors import RunError, SetError
-from distill.report.items import FIRST, Look, few
+from distill.report.snapshots import Snapshot, count_kept
 from distill.sets.storage import read_tensors, write_tensors
 
-FORMAT = "distill-history/1"
+FORMAT, KEY = "distill-history/1", "looks"  # the key of this format; it holds the snapshots
+FIRST, LARGEST = 8, 6e4  # outer step of the first snapshot after the start; largest number kept as float16
 
 
-def due(step: int) -> bool:
-    """At the start, and at 8, 16, 32 …: about a dozen looks at a run, whatever its length."""
+def is_due(step: int) -> bool:
+    """Whether a snapshot is taken: at 0, and at 8, 16, 32 …, about a dozen in a run of whatever length."""
     return step == 0 or (step >= FIRST and step & (step - 1) == 0)
 
 
-def keep(
+def add_snapshot(
     folder: Path, step: int, items: Tensor, labels: Tensor, text: Callable[[Tensor], dict[str, Any] | None]
 ) -> None:
-    """Where a look is due, add it to history.pt, in the place of any later ones: a killed run left those.
+    """Where a snapshot is due, add it to history.pt, and drop later ones, which a killed run left behind.
 
-    text(items) tells the nearest words of items that have some. Raises SetError on a full disk, RunError.
+    text(items) gives the facts of sentences, with their nearest words. Raises SetError on a full disk,
+    RunError where history.pt is damaged.
     """
-    if not due(step):
+    if not is_due(step):
         return
-    some = items[: few(items)].detach().cpu()
-    facts = text(some) or {}
-    look = {
+    items = items[: count_kept(items)].detach().cpu()
+    snapshot = {
         "step": step,
-        "items": some.clamp(-6e4, 6e4).half(),
-        "labels": labels[: len(some)].detach().cpu(),
-        "nearest": facts.get("nearest"),
+        "items": items.clamp(-LARGEST, LARGEST).half(),
+        "labels": labels[: len(items)].detach().cpu(),
+        "nearest": (text(items) or {}).get("nearest"),
     }
-    before = [look for look in read(folder) if look["step"] < step]
-    write_tensors(folder / "history.pt", {"format": FORMAT, "looks": [*before, look]})
+    before = [entry for entry in read_entries(folder) if entry["step"] < step]
+    write_tensors(folder / "history.pt", {"format": FORMAT, KEY: [*before, snapshot]})
 
 
-def read(folder: Path) -> list[Look]:
-    """The looks of a run in order; none where it kept none. Raises RunError."""
+def read_history(folder: Path) -> list[Snapshot]:
+    """The snapshots of a run in order of their steps; none where it has no history.pt. Raises RunError."""
+    return [
+        Snapshot(entry["step"], entry["items"], entry["labels"], entry.get("nearest"))
+        for entry in read_entries(folder)
+    ]
+
+
+def read_entries(folder: Path) -> list[dict[str, Any]]:
+    """The entries of history.pt in order of their steps. Raises RunError."""
     path = folder / "history.pt"
     if not path.is_file():
         return []
     try:
-        looks = read_tensors(path, "cpu", FORMAT).get("looks")
+        entries = read_tensors(path, "cpu", FORMAT).get(KEY)
     except SetError as error:
         raise RunError(f"{error}: remove it to go on without") from None
-    if not isinstance(looks, list) or not all(map(whole, looks)):
+    if not isinstance(entries, list) or not all(map(is_valid, entries)):
         raise RunError(f"{path} is damaged: remove it to go on without")
-    return sorted(looks, key=lambda look: look["step"])
+    return sorted(entries, key=lambda entry: entry["step"])
 
 
-def whole(look: Any) -> bool:
-    """Whether a look has a step, and items and labels that are finite and as many."""
-    if not isinstance(look, dict) or type(look.get("step")) is not int:
+def is_valid(entry: Any) -> bool:
+    """Whether an entry has a step, and as many items as labels, all finite."""
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int:
         return False
-    items, labels = look.get("items"), look.get("labels")
+    items, labels = entry.get("items"), entry.get("labels")
     if not (isinstance(items, Tensor) and isinstance(labels, Tensor)) or items.ndim < 2 or labels.ndim != 2:
         return False
     finite = all(t.is_floating_point() and bool(torch.isfinite(t).all()) for t in (items, labels))

@@ -7,25 +7,25 @@ from typing import Any
 from distill.data.dataset import Dataset
 from distill.data.whiten import seen
 from distill.outer.synthetic import Synthetic
-from distill.report.pictures import read_aloud
+from distill.report.pictures import list_sentences
 
 
-class Board:
-    """Writes events.out.tfevents.* into a run folder; none where it is not on.
+class EventWriter:
+    """Writes events.out.tfevents.* into a run folder; writes nothing where it is not enabled.
 
-    Events of a killed run after `step`, where the resumed one goes on, are hidden by TensorBoard itself.
+    TensorBoard itself hides the events of a killed run after `step`, from which the resumed run goes on.
     """
 
-    def __init__(self, folder: Path, step: int, on: bool = True) -> None:
-        if not on:
+    def __init__(self, folder: Path, step: int, enabled: bool = True) -> None:
+        if not enabled:
             self.writer = None
             return
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
-    def add(self, record: Mapping[str, Any], learned: Synthetic, real: Dataset) -> None:
-        """An outer step's loss; at a check its held-out accuracy, and the items as pictures or words."""
+    def add_record(self, record: Mapping[str, Any], learned: Synthetic, real: Dataset) -> None:
+        """An outer step's loss; with a held-out accuracy also that, and the items as pictures or words."""
         if self.writer is None:
             return
         step = record["step"]
@@ -36,9 +36,9 @@ class Board:
         self.writer.add_scalar("held-out accuracy", record["validation"], step)
         items, labels = learned.items.detach(), learned.targets().detach()
         source = {"mean": real.mean, "std": real.std, "zca": real.zca, "classes": real.classes}
-        spoken = read_aloud(labels, source, real.text(items))
-        if spoken:
-            self.writer.add_text("items", "\n".join(spoken), step)
+        sentences = list_sentences(labels, source, real.text(items))
+        if sentences:
+            self.writer.add_text("items", "\n".join(sentences), step)
         elif items.ndim == 4:
             self.writer.add_images("items", seen(items, source).clamp(0, 1), step)
         self.writer.flush()

@@ -1,0 +1,42 @@
+"""Opens run folders, sets and exported folders for the report. The report itself knows no run folder."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from distill.errors import RunError
+from distill.report.snapshots import ReportedSet
+from distill.runs.files.history import read_history
+from distill.runs.files.log import read_log
+from distill.sets.distilled import DistilledSet
+from distill.sets.formats.base import is_export, load_set
+
+
+def load_reported_sets(paths: Sequence[str]) -> list[ReportedSet]:
+    """The set and the run at each path, under names that tell them apart. Raises UserError."""
+    names = Counter(map(name_path, paths))
+    return [load_reported_set(p, name_path(p) if names[name_path(p)] == 1 else p) for p in paths]
+
+
+def name_path(path: str) -> str:
+    """What a reader calls it: the run's folder, or the file without its ending."""
+    place = Path(os.path.abspath(path))
+    return place.parent.name if place.name == "set.pt" else place.name.removesuffix(".pt")
+
+
+def load_reported_set(path: str, name: str) -> ReportedSet:
+    """The set of a run folder with its log and history, or that of a .pt or an export. Raises UserError."""
+    folder = Path(path)
+    if not folder.is_dir() or is_export(folder):
+        return ReportedSet(name, load_set(folder), path=path)
+    if not (folder / "set.pt").is_file():
+        raise RunError(
+            f"{folder} holds no set.pt: it is not a run, or --resume {folder} has yet to finish it"
+        )
+    return read_run(folder, DistilledSet.load(folder / "set.pt"), name)
+
+
+def read_run(folder: Path, data: DistilledSet, name: str) -> ReportedSet:
+    """A run folder's set with its log and history. Raises RunError."""
+    return ReportedSet(name, data, read_log(folder), read_history(folder), str(folder / "set.pt"))

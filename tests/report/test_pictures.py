@@ -1,0 +1,67 @@
+"""Pictures of a run folder: what was learned, and its curve with ticks that people can read."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+from matplotlib.figure import Figure
+
+from distill.report import pictures
+from distill.report.pictures import save_curve, save_images
+from tests.helpers import waves
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_picture_shows_every_item_and_its_label(tmp_path: Path, channels: int) -> None:
+    items = waves(12, channels, 8, 8).float()
+    source = {"classes": "abc", "mean": [0.0] * channels, "std": [1.0] * channels}
+    save_images(tmp_path / "a.png", items, waves(12, 3).float(), source)
+    twelve = matplotlib.image.imread(tmp_path / "a.png")
+    save_images(tmp_path / "b.png", items[:3], waves(3, 3).float(), source)
+    three = matplotlib.image.imread(tmp_path / "b.png")
+    assert twelve.shape[0] > 1.7 * three.shape[0]
+    assert twelve.shape[1] > 3 * three.shape[1]
+    assert twelve[..., :3].std() > 0.1
+
+
+def read_ticks(log: list[dict[str, Any]], path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The labels at the heights of the loss and of the accuracy, and at the steps."""
+    figures: list[Figure] = []
+
+    def make_figure(width: float, height: float) -> Figure:
+        figures.append(Figure(figsize=(width, height)))
+        return figures[-1]
+
+    monkeypatch.setattr(pictures, "make_figure", make_figure)
+    save_curve(path, log)
+    left, right = figures[0].axes
+    return [[t.get_text() for t in axis.get_ticklabels()] for axis in (left.yaxis, right.yaxis, left.xaxis)]
+
+
+def test_the_ticks_of_the_curve_are_plain_numbers_that_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = [{"step": s, "loss": 2.3 - 0.0001 * s, "validation": 0.1 + 0.001 * s} for s in range(1, 101)]
+    heights, shares, steps = read_ticks(log, tmp_path / "c.png", monkeypatch)
+    assert heights == ["2.290", "2.295", "2.300"]
+    assert shares == ["10 %", "15 %", "20 %"]
+    assert steps == ["0", "50", "100"]
+    decades, *_ = read_ticks(
+        [{"step": s, "loss": 5 / s} for s in range(1, 1001)], tmp_path / "c.png", monkeypatch
+    )
+    assert decades == ["0.01", "0.1", "1"]
+
+
+def test_the_curve_skips_what_was_not_finite(tmp_path: Path) -> None:
+    log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}, {"step": 3, "loss": 1.0, "validation": 0.5}]
+    save_curve(tmp_path / "c.png", log)
+    assert matplotlib.image.imread(tmp_path / "c.png")[..., :3].std() > 0.01
+
+
+@pytest.mark.parametrize(
+    "log", [[], [{"step": 1, "loss": None}], [{"step": 1, "loss": 0.0, "validation": 0.0}]]
+)
+def test_a_curve_of_nothing_is_still_a_picture(tmp_path: Path, log: list[dict[str, Any]]) -> None:
+    save_curve(tmp_path / "c.png", log)
+    assert matplotlib.image.imread(tmp_path / "c.png").shape[:2] == (384, 960)
