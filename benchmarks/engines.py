@@ -157,7 +157,9 @@ def main() -> None:
     ratios["recompute_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute", "Unroll")
     print(json.dumps(ratios, indent=1))
     setting = {"network": "lenet", "items": N, "outer_batch": BATCH, "threads": 1}
-    path = write_results("engines", "make bench-engines", {"setting": setting, "ratios": ratios, "rows": rows})
+    path = write_results(
+        "engines", "make bench-engines", {"setting": setting, "ratios": ratios, "rows": rows}
+    )
     path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
     print(path)
 
@@ -168,7 +170,8 @@ def table(rows: list[dict[str, object]]) -> str:
     names = list(dict.fromkeys(str(r["engine"]) for r in rows))
     found = {(r["engine"], r["T"]): cost(r) for r in rows}
     return markdown(
-        ["engine", *(f"T = {t}" for t in steps)], [[n, *(found.get((n, t), "-") for t in steps)] for n in names]
+        ["engine", *(f"T = {t}" for t in steps)],
+        [[n, *(found.get((n, t), "-") for t in steps)] for n in names],
     )
 
 

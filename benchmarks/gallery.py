@@ -1,4 +1,4 @@
-"""The zoo as pictures, for the documentation: each set's items over their labels, and what its file says of it."""
+"""The zoo as pictures, for the documentation: a set's items over their labels, and what its file says."""
 
 import base64
 import io
@@ -13,7 +13,12 @@ from benchmarks.cases import markdown
 from benchmarks.zoo import ZOO, command, facts, origin
 from distill.sets.distilled import DistilledSet
 
-COLUMNS, CELL, IMAGE, BARS = 10, 64, 56, 26  # per row; pixels: a cell's width, an image's side, a label's height
+COLUMNS, CELL, IMAGE, BARS = (
+    10,
+    64,
+    56,
+    26,
+)  # per row; pixels: a cell's width, an image's side, a label's height
 
 
 def pixels(data: DistilledSet) -> Tensor:
@@ -49,7 +54,8 @@ def bars(label: Tensor, width: int, height: int) -> str:
         y, size = (top - max(value, 0.0)) * scale, abs(value) * scale
         kind = "plus" if value >= 0 else "minus"
         rects.append(
-            f'<rect class="{kind}" x="{k * step:.1f}" y="{y:.1f}" width="{step - 0.8:.1f}" height="{size:.1f}"/>'
+            f'<rect class="{kind}" x="{k * step:.1f}" y="{y:.1f}"'
+            f' width="{step - 0.8:.1f}" height="{size:.1f}"/>'
         )
     return "".join(rects) + f'<path class="zero" d="M0 {top * scale:.1f}h{width}"/>'
 

@@ -1,6 +1,6 @@
-"""The table of the README and its picture: a few rows of the other benchmarks, each beside its strongest baseline.
+"""The README's table and its chart: rows of the other benchmarks, each beside its strongest baseline.
 
-`python -m benchmarks.headline` measures nothing. It reads benchmarks/results/*.json and writes headline.md there.
+`python -m benchmarks.headline` measures nothing: it reads results/*.json and writes results/headline.md.
 """
 
 import json
@@ -94,7 +94,8 @@ def chart() -> str:
         result, y = measured(row), 24 + bar * k
         score, below = 100 * result["accuracy"]["mean"], 100 * strongest_baseline(result)[1]["mean"]
         lines.append(
-            f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{row.data}, {row.items} ({row.weights})</text>'
+            f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">'
+            f"{row.data}, {row.items} ({row.weights})</text>"
             f'<rect x="{left}" y="{y}" width="{scale * score:.1f}" height="9" class="score"/>'
             f'<rect x="{left}" y="{y + 9}" width="{scale * below:.1f}" height="9" class="baseline"/>'
             f'<path d="M{left + scale * 100 * full_data(result):.1f} {y - 1}v20" class="all"/>'

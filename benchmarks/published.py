@@ -1,6 +1,6 @@
 """Published figures to compare with, each read in the source that is named: results/published.md.
 
-Kept by hand. `python -m benchmarks.published` writes the table; benchmarks.headline takes its last column from here.
+Kept by hand. `python -m benchmarks.published` writes the table; benchmarks.headline quotes some of it.
 """
 
 from typing import NamedTuple
@@ -53,7 +53,8 @@ PUBLISHED = (
     Published("imdb", 2, "random", "SLDD", "69.6 ± 5.5 %", "TextCNN, 200 networks", LOGS),
     Published("imdb", 20, "known", "SLDD", "76.3 %", "TextCNN", LOGS),
     Published("imdb", 20, "random", "SLDD", "74.3 ± 3.0 %", "TextCNN, 20 networks", LOGS),
-    Published("two digit sets", 100, "random", "DD, adaptation", "67.5 ± 3.9 % → 92.7 ± 1.4 %", "before → after", SITE),
+    Published("digits", 100, "random", "DD, adaptation", "67.5 ± 3.9 % → 92.7 ± 1.4 %", "before → after",
+              SITE),
 )  # fmt: skip
 
 

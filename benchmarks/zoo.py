@@ -14,19 +14,20 @@ from distill.sets.storage import write_text
 ZOO = Path(__file__).parents[1] / "zoo"
 INTRO = """# The zoo
 
-Distilled sets that are ready to train on. This page is made from the files: `python -m benchmarks.zoo` writes it.
+Distilled sets that are ready to train on. This page is made from the files, by `python -m benchmarks.zoo`.
 
-    python -m distill.student zoo/mnist-10.pt                    # train by the set's recipe: the accuracy of the table
+    python -m distill.student zoo/mnist-10.pt                    # train by the set's recipe, and measure
     python -m distill.student zoo/mnist-10.pt --save lenet.pt    # also keep the trained weights
     python -m distill.student zoo/mnist-10-random.pt             # networks with new random weights
 
-**Initial weights.** *Known*: the file holds the initial weights, and the score is for these weights only. From other
-weights such a set is worth little. *Random*: each student draws its own weights. The score is mean ± standard deviation
-over networks that took no part in the distillation.
+**Initial weights.** *Known*: the file holds the initial weights, and the score is for these weights only.
+From other weights such a set is worth little. *Random*: each student draws its own weights. The score is
+mean ± standard deviation over networks that took no part in the distillation.
 
-**Protocol.** Each score is for the test split and for the set's own recipe: its steps, its learning rates, its rule.
-The baselines are as many real items with hard labels, trained by the same rule and the same number of steps at the best
-of seven learning rates. The stronger of random real items and k-means centres is shown.
+**Protocol.** Each score is for the test split and for the set's own recipe: its steps, its learning rates,
+its rule. The baselines are as many real items with hard labels, trained by the same rule and the same
+number of steps at the best of seven learning rates. The stronger of random real items and k-means centres
+is shown.
 
 """
 BASELINES = {"random-real": "random real", "k-means": "k-means"}
@@ -74,7 +75,7 @@ def facts(path: Path, data: DistilledSet) -> dict[str, str]:
 
 
 def command(data: DistilledSet) -> str:
-    """The command that made the set, in today's names of the options, each option once, without the folder."""
+    """The command that made the set: today's names of options, each option once, without the folder."""
     words, options = shlex.split(data.provenance["command"]), dict[str, list[str]]()
     first = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
     for word in words[first:]:
@@ -92,7 +93,9 @@ def origin(data: DistilledSet) -> str:
     """When and on what machine a set was made."""
     made = data.provenance
     versions = made["versions"]
-    return f"{made['created'][:10]}, {device(made['config'])} ({versions['machine']}), torch {versions['torch']}"
+    return (
+        f"{made['created'][:10]}, {device(made['config'])} ({versions['machine']}), torch {versions['torch']}"
+    )
 
 
 def device(config: dict[str, Any]) -> str:

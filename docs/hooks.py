@@ -6,7 +6,7 @@ In a page, a line such as `<!-- file: benchmarks/results/mnist.md -->` becomes w
     code: PATH        a file of the repository as a block of code
     readme: WORDS     the README's block of Python that contains these words
     options: VERB     the options of `distill VERB`, group by group, from its settings
-    words: ROOM       the words of a room's tables: networks, engines, methods, …
+    words: ROOM.TABLE the words of a room's table: networks.IMAGES, inner.engines.ENGINES, …
     rooms: distill    the rooms of the package and a line for each of their files, from the docstrings
     gallery: zoo      the sets of the zoo as pictures, with what their files say
     chart: headline   the table of the README as bars
@@ -14,11 +14,11 @@ In a page, a line such as `<!-- file: benchmarks/results/mnist.md -->` becomes w
 """
 
 import ast
-import os
 import re
 import sys
 from dataclasses import fields
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,10 @@ def show_options(verb: str) -> str:
     """The options of a verb as a table per group."""
     parts = []
     for title, options in options_of(verb):
-        rows = [[f"`{flag} {metavar}`".replace(" `", "`"), help, default] for flag, metavar, default, help in options]
+        rows = [
+            [f"`{flag} {metavar}`".replace(" `", "`"), help, default]
+            for flag, metavar, default, help in options
+        ]
         parts.append(f"**{title}**\n\n{table(['option', 'what it does', 'default'], rows)}")
     return "\n\n".join(parts)
 
@@ -113,28 +116,30 @@ def read_options(settings: type) -> list[Option]:
     for kind in reversed(settings.__mro__[:-1]):
         source = ast.parse(Path(str(sys.modules[kind.__module__].__file__)).read_text(encoding="utf-8"))
         body = next(n.body for n in source.body if isinstance(n, ast.ClassDef) and n.name == kind.__name__)
-        for field, below in zip(body, body[1:], strict=False):
+        for field, below in pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
                 help[ast.unparse(field.target)] = " ".join(ast.literal_eval(below.value).split())
     return [option(field.name, field.default, help.get(field.name, "")) for field in fields(settings)]
 
 
-def option(name: str, default: Any, help: str) -> Option:
-    """A field as an option; the default is the one that its help tells, or its value."""
-    found = re.search(r" \(default: (.+)\)\.?$", help)
-    words = found[1] if found else "" if default in (None, "", False) or not isinstance(default, str | int | float) else f"{default}"
-    return "--" + name.replace("_", "-"), "", words, re.sub(r" \(default: .+\)\.?$", ".", help).replace("..", ".")
+def option(name: str, value: Any, help: str) -> Option:
+    """A field as an option; its default is what the help tells, else the field's value."""
+    text, _, words = help.rstrip(".").partition(" (default: ")
+    if not words and isinstance(value, str | int | float) and value is not False:
+        words = f"{value}"
+    return "--" + name.replace("_", "-"), "", words.removesuffix(")"), text.rstrip(".") + "."
 
 
-def show_words(room: str) -> str:
-    """The words of a room's tables, with their summaries; nothing where a room has no table."""
-    rows = [
-        [f"`{word}`", entry.summary]
-        for name, content in vars(import_module(f"distill.{room}")).items()
-        if isinstance(content, dict) and name.isupper() and all(hasattr(e, "summary") for e in content.values())
-        for word, entry in content.items()
-    ]
-    return table(["word", "what it is"], list({row[0]: row for row in rows}.values())) if rows else ""
+def show_words(place: str) -> str:
+    """The words of a room's table, with their summaries; nothing where the room has no such table."""
+    rows = [[f"`{word}`", entry.summary] for word, entry in words_of(place).items()]
+    return table(["word", "what it is"], rows) if rows else ""
+
+
+def words_of(place: str) -> dict[str, Any]:
+    """A room's table by its place, "networks.IMAGES"; empty where there is none."""
+    room, _, name = place.rpartition(".")
+    return dict(getattr(import_module(f"distill.{room}"), name, {}))
 
 
 def show_rooms(package: str) -> str:
@@ -200,9 +205,6 @@ def on_config(config: Any, **_: Any) -> Any:
     return config
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """What mkdocs calls for each page. A page that is a file of its own in the repository has no edit link."""
-    return fill(markdown)
-
-
-os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """What mkdocs calls for each page; a figure such as 85.0 ± 2.6 % is kept on one line."""
+    return re.sub(r"(?<=\d) (?=[±%])|(?<=±) (?=\d)", "\u00a0", fill(markdown))
