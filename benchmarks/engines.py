@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cases import markdown
 from benchmarks.machine import write_results
 from distill.inner.compiled import Compiled, compiler
 from distill.inner.engines.base import Engine
@@ -126,7 +127,7 @@ def peak_elsewhere(steps: int, name: str, times: int = 3) -> float:
 
 
 def main() -> None:
-    """Measure, print a table, write benchmarks/results/engines.json."""
+    """Measure, print a table, write benchmarks/results/engines.json and engines.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 50, 200])
     parser.add_argument("--rounds", type=int, default=15)
@@ -155,9 +156,28 @@ def main() -> None:
     ratios["recompute_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute", "Unroll")
     print(json.dumps(ratios, indent=1))
     setting = {"network": "lenet", "items": N, "outer_batch": BATCH, "threads": 1}
-    print(
-        write_results("engines", "make bench-engines", {"setting": setting, "ratios": ratios, "rows": rows})
+    path = write_results(
+        "engines", "make bench-engines", {"setting": setting, "ratios": ratios, "rows": rows}
     )
+    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+    print(path)
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """A row per engine, a column per T, as a Markdown table."""
+    steps = sorted({int(str(r["T"])) for r in rows})
+    names = list(dict.fromkeys(str(r["engine"]) for r in rows))
+    found = {(r["engine"], r["T"]): cost(r) for r in rows}
+    return markdown(
+        ["engine", *(f"T = {t}" for t in steps)],
+        [[n, *(found.get((n, t), "-") for t in steps)] for n in names],
+    )
+
+
+def cost(row: dict[str, object]) -> str:
+    """'82 ms, 76 MiB'; '58 ms' where memory was not measured."""
+    memory = row["peak_mib"]
+    return f"{float(str(row['ms'])):.0f} ms" + ("" if memory is None else f", {float(str(memory)):.0f} MiB")
 
 
 def by_steps(rows: list[dict[str, object]], value: str, above: str, below: str) -> dict[str, float]:

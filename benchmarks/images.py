@@ -11,7 +11,8 @@ from typing import Any
 from benchmarks.cases import Case, benchmark, markdown, parser, percent, single
 
 CONVNET = (
-    "--init", "random", "--network", "convnet", "--warmup", "20", "--validate-every", "100", "--full-data-networks", "1",
+    "--init", "random", "--network", "convnet", "--warmup", "20", "--validate-every", "100",
+    "--full-data-networks", "1",
 )  # fmt: skip
 QUOTED: list[Any] = [
     ("mnist", 5, 8, "--width", "64"),
@@ -21,7 +22,7 @@ QUOTED: list[Any] = [
     ("fashion-mnist", 100, 15, "--width", "32", "--lr", "0.03"),
     ("cifar10.npz", 10, 20, "--width", "64", "--zca"),
 ]  # set, images, minutes, and what differs from CONVNET
-OBJECTIVES = {"bilevel": "12", "frepo": "40", "dc": "40", "dm": "40"}  # inner steps; at equal seconds
+METHODS = {"unroll": "12", "frepo": "40", "dc": "40", "dm": "40"}  # inner steps; at equal seconds
 SETTINGS = (
     "width", "inner_steps", "rule", "lr", "engine", "window", "batch", "outer_batch", "outer_lr", "start",
 )  # fmt: skip
@@ -40,12 +41,12 @@ def cases(data_dir: Path | None) -> list[Case]:
             where += ["--dataset", name]
         words = ("--n", str(n), *where, *CONVNET, "--minutes", str(minutes), *more)
         found.append(Case(f"{name}, n = {n}", words, (0,)))
-    return found + [Case(f"mnist, n = 10, {name}, short", brief(name), (0,)) for name in OBJECTIVES]
+    return found + [Case(f"mnist, n = 10, {name}, short", brief(name), (0,)) for name in METHODS]
 
 
-def brief(objective: str) -> tuple[str, ...]:
-    """Three minutes of an outer objective on narrower networks."""
-    words = ("--method", objective, "--inner-steps", OBJECTIVES[objective])
+def brief(method: str) -> tuple[str, ...]:
+    """Three minutes of a method on narrower networks."""
+    words = ("--method", method, "--inner-steps", METHODS[method])
     return ("--n", "10", *CONVNET, "--width", "32", "--minutes", "3", *words)
 
 

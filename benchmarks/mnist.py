@@ -38,7 +38,7 @@ PUBLISHED = (
     "--lr-per",
     "step",
 )  # the papers' inner training
-SETTINGS = ("scheme", "inner_steps", "rates", "outer_batch")
+SETTINGS = ("weight_init", "inner_steps", "lr_per", "outer_batch")
 QUOTED = [(5, "soft"), (10, "soft"), (10, "hard")]
 
 

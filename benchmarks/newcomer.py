@@ -11,6 +11,7 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks.cases import markdown
 from benchmarks.machine import write_results
 
 
@@ -43,7 +44,14 @@ def main() -> None:
         seconds = [round(first_line(*words), 3) for _ in range(options.rounds)]
         rows.append({"first line of": name, "median seconds": statistics.median(seconds), "seconds": seconds})
         print(f"{name}: {rows[-1]['median seconds']:.2f} s until its first line")
-    write_results("newcomer", "make bench-newcomer", {"rows": rows})
+    path = write_results("newcomer", "make bench-newcomer", {"rows": rows})
+    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The commands as a Markdown table."""
+    head = ["command", "seconds to its first line"]
+    return markdown(head, [[f"`{r['first line of']}`", f"{r['median seconds']:.2f}"] for r in rows])
 
 
 if __name__ == "__main__":

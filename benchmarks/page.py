@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases import markdown
 from benchmarks.machine import write_results
 from distill.report.page import write_page
 from distill.runs.files.reported import load_reported_sets
@@ -70,7 +71,17 @@ def main() -> None:
             print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
         version = browser.version
         browser.close()
-    print(write_results("page", "make bench-page", {"browser": version, "rows": rows}))
+    path = write_results("page", "make bench-page", {"browser": version, "rows": rows})
+    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+    print(path)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The pages as a Markdown table."""
+    return markdown(["page of", "size", "written in", "drawn in"], [
+        [f"`{r['path']}`", f"{r['bytes'] / 1e3:.0f} kB", f"{r['made_s']:.2f} s", f"{r['paint_ms']:.0f} ms"]
+        for r in rows
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":

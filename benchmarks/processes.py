@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.cases import markdown
 from benchmarks.machine import write_results
 from distill.runs.files.log import read_log
 
@@ -58,7 +59,15 @@ def main() -> None:
     for row in rows:
         print("  ".join(f"{name} {value:.2f}" for name, value in row.items()))
     print(f"two processes over one: {ratio:.2f}")
-    print(write_results("processes", "make bench-processes", {"ratio": ratio, "rows": rows}))
+    path = write_results("processes", "make bench-processes", {"ratio": ratio, "rows": rows})
+    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+    print(path)
+
+
+def table(rows: list[dict[str, float]]) -> str:
+    """The rounds as a Markdown table."""
+    head = ["one process, steps per second", "two processes, steps per second", "ratio"]
+    return markdown(head, [[f"{value:.2f}" for value in row.values()] for row in rows])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ QUOTED: list[Any] = [
     ("imdb", 20, "fixed", 20),
     ("imdb", 20, "random", 20),
 ]  # set, sentences, initialisation, minutes, and what differs from the defaults
-SETTINGS = ("network", "inner_steps", "lengths", "drop_words", "outer_batch", "average", "width")
+SETTINGS = ("network", "inner_steps", "synthetic_length", "word_dropout", "outer_batch", "ema_decay", "width")
 
 
 def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:

@@ -54,8 +54,8 @@ def option(
     part of what makes two runs the same run; positional: it has no flag and comes first.
     """
     metadata = {
-        "metavar": metavar, "choices": tuple(choices), "words": words_of(choices), "above": above, "first": first, "identity": identity,
-        "positional": positional,
+        "metavar": metavar, "choices": tuple(choices), "words": words_of(choices), "above": above,
+        "first": first, "identity": identity, "positional": positional,
     }  # fmt: skip
     return field(default=MISSING if positional and default is None else default, metadata=metadata)
 

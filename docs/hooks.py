@@ -1,40 +1,210 @@
-"""Pages that show what stands elsewhere, sections of the README and tables of results: there is one text.
+"""Pages that are made from other files of the repository, so that each text stands in one place.
 
-In a page, `<!-- README: The file -->` becomes that section, `<!-- file: benchmarks/results/mnist.md -->` that
-file of the repository.
+In a page, a line such as `<!-- file: benchmarks/results/mnist.md -->` becomes what DIRECTIVES makes of it:
+
+    file: PATH        a Markdown file of the repository
+    code: PATH        a file of the repository as a block of code
+    readme: WORDS     the README's block of Python that contains these words
+    options: VERB     the options of `distill VERB`, group by group, from its settings
+    words: ROOM.TABLE the words of a room's table: networks.IMAGES, inner.engines.ENGINES, …
+    rooms: distill    the rooms of the package and a line for each of their files, from the docstrings
+    gallery: zoo      the sets of the zoo as pictures, with what their files say
+    chart: headline   the table of the README as bars
+    picture: PATH.pt  the items of one set
 """
 
+import ast
 import re
+import sys
+from dataclasses import fields
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
+
+Option = tuple[str, str, str, str]  # flag, metavar, default in words, help
 
 
-def filled(markdown: str) -> str:
-    """A page with what it shows of elsewhere. Raises ValueError or OSError where that is not there."""
-    markdown = re.sub(r"<!-- README: (.+?) -->", lambda found: section(found[1]), markdown)
-    return re.sub(r"<!-- file: (.+?) -->", lambda found: shown(read(found[1])), markdown)
-
-
-def section(title: str) -> str:
-    """What stands under a heading of the README."""
-    parts = re.split(r"^## (.+)$", read("README.md"), flags=re.MULTILINE)
-    found = dict(zip(parts[1::2], parts[2::2], strict=True))
-    if title not in found:
-        raise ValueError(f'README.md has no heading "{title}"')
-    return shown(found[title])
+def fill(markdown: str) -> str:
+    """A page with its directives replaced. Raises ValueError or OSError for one that has nothing to show."""
+    for name, make in DIRECTIVES.items():
+        markdown = re.sub(rf"<!-- {name}: (.+?) -->", lambda found, make=make: make(found[1]), markdown)
+    return markdown
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def shown(text: str) -> str:
-    """Text of the repository as a page shows it: links to its files become their names."""
-    return re.sub(r"\[([^\]]+)\]\((?!http)[^)]+\)", r"`\1`", text.strip())
+def show_file(name: str) -> str:
+    """A Markdown file, its links turned to pages of the site; links to other files become their names."""
+    text = re.sub(r"\]\(docs/([^)]+\.md(?:#[^)]*)?)\)", r"](\1)", read(name).strip())
+    return re.sub(r"\[([^\]]+)\]\((?!http|#)([^)]+)\)", link, text)
+
+
+def link(found: re.Match[str]) -> str:
+    """A link to a page as it is, to another file as its name."""
+    return found[0] if (DOCS / found[2].split("#")[0]).is_file() else f"`{found[1].strip('`')}`"
+
+
+def show_code(name: str) -> str:
+    language = {".py": "python", ".yaml": "yaml"}.get(Path(name).suffix, "text")
+    return f'```{language} title="{name}"\n{read(name).strip()}\n```'
+
+
+def show_readme(words: str) -> str:
+    """A block of Python of the README. Raises ValueError where none contains the words."""
+    blocks = re.findall(r"```python\n.*?```", read("README.md"), re.DOTALL)
+    found = [block for block in blocks if words in block]
+    if not found:
+        raise ValueError(f'README.md has no block of Python with "{words}"')
+    return found[0]
+
+
+def show_options(verb: str) -> str:
+    """The options of a verb as a table per group."""
+    parts = []
+    for title, options in options_of(verb):
+        rows = [
+            [f"`{flag} {metavar}`".replace(" `", "`"), help, default]
+            for flag, metavar, default, help in options
+        ]
+        parts.append(f"**{title}**\n\n{table(['option', 'what it does', 'default'], rows)}")
+    return "\n\n".join(parts)
+
+
+def options_of(verb: str) -> list[tuple[str, list[Option]]]:
+    """The groups of a verb's options: from distill.commands.options, or from the settings' docstrings."""
+    settings = settings_of(verb)
+    try:
+        from distill.commands.options import list_options
+    except ImportError:
+        return [("options", read_options(settings))]
+    return list(list_options(settings))
+
+
+def settings_of(verb: str) -> type:
+    """The settings class of a verb: what its main() hands to the parser of the command line."""
+    cli = import_module("distill.commands.cli")
+    module = import_module(f"distill.commands.{import_module('distill.commands').VERBS[verb][0]}")
+    taken: list[type] = []
+
+    def parse(kind: type, *_: Any, **__: Any) -> Any:
+        taken.append(kind)
+        raise SystemExit(0)
+
+    before = {home: home.parse for home in (cli, module) if hasattr(home, "parse")}
+    try:
+        for home in before:
+            home.parse = parse
+        module.main([], "distill")
+    except SystemExit:
+        pass
+    finally:
+        for home, original in before.items():
+            home.parse = original
+    return taken[0]
+
+
+def read_options(settings: type) -> list[Option]:
+    """Each field of a dataclass with the docstring below it, the classes above included."""
+    help: dict[str, str] = {}
+    for kind in reversed(settings.__mro__[:-1]):
+        source = ast.parse(Path(str(sys.modules[kind.__module__].__file__)).read_text(encoding="utf-8"))
+        body = next(n.body for n in source.body if isinstance(n, ast.ClassDef) and n.name == kind.__name__)
+        for field, below in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                help[ast.unparse(field.target)] = " ".join(ast.literal_eval(below.value).split())
+    return [option(field.name, field.default, help.get(field.name, "")) for field in fields(settings)]
+
+
+def option(name: str, value: Any, help: str) -> Option:
+    """A field as an option; its default is what the help tells, else the field's value."""
+    text, _, words = help.rstrip(".").partition(" (default: ")
+    if not words and isinstance(value, str | int | float) and value is not False:
+        words = f"{value}"
+    return "--" + name.replace("_", "-"), "", words.removesuffix(")"), text.rstrip(".") + "."
+
+
+def show_words(place: str) -> str:
+    """The words of a room's table, with their summaries; nothing where the room has no such table."""
+    rows = [[f"`{word}`", entry.summary] for word, entry in words_of(place).items()]
+    return table(["word", "what it is"], rows) if rows else ""
+
+
+def words_of(place: str) -> dict[str, Any]:
+    """A room's table by its place, "networks.IMAGES"; empty where there is none."""
+    room, _, name = place.rpartition(".")
+    return dict(getattr(import_module(f"distill.{room}"), name, {}))
+
+
+def show_rooms(package: str) -> str:
+    """Each room in the order of the imports: what it is for, and the one job of each of its files."""
+    order = re.search(r"^ROOMS = (\(.*?\))", read("tests/test_imports.py"), re.DOTALL | re.MULTILINE)
+    rooms = [ROOT / package / name for name in ast.literal_eval(order[1])] if order else []
+    return "\n\n".join(show_room(room, "##") for room in rooms)
+
+
+def show_room(room: Path, heading: str) -> str:
+    """A room, and the rooms inside it."""
+    files = [path for path in sorted(room.glob("*.py")) if path.name != "__init__.py"]
+    rows = [[f"`{path.name}`", docstring(path).split("\n")[0]] for path in files]
+    inner = [path for path in sorted(room.iterdir()) if (path / "__init__.py").is_file()]
+    name = str(room.relative_to(ROOT / "distill"))
+    parts = [f"{heading} {name}", docstring(room / "__init__.py"), table(["file", "what it does"], rows)]
+    return "\n\n".join([*parts, *(show_room(path, heading + "#") for path in inner)])
+
+
+def docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; a | inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def show_gallery(folder: str) -> str:
+    return str(import_module("benchmarks.gallery").page(sorted((ROOT / folder).glob("*.pt"))))
+
+
+def show_picture(name: str) -> str:
+    from distill.sets.distilled import DistilledSet
+
+    return str(import_module("benchmarks.gallery").picture(DistilledSet.load(ROOT / name)))
+
+
+def show_chart(name: str) -> str:
+    return str(import_module(f"benchmarks.{name}").chart())
+
+
+DIRECTIVES = {
+    "file": show_file,
+    "code": show_code,
+    "readme": show_readme,
+    "options": show_options,
+    "words": show_words,
+    "rooms": show_rooms,
+    "gallery": show_gallery,
+    "picture": show_picture,
+    "chart": show_chart,
+}
+
+
+def on_config(config: Any, **_: Any) -> Any:
+    """The version in the header, and the repository where CITATION.cff names one."""
+    config["site_name"] = f"distill {import_module('distill').__version__}"
+    repository = re.search(r'^repository-code: "?([^"\n]+)', read("CITATION.cff"), re.MULTILINE)
+    if repository:
+        config["repo_url"] = repository[1]
+    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """What mkdocs calls for each page."""
-    return filled(markdown)
+    """What mkdocs calls for each page; a figure such as 85.0 ± 2.6 % is kept on one line."""
+    return re.sub(r"(?<=\d) (?=[±%])|(?<=±) (?=\d)", "\u00a0", fill(markdown))

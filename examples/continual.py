@@ -15,6 +15,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from distill.runs.machine import quicken
 from torch import Tensor
 from torch.func import functional_call
 
@@ -31,7 +32,6 @@ from distill.outer.loop import Outer, begin
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
-from distill.runs.machine import quicken
 from distill.student import Student, accuracy
 from distill.student.coresets import herding
 from distill.student.loop import live

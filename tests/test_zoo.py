@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import zoo
-from distill.commands.student import main as study
+from distill.commands.student import main as measure_student
 from distill.sets.distilled import DistilledSet
+from tests.helpers import small_set
 
 SETS = sorted(zoo.ZOO.glob("*.pt"))
 
@@ -17,10 +18,30 @@ def test_the_page_is_what_the_files_say() -> None:
     assert (zoo.ZOO / "README.md").read_text(encoding="utf-8") == zoo.page(SETS)
 
 
+def test_a_command_has_each_option_once_and_no_folder() -> None:
+    command = "python -m distill.mnist --n 3 --width 8 --check-every 5 --out /x/y --overwrite --width 16"
+    data = small_set(provenance={"command": command})
+    assert zoo.command(data) == "python -m distill.mnist --n 3 --validate-every 5 --width 16"
+
+
+def test_the_stronger_baseline_is_shown() -> None:
+    scores = {
+        "k-means": {"mean": 0.5, "std": 0.1, "n": 20},
+        "random-real": {"mean": 0.6, "std": 0.2, "n": 20},
+    }
+    data = small_set(scores={"baselines": {**scores, "before": {"mean": 0.9, "std": 0.0, "n": 1}}})
+    assert zoo.strongest_baseline(data) == "60.0 ± 20.0 % (random real)"
+
+
+@pytest.mark.parametrize("config", [{"device": "cpu"}, {"n": 5, "run": {"device": "cpu"}}])
+def test_the_device_is_read_from_flat_settings_and_from_parts(config: dict[str, object]) -> None:
+    assert zoo.device(config) == "cpu"
+
+
 @pytest.mark.parametrize("path", SETS, ids=[p.stem for p in SETS])
-def test_a_replay_finds_the_score(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replay_gives_the_score(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Fixed weights to 0.2 points (another processor rounds otherwise); three new networks to a spread."""
     claimed = DistilledSet.load(path).scores["accuracy"]
-    assert study([str(path), "--seeds", "3", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"]["mean"]
-    assert abs(found - claimed["mean"]) < max(0.002, 3 * claimed["std"])
+    assert measure_student([str(path), "--seeds", "3", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"]["mean"]
+    assert abs(measured - claimed["mean"]) < max(0.002, 3 * claimed["std"])

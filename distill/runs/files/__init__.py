@@ -1,1 +1,1 @@
-"""What a run writes: the folder and its lock, log, checkpoint, history, events, and the progress on a terminal."""
+"""What a run writes: the folder and its lock, log, checkpoint, history and events; and the progress."""

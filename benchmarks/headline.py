@@ -1,0 +1,121 @@
+"""The README's table and its chart: rows of the other benchmarks, each beside its strongest baseline.
+
+`python -m benchmarks.headline` measures nothing: it reads results/*.json and writes results/headline.md.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+from benchmarks import machine
+from benchmarks.cases import markdown, percent
+from benchmarks.published import PUBLISHED
+from distill.sets.storage import write_text
+
+BASELINES = {"random_real": "random real", "k_means": "k-means"}
+
+
+class Row(NamedTuple):
+    """A row of results/FILE.json in the README's words."""
+
+    file: str
+    case: str
+    data: str
+    items: int
+    network: str
+    weights: str  # "known" or "random"
+    compared: str  # the method of benchmarks.published that is quoted beside it, or "-"
+
+
+ROWS = (
+    Row("mnist", "n = 5, soft", "mnist", 5, "LeNet", "known", "SLDD"),
+    Row("mnist", "n = 10, soft", "mnist", 10, "LeNet", "known", "SLDD"),
+    Row("images", "mnist, n = 10", "mnist", 10, "ConvNet", "random", "IDC"),
+    Row("images", "mnist, n = 100", "mnist", 100, "ConvNet", "random", "IDC"),
+    Row("images", "fashion-mnist, n = 10", "fashion-mnist", 10, "ConvNet", "random", "DANCE"),
+    Row("images", "cifar10, n = 10", "cifar10", 10, "ConvNet", "random", "RaT-BPTT"),
+    Row("text", "sentences, n = 2, random", "sentences", 2, "TextCNN", "random", "-"),
+    Row("text", "trec, n = 6, random", "trec", 6, "TextCNN", "random", "SLDD"),
+    Row("text", "imdb, n = 2, random", "imdb", 2, "TextCNN", "random", "SLDD"),
+)
+
+
+def measured(row: Row) -> dict[str, Any]:
+    """What the results file says of a row. Raises StopIteration where it has no such case."""
+    content = json.loads((machine.RESULTS / f"{row.file}.json").read_text(encoding="utf-8"))
+    return next(result for result in content["rows"] if result["case"] == row.case)
+
+
+def strongest_baseline(result: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name and the score of the best baseline that was measured."""
+    scores = {name: result[key] for key, name in BASELINES.items() if result.get(key)}
+    return max(scores.items(), key=lambda pair: float(pair[1]["mean"]))
+
+
+def full_data(result: dict[str, Any]) -> float:
+    """Accuracy of the same network on all real data."""
+    score = result["full_data"]
+    return float(score["mean"] if isinstance(score, dict) else score)
+
+
+def published(row: Row) -> str:
+    """The published figure that is quoted beside a row. Raises StopIteration where there is none."""
+    if row.compared == "-":
+        return "-"
+    kind = (row.data, row.items, row.weights)
+    same = (p for p in PUBLISHED if (p.data, p.items, p.weights) == kind and p.method == row.compared)
+    return f"{next(same).accuracy} ({row.compared})"
+
+
+def cells(row: Row) -> list[str]:
+    """A row of the table."""
+    result = measured(row)
+    name, score = strongest_baseline(result)
+    return [
+        f"{row.data}, {row.items}",
+        f"{row.network}, {row.weights}",
+        f"**{percent(result['accuracy'])}**",
+        f"{percent(score)} ({name})",
+        f"{100 * full_data(result):.1f} %",
+        published(row),
+    ]
+
+
+def table() -> str:
+    """The rows as a Markdown table."""
+    head = ["data, items", "network, initial weights", "test accuracy", "strongest baseline", "all real data"]
+    return markdown([*head, "published"], [cells(row) for row in ROWS])
+
+
+def chart() -> str:
+    """The rows as bars, for the first page of the documentation: an SVG, its width 640."""
+    bar, left, scale = 26, 210, 3.6
+    lines = []
+    for k, row in enumerate(ROWS):
+        result, y = measured(row), 24 + bar * k
+        score, below = 100 * result["accuracy"]["mean"], 100 * strongest_baseline(result)[1]["mean"]
+        lines.append(
+            f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">'
+            f"{row.data}, {row.items} ({row.weights})</text>"
+            f'<rect x="{left}" y="{y}" width="{scale * score:.1f}" height="9" class="score"/>'
+            f'<rect x="{left}" y="{y + 9}" width="{scale * below:.1f}" height="9" class="baseline"/>'
+            f'<path d="M{left + scale * 100 * full_data(result):.1f} {y - 1}v20" class="all"/>'
+            f'<text x="{left + scale * 100 + 6}" y="{y + 13}">{score:.1f} %</text>'
+        )
+    height = 34 + bar * len(ROWS)
+    words = "Test accuracy (blue), of the strongest baseline (grey), and of all real data (line)"
+    return (
+        f'<svg class="bars" viewBox="0 0 640 {height}" role="img" aria-label="{words}" data-search-exclude>'
+        f'<text x="{left}" y="12">{words}</text>' + "".join(lines) + "</svg>"
+    )
+
+
+def main() -> None:
+    """The command."""
+    path = machine.RESULTS / "headline.md"
+    write_text(path, table() + "\n")
+    print(table())
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
