@@ -43,7 +43,8 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
     parser, arguments = Parser(default, prog), sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         parser.add_plug_ins({kind: word_after(f"--{kind}", arguments) for kind in PLUG_INS}, only_chosen=True)
-        parser.exit(0, parser.format_help())
+        print(parser.format_help(), end="")
+        parser.exit()
     words, rest = parser.parse_known_args(arguments)
     if rest:
         parser.add_plug_ins(vars(words), only_chosen=False)
@@ -157,7 +158,8 @@ def describe_option(part: Any, field: Field[Any], flag: str) -> Option:
     """An option in words. Words of a table that its help does not name are listed."""
     text, choices = documents_of(class_of(part)).get(field.name, ""), field.metadata["choices"]
     if any(word not in text for word in choices):
-        text = f"{text} ({field.metadata['words']})".strip()
+        words = ", ".join(choices) if field.metadata["first"] else field.metadata["words"]
+        text = f"{text.rstrip('.')}: {words}."
     default = getattr(part, field.name, field.default)
     words = COMPUTED[field.name].words if default is None and field.name in COMPUTED else default
     empty = words is None or words is False or words in ("", ())

@@ -157,8 +157,7 @@ class InnerSettings:
     lr_per: Auto[str] = option(AUTO, "UNIT", choices=("step", "tensor"))
     """One learned learning rate for each step, or for each step and parameter tensor."""
     engine: Auto[str] = option(AUTO, "ENGINE", choices=ENGINES)
-    """How the outer gradient travels back: unroll (fastest), recompute (little memory), truncated (a window
-    of the steps) or higher. Each has options: add --help after --engine ENGINE."""
+    """How the outer gradient travels back (--engine ENGINE --help shows an engine's own options)."""
     engine_options: PlugInOptions = field(default_factory=dict)
     compile: bool = option(False)
     """Compile the inner step of an image network by torch.compile (on a CPU it needs a C++ compiler): a
@@ -170,9 +169,7 @@ class OuterSettings:
     """Outer loop: how the synthetic items are improved"""
 
     method: str = option("unroll", "METHOD", choices=METHODS, first=True)
-    """What an outer step lowers: unroll (differentiate through the inner training), or without that, with the
-    learning rates as they are given, frepo (ridge regression on features), dc (gradients matched) or dm (mean
-    features matched). Some have options: add --help after --method METHOD."""
+    """What an outer step lowers (--method METHOD --help shows a method's own options)."""
     method_options: PlugInOptions = field(default_factory=dict)
     start: Auto[str] = option(AUTO, "START", choices=STARTS)
     """Items start as real ones, as noise, as the means of their classes (k-means, where a class has several),

@@ -69,6 +69,5 @@ def test_the_command_line_and_the_contract_know_it(package: Path) -> None:
     assert 'did you mean "allconv"' in done.stderr
 
 
-@pytest.mark.xfail(reason="the help of --network is not made from the table yet", strict=False)
 def test_the_help_names_it(package: Path) -> None:
     assert "allconv" in run(package, "-m", "distill", "image", "--help").stdout

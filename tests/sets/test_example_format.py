@@ -34,7 +34,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_help_shows_the_new_word(copy: Path) -> None:
     done = command("distill", "export", "--help", cwd=copy, env={"PYTHONPATH": str(copy)})
     text = " ".join(done.stdout.replace("│", " ").split())
-    assert "--to npz|hf|images|safetensors" in text
+    assert "--to FORMAT" in text
     assert "npz: two arrays of NumPy" in text
     done = command("distill", "import", "--help", cwd=copy, env={"PYTHONPATH": str(copy)})
     assert "npz: two arrays of NumPy" in " ".join(done.stdout.replace("│", " ").split())
