@@ -21,8 +21,8 @@ mnist: .venv/ready ## Distil MNIST into five images (make mnist ARGS="--n 10")
 text: .venv/ready ## Distil the bundled sentences into two (make text ARGS="--n 4")
 	$(RUN) -m distill text $(ARGS)
 
-test: .venv/ready ## Run the test suite
-	$(RUN) -m pytest $(ARGS)
+test: .venv/ready ## Run the test suite, two processes
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-faults: .venv/ready ## All twenty kills, and every hostile file
 	$(RUN) -m pytest -m 'slow or not slow' tests/runs/test_faults.py tests/test_hostile.py $(ARGS)

@@ -16,9 +16,7 @@ In a page, a line such as `<!-- file: benchmarks/results/mnist.md -->` becomes w
 import ast
 import re
 import sys
-from dataclasses import fields
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,56 +76,12 @@ def show_options(verb: str) -> str:
 
 
 def options_of(verb: str) -> list[tuple[str, list[Option]]]:
-    """The groups of a verb's options: from distill.commands.options, or from the settings' docstrings."""
-    settings = settings_of(verb)
-    try:
-        from distill.commands.options import list_options
-    except ImportError:
-        return [("options", read_options(settings))]
-    return list(list_options(settings))
+    """The options of a verb by group."""
+    from distill.commands import VERBS
+    from distill.commands.options import list_options
 
-
-def settings_of(verb: str) -> type:
-    """The settings class of a verb: what its main() hands to the parser of the command line."""
-    cli = import_module("distill.commands.cli")
-    module = import_module(f"distill.commands.{import_module('distill.commands').VERBS[verb][0]}")
-    taken: list[type] = []
-
-    def parse(kind: type, *_: Any, **__: Any) -> Any:
-        taken.append(kind)
-        raise SystemExit(0)
-
-    before = {home: home.parse for home in (cli, module) if hasattr(home, "parse")}
-    try:
-        for home in before:
-            home.parse = parse
-        module.main([], "distill")
-    except SystemExit:
-        pass
-    finally:
-        for home, original in before.items():
-            home.parse = original
-    return taken[0]
-
-
-def read_options(settings: type) -> list[Option]:
-    """Each field of a dataclass with the docstring below it, the classes above included."""
-    help: dict[str, str] = {}
-    for kind in reversed(settings.__mro__[:-1]):
-        source = ast.parse(Path(str(sys.modules[kind.__module__].__file__)).read_text(encoding="utf-8"))
-        body = next(n.body for n in source.body if isinstance(n, ast.ClassDef) and n.name == kind.__name__)
-        for field, below in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                help[ast.unparse(field.target)] = " ".join(ast.literal_eval(below.value).split())
-    return [option(field.name, field.default, help.get(field.name, "")) for field in fields(settings)]
-
-
-def option(name: str, value: Any, help: str) -> Option:
-    """A field as an option; its default is what the help tells, else the field's value."""
-    text, _, words = help.rstrip(".").partition(" (default: ")
-    if not words and isinstance(value, str | int | float) and value is not False:
-        words = f"{value}"
-    return "--" + name.replace("_", "-"), "", words.removesuffix(")"), text.rstrip(".") + "."
+    settings = import_module(f"distill.commands.{VERBS[verb][0]}").SETTINGS
+    return [(title, [tuple(option) for option in options]) for title, options in list_options(settings)]
 
 
 def show_words(place: str) -> str:

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +18,32 @@ from distill.inner.step import Step
 from distill.networks.build import build
 from distill.networks.initial import fresh_weights
 from distill.randomness import stream
+from distill.runs.resolve import change, resolve
 from distill.sets.distilled import DistilledSet
 
 SHAPE, CLASSES = (1, 8, 8), 3
+
+
+def set_any(settings: Any, **values: Any) -> Any:
+    """The settings with values in whichever part has them."""
+    for name, value in values.items():
+        parts = [
+            f.name for f in fields(settings) if name in {g.name for g in fields(getattr(settings, f.name))}
+        ]
+        settings = change(settings, parts[0], **{name: value})
+    return settings
+
+
+def shorten(settings: Any) -> Any:
+    """The settings in full, for two outer steps and few networks."""
+    values = {
+        "outer_steps": 2,
+        "minutes": None,
+        "test_networks": 2,
+        "validation_networks": 1,
+        "outer_batch": 32,
+    }
+    return set_any(resolve(settings), **values)
 
 
 def waves(*shape: int, phase: float = 0.0) -> Tensor:

@@ -24,9 +24,8 @@ from distill.kd.recipe import read
 from distill.kd.run import built
 from distill.kd.terms import KINDS, check
 from distill.networks import NETWORKS
-from tests.helpers import digit_set
+from tests.helpers import digit_set, shorten
 from tests.test_imports import ROOMS
-from tests.test_readme import shorten
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -65,7 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     digit_set().save(tmp_path / "set.pt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("distill.data.images.load", few_digits)
-    monkeypatch.setattr(distill.runs.library, "resolved", shorten)
+    monkeypatch.setattr(distill.runs.library, "resolve", shorten)
     monkeypatch.setattr(torch, "set_flush_denormal", lambda _: True)  # other tests go on in this process
     return tmp_path
 

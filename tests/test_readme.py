@@ -12,19 +12,13 @@ from torch import nn
 import distill.runs.library
 from benchmarks import headline, published, zoo
 from distill.networks import NETWORKS
-from distill.runs.settings import resolved
 from distill.sets.distilled import DistilledSet
 from distill.student import train
-from tests.helpers import digit_set, waves
+from tests.helpers import digit_set, shorten, waves
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-
-
-def shorten(config: Any) -> Any:
-    """The settings in full, for two outer steps and few networks."""
-    return replace(resolved(config), outer_steps=2, minutes=None, networks=2, judges=1, outer_batch=32)
 
 
 RULES: dict[str, dict[str, Any]] = {
@@ -58,7 +52,7 @@ def test_plain_torch_needs_about_twenty_lines() -> None:
 
 def test_the_python_of_the_beginning_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(distill.runs.library, "resolved", shorten)
+    monkeypatch.setattr(distill.runs.library, "resolve", shorten)
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
     scope: dict[str, Any] = {"x": waves(60, 1, 4, 4).float(), "y": torch.arange(60) % 3, "network": network}
     exec(next(block for block in BLOCKS if "distill.distill(" in block), scope)

@@ -31,14 +31,14 @@ def states(function: ast.FunctionDef) -> bool:
 
 def stating() -> set[str]:
     """The functions of the test folder that assert, or call one that does."""
-    known = [f for path in ROOT.glob("*.py") for f in functions(ast.parse(path.read_text(encoding="utf-8")))]
+    known = [f for path in ROOT.rglob("*.py") for f in functions(ast.parse(path.read_text(encoding="utf-8")))]
     names = {f.name for f in known if states(f)}
     while more := {f.name for f in known if f.name not in names and called(f) & names}:
         names |= more
     return names
 
 
-TESTED = [(p.name, f.name) for p in sorted(ROOT.glob("test_*.py")) for f in functions(ast.parse(p.read_text("utf-8"))) if f.name.startswith("test_")]  # fmt: skip  # noqa: E501
+TESTED = [(p.name, f.name) for p in sorted(ROOT.rglob("test_*.py")) for f in functions(ast.parse(p.read_text("utf-8"))) if f.name.startswith("test_")]  # fmt: skip  # noqa: E501
 
 
 def test_no_test_is_without_an_assertion() -> None:

@@ -1,6 +1,7 @@
 """The command line: one file per verb, from words to settings and from a job to an exit code.
 
-It may import every other room. VERBS is its table: verb -> (module of this folder, what it does).
+It may import every other room. VERBS is its table: verb -> (module of this folder, what it does). A verb's
+module has SETTINGS, from which its options are made, and main(arguments, prog) -> exit code.
 """
 
 VERBS = {

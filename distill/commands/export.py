@@ -13,7 +13,7 @@ from distill.sets.formats import WRITERS
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportSettings:
     """Write a distilled set as a folder for others. Every format also holds the whole set, to the bit."""
 
     set: str = option(metavar="SET", positional=True)
@@ -31,7 +31,10 @@ class ExportConfig:
     """End with one line of JSON on stdout."""
 
 
-def export_set(config: ExportConfig) -> dict[str, Any]:
+SETTINGS = ExportSettings
+
+
+def export_set(config: ExportSettings) -> dict[str, Any]:
     """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
     if config.to not in WRITERS:
         raise UserError("--to: " + unknown("format", config.to, WRITERS))
@@ -52,5 +55,5 @@ def export_set(config: ExportConfig) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill export") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(ExportConfig, arguments, prog)
+    config = parse(SETTINGS, arguments, prog)
     return answer(lambda: export_set(config), config.json)

@@ -14,7 +14,7 @@ from distill.sets.public.options import ImportOptions
 
 
 @dataclass(frozen=True)
-class ImportConfig(ImportOptions):
+class ImportSettings(ImportOptions):
     """Turn a public file of distilled images, or an exported folder, into a .pt with an honest recipe."""
 
     file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS)
@@ -31,7 +31,10 @@ class ImportConfig(ImportOptions):
     """End with one line of JSON on stdout."""
 
 
-def import_set(config: ImportConfig) -> dict[str, Any]:
+SETTINGS = ImportSettings
+
+
+def import_set(config: ImportSettings) -> dict[str, Any]:
     """Read the file, write the set, print its remarks; the result for the JSON line. Raises UserError."""
     from distill.sets.public.build import import_file
     from distill.student.training import augment_of, network_of
@@ -52,5 +55,5 @@ def import_set(config: ImportConfig) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill import") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(ImportConfig, arguments, prog)
+    config = parse(SETTINGS, arguments, prog)
     return answer(lambda: import_set(config), config.json)

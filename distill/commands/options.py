@@ -11,7 +11,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import Field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
@@ -72,9 +72,9 @@ class Parser(argparse.ArgumentParser):
         first = self.add_argument_group(FIRST) if several else None
         for title, part in parts:
             group = self.add_argument_group(title)
-            for field in options_of(part):
+            for field in sorted(options_of(part), key=lambda f: not f.metadata["positional"]):
                 place = first if first and field.metadata["first"] else group
-                add_option(place, part, field, flag_of(default, field))
+                add_option(place, part, field, flag_of(part, field, default))
         self._action_groups[-1].add_argument("-h", "--help", action="store_true", help="Show this help.")
         places = [
             f.metadata["metavar"] for _, part in parts for f in options_of(part) if f.metadata["positional"]
@@ -93,7 +93,7 @@ class Parser(argparse.ArgumentParser):
                 for field in options_of(part):
                     if field.name not in self.plug_ins:
                         self.plug_ins[field.name] = f"{kind}_options"
-                        add_option(group, part, field, flag_of(part, field))
+                        add_option(group, part, field, flag_of(part, field, part))
 
     def to_settings(self, words: Mapping[str, Any]) -> Any:
         """The settings object of parsed words."""
@@ -119,10 +119,14 @@ class Formatter(argparse.HelpFormatter):
 
 
 def list_options(default: Any) -> list[tuple[str, list[Option]]]:
-    """The options of a settings object by group, for documentation."""
+    """The options of settings by group, those of methods and engines included, for documentation."""
+    groups = list(parts_of(default))
+    for kind, table in PLUG_INS.items() if hasattr(default, "outer") else ():
+        groups += [(f"--{kind} {word}", find(table, kind, word)) for word in table]
     return [
-        (title, [describe_option(part, field, flag_of(default, field)) for field in options_of(part)])
-        for title, part in parts_of(default)
+        (title, [describe_option(part, field, flag_of(part, field, default)) for field in options_of(part)])
+        for title, part in groups
+        if options_of(part)
     ]
 
 
@@ -139,10 +143,11 @@ def parts_of(default: Any) -> Iterator[tuple[str, Any]]:
 def add_option(group: Any, part: Any, field: Field[Any], flag: str) -> None:
     """Add one option to a group of the parser."""
     option = describe_option(part, field, flag)
-    text = (option.help + option.default).replace("%", "%%")
+    text = f"{option.help} (default: {option.default})" if option.default else option.help
+    text = text.replace("%", "%%")
     kind = value_type(class_of(part), field)
     if field.metadata["positional"]:
-        group.add_argument(field.name, metavar=option.metavar, help=text, **many_of(kind, "+"))
+        group.add_argument(field.name, metavar=option.flag, help=text, **many_of(kind, "+"))
     elif kind is bool:
         group.add_argument(flag, dest=field.name, action="store_true", help=text)
     else:
@@ -156,15 +161,24 @@ def many_of(kind: Any, count: str) -> dict[str, Any]:
 
 def describe_option(part: Any, field: Field[Any], flag: str) -> Option:
     """An option in words. Words of a table that its help does not name are listed."""
-    text, choices = documents_of(class_of(part)).get(field.name, ""), field.metadata["choices"]
+    text, words = split_default(documents_of(class_of(part)).get(field.name, ""))
+    choices, default = field.metadata["choices"], getattr(part, field.name, field.default)
     if any(word not in text for word in choices):
-        words = ", ".join(choices) if field.metadata["first"] else field.metadata["words"]
-        text = f"{text.rstrip('.')}: {words}."
-    default = getattr(part, field.name, field.default)
-    words = COMPUTED[field.name].words if default is None and field.name in COMPUTED else default
-    empty = words is None or words is False or words in ("", ())
-    shown = "" if empty or "(default:" in text else f" (default: {words})"
-    return Option(flag, field.metadata["metavar"] or "", shown, text)
+        listed = ", ".join(choices) if field.metadata["first"] else field.metadata["words"]
+        text = f"{text.rstrip('.')}: {listed}."
+    if not words and default is None and field.name in COMPUTED:
+        words = COMPUTED[field.name].words
+    if not words and not (default is None or default is False or default is MISSING or default in ("", ())):
+        words = str(default)
+    flag = field.metadata["metavar"] if field.metadata["positional"] else flag
+    metavar = "" if field.metadata["positional"] else field.metadata["metavar"] or ""
+    return Option(flag, metavar, words, text.rstrip(".") + ".")
+
+
+def split_default(text: str) -> tuple[str, str]:
+    """A docstring's sentence, and what it says at its end of the default."""
+    head, _, words = text.rstrip(".").rpartition(" (default: ")
+    return (head, words.removesuffix(")")) if head and words.endswith(")") else (text, "")
 
 
 def class_of(part: Any) -> type:
@@ -172,8 +186,8 @@ def class_of(part: Any) -> type:
     return part if isinstance(part, type) else type(part)
 
 
-def flag_of(default: Any, field: Field[Any]) -> str:
-    """--target for the field dataset, where the settings class calls it so; else from the field's name."""
+def flag_of(part: Any, field: Field[Any], default: Any) -> str:
+    """--target for the field dataset, where the settings call it so; else from the field's name."""
     name: str = getattr(default, "flags", {}).get(field.name, field.name)
     return "--" + name.replace("_", "-")
 

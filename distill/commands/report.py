@@ -12,7 +12,7 @@ from distill.registry import option
 
 
 @dataclass(frozen=True)
-class ReportConfig:
+class ReportSettings:
     """Write one HTML page about distilled sets and their runs. It needs no other file and no network."""
 
     paths: tuple[str, ...] = option(metavar="RUN_OR_SET", positional=True)
@@ -23,7 +23,10 @@ class ReportConfig:
     """End with one line of JSON on stdout."""
 
 
-def report(config: ReportConfig) -> dict[str, Any]:
+SETTINGS = ReportSettings
+
+
+def report(config: ReportSettings) -> dict[str, Any]:
     """Write the page and print its name; the result as the JSON line has it. Raises UserError."""
     path = Path(config.out)
     check_paths(config.paths, path)
@@ -51,5 +54,5 @@ def check_paths(paths: Sequence[str], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill report") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(ReportConfig, arguments, prog)
+    config = parse(SETTINGS, arguments, prog)
     return answer(lambda: report(config), config.json)

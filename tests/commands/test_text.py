@@ -20,8 +20,7 @@ from distill.runs.settings import RunSettings, TextSettings
 from distill.runs.starts import start_items
 from distill.sets.distilled import DistilledSet
 from distill.student import accuracy, ordinary
-from tests.helpers import command, write_texts
-from tests.runs.test_settings import change_any
+from tests.helpers import command, set_any, write_texts
 
 QUICK = [
     "--synthetic-length",
@@ -47,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def text_settings(place: Path, **changes: object) -> TextSettings:
     files = {name: str(place / f"{name}.csv") for name in ("train", "test")}
     vectors = str(place / "vectors.txt")
-    return resolve(change_any(TextSettings(), **files, vectors=vectors, **changes))
+    return resolve(set_any(TextSettings(), **files, vectors=vectors, **changes))
 
 
 def words(place: Path, *extra: object) -> list[str]:
@@ -157,7 +156,7 @@ def test_a_resumed_text_run_keeps_its_settings(done: tuple) -> None:
     assert (settings.network.width, settings.outer.outer_steps) == (16, 150)
     assert (settings.data.synthetic_length, settings.data.train) == (4, saved["train"])
     with pytest.raises(RunError, match="was started with --synthetic-length 4, not 9"):
-        resume(change_any(TextSettings(run=run), synthetic_length=9), saved)
+        resume(set_any(TextSettings(run=run), synthetic_length=9), saved)
 
 
 def test_fewer_sentences_than_classes(place: Path, capsys: pytest.CaptureFixture) -> None:

@@ -21,8 +21,7 @@ from distill.runs.settings import ImageSettings
 from distill.student import replay, starts, train
 from distill.student.baselines import random_real
 from distill.student.training import problem_of
-from tests.helpers import blobs, write_npz
-from tests.runs.test_settings import change_any
+from tests.helpers import blobs, set_any, write_npz
 
 QUICK = {"n": 2, "outer_steps": 20, "inner_steps": 4, "outer_batch": 32}
 
@@ -105,7 +104,7 @@ def test_the_command_and_the_call_give_the_same_bits(tmp_path: Path, monkeypatch
     monkeypatch.setattr("distill.runs.measure.baseline", lambda *_: ([0.5], ""))
     file = str(write_npz(tmp_path / "blobs.npz"))
     words = {"n": 2, "init": "fixed", "inner_steps": 4, "outer_steps": 6, "outer_batch": 32, "seed": 3}
-    settings = change_any(ImageSettings(), dataset=file, network="mlp", out=str(tmp_path / "run"), **words)
+    settings = set_any(ImageSettings(), dataset=file, network="mlp", out=str(tmp_path / "run"), **words)
     job.distil(settings, ["distill"])
     theirs, (real, test) = DistilledSet.load(tmp_path / "run" / "set.pt"), load(file)
     ours = distill.distill(real, "mlp", test=test, **words)

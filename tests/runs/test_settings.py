@@ -1,6 +1,6 @@
 """Settings: defaults from n, words and numbers that are refused, and what a resumed run may be asked."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from distill.networks.build import build
 from distill.runs.build import RULES as RULE_OBJECTS
 from distill.runs.build import build_method
 from distill.runs.defaults import DEFAULTS
-from distill.runs.resolve import all_options, change, identity, parts_of, resolve, resume, set_ipc
+from distill.runs.resolve import all_options, identity, parts_of, resolve, resume, set_ipc
 from distill.runs.settings import (
     RULES,
     DataSettings,
@@ -24,6 +24,7 @@ from distill.runs.settings import (
     Settings,
     TextSettings,
 )
+from tests.helpers import set_any
 
 FILES = ("train", "test", "text_column", "label_column", "max_length")
 WORDS = [field.name for field, _ in all_options(ImageSettings()) if field.metadata["choices"]]
@@ -31,16 +32,7 @@ WORDS = [field.name for field, _ in all_options(ImageSettings()) if field.metada
 
 def image(**values: Any) -> ImageSettings:
     """Image settings with values in whichever part has them."""
-    return change_any(ImageSettings(), **values)
-
-
-def change_any(settings: Any, **values: Any) -> Any:
-    for name, value in values.items():
-        part = next(
-            f.name for f in fields(settings) if name in {g.name for g in fields(getattr(settings, f.name))}
-        )
-        settings = change(settings, part, **{name: value})
-    return settings
+    return set_any(ImageSettings(), **values)
 
 
 def value_of(settings: Settings, name: str) -> Any:
@@ -51,7 +43,7 @@ def value_of(settings: Settings, name: str) -> Any:
 @pytest.mark.parametrize("init", ["fixed", "random"])
 @pytest.mark.parametrize("kind", [ImageSettings, TextSettings])
 def test_the_dial_fills_everything_in(kind: type[Settings], n: int, init: str) -> None:
-    settings = resolve(change_any(kind(), n=n, init=init))
+    settings = resolve(set_any(kind(), n=n, init=init))
     empty = {field.name for field, value in all_options(settings) if value is None}
     own = {"image_size"} if kind is ImageSettings else set(FILES)
     assert empty == {"data_dir", "ipc", "depth", "width", "weights", "minutes", "resume"} | own
