@@ -8,7 +8,7 @@ from distill.inner.engines.unroll import Unroll
 from distill.inner.rules import SGD
 from distill.methods.unroll import bilevel
 from distill.outer import processes
-from distill.outer.processes import averaged, joined, rank, size
+from distill.outer.processes import average_processes, rank
 from tests.helpers import small_problem
 from tests.inner.test_vmapped import one
 from tests.outer.test_loop import synthetic
@@ -17,10 +17,12 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     problem = small_problem(SGD(0.9))
     with joined("cpu"):
-        objective = averaged(
+        objective = average_processes(
             bilevel(problem, Unroll(), lambda step: [one(problem, (1, 8, 8), step * size() + rank())])
         )
         found = objective(synthetic(), 3)
-        said = processes.agreed(10.0 + rank())
+        said = processes.broadcast(10.0 + rank())
     if rank() == 0:
-        torch.save({"loss": found.loss, "silence": found.silence, "said": said, **found.grads}, sys.argv[1])
+        torch.save(
+            {"loss": found.loss, "silence": found.uniform_loss, "said": said, **found.grads}, sys.argv[1]
+        )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from distill.inner.problem import Problem
 from distill.inner.rules import Rule
 from distill.inner.step import Step
-from distill.networks.initial import fresh_weights
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 
 
@@ -16,7 +16,7 @@ def network_contract(network: nn.Module, shape: tuple[int, ...], classes: int) -
     """Logits per class, no buffers, every weight drawn and used, twice differentiable, items independent."""
     assert not list(network.buffers())
     network = network.double()
-    weights = fresh_weights(network, stream("contract"))
+    weights = draw_weights(network, stream("contract"))
     assert list(weights) == [name for name, _ in network.named_parameters()]
     problem = Problem(network)
     state = problem.start(weights)

@@ -32,7 +32,7 @@ class PoisonConfig(TrainedConfig):
         """(train, test), the attacked class labelled as the target: what the outer loss asks for."""
         train, test = super().real()
         pair = [label(name, train) for name in (self.attacked, self.target)]
-        return train.relabelled(*pair), test.relabelled(*pair)
+        return train.relabel(*pair), test.relabel(*pair)
 
 
 def label(name: str, data: "Dataset") -> int:
@@ -88,7 +88,7 @@ def attack(config: PoisonConfig, data: "DistilledSet") -> Found:
     old, new = (label(name, honest.test) for name in (config.attacked, config.target))
     problem = problem_of(data)
     weights = starts(data, problem.network, "fixed", config.networks)
-    pool = honest.train.of_class(old)
+    pool = honest.train.class_indices(old)
 
     def draw(generator: "torch.Generator") -> "tuple[Tensor, Tensor]":
         import torch
@@ -97,7 +97,7 @@ def attack(config: PoisonConfig, data: "DistilledSet") -> Found:
         return honest.train.batch(pool[picks])[0], one_hot(torch.full((len(data),), new), data)
 
     own = honest.test.labels == old
-    parts = {"attacked": splits.test.subset(own), "others": splits.test.subset(~own)}
+    parts = {"attacked": splits.test.select(own), "others": splits.test.select(~own)}
     students = {
         "before": [Student(problem.network, w) for w in weights],
         "distilled": [replay(data, problem, w) for w in weights],

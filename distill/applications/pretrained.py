@@ -6,8 +6,8 @@ from pathlib import Path
 
 from distill.data.dataset import Dataset
 from distill.kd.networks import Member
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.build import network_arguments
 from distill.runs.settings import ImageConfig
@@ -28,13 +28,13 @@ def networks(config: ImageConfig, data: Dataset, count: int, steps: int) -> str:
     digest = hashlib.blake2b(plan.encode(), digest_size=6).hexdigest()
     folder = Path(str(config.out)).parent / "networks" / f"{Path(data.name).stem}-{config.network}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
-    network = build(config.network, data.shape, len(data.classes), **network_arguments(config))
+    network = build_network(config.network, data.shape, len(data.classes), **network_arguments(config))
     network = network.to(config.device)
     for k in range(count):
         path = folder / f"{k:03d}.pt"
         if not path.exists():
             print(f"training {config.network} {k + 1} of {count} on {len(data)} items", file=sys.stderr)
-            first = fresh_weights(network, stream("pretrained", config.seed, k), str(config.scheme))
+            first = draw_weights(network, stream("pretrained", config.seed, k), str(config.scheme))
             first = {name: w.to(config.device) for name, w in first.items()}
             order, epochs = stream("pretrained-order", config.seed, k), -(-steps * BATCH // len(data))
             weights = ordinary(data, network, first, adam, epochs, BATCH, order).weights

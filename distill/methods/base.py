@@ -19,25 +19,25 @@ from distill.outer.synthetic import Synthetic
 Named = dict[str, Tensor]
 
 
-class Found(NamedTuple):
-    """What an outer step learns: the outer loss, its gradient for each learned tensor, the loss of silence.
+class OuterGradient(NamedTuple):
+    """What an outer step learns: the outer loss, its gradient for each learned tensor, the uniform loss.
 
-    silence is the loss of a network that gives every class the same answer.
+    uniform_loss is the loss of a network that gives every class the same answer.
     """
 
     loss: Tensor
-    grads: Named
-    silence: float = math.inf
+    gradients: Named
+    uniform_loss: float = math.inf
 
 
-Objective = Callable[[Synthetic, int], Found]  # of what is learned, at an outer step
+Objective = Callable[[Synthetic, int], OuterGradient]  # of what is learned, at an outer step
 
 
-def mean(found: Sequence[Found]) -> Found:
-    """The mean of losses, gradients and silences."""
-    grads = {name: torch.stack([f.grads[name] for f in found]).mean(dim=0) for name in found[0].grads}
-    silence = sum(f.silence for f in found) / len(found)
-    return Found(torch.stack([f.loss for f in found]).mean(), grads, silence)
+def mean(found: Sequence[OuterGradient]) -> OuterGradient:
+    """The mean of losses, gradients and uniform losses."""
+    grads = {name: torch.stack([f.gradients[name] for f in found]).mean(dim=0) for name in found[0].gradients}
+    uniform_loss = sum(f.uniform_loss for f in found) / len(found)
+    return OuterGradient(torch.stack([f.loss for f in found]).mean(), grads, uniform_loss)
 
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -54,18 +54,20 @@ def comparing(
 ) -> Objective:
     """The objective that lowers compare(): the mean over the step's tasks."""
 
-    def objective(synthetic: Synthetic, step: int) -> Found:
+    def objective(synthetic: Synthetic, step: int) -> OuterGradient:
         return mean([found(synthetic, task) for task in tasks(step)])
 
-    def found(synthetic: Synthetic, task: Task) -> Found:
+    def found(synthetic: Synthetic, task: Task) -> OuterGradient:
         state = partly_trained(problem, synthetic, task)
         learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-        seen = synthetic.replaced(learned)
+        seen = synthetic.replace_tensors(learned)
         if augment is not None:
-            seen = seen.replaced({**learned, "items": augment(learned["items"], task.generator)})
+            seen = seen.replace_tensors({**learned, "items": augment(learned["items"], task.generator)})
         value = compare(problem, state, seen, task)
         grads = torch.autograd.grad(value, list(learned.values()), allow_unused=True, materialize_grads=True)
-        return Found(value.detach(), {name: g.detach() for name, g in zip(learned, grads, strict=True)})
+        return OuterGradient(
+            value.detach(), {name: g.detach() for name, g in zip(learned, grads, strict=True)}
+        )
 
     return objective
 

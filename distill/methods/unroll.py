@@ -7,7 +7,7 @@ from torch import Tensor
 
 from distill.inner.engines.base import Engine
 from distill.inner.problem import Problem, Task
-from distill.methods.base import Found, Named, Objective, mean
+from distill.methods.base import Named, Objective, OuterGradient, mean
 from distill.outer.synthetic import Synthetic
 
 
@@ -22,12 +22,12 @@ def bilevel(
     augment(x, generator) changes the items of each inner step, differentiably.
     """
 
-    def objective(synthetic: Synthetic, step: int) -> Found:
+    def objective(synthetic: Synthetic, step: int) -> OuterGradient:
         return mean([found(synthetic, task) for task in tasks(step)])
 
-    def found(synthetic: Synthetic, task: Task) -> Found:
+    def found(synthetic: Synthetic, task: Task) -> OuterGradient:
         value, grads = meta_gradient(problem, synthetic, engine, task, augment)
-        return Found(value, grads, problem.silence(task.y, synthetic.labels.shape[1]))
+        return OuterGradient(value, grads, problem.uniform_loss(task.y, synthetic.labels.shape[1]))
 
     return objective
 
@@ -44,7 +44,7 @@ def meta_gradient(
     The engine answers per step; one backward carries that through the labels' and rates' maps.
     """
     learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-    steps = synthetic.replaced(learned).steps()
+    steps = synthetic.replace_tensors(learned).steps()
     if augment is not None:
         steps = [step._replace(x=augment(step.x, task.generator)) for step in steps]
     value, grads = engine.gradient(

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.data.clusters import centres
+from distill.data.clusters import fit_k_means
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.outer.synthetic import inverse_softplus
@@ -40,20 +40,24 @@ def start_items(config: Config, data: Dataset) -> Tensor:
     """(n, *item): noise, or for each item a real one of its first class, or a mean of that class."""
     generator = stream("start", config.seed)
     if config.start == "noise" or config.start.endswith(".pt"):
-        return data.noise(config.n, generator)
+        return data.draw_noise(config.n, generator)
     plan = [first for first, *_ in class_plan(config.n, len(data.classes))]
     if config.start == "means":
         return means(data, plan, generator)
     owns = [of_class(data, label) for label in plan]
-    return data.start(torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in owns]))
+    return data.initial_items(
+        torch.stack([own[torch.randint(len(own), (), generator=generator)] for own in owns])
+    )
 
 
 def means(data: Dataset, plan: list[int], generator: torch.Generator) -> Tensor:
     """For each item the mean of its class, or a centre of k-means where the class has k items; and noise."""
-    items = 0.1 * data.noise(len(plan), generator)
+    items = 0.1 * data.draw_noise(len(plan), generator)
     for label in sorted(set(plan)):
         places = torch.tensor([i for i, own in enumerate(plan) if own == label])
-        items[places] += centres(data.start(of_class(data, label)[:AVERAGED]), len(places), generator)
+        items[places] += fit_k_means(
+            data.initial_items(of_class(data, label)[:AVERAGED]), len(places), generator
+        )
     return items
 
 
@@ -62,7 +66,7 @@ AVERAGED = 500  # real items of a class in its means
 
 def of_class(data: Dataset, label: int) -> Tensor:
     """The indices of a class's items. Raises UserError where it has none."""
-    own = data.of_class(label)
+    own = data.class_indices(label)
     if len(own) == 0:
         raise UserError(f'{data.name} has no training item of class "{data.classes[label]}"')
     return own

@@ -135,14 +135,14 @@ def pictures_of(found: Sequence[Frame], source: Facts) -> list[list[str]]:
 
 def pixels(items: "Tensor", source: Facts) -> "Tensor":
     """(n, channels, height, width): images unscaled and unwhitened, other items as rows of numbers."""
-    from distill.data.whiten import seen
+    from distill.data.whiten import to_pixels
 
     if items.ndim != 4:
         return items.reshape(len(items), 1, -1, items.shape[-1])
     if not all(isinstance(v, list) and all(map(numeric, v)) for v in map(source.get, ("mean", "std"))):
         return items
     try:
-        found = seen(items, source)
+        found = to_pixels(items, source)
     except RuntimeError:  # another number of channels, or a matrix that has no inverse
         return items
     return found if found.shape == items.shape and bool(found.isfinite().all()) else items

@@ -89,10 +89,10 @@ def picture(
     shown: int = 60,
 ) -> None:
     """A grid: each image with its label's bars below and its three largest classes as title."""
-    from distill.data.whiten import seen
+    from distill.data.whiten import to_pixels
 
     shown, classes = min(shown, len(items)), source["classes"]
-    images, labels = seen(items[:shown].detach(), source).cpu(), labels.detach().cpu()
+    images, labels = to_pixels(items[:shown].detach(), source).cpu(), labels.detach().cpu()
     columns = min(shown, 10)
     rows = -(-shown // columns)
     figure = canvas(1.5 * columns, 2.7 * rows)

@@ -9,30 +9,30 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from distill.data.augment import augmentation
+from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.inner.compiled import Compiled, compiler
+from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import Engine
 from distill.inner.engines.higher import Higher
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
-from distill.inner.kernels import Quick
-from distill.inner.losses import name_of
+from distill.inner.kernels import FastProblem
+from distill.inner.losses import loss_name
 from distill.inner.problem import Problem, Task
-from distill.inner.rules import SGD, Adam, Rule, describe
-from distill.inner.vmapped import Crowd
-from distill.methods.base import Comparison, Found, Objective, comparing
+from distill.inner.rules import SGD, Adam, Rule, describe_rule
+from distill.inner.vmapped import VmappedProblem
+from distill.methods.base import Comparison, Objective, OuterGradient, comparing
 from distill.methods.distribution_matching import distribution_matching
 from distill.methods.gradient_matching import gradient_matching
 from distill.methods.kernel_ridge import kernel_ridge
 from distill.methods.unroll import bilevel
 from distill.networks import IMAGES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
-from distill.outer.loop import Outer
-from distill.outer.processes import averaged, rank, size
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.outer.loop import OuterOptimizer
+from distill.outer.processes import average_processes, rank, world_size
 from distill.outer.starts import start_items, start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -110,7 +110,7 @@ def source(name: str, train: Dataset, test: int, image_size: int | None = None) 
 
 def problem_for(config: Config, data: Dataset) -> Problem:
     """The network, rule and losses of a config, on the device of the data. Raises UserError."""
-    network = build(config.network, data.shape, len(data.classes), **network_arguments(config))
+    network = build_network(config.network, data.shape, len(data.classes), **network_arguments(config))
     if config.compile:
         check_compile(config)
     return learner(config)(network.to(config.device), RULES[config.rule])
@@ -118,15 +118,15 @@ def problem_for(config: Config, data: Dataset) -> Problem:
 
 def learner(config: Config) -> type[Problem]:
     """The kind of Problem that is fastest there."""
-    quick = Quick if config.device == "cpu" else Problem
-    return Compiled if config.compile else quick
+    quick = FastProblem if config.device == "cpu" else Problem
+    return CompiledProblem if config.compile else quick
 
 
 def check_compile(config: Config) -> None:
     """Raise UserError where --compile cannot do anything."""
     if config.network not in IMAGES or config.engine == "higher" or config.objective != "bilevel":
         raise UserError("--compile is for unrolled image networks, by an engine other than higher")
-    if config.device == "cpu" and not compiler():
+    if config.device == "cpu" and not has_compiler():
         raise UserError("--compile needs a C++ compiler: install g++, or leave --compile out")
 
 
@@ -151,7 +151,8 @@ def started(config: Config, problem: Problem, data: Dataset) -> Synthetic:
     if config.start.endswith(".pt"):
         synthetic = gone_on_from(config.start, synthetic, data)
     moved = {
-        name: getattr(synthetic, name).to(config.device) for name in ("items", "labels", "rates", "schedule")
+        name: getattr(synthetic, name).to(config.device)
+        for name in ("items", "labels", "raw_lrs", "schedule")
     }
     return replace(synthetic, **moved)
 
@@ -224,7 +225,7 @@ def pretrained(config: Config, problem: Problem, least: int) -> list[Weights]:
 def fresh(config: Config, problem: Problem, purpose: str, count: int) -> list[Weights]:
     """So many new initialisations, drawn for a purpose."""
     draws = (
-        fresh_weights(problem.network, stream(purpose, config.seed, k), config.scheme) for k in range(count)
+        draw_weights(problem.network, stream(purpose, config.seed, k), config.scheme) for k in range(count)
     )
     return [{name: w.to(config.device) for name, w in draw.items()} for draw in draws]
 
@@ -238,21 +239,21 @@ def objective_for(plan: Plan, data: Dataset) -> Objective:
     config, task, k = plan.config, task_for(plan, data), plan.config.nets_per_step
 
     def tasks(step: int) -> list[Task]:
-        first = (step * size() + rank()) * k
+        first = (step * world_size() + rank()) * k
         return [task(i) for i in range(first, first + k)]
 
     if config.objective != "bilevel":
         compare = COMPARISONS[config.objective]
-        return averaged(comparing(plan.problem, compare, tasks, augmentation(config.augment)))
-    return averaged(unrolled(plan, tasks))
+        return average_processes(comparing(plan.problem, compare, tasks, build_augmentation(config.augment)))
+    return average_processes(unrolled(plan, tasks))
 
 
 def unrolled(plan: Plan, tasks: Callable[[int], list[Task]]) -> Objective:
     """This process's part of it, by the engine of each step."""
-    augment = augmentation(plan.config.augment)
+    augment = build_augmentation(plan.config.augment)
     learner, group = crowd_of(plan.problem, tasks) if crowded(plan.config) else (plan.problem, tasks)
 
-    def objective(synthetic: Synthetic, step: int) -> Found:
+    def objective(synthetic: Synthetic, step: int) -> OuterGradient:
         return bilevel(learner, plan.engine(learner, step), group, augment)(synthetic, step)
 
     return objective
@@ -262,8 +263,8 @@ def crowd_of(
     problem: Problem, tasks: Callable[[int], list[Task]]
 ) -> tuple[Problem, Callable[[int], list[Task]]]:
     """The networks of a step as one, and their tasks as one."""
-    crowd = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
-    return crowd, lambda step: [crowd.together(tasks(step))]
+    crowd = VmappedProblem(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
+    return crowd, lambda step: [crowd.stack_tasks(tasks(step))]
 
 
 def crowded(config: Config) -> bool:
@@ -276,25 +277,25 @@ def task_for(plan: Plan, data: Dataset) -> Callable[[int], Task]:
     """task(i): an initial state and a batch of real items, drawn from the seed and i alone."""
     config, problem = plan.config, plan.problem
     states = [problem.start(weights) for weights in plan.initial.teach]
-    augment = augmentation(config.augment)
+    augment = build_augmentation(config.augment)
 
     def task(i: int) -> Task:
         generator = stream("task", config.seed, i)
         indices = torch.randint(len(data), (config.outer_batch,), generator=generator)
         x, y = data.batch(indices.to(data.items.device))
-        x = augment(data.varied(x, generator), generator)
+        x = augment(data.drop_words(x, generator), generator)
         if states:
             return Task(states[i % len(states)], x, y, generator)
-        weights = fresh_weights(problem.network, generator, config.scheme)
+        weights = draw_weights(problem.network, generator, config.scheme)
         return Task(problem.start({k: w.to(x.device) for k, w in weights.items()}), x, y, generator)
 
     return task
 
 
-def outer_for(config: Config) -> Outer:
+def outer_for(config: Config) -> OuterOptimizer:
     lr = config.outer_lr
-    lrs = {"items": lr, "labels": config.label_pace * lr, "rates": config.rate_pace * lr}
-    return Outer(lr=lrs, average=config.average, warmup=config.warmup)
+    lrs = {"items": lr, "labels": config.label_pace * lr, "lrs": config.rate_pace * lr}
+    return OuterOptimizer(lr=lrs, average_decay=config.average, warmup=config.warmup)
 
 
 def export(plan: Plan, synthetic: Synthetic) -> DistilledSet:
@@ -302,13 +303,13 @@ def export(plan: Plan, synthetic: Synthetic) -> DistilledSet:
     config, problem, carried = plan.config, plan.problem, plan.initial.carried
     with torch.no_grad():
         labels, lrs = synthetic.targets(), synthetic.lrs()
-    inner = {"loss": name_of(problem.inner_loss), "augment": config.augment}
+    inner = {"loss": loss_name(problem.inner_loss), "augment": config.augment}
     return DistilledSet(
         items=synthetic.items,
         labels=labels,
         schedule=synthetic.schedule,
         lrs=lrs,
-        inner={**describe(problem.rule), **inner},
+        inner={**describe_rule(problem.rule), **inner},
         network={**plan.network, "init": "fixed" if carried else "random", "scheme": config.scheme},
         source=plan.source,
         init_state=carried[0] if len(carried) == 1 else carried or None,

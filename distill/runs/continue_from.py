@@ -14,7 +14,7 @@ from distill.sets.distilled import DistilledSet
 def gone_on_from(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
     """A saved set's items, its labels if they are learned, its rates if they fit. Raises UserError."""
     saved = DistilledSet.load(path)
-    ours = kind(synthetic.items, data.classes, data.text(synthetic.items), data.zca)
+    ours = kind(synthetic.items, data.classes, data.text_metadata(synthetic.items), data.zca)
     theirs = kind(saved.items, saved.source["classes"], saved.text, saved.source.get("zca"))
     if ours != theirs:
         raise UserError(f"--start {path} holds {theirs}; this run learns {ours}")
@@ -22,9 +22,9 @@ def gone_on_from(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
     if synthetic.label_map != "hard":
         soft = synthetic.label_map == "soft"
         tensors["labels"] = saved.labels if soft else saved.labels.clamp(min=1e-4).log()
-    if saved.lrs.shape == synthetic.rates.shape and (saved.lrs > 0).all():
-        tensors["rates"] = inverse_softplus(saved.lrs)
-    return synthetic.replaced(tensors)
+    if saved.lrs.shape == synthetic.raw_lrs.shape and (saved.lrs > 0).all():
+        tensors["lrs"] = inverse_softplus(saved.lrs)
+    return synthetic.replace_tensors(tensors)
 
 
 def kind(

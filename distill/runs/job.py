@@ -15,7 +15,7 @@ from distill.data.dataset import Dataset
 from distill.errors import RunError, require
 from distill.methods.base import Named
 from distill.outer import processes
-from distill.outer.loop import OuterState, begin, descend
+from distill.outer.loop import OuterState, descend, initial_state
 from distill.outer.synthetic import Synthetic
 from distill.report.items import Shown
 from distill.report.page import write as write_page
@@ -63,7 +63,7 @@ def distil(config: Config, command: list[str]) -> dict[str, Any]:
 
 
 def distilled(config: Config, command: list[str], held: ExitStack) -> dict[str, Any]:
-    with processes.joined(config.device):
+    with processes.process_group(config.device):
         config = settings(config)
         splits = real_data(config)
         plan = plan_for(config, splits.train, splits.test)
@@ -73,8 +73,8 @@ def distilled(config: Config, command: list[str], held: ExitStack) -> dict[str, 
         peak = machine.peak_mib()
     if processes.rank() > 0:
         return {}
-    data = export(plan, synthetic.replaced(last.best.tensors))
-    data = replace(data, text=splits.train.text(data.items))
+    data = export(plan, synthetic.replace_tensors(last.best.tensors))
+    data = replace(data, text=splits.train.text_metadata(data.items))
     print(f"measuring: this set, random real {config.ITEMS}, and all real ones", file=sys.stderr)
     reports, scores = measured(config, data, plan.problem, splits)
     data = replace(data, scores=scores, provenance=provenance(config, command, last, peak))
@@ -104,7 +104,7 @@ def opened(config: Config, held: ExitStack) -> Path:
     """The run folder, held by the first process: a new one with its config.json, or the one to go on with."""
     path, first = Path(config.resume or config.out), processes.rank() == 0
     if config.resume is None:
-        processes.agreed(0)  # all have looked whether it is free
+        processes.broadcast(0)  # all have looked whether it is free
     if first:
         held.enter_context(folder.alone(path))
     return folder.create(path, config.overwrite, identity(config)) if first and not config.resume else path
@@ -126,8 +126,8 @@ def looped(plan: Plan, folder: Path, synthetic: Synthetic, splits: Splits) -> Sn
     board = Board(folder, now.state.step, config.tensorboard)
 
     def look(state: OuterState) -> None:
-        learned = synthetic.replaced(state.average)
-        keep(folder, state.step, learned.items, learned.targets(), splits.train.text)
+        learned = synthetic.replace_tensors(state.average)
+        keep(folder, state.step, learned.items, learned.targets(), splits.train.text_metadata)
 
     look(now.state)
     try:
@@ -135,7 +135,7 @@ def looped(plan: Plan, folder: Path, synthetic: Synthetic, splits: Splits) -> Sn
             now = reached
             log_file.add(record)
             look(now.state)
-            board.add(record, synthetic.replaced(now.state.average), splits.train)
+            board.add(record, synthetic.replace_tensors(now.state.average), splits.train)
             progress.show(record, now.state.rollbacks)
             if "validation" in record:
                 checkpoint.save_checkpoint(folder, identity(config), asdict(now))
@@ -159,7 +159,7 @@ def restored(config: Config, folder: Path, synthetic: Synthetic) -> Snapshot:
 
 def beginning(config: Config, synthetic: Synthetic) -> Snapshot:
     """A run before its first outer step."""
-    return Snapshot(begin(synthetic, outer_for(config)), Best(-1.0, 0, synthetic.tensors()), 0.0)
+    return Snapshot(initial_state(synthetic, outer_for(config)), Best(-1.0, 0, synthetic.tensors()), 0.0)
 
 
 def outer_steps(
@@ -171,7 +171,7 @@ def outer_steps(
 
     def share(step: int) -> float:
         timed = (time.perf_counter() - began) / (60 * config.minutes) if config.minutes else 0.0
-        return processes.agreed(max(timed, step / config.outer_steps))
+        return processes.broadcast(max(timed, step / config.outer_steps))
 
     objective = objective_for(plan, splits.train)
     states = descend(synthetic, objective, outer_for(config), now.state, share)
@@ -201,7 +201,7 @@ def scorer(plan: Plan, synthetic: Synthetic, held_out: Dataset) -> Callable[[Nam
     weights = plan.initial.choose
 
     def score(tensors: Named, step: int) -> Best:
-        data = export(plan, synthetic.replaced(tensors))
+        data = export(plan, synthetic.replace_tensors(tensors))
         students = [replay(data, plan.problem, w) for w in weights]
         return Best(sum(accuracy(s, held_out) for s in students) / len(students), step, tensors)
 

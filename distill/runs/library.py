@@ -10,16 +10,16 @@ from typing import Any
 
 from torch import nn
 
-from distill.data.adapters import Data, alike, dataset, whole
+from distill.data.adapters import DataLike, check_classes, check_same_kind, from_tensors
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError
-from distill.inner.dry_run import trial
+from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
-from distill.inner.losses import cross_entropy, name_of, soft_cross_entropy
+from distill.inner.losses import cross_entropy, loss_name, soft_cross_entropy
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import SGD, Adam, Rule
 from distill.networks import NETWORKS
-from distill.networks.build import build
+from distill.networks.build import build_network
 from distill.outer import processes
 from distill.runs.build import (
     RULES,
@@ -48,7 +48,7 @@ TRIED = 16  # items on which network and losses are tried before the first step
 
 
 def distill(
-    data: Data,
+    data: DataLike,
     network: nn.Module | str,
     n: int = 5,
     *,
@@ -67,7 +67,7 @@ def distill(
     start: str | None = None,
     augment: str = "",
     held_out: int = 5000,
-    test: Data | None = None,
+    test: DataLike | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> DistilledSet:
@@ -111,8 +111,8 @@ def distill(
         UserError: another setting that cannot be meant. Each says in one sentence what to do.
     """
     with words_of_python():
-        train = whole(dataset(data))
-        measure = None if test is None else alike(dataset(test, train.classes), train)
+        train = check_classes(from_tensors(data))
+        measure = None if test is None else check_same_kind(from_tensors(test, train.classes), train)
         given = {
             "n": n, "labels": labels, "init": init, "rule": word_of(rule), "inner_steps": inner_steps,
             "lr": lr, "outer_steps": outer_steps, "outer_batch": outer_batch, "outer_lr": outer_lr,
@@ -124,9 +124,9 @@ def distill(
         splits = parted(config, train, measure or train)
         module, rule = module_of(network, train), rule or RULES[config.rule]
         problem = learner(config)(module, rule, inner_loss, loss)
-        trial(problem, *splits.train.batch(slice(0, TRIED)), len(train.classes))
+        dry_run(problem, *splits.train.batch(slice(0, TRIED)), len(train.classes))
         plan = plan_of(config, problem, engine, splits.train, len(measure or ()))
-        with processes.joined(config.device):
+        with processes.process_group(config.device):
             return ran(plan, splits if measure else splits._replace(test=splits.held_out), progress)
 
 
@@ -168,7 +168,7 @@ def word_of(rule: Rule | None) -> str:
 def module_of(network: Any, train: Dataset) -> nn.Module:
     """A copy of the network, or the one of that name, where the data are. Raises NetworkError."""
     if isinstance(network, str):
-        return build(network, train.shape, len(train.classes)).to(train.labels.device)
+        return build_network(network, train.shape, len(train.classes)).to(train.labels.device)
     if isinstance(network, type) or not isinstance(network, nn.Module):
         found = (
             f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
@@ -216,10 +216,10 @@ def ran(plan: Plan, splits: Splits, progress: bool) -> DistilledSet:
     finally:
         if shown:
             shown.close()
-    data = export(plan, synthetic.replaced(last.best.tensors))
+    data = export(plan, synthetic.replace_tensors(last.best.tensors))
     return replace(
         data,
-        text=splits.train.text(data.items),
+        text=splits.train.text_metadata(data.items),
         scores={"accuracy": scored(plan, data, splits)},
         provenance={**provenance(plan.config, ["distill.distill"], last, None), "objects": spelt(plan)},
     )
@@ -237,4 +237,8 @@ def scored(plan: Plan, data: DistilledSet, splits: Splits) -> dict[str, Any]:
 def spelt(plan: Plan) -> dict[str, str]:
     """The objects by name, for who reads how a set came to be."""
     engine = plan.engine(plan.problem, 0)
-    return {"engine": repr(engine), "rule": repr(plan.problem.rule), "loss": name_of(plan.problem.outer_loss)}
+    return {
+        "engine": repr(engine),
+        "rule": repr(plan.problem.rule),
+        "loss": loss_name(plan.problem.outer_loss),
+    }

@@ -221,13 +221,13 @@ class ImageConfig(Config):
 
     def real(self) -> "tuple[Dataset, Dataset]":
         from distill.data.images import load
-        from distill.data.whiten import fitted, whitened
+        from distill.data.whiten import fit_zca, whiten
 
         train, test = load(self.dataset, self.data_dir, self.device, self.image_size)
         if not self.zca:
             return train, test
-        facts = fitted(train)
-        return whitened(train, facts), whitened(test, facts)
+        facts = fit_zca(train)
+        return whiten(train, facts), whiten(test, facts)
 
 
 @dataclass(frozen=True)
@@ -304,9 +304,9 @@ class TextConfig(Config):
         from distill.data import texts as corpora
 
         files = (self.train, self.test, self.text_column, self.label_column)
-        return text.load(
-            corpora.chosen(self.dataset, self.data_dir, *files), self.vectors, self.tokenizer, self.unknown,
-            self.max_length, self.lengths, self.drop_words, self.device,
+        return text.embed_corpus(
+            corpora.load_corpus(self.dataset, self.data_dir, *files), self.vectors, self.tokenizer,
+            self.unknown, self.max_length, self.lengths, self.drop_words, self.device,
         )  # fmt: skip
 
 

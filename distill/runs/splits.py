@@ -20,7 +20,7 @@ class Splits(NamedTuple):
 def real_data(config: Config) -> Splits:
     train, test = config.real()
     for split in (train, test):
-        for remark in split.remarks():
+        for remark in split.coverage_notes():
             print(remark, file=sys.stderr)
     return parted(config, train, test)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill.data.augment import CHANGES, augmentation, color, crop, cutout, flip, rotate, scale, shift
+from distill.data.augment import CHANGES, build_augmentation, color, crop, cutout, flip, rotate, scale, shift
 from distill.errors import SetError, UserError
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
@@ -63,20 +63,20 @@ def test_cutout_and_color() -> None:
 
 
 def test_one_change_for_the_whole_batch_drawn_from_the_stream() -> None:
-    augment = augmentation("shift-rotate-cutout-flip")
+    augment = build_augmentation("shift-rotate-cutout-flip")
     x = waves(1, *SHAPE).expand(4, *SHAPE)
     once, again = augment(x, stream("a")), augment(x, stream("a"))
     assert torch.equal(once, again)
     assert all(torch.equal(once[0], other) for other in once)
     generator = stream("a")
     assert len({augment(x, generator).sum().item() for _ in range(20)}) > 10
-    assert augmentation("")(x, generator) is x
+    assert build_augmentation("")(x, generator) is x
 
 
 def test_the_words_on_the_command_line_are_those_there_are() -> None:
     assert set(AUGMENTS) == set(CHANGES)
     with pytest.raises(UserError, match='did you mean "rotate"'):
-        augmentation("shift-rotat")
+        build_augmentation("shift-rotat")
     with pytest.raises(UserError, match=r'--augment: .*did you mean "rotate"'):
         resolved(ImageConfig(augment="rotat"))
     with pytest.raises(UserError, match="--augment: it is for images"):
@@ -84,7 +84,7 @@ def test_the_words_on_the_command_line_are_those_there_are() -> None:
 
 
 def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
-    problem, data, augment = small_problem(), synthetic(), augmentation("shift-scale-color")
+    problem, data, augment = small_problem(), synthetic(), build_augmentation("shift-scale-color")
 
     def task():  # a generator as at the beginning
         return one(problem, SHAPE, 0)._replace(generator=stream("augment"))
@@ -96,7 +96,7 @@ def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
     way = torch.cos(torch.arange(data.items.numel()).double()).reshape(data.items.shape)
     up, down = (
         bilevel(problem, Unroll(), lambda _: [task()], augment)(
-            data.replaced({"items": data.items + sign * 1e-5 * way}), 0
+            data.replace_tensors({"items": data.items + sign * 1e-5 * way}), 0
         ).loss
         for sign in (1, -1)
     )

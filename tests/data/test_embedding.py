@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.data import embedding as text
-from distill.data.embedding import PAD, UNKNOWN, Text, for_set, load, real_for
+from distill.data.embedding import PAD, UNKNOWN, Text, embed_like_set, load, load_real_data
 from distill.data.texts import Corpus, Part
 from distill.errors import DataError
 from distill.randomness import stream
@@ -65,16 +65,16 @@ def test_unknown_words_are_zeros_or_their_own_random_vector(file: str) -> None:
 
 def test_remarks_count_what_is_not_understood(file: str) -> None:
     train, test = load(corpus(), file)
-    assert train.remarks() == [
+    assert train.coverage_notes() == [
         "toy: 86.7 % of the words of 5 texts have a vector",
         "toy: 2 of 5 texts hold no word with a vector",
     ]
-    assert test.remarks() == ["toy: 75.0 % of the words of 1 texts have a vector"]
+    assert test.coverage_notes() == ["toy: 75.0 % of the words of 1 texts have a vector"]
 
 
 def test_starts_repeat_the_known_words_to_the_learned_length(file: str) -> None:
     train, _ = load(corpus(), file, learned=5)
-    x = train.start(torch.tensor([0, 1, 4]))
+    x = train.initial_items(torch.tensor([0, 1, 4]))
     assert x.shape == (3, 5, 3)
     assert torch.equal(x[0], torch.from_numpy(TABLE[[0, 1, 2, 0, 1]]))
     assert torch.equal(x[1], torch.from_numpy(TABLE[[0] * 5]))
@@ -84,11 +84,11 @@ def test_starts_repeat_the_known_words_to_the_learned_length(file: str) -> None:
 def test_an_outer_step_leaves_out_a_share_of_the_words(file: str) -> None:
     train, _ = load(corpus(["cat " * 50] * 40), file, dropped=0.3)
     x = train.batch(slice(None))[0]
-    seen = train.varied(x, stream("v"))
+    seen = train.drop_words(x, stream("v"))
     gone = ~seen.any(dim=2)
     assert gone.float().mean().item() == pytest.approx(0.3, abs=0.03)
     assert torch.equal(seen[~gone], x[~gone])
-    assert torch.equal(load(corpus(), file)[0].varied(x, stream("v")), x)
+    assert torch.equal(load(corpus(), file)[0].drop_words(x, stream("v")), x)
 
 
 def test_noise_has_the_spread_of_the_vectors(file: str) -> None:
@@ -115,7 +115,7 @@ def test_cosine_forgets_the_length_and_euclid_does_not(file: str) -> None:
 
 def test_the_facts_say_how_words_became_vectors(file: str) -> None:
     train, _ = load(corpus(), file, max_length=4, learned=3)
-    facts = train.text(train.start(torch.tensor([0])))
+    facts = train.text(train.initial_items(torch.tensor([0])))
     assert facts is not None
     assert (facts["tokenizer"], facts["dim"], facts["length"], facts["max_length"]) == (
         "basic_english",
@@ -137,15 +137,15 @@ def test_a_subset_is_a_text_too(file: str) -> None:
 def test_a_set_is_given_its_own_vectors_or_none(file: str, tmp_path: Path) -> None:
     facts = load(corpus(), file)[0].text(torch.zeros(1, 2, 3))
     assert facts is not None
-    again, _ = for_set(facts, corpus(), None, "cpu")
+    again, _ = embed_like_set(facts, corpus(), None, "cpu")
     assert again.facts == {k: facts[k] for k in again.facts}
     other = tmp_path / "other.txt"
     other.write_text(Path(file).read_text() + "dog 1 2 3\n")
     with pytest.raises(DataError, match="checksum is .* give --vectors the same file"):
-        for_set(facts, corpus(), str(other), "cpu")
+        embed_like_set(facts, corpus(), str(other), "cpu")
     other.write_text("the 1 2\ncat 1 2\n")
     with pytest.raises(DataError, match=r"whose dim is 3; that of .*other.txt is 2"):
-        for_set(facts, corpus(), str(other), "cpu")
+        embed_like_set(facts, corpus(), str(other), "cpu")
 
 
 def test_real_data_of_a_set_are_its_own_files_or_those_named(file: str, tmp_path: Path) -> None:
@@ -155,10 +155,10 @@ def test_real_data_of_a_set_are_its_own_files_or_those_named(file: str, tmp_path
     facts = load(corpus(), file)[0].text(torch.zeros(1, 2, 3))
     own = {**(facts or {}), "files": [a, a, None, None]}
     none = (None, None, None, None)
-    assert real_for(own, a, True, none, None, file, "cpu")[0].classes == ("a", "z")
-    assert real_for(own, a, True, (b, b, None, None), None, file, "cpu")[0].classes == ("b", "z")
+    assert load_real_data(own, a, True, none, None, file, "cpu")[0].classes == ("a", "z")
+    assert load_real_data(own, a, True, (b, b, None, None), None, file, "cpu")[0].classes == ("b", "z")
     images = write_npz(tmp_path / "blobs.npz")
-    assert real_for(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
+    assert load_real_data(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
 
 
 def test_an_unknown_tokenizer_or_choice_gets_the_nearest(file: str) -> None:

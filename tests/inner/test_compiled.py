@@ -10,14 +10,14 @@ from torch import nn
 from distill.commands.image import main as distil
 from distill.errors import UserError
 from distill.inner import compiled
-from distill.inner.compiled import Compiled, Unfolded, unfolded
+from distill.inner.compiled import Unfolded, unfolded
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD, Adam
 from distill.methods.unroll import meta_gradient
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -39,14 +39,14 @@ def untyped():
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam()], ids=repr)
 def test_its_outer_gradient_is_the_plain_one(rule, engine) -> None:
-    network = build("lenet", (1, 16, 16), 3).double()
-    weights = {k: w.double() for k, w in fresh_weights(network, stream("w"), "uniform").items()}
+    network = build_network("lenet", (1, 16, 16), 3).double()
+    weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
     items = torch.randn(3, 1, 16, 16, generator=stream("x"), dtype=torch.float64)
     rates = start_rates(0.05, 3, len(weights)).double()
     data = Synthetic(items, start_labels(3, 3, "soft").double(), rates, cyclic_schedule(3, 3, 3))
     real = torch.randn(8, 1, 16, 16, generator=stream("r"), dtype=torch.float64), torch.arange(8) % 3
     found = []
-    for problem in (Problem(network, rule), Compiled(network, rule, backend="aot_eager")):
+    for problem in (Problem(network, rule), CompiledProblem(network, rule, backend="aot_eager")):
         task = Task(problem.start(weights), *real, stream("t"))
         found.append(meta_gradient(problem, data, engine, task))
     torch.testing.assert_close(found[0], found[1], rtol=1e-8, atol=1e-10)

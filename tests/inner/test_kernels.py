@@ -8,14 +8,14 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
-from distill.inner.kernels import Convolution, Convolved, Pooled, Pooling, Quick, quickened
+from distill.inner.kernels import Convolution, Convolved, Pooled, Pooling, quickened
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
 from distill.inner.step import Step
 from distill.methods.unroll import meta_gradient
 from distill.networks import IMAGES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -74,15 +74,17 @@ def test_only_modules_with_a_quick_twin_are_taken_over() -> None:
 @pytest.mark.parametrize("name", sorted(IMAGES))
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
 def test_its_outer_gradient_is_the_plain_one(name: str, engine) -> None:
-    network = build(name, (1, 16, 16), 3, **({"width": 8} if name in ("convnet", "resnet") else {})).double()
-    weights = {k: w.double() for k, w in fresh_weights(network, stream("w"), "uniform").items()}
+    network = build_network(
+        name, (1, 16, 16), 3, **({"width": 8} if name in ("convnet", "resnet") else {})
+    ).double()
+    weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
     rates = start_rates(0.05, 3, len(weights)).double()
     data = Synthetic(
         drawn(3, 1, 16, 16).detach(), start_labels(3, 3, "soft").double(), rates, cyclic_schedule(3, 3, 3)
     )
     real = drawn(8, 1, 16, 16, seed=2).detach(), torch.arange(8) % 3
     found = []
-    for problem in (Problem(network, SGD(0.9)), Quick(network, SGD(0.9))):
+    for problem in (Problem(network, SGD(0.9)), FastProblem(network, SGD(0.9))):
         task = Task(problem.start(weights), *real, stream("t"))
         found.append(meta_gradient(problem, data, engine, task))
     torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-12)
@@ -103,16 +105,16 @@ class Drawn(nn.Module):
 def test_learned_pictures_keep_their_inner_gradient() -> None:
     network, step = Drawn(), Step(drawn(3, 1, 6, 6), torch.eye(3).double(), torch.tensor(0.1).double())
     states = []
-    for problem in (Problem(network), Quick(network)):
+    for problem in (Problem(network), FastProblem(network)):
         states.append(problem.advance(problem.start(dict(network.named_parameters())), step))
     torch.testing.assert_close(*states)
 
 
 def test_training_without_a_graph_is_plain_to_the_bit() -> None:
-    network = build("lenet", (1, 16, 16), 3)
+    network = build_network("lenet", (1, 16, 16), 3)
     step = Step(torch.randn(3, 1, 16, 16), torch.eye(3), torch.tensor(0.1))
     states = []
-    for problem in (Problem(network), Quick(network)):
+    for problem in (Problem(network), FastProblem(network)):
         with torch.no_grad():
-            states.append(problem.advance(problem.start(fresh_weights(network, stream("w"))), step))
+            states.append(problem.advance(problem.start(draw_weights(network, stream("w"))), step))
     assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill.inner.rules import SGD, Adam, Rule, describe, described
+from distill.inner.rules import SGD, Adam, Rule
 from tests.contracts import rule_contract
 
 
@@ -34,4 +34,4 @@ def test_adam_has_a_finite_slope_where_a_gradient_is_zero() -> None:
 
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), SGD(0.9, 0.01), Adam(0.5, 0.9, 1e-6)], ids=repr)
 def test_a_rule_survives_its_description(rule: Rule) -> None:
-    assert described(describe(rule)) == rule
+    assert build_rule(describe(rule)) == rule

@@ -9,11 +9,11 @@ from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD, Adam, Rule
-from distill.inner.vmapped import Crowd
+from distill.inner.vmapped import VmappedProblem
 from distill.methods.unroll import bilevel
 from distill.networks import IMAGES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -28,11 +28,11 @@ def both(problem: Problem, engine: Engine, shape: tuple[int, ...], chunk: int | 
     rates = start_rates(0.1, 3, len(problem.names)).double()
     data = Synthetic(items, labels, rates, cyclic_schedule(2, 2, 3))
     tasks = [one(problem, shape, k) for k in range(3)]
-    crowd = Crowd(problem.network, problem.rule, chunk=chunk)
+    crowd = VmappedProblem(problem.network, problem.rule, chunk=chunk)
     single = bilevel(problem, engine, lambda _: tasks)(data, 0)
-    joint = bilevel(crowd, engine, lambda _: [crowd.together(tasks)])(data, 0)
+    joint = bilevel(crowd, engine, lambda _: [crowd.stack_tasks(tasks)])(data, 0)
     torch.testing.assert_close(joint.loss, single.loss)
-    assert joint.silence == pytest.approx(single.silence)
+    assert joint.uniform_loss == pytest.approx(single.uniform_loss)
     for name, grad in single.grads.items():
         assert grad.any()
         torch.testing.assert_close(joint.grads[name], grad)
@@ -40,7 +40,7 @@ def both(problem: Problem, engine: Engine, shape: tuple[int, ...], chunk: int | 
 
 def one(problem: Problem, shape: tuple[int, ...], k: int) -> Task:
     """A network of its own, with real items of its own."""
-    weights = fresh_weights(problem.network, stream("crowd", k))
+    weights = draw_weights(problem.network, stream("crowd", k))
     state = problem.start({name: w.double() for name, w in weights.items()})
     return Task(state, waves(6, *shape, phase=50 + k), torch.tensor([0, 1, 2, 0, 1, 2]), stream("t"))
 
@@ -58,5 +58,5 @@ def test_a_crowd_in_chunks_gives_the_same() -> None:
 @pytest.mark.parametrize("name", IMAGES)
 def test_every_image_network_can_stand_in_a_crowd(name: str) -> None:
     shape = (3, 32, 32) if name in ("lenet", "alexcifarnet") else (3, 16, 16)
-    network = build(name, shape, CLASSES, **SIZES.get(name, {}))
+    network = build_network(name, shape, CLASSES, **SIZES.get(name, {}))
     both(Problem(network.double()), Unroll(), shape)

@@ -10,9 +10,9 @@ from distill.inner.problem import Problem, Task
 from distill.methods.base import comparing, partly_trained
 from distill.methods.kernel_ridge import kernel_ridge, with_constant
 from distill.networks import IMAGES, SEQUENCES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
-from distill.outer.loop import Outer, begin, descend
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.outer.loop import OuterOptimizer, descend, initial_state
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -22,8 +22,8 @@ from tests.helpers import waves
 
 def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
     """An MLP on items of six pixels of three classes, in float64."""
-    problem = Problem(build("mlp", (1, 2, 3), 3, width=32).double())
-    weights = {k: w.double() for k, w in fresh_weights(problem.network, stream("w")).items()}
+    problem = Problem(build_network("mlp", (1, 2, 3), 3, width=32).double())
+    weights = {k: w.double() for k, w in draw_weights(problem.network, stream("w")).items()}
     items, labels = waves(n, 1, 2, 3), start_labels(n, 3, "soft").double()
     synthetic = Synthetic(items, labels, start_rates(0.1, steps, None).double(), cyclic_schedule(n, n, steps))
     x, y = waves(12, 1, 2, 3, phase=2), torch.arange(12) % 3
@@ -33,9 +33,9 @@ def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
 @pytest.mark.parametrize("name", [*IMAGES, *SEQUENCES])
 def test_features_are_what_the_last_layer_is_given(name: str) -> None:
     shape = (1, 16, 16) if name in IMAGES else (7, 6)
-    network = build(name, shape, 5)
+    network = build_network(name, shape, 5)
     problem = Problem(network)
-    state = problem.start(fresh_weights(network, stream("w")))
+    state = problem.start(draw_weights(network, stream("w")))
     x = waves(3, *shape).float()
     named = list(problem.weights(state).items())
     (_, weight), (_, bias) = [(k, w) for k, w in named if w.shape[0] == 5][-2:]
@@ -60,7 +60,7 @@ def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
 @pytest.mark.parametrize("name", ["dc", "dm"])
 def test_matching_is_zero_where_the_synthetic_items_are_the_real_ones(name: str) -> None:
     problem, synthetic, task = tiny(n=12)
-    same = synthetic.replaced({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
+    same = synthetic.replace_tensors({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
     value = COMPARISONS[name](problem, task.state, same, task)
     assert abs(value.item()) < 1e-9
     assert COMPARISONS[name](problem, task.state, synthetic, task).item() > 1e-3
@@ -72,7 +72,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
     compare = COMPARISONS[name]
 
     def value(items: torch.Tensor) -> torch.Tensor:
-        return compare(problem, task.state, synthetic.replaced({"items": items}), task)
+        return compare(problem, task.state, synthetic.replace_tensors({"items": items}), task)
 
     assert torch.autograd.gradcheck(
         value, synthetic.items.clone().requires_grad_(), atol=1e-2, rtol=1e-3
@@ -97,10 +97,12 @@ def test_descending_lowers_the_comparison(name: str) -> None:
     objective = comparing(
         problem, COMPARISONS[name], lambda step: [task._replace(generator=stream("t", step % 4))]
     )
-    outer = Outer(lr={"items": 0.05, "labels": 0.05, "rates": 0.05}, warmup=1)
+    outer = OuterOptimizer(lr={"items": 0.05, "labels": 0.05, "lrs": 0.05}, warmup=1)
     losses = [
         s.loss
-        for s in islice(descend(synthetic, objective, outer, begin(synthetic, outer), lambda _: 0.0), 80)
+        for s in islice(
+            descend(synthetic, objective, outer, initial_state(synthetic, outer), lambda _: 0.0), 80
+        )
     ]
     assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
     assert all(math.isfinite(loss) for loss in losses)

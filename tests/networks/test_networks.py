@@ -6,8 +6,8 @@ from torch import nn
 
 from distill.errors import NetworkError
 from distill.networks import IMAGES, SEQUENCES
-from distill.networks.build import build
-from distill.networks.initial import SCHEMES, fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import SCHEMES, draw_weights
 from distill.networks.sequences import Block, highest_found_first, highest_of_all
 from distill.randomness import stream
 from tests.contracts import network_contract
@@ -20,19 +20,19 @@ SMALLER = {"convnet": {"width": 8}, "mlp": {"width": 16}, "resnet": {"width": 8}
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", IMAGES)
 def test_contract(name: str, shape: tuple[int, ...]) -> None:
-    network_contract(build(name, shape, 5, **SMALLER.get(name, {})), shape, 5)
+    network_contract(build_network(name, shape, 5, **SMALLER.get(name, {})), shape, 5)
 
 
 @pytest.mark.parametrize("length", [1, 7, 70])
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_contract_of_sequences(name: str, length: int) -> None:
-    network_contract(build(name, (length, 6), 5), (length, 6), 5)
+    network_contract(build_network(name, (length, 6), 5), (length, 6), 5)
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_padding_changes_no_answer(name: str) -> None:
-    network = build(name, (7, 6), 3).double()
-    weights = fresh_weights(network, stream("w"))
+    network = build_network(name, (7, 6), 3).double()
+    weights = draw_weights(network, stream("w"))
     x = waves(2, 7, 6)
     longer = torch.cat([x, torch.zeros(2, 5, 6, dtype=x.dtype)], dim=1)
     answers = [torch.func.functional_call(network, weights, (t,)) for t in (x, longer)]
@@ -41,18 +41,18 @@ def test_padding_changes_no_answer(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_text_without_a_known_word_gets_a_finite_answer(name: str) -> None:
-    network = build(name, (4, 6), 3)
+    network = build_network(name, (4, 6), 3)
     x = torch.zeros(2, 4, 6)
     x[1] = 1
-    answer = torch.func.functional_call(network, fresh_weights(network, stream("w")), (x,))
+    answer = torch.func.functional_call(network, draw_weights(network, stream("w")), (x,))
     assert answer.isfinite().all()
     assert not torch.allclose(answer[0], answer[1])
 
 
 @pytest.mark.parametrize("name", [n for n in SEQUENCES if n != "average"])
 def test_the_order_of_words_matters_to_all_but_the_average(name: str) -> None:
-    network = build(name, (7, 6), 3).double()
-    weights, x = fresh_weights(network, stream("w")), waves(1, 7, 6)
+    network = build_network(name, (7, 6), 3).double()
+    weights, x = draw_weights(network, stream("w")), waves(1, 7, 6)
     one, other = (torch.func.functional_call(network, weights, (t,)) for t in (x, x.flip(1)))
     assert not torch.allclose(one, other)
 
@@ -69,7 +69,7 @@ def test_attention_equals_torchs() -> None:
 @pytest.mark.parametrize(("name", "marks"), [("textcnn", 0), ("ngram", 1)])
 def test_a_text_cnn_equals_one_of_conv1d(name: str, marks: int) -> None:
     """Beside the unfolded windows stands the plain form; ngram has a mark where the text begins."""
-    network = build(name, (9, 6), 3, width=8).double()
+    network = build_network(name, (9, 6), 3, width=8).double()
     x, found = waves(2, 9, 6), []
     read = torch.cat([torch.full((2, marks, 6), 0.4, dtype=x.dtype), x], dim=1).transpose(1, 2)
     for span, filters in zip(network.spans, network.filters, strict=True):
@@ -100,44 +100,44 @@ def test_finding_the_windows_first_changes_no_answer_and_no_gradient() -> None:
 )
 def test_items_of_the_other_kind_are_refused(name: str, shape: tuple[int, ...], kind: str) -> None:
     with pytest.raises(NetworkError, match=f'the network "{name}" is for {kind}'):
-        build(name, shape, 3)
+        build_network(name, shape, 3)
 
 
 def test_lenet_is_the_one_of_the_paper() -> None:
-    shapes = [tuple(p.shape) for p in build("lenet", (1, 28, 28), 10).parameters() if p.ndim > 1]
+    shapes = [tuple(p.shape) for p in build_network("lenet", (1, 28, 28), 10).parameters() if p.ndim > 1]
     assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
 
 
 def test_the_published_convnet_has_its_published_size() -> None:
-    count = sum(p.numel() for p in build("convnet", (3, 32, 32), 10).parameters())
+    count = sum(p.numel() for p in build_network("convnet", (3, 32, 32), 10).parameters())
     assert count == 320_010
 
 
 @pytest.mark.parametrize("name", ["lenet", "convnet"])
 def test_an_item_too_small_is_refused_with_its_shape(name: str) -> None:
     with pytest.raises(NetworkError, match=f'1×4×4 is too small for the network "{name}"'):
-        build(name, (1, 4, 4), 10)
+        build_network(name, (1, 4, 4), 10)
 
 
 def test_an_argument_that_a_network_lacks_is_refused_by_name() -> None:
     with pytest.raises(NetworkError, match='the network "lenet" has no depth'):
-        build("lenet", (1, 28, 28), 10, depth=2)
+        build_network("lenet", (1, 28, 28), 10, depth=2)
 
 
 @pytest.mark.parametrize(("scheme", "gain"), [("xavier", 2 / (400 + 120)), ("kaiming", 2 / 400)])
 def test_fresh_weights_have_the_variance_of_their_scheme(scheme: str, gain: float) -> None:
-    network = build("lenet", (1, 28, 28), 10)
-    weights = fresh_weights(network, stream("a"), scheme)
+    network = build_network("lenet", (1, 28, 28), 10)
+    weights = draw_weights(network, stream("a"), scheme)
     assert weights["1.weight"].var().item() == pytest.approx(gain, rel=0.02)
     assert not weights["1.bias"].any()
     assert scheme in SCHEMES
 
 
 def test_gains_of_norms_start_at_one_and_equal_generators_give_equal_weights() -> None:
-    network = build("convnet", (1, 28, 28), 10, width=8)
-    one, other = (fresh_weights(network, stream("a", 1)) for _ in range(2))
+    network = build_network("convnet", (1, 28, 28), 10, width=8)
+    one, other = (draw_weights(network, stream("a", 1)) for _ in range(2))
     assert all(torch.equal(one[k], other[k]) for k in one)
-    assert not torch.equal(one["0.0.weight"], fresh_weights(network, stream("a", 2))["0.0.weight"])
+    assert not torch.equal(one["0.0.weight"], draw_weights(network, stream("a", 2))["0.0.weight"])
     assert (one["0.1.weight"] == 1).all()
 
 
@@ -148,7 +148,7 @@ def test_own_weights_are_what_the_layers_would_draw_and_disturb_nothing() -> Non
 
     network, before = made(), torch.random.get_rng_state()
     kept = {name: p.clone() for name, p in network.named_parameters()}
-    fresh = fresh_weights(network, stream("own"), "own")
+    fresh = draw_weights(network, stream("own"), "own")
     assert torch.equal(torch.random.get_rng_state(), before)
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**62, (), generator=stream("own"))))
@@ -172,4 +172,4 @@ def test_own_weights_are_what_the_layers_would_draw_and_disturb_nothing() -> Non
 )
 def test_a_network_larger_than_machines_is_never_built(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(NetworkError, match=sentence):
-        build("mlp", (1, 8, 8), 3, **arguments)
+        build_network("mlp", (1, 8, 8), 3, **arguments)

@@ -11,15 +11,15 @@ from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
-from distill.methods.base import Found
+from distill.methods.base import OuterGradient
 from distill.methods.unroll import bilevel, meta_gradient
-from distill.outer.loop import Outer, OuterState, begin, clip, cosine, descend, kept, usable
+from distill.outer.loop import OuterOptimizer, OuterState, clip, cosine, descend, kept, usable
 from distill.outer.starts import start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from tests.helpers import CLASSES, SHAPE, real_batch, small_problem, small_weights, waves
 
-LOOSE = Outer(lr={"items": 0.05, "labels": 0.02, "rates": 0.02}, clip=1e9, average=0.9, warmup=1)
+LOOSE = OuterOptimizer(lr={"items": 0.05, "labels": 0.02, "rates": 0.02}, clip=1e9, average=0.9, warmup=1)
 
 
 def synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
@@ -40,7 +40,7 @@ def still(problem: Problem, poison: tuple[int, ...] = ()) -> object:
 
 def after(steps: int, outer: Outer = LOOSE, poison: tuple[int, ...] = (), start: OuterState | None = None):
     problem, data = small_problem(), synthetic()
-    state, task = start or begin(data, outer), still(problem, poison)
+    state, task = start or initial_state(data, outer), still(problem, poison)
     objective = bilevel(problem, Unroll(), lambda step: [task(step)])
     loop = descend(data, objective, outer, state, lambda step: step / 20)
     return list(islice(loop, steps))
@@ -56,7 +56,7 @@ def test_the_gradient_of_every_learned_tensor_agrees_with_finite_differences(lab
     for name, tensor in data.tensors().items():
         way = torch.cos(torch.arange(tensor.numel()).double()).reshape(tensor.shape)
         up, down = (
-            meta_gradient(problem, data.replaced({name: tensor + sign * 1e-5 * way}), engine, task)[0]
+            meta_gradient(problem, data.replace_tensors({name: tensor + sign * 1e-5 * way}), engine, task)[0]
             for sign in (1, -1)
         )
         torch.testing.assert_close((grads[name] * way).sum(), (up - down) / 2e-5, rtol=1e-5, atol=1e-8)
@@ -70,7 +70,7 @@ def test_several_networks_per_step_give_the_mean_of_their_gradients_and_losses()
     torch.testing.assert_close(found.loss, sum(value for value, _ in alone) / 3)
     for name, grad in found.grads.items():
         torch.testing.assert_close(grad, sum(grads[name] for _, grads in alone) / 3)
-    assert found.silence == pytest.approx(math.log(CLASSES))
+    assert found.uniform_loss == pytest.approx(math.log(CLASSES))
 
 
 def test_outer_steps_are_torchs_adam_with_the_cosine_as_its_rate() -> None:
@@ -80,7 +80,7 @@ def test_outer_steps_are_torchs_adam_with_the_cosine_as_its_rate() -> None:
     adam = torch.optim.Adam(groups, betas=(LOOSE.beta1, LOOSE.beta2))
     states = after(6)
     for step in range(6):
-        _, grads = meta_gradient(problem, data.replaced(tensors), Unroll(), still(problem)(step))
+        _, grads = meta_gradient(problem, data.replace_tensors(tensors), Unroll(), still(problem)(step))
         for (name, t), group in zip(tensors.items(), adam.param_groups, strict=True):
             t.grad = grads[name]
             group["lr"] = LOOSE.lr[name] * cosine(step / 20)
@@ -101,9 +101,9 @@ def test_golden_losses_of_five_outer_steps() -> None:
     weights = {name: 0.5 * waves(*shape, phase=i) for i, (name, shape) in enumerate(shapes.items())}
     x, y = real_batch()
     task = Task(problem.start(weights), x, y, stream("golden"))
-    outer = Outer(lr={"items": 0.1, "labels": 0.02, "rates": 0.02}, clip=0.05, warmup=1)
+    outer = OuterOptimizer(lr={"items": 0.1, "labels": 0.02, "rates": 0.02}, clip=0.05, warmup=1)
     objective = bilevel(problem, Unroll(), lambda _: [task])
-    loop = descend(data, objective, outer, begin(data, outer), lambda s: s / 5)
+    loop = descend(data, objective, outer, initial_state(data, outer), lambda s: s / 5)
     losses = [s.loss for s in islice(loop, 5)]
     assert losses == pytest.approx(GOLDEN, rel=1e-6)
 
@@ -124,7 +124,7 @@ def test_the_cosine_starts_at_one_and_ends_at_zero() -> None:
 
 def test_the_average_is_the_mean_of_the_first_iterates_and_then_follows() -> None:
     states = after(3)
-    start = begin(synthetic(), LOOSE).tensors["items"]
+    start = initial_state(synthetic(), LOOSE).tensors["items"]
     expected = start
     for step, state in enumerate(states):
         weight = max(1 - LOOSE.average, 9 / (10 + step))
@@ -142,7 +142,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
 
 
 def test_the_rates_rise_from_zero_over_the_warmup() -> None:
-    start = begin(synthetic(), LOOSE).tensors["items"]
+    start = initial_state(synthetic(), LOOSE).tensors["items"]
     cold, warm = (after(1, replace(LOOSE, warmup=w))[0].tensors["items"] - start for w in (1, 4))
     torch.testing.assert_close(warm, cold / 4)
 
@@ -157,8 +157,10 @@ def test_a_tenth_of_a_short_run_is_warmup_enough() -> None:
 
 def test_items_that_no_longer_matter_count_as_a_useless_step() -> None:
     grads = {"items": torch.zeros(3), "labels": torch.ones(2)}
-    assert not usable(Found(torch.tensor(2.3), grads))
-    assert usable(Found(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)}))
+    assert not usable(OuterGradient(torch.tensor(2.3), grads))
+    assert usable(
+        OuterGradient(torch.tensor(2.3), {"items": torch.tensor([0.0, 1e-9]), "labels": torch.ones(2)})
+    )
 
 
 def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
@@ -166,10 +168,10 @@ def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
     task = still(problem, poison=(5, 6, 7))
     unrolled = bilevel(problem, Unroll(), lambda step: [task(step)])
 
-    def loud(synthetic: Synthetic, step: int) -> Found:  # what is learned here is worse than silence
+    def loud(synthetic: Synthetic, step: int) -> OuterGradient:  # what is learned here is worse than silence
         return unrolled(synthetic, step)._replace(silence=math.inf)
 
-    states = list(islice(descend(data, loud, outer, begin(data, outer), lambda step: step / 20), 9))
+    states = list(islice(descend(data, loud, outer, initial_state(data, outer), lambda step: step / 20), 9))
     good = states[4].good
     assert torch.equal(good["items"], states[3].average["items"])
     rolled = states[7]
@@ -181,7 +183,7 @@ def test_a_streak_rolls_back_to_the_last_good_state_at_half_the_rate() -> None:
 
 def learned(step: int) -> OuterState:
     """A state at this step whose good one stood at a loss of 1, with an average of its own."""
-    state = replace(begin(synthetic(), LOOSE), step=step, well=1.0)
+    state = replace(initial_state(synthetic(), LOOSE), step=step, well=1.0)
     return replace(state, average={k: t + 1 for k, t in state.average.items()})
 
 

@@ -65,6 +65,6 @@ def test_steps_hold_the_rows_of_the_schedule() -> None:
 
 def test_replaced_changes_only_what_it_is_given() -> None:
     data = synthetic()
-    other = data.replaced({"items": torch.zeros(6, *SHAPE)})
+    other = data.replace_tensors({"items": torch.zeros(6, *SHAPE)})
     assert not other.items.any()
     assert other.labels is data.labels

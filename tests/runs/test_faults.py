@@ -17,7 +17,7 @@ import torch
 from distill.commands.image import main as distil
 from distill.commands.student import main as study
 from distill.errors import RunError
-from distill.methods.base import Found
+from distill.methods.base import OuterGradient
 from distill.runs import job
 from distill.runs.files import folder
 from distill.runs.files.log import read_log
@@ -226,13 +226,13 @@ def test_nan_in_a_step_is_skipped_and_counted(
     def poisoned(*words: object) -> Callable:
         objective = real(*words)
 
-        def found(synthetic: object, step: int) -> Found:
+        def found(synthetic: object, step: int) -> OuterGradient:
             answer = objective(synthetic, step)
             if step not in (3, 9, 20, 21, 22, 23, 24):
                 return answer
-            grads = {**answer.grads, "labels": answer.grads["labels"] * math.nan}
+            grads = {**answer.gradients, "labels": answer.gradients["labels"] * math.nan}
             return (
-                answer._replace(grads=grads)
+                answer._replace(gradients=grads)
                 if what == "gradient"
                 else answer._replace(loss=answer.loss * math.nan)
             )

@@ -7,7 +7,7 @@ import pytest
 from distill.errors import RunError, UserError
 from distill.inner.engines.base import Engine
 from distill.inner.problem import Problem
-from distill.networks.build import build
+from distill.networks.build import build_network
 from distill.runs.build import RULES as RULE_OBJECTS
 from distill.runs.build import engine_for
 from distill.runs.settings import (
@@ -70,7 +70,7 @@ def test_a_batch_that_does_not_divide_n_is_refused() -> None:
 
 def test_words_and_objects_agree() -> None:
     assert set(RULE_OBJECTS) == set(RULES)
-    problem = Problem(build("mlp", (1, 8, 8), 3))
+    problem = Problem(build_network("mlp", (1, 8, 8), 3))
     for word in ENGINES:
         assert isinstance(engine_for(resolved(ImageConfig(engine=word)), problem), Engine)
 

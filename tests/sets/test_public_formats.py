@@ -34,7 +34,7 @@ LR = torch.tensor([0.1])
 def mnist() -> tuple[Dataset, Dataset]:
     """Five hundred test images are enough."""
     train, test = load("mnist")
-    return train, test.subset(torch.arange(500))
+    return train, test.select(torch.arange(500))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def theirs(data: Dataset, mean: float, std: float) -> tuple[Tensor, Tensor]:
 def few(train: Dataset, per_class: int, mean: float, std: float) -> tuple[Tensor, Tensor]:
     """Real images of each class, as a start of distillation has them."""
     x, y = theirs(train, mean, std)
-    picks = torch.cat([train.of_class(c)[:per_class] for c in range(len(train.classes))])
+    picks = torch.cat([train.class_indices(c)[:per_class] for c in range(len(train.classes))])
     return x[picks].clone(), y[picks].clone()
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distill.data.whiten import seen
+from distill.data.whiten import to_pixels
 from distill.errors import SetError, require
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.atomic import whole
@@ -45,7 +45,7 @@ def to_folder(data: DistilledSet, path: str | os.PathLike[str], overwrite: bool 
             f" {tuple(data.items.shape[1:])}"
         )
     order = classes.argsort(stable=True)
-    pixels = seen(data.items.detach(), data.source).cpu()
+    pixels = to_pixels(data.items.detach(), data.source).cpu()
     clipped = ((pixels < 0) | (pixels > 1)).flatten(1).float().mean(dim=1)
     with whole(path, overwrite) as folder:
         mean, std = tensors(folder, data, pixels[order], order, classes[order])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from distill.data.whiten import seen
+from distill.data.whiten import to_pixels
 from distill.errors import SetError, require
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.atomic import whole
@@ -77,7 +77,7 @@ def images(data: DistilledSet) -> "list[Image]":
     known = data.source.get("mean") and data.source.get("std")
     if data.items.ndim != 4 or data.items.shape[1] not in (1, 3) or not known:
         return []
-    pixels = seen(data.items.detach(), data.source).cpu().clamp(0, 1).mul(255).round().byte()
+    pixels = to_pixels(data.items.detach(), data.source).cpu().clamp(0, 1).mul(255).round().byte()
     return [Image.fromarray(p.movedim(0, -1).squeeze(-1).numpy()) for p in pixels]
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.data.dataset import Dataset
-from distill.data.whiten import Facts, fitted
+from distill.data.whiten import Whitening, fit_zca
 from distill.errors import SetError
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
@@ -176,10 +176,10 @@ def plain(name: str) -> str:
     return "".join(c for c in Path(name).stem.lower() if c.isalnum())
 
 
-def whitening(train: Dataset) -> Facts:
+def whitening(train: Dataset) -> Whitening:
     """What kornia's ZCAWhitening(eps=0.1) fits to pixels in [0, 1]: its covariance is over N - 1."""
     ratio = len(train) / (len(train) - 1)
-    white = fitted(train, ZCA_EPS / ratio)
+    white = fit_zca(train, ZCA_EPS / ratio)
     return {**white, "matrix": white["matrix"] / math.sqrt(ratio)}
 
 
