@@ -25,8 +25,8 @@ from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
 from distill.methods.unroll import meta_gradient
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -46,8 +46,8 @@ Row = tuple[str, str, int, int, str]
 def measured(row: Row, rounds: int) -> dict[str, Any]:
     """Median milliseconds of an outer step, and MiB of its peak beyond what the process held before."""
     name, size, n, steps, engine = row
-    problem = Problem(build(name, SHAPES[size], 10, **WIDTH[name]), SGD(0.9))
-    state = problem.start(fresh_weights(problem.network, stream("capacity")))
+    problem = Problem(build_network(name, SHAPES[size], 10, **WIDTH[name]), SGD(0.9))
+    state = problem.start(draw_weights(problem.network, stream("capacity")))
     task = Task(state, torch.randn(BATCH, *SHAPES[size]), torch.arange(BATCH) % 10, stream("capacity", 1))
     items, schedule = torch.randn(n, *SHAPES[size]), cyclic_schedule(n, min(n, 20), steps)
     synthetic = Synthetic(items, start_labels(n, 10, "soft"), start_rates(0.001, steps, None), schedule)

@@ -18,17 +18,17 @@ import torch
 
 from benchmarks.cases import markdown
 from benchmarks.machine import write_results
-from distill.inner.compiled import Compiled, compiler
+from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import Engine
 from distill.inner.engines.higher import Higher, torch_optimiser
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
-from distill.inner.kernels import Quick
+from distill.inner.kernels import FastProblem
 from distill.inner.problem import Problem, Task
 from distill.methods.unroll import meta_gradient
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -40,7 +40,7 @@ UNWEIGHED = ("floor", "Compiled")  # only timed
 
 def engines(problem: Problem, steps: int) -> dict[str, tuple[Problem, Engine]]:
     """The engines that are compared, by name, each with the problem as it has it."""
-    quick = Quick(problem.network, problem.rule)
+    quick = FastProblem(problem.network, problem.rule)
     higher = Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
     ours: dict[str, Engine] = {
         "Unroll": Unroll(),
@@ -54,9 +54,9 @@ def engines(problem: Problem, steps: int) -> dict[str, tuple[Problem, Engine]]:
 
 def case(steps: int) -> tuple[Problem, Synthetic, Task]:
     """LeNet with one rate per step and tensor, on noise: cost does not depend on the pixels."""
-    problem = Problem(build("lenet", (1, 28, 28), 10))
+    problem = Problem(build_network("lenet", (1, 28, 28), 10))
     x, y = torch.randn(BATCH, 1, 28, 28), torch.arange(BATCH) % 10
-    state = problem.start(fresh_weights(problem.network, stream("bench")))
+    state = problem.start(draw_weights(problem.network, stream("bench")))
     rates = start_rates(0.02, steps, len(problem.names))
     items = torch.randn(N, 1, 28, 28)
     synthetic = Synthetic(items, start_labels(N, 10, "soft"), rates, cyclic_schedule(N, N, steps))
@@ -93,8 +93,8 @@ def timed(steps: int, rounds: int) -> dict[str, float]:
         return lambda: meta_gradient(problem, synthetic, engine, task)
 
     runs = {name: run(*pair) for name, pair in engines(problem, steps).items()}
-    if compiler():
-        runs["Compiled"] = run(Compiled(problem.network, problem.rule), Unroll())
+    if has_compiler():
+        runs["Compiled"] = run(CompiledProblem(problem.network, problem.rule), Unroll())
     runs["floor"] = lambda: floor(problem, synthetic, task)
     return {name: statistics.median(times) for name, times in milliseconds(runs, rounds).items()}
 
@@ -150,7 +150,7 @@ def main() -> None:
         "unroll_over_higher_ms": by_steps(rows, "ms", "Unroll", "Higher"),
         "plain_unroll_over_higher_ms": by_steps(rows, "ms", "Unroll, plain", "Higher"),
     }
-    if compiler():
+    if has_compiler():
         ratios["compiled_over_higher_ms"] = by_steps(rows, "ms", "Compiled", "Higher")
     ratios["unroll_over_floor_ms"] = by_steps(rows, "ms", "Unroll", "floor")
     ratios["recompute_over_unroll_peak"] = by_steps(rows, "peak_mib", "Recompute", "Unroll")

@@ -20,15 +20,15 @@ from torch import Tensor
 from torch.func import functional_call
 
 from distill import Problem, Synthetic, descend
-from distill.data.clusters import centres
+from distill.data.clusters import fit_k_means
 from distill.data.dataset import Dataset
 from distill.data.images import load
 from distill.inner.problem import Task
 from distill.methods.base import comparing
 from distill.methods.distribution_matching import distribution_matching
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
-from distill.outer.loop import Outer, begin
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.outer.loop import OuterOptimizer, initial_state
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
@@ -39,23 +39,23 @@ from distill.student.scores import Report
 
 BATCH, LR = 64, 0.001  # of the learner
 Memory = Callable[[Dataset, Student, int, int], Tensor] | None  # (2k, …) images of a task, its digits in turn
-OUTER = Outer(lr={"items": 0.02, "labels": 0.0, "rates": 0.0}, average=0.98, warmup=20)
+OUTER = OuterOptimizer(lr={"items": 0.02, "labels": 0.0, "lrs": 0.0}, average_decay=0.98, warmup=20)
 
 
 def distilled(task: Dataset, student: Student, k: int, seed: int, steps: int = 100) -> Tensor:
     """(2k, …) images, the two digits in turn, whose mean features are the task's in random ConvNets."""
-    problem = Problem(build("convnet", task.shape, 2, width=32))
+    problem = Problem(build_network("convnet", task.shape, 2, width=32))
     labels, schedule = start_labels(2 * k, 2, "hard"), cyclic_schedule(2 * k, 2 * k, 1)
     first = Synthetic(k_means(task, student, k, seed), labels, start_rates(0.01, 1, None), schedule, "hard")
 
     def asked(step: int) -> list[Task]:
         generator = stream("continual", seed, step)
         x, y = task.batch(torch.randint(len(task), (2 * BATCH,), generator=generator))
-        weights = fresh_weights(problem.network, generator, "kaiming")
+        weights = draw_weights(problem.network, generator, "kaiming")
         return [Task(problem.start(weights), x, y - task.labels.min(), generator)]
 
     objective = comparing(problem, distribution_matching, asked)
-    states = descend(first, objective, OUTER, begin(first, OUTER), lambda step: step / steps)
+    states = descend(first, objective, OUTER, initial_state(first, OUTER), lambda step: step / steps)
     return next(state.average for state in states if state.step >= steps)["items"]
 
 
@@ -65,7 +65,7 @@ def random_real(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
 
 
 def k_means(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
-    return in_turn([centres(x[:500], k, stream("k-means", seed)) for x in digits(task)])
+    return in_turn([fit_k_means(x[:500], k, stream("k-means", seed)) for x in digits(task)])
 
 
 def herded(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
@@ -74,7 +74,7 @@ def herded(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
 
 def digits(task: Dataset) -> list[Tensor]:
     """The images of each digit, the smaller one first."""
-    return [task.start(task.of_class(c)) for c in task.labels.unique().tolist()]
+    return [task.initial_items(task.class_indices(c)) for c in task.labels.unique().tolist()]
 
 
 def in_turn(images: list[Tensor]) -> Tensor:
@@ -84,8 +84,8 @@ def in_turn(images: list[Tensor]) -> Tensor:
 
 def learned(memory: Memory, tasks: list[Dataset], test: Dataset, k: int, steps: int, seed: int) -> float:
     """The accuracy on all digits of a network that met the tasks in turn."""
-    network = build("lenet", test.shape, len(test.classes))
-    weights = live(fresh_weights(network, stream("learner", seed), "uniform"))
+    network = build_network("lenet", test.shape, len(test.classes))
+    weights = live(draw_weights(network, stream("learner", seed), "uniform"))
     x, y = torch.empty(0, *test.shape), torch.empty(0, dtype=torch.long)
     for t, task in enumerate(tasks):
         optimiser, generator = torch.optim.Adam(weights.values(), LR), stream("batches", seed, t)
@@ -115,7 +115,7 @@ def main() -> None:
     options = parser.parse_args()
     quicken(1)
     train, test = load("mnist")
-    tasks = [train.subset((train.labels // 2 == t).nonzero().flatten()) for t in range(5)]
+    tasks = [train.select((train.labels // 2 == t).nonzero().flatten()) for t in range(5)]
     memories: dict[str, Memory] = {
         "no": None, "random": random_real, "herded": herded, "k-means": k_means,
         "distilled": partial(distilled, steps=options.steps),

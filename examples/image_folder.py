@@ -28,7 +28,7 @@ def made(root: Path) -> Path:
     digits, _ = load("mnist")
     for label, name in enumerate(digits.classes):
         (root / name).mkdir(parents=True)
-        for i in digits.of_class(label)[:EACH].tolist():
+        for i in digits.class_indices(label)[:EACH].tolist():
             write_png(digits.items[i], str(root / name / f"{i:05d}.png"))
     return root
 

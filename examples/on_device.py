@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data = DistilledSet.load(options.set)
     real, test = load(data.source["name"])
-    real = real.subset(torch.arange(min(len(real), options.real)))
+    real = real.select(torch.arange(min(len(real), options.real)))
 
     train(data)  # once before the clock starts
     began = time.perf_counter()

@@ -7,22 +7,29 @@ import torch
 from distill.inner.engines.unroll import Unroll
 from distill.inner.rules import SGD
 from distill.methods.unroll import bilevel
-from distill.outer import processes
-from distill.outer.processes import averaged, joined, rank, size
+from distill.outer.processes import average_processes, broadcast, process_group, rank, world_size
 from tests.helpers import small_problem
-from tests.inner.test_vmapped import one
-from tests.outer.test_loop import synthetic
+from tests.inner.test_vmapped import make_task
+from tests.outer.test_loop import make_synthetic
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     problem = small_problem(SGD(0.9))
-    with joined("cpu"):
-        objective = averaged(
-            bilevel(problem, Unroll(), lambda step: [one(problem, (1, 8, 8), step * size() + rank())])
+    with process_group("cpu"):
+        objective = average_processes(
+            bilevel(
+                problem, Unroll(), lambda step: [make_task(problem, (1, 8, 8), step * world_size() + rank())]
+            )
         )
-        found = objective(synthetic(), 3)
-        said = processes.agreed(10.0 + rank())
+        gradient = objective(make_synthetic(), 3)
+        shared = broadcast(10.0 + rank())
     if rank() == 0:
         torch.save(
-            {"loss": found.loss, "silence": found.uniform_loss, "said": said, **found.gradients}, sys.argv[1]
+            {
+                "loss": gradient.loss,
+                "uniform_loss": gradient.uniform_loss,
+                "shared": shared,
+                **gradient.gradients,
+            },
+            sys.argv[1],
         )

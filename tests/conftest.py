@@ -6,7 +6,7 @@ from jaxtyping import install_import_hook
 import tests.typecheck
 
 ROOMS = (
-    "data.dataset", "data.embedding", "data.images", "data.texts", "data.vectors", "networks",
+    "data.dataset", "data.embedding", "data.files", "data.images", "data.texts", "data.vectors", "networks",
     "inner.engines", "inner.losses", "inner.problem", "inner.rules", "inner.step", "methods",
     "outer.loop", "outer.starts", "outer.synthetic", "report.pictures", "report.tables", "student", "kd",
 )  # fmt: skip

@@ -1,22 +1,25 @@
-"""What every plug-in has to pass. A new one is added to its registry, and the tests find it."""
+"""What every network, rule and augmentation has to pass: the tests take them from the rooms' tables."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from distill.data.augment import Transform
 from distill.inner.problem import Problem
 from distill.inner.rules import Rule
 from distill.inner.step import Step
-from distill.networks.initial import fresh_weights
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
+
+Optimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
 def network_contract(network: nn.Module, shape: tuple[int, ...], classes: int) -> None:
     """Logits per class, no buffers, every weight drawn and used, twice differentiable, items independent."""
     assert not list(network.buffers())
     network = network.double()
-    weights = fresh_weights(network, stream("contract"))
+    weights = draw_weights(network, stream("contract"))
     assert list(weights) == [name for name, _ in network.named_parameters()]
     problem = Problem(network)
     state = problem.start(weights)
@@ -24,41 +27,51 @@ def network_contract(network: nn.Module, shape: tuple[int, ...], classes: int) -
     logits = problem.logits(state, x)
     assert logits.shape == (3, classes)
     torch.testing.assert_close(problem.logits(state, x[:1]), logits[:1])
-    second_order(problem, state, x, torch.eye(classes, dtype=torch.float64)[:3])
+    check_outer_gradient(problem, state, x, torch.eye(classes, dtype=torch.float64)[:3])
 
 
-def second_order(problem: Problem, state: tuple[Tensor, ...], x: Tensor, y: Tensor) -> None:
+def check_outer_gradient(problem: Problem, state: tuple[Tensor, ...], x: Tensor, y: Tensor) -> None:
     """The outer gradient through two steps is finite and agrees with a finite difference."""
     items, direction = x.clone().requires_grad_(), torch.randn(x.shape, generator=stream("way")).double()
 
-    def value(items: Tensor) -> Tensor:
+    def outer_loss(items: Tensor) -> Tensor:
         after = problem.start(problem.weights(state))
         for _ in range(2):
             after = problem.advance(after, Step(items, y, torch.tensor(0.01, dtype=torch.float64)))
         return problem.inner_loss(problem.logits(after, x.flip(0)), y)
 
-    (grad,) = torch.autograd.grad(value(items), items)
-    assert grad.isfinite().all()
-    assert grad.any()
+    (gradient,) = torch.autograd.grad(outer_loss(items), items)
+    assert gradient.isfinite().all()
+    assert gradient.any()
     small = 1e-7  # few kinks of ReLU and pooling lie in so short an interval
     with torch.no_grad():
-        slope = (value(x + small * direction) - value(x - small * direction)) / (2 * small)
-    torch.testing.assert_close((grad * direction).sum(), slope, rtol=1e-3, atol=1e-7)
+        slope = (outer_loss(x + small * direction) - outer_loss(x - small * direction)) / (2 * small)
+    torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-3, atol=1e-7)
 
 
-def rule_contract(rule: Rule, optimiser: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> None:
+def rule_contract(rule: Rule, optimiser: Optimiser) -> None:
     """Ten steps equal the torch optimiser's to rounding, and change nothing in place."""
-    weights = [torch.linspace(-1, 1, 5).double(), torch.linspace(0, 2, 6).double().view(2, 3)]
-    before = [w.clone() for w in weights]
-    parameters = [nn.Parameter(w.clone()) for w in weights]
-    theirs, ours, memory = optimiser(parameters), list(weights), rule.start(weights)
-    rates = [torch.tensor(0.1, dtype=torch.float64)] * 2
+    initial = [torch.linspace(-1, 1, 5).double(), torch.linspace(0, 2, 6).double().view(2, 3)]
+    copies = [w.clone() for w in initial]
+    parameters = [nn.Parameter(w.clone()) for w in initial]
+    torch_optimiser, weights, memory = optimiser(parameters), list(initial), rule.start(initial)
+    lrs = [torch.tensor(0.1, dtype=torch.float64)] * 2
     for step in range(10):
-        grads = [torch.sin(3 * w + step) for w in ours]
-        for parameter, grad in zip(parameters, grads, strict=True):
-            parameter.grad = grad.clone()
-        theirs.step()
-        ours, memory = rule.update(ours, memory, grads, rates)
-    for a, b in zip(ours, parameters, strict=True):
-        torch.testing.assert_close(a, b.detach(), rtol=1e-12, atol=1e-12)
-    assert all(torch.equal(a, b) for a, b in zip(weights, before, strict=True))
+        gradients = [torch.sin(3 * w + step) for w in weights]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient.clone()
+        torch_optimiser.step()
+        weights, memory = rule.update(weights, memory, gradients, lrs)
+    for weight, parameter in zip(weights, parameters, strict=True):
+        torch.testing.assert_close(weight, parameter.detach(), rtol=1e-12, atol=1e-12)
+    assert all(torch.equal(a, b) for a, b in zip(initial, copies, strict=True))
+
+
+def augmentation_contract(transform: Transform) -> None:
+    """The shape stays, equal images change equally, and the gradient agrees with finite differences."""
+    r = torch.tensor([0.7, -0.4, 0.2])
+    x = torch.randn(3, 2, 9, 9, generator=stream("x"), dtype=torch.float64).requires_grad_()
+    assert transform(x, r).shape == x.shape
+    twins = transform(x[:1].expand(2, -1, -1, -1), r)
+    torch.testing.assert_close(twins[0], twins[1])
+    assert torch.autograd.gradcheck(lambda x: transform(x, r), (x,))

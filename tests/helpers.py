@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from distill.inner.problem import Problem
 from distill.inner.rules import SGD, Rule
 from distill.inner.step import Step
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.resolve import change, resolve
 from distill.sets.distilled import DistilledSet
@@ -62,7 +62,7 @@ def digit_set() -> DistilledSet:
         inner={"rule": "sgd", "momentum": 0.0, "loss": "soft-cross-entropy"},
         network={"name": "lenet", "arguments": {}, "init": "fixed", "scheme": "xavier"},
         source={"name": "mnist", "classes": list("0123456789"), "mean": [0.13], "std": [0.31]},
-        init_state=fresh_weights(build("lenet", (1, 28, 28), 10), stream("digits")),
+        init_state=draw_weights(build_network("lenet", (1, 28, 28), 10), stream("digits")),
     )
 
 
@@ -82,7 +82,7 @@ def small_problem(rule: Rule | None = None) -> Problem:
 
 
 def small_weights(problem: Problem, seed: int = 0) -> dict[str, Tensor]:
-    return fresh_weights(problem.network, stream("test", seed))
+    return draw_weights(problem.network, stream("test", seed))
 
 
 def small_steps(problem: Problem, count: int = 4, n: int = 2, per_tensor: bool = True) -> list[Step]:

@@ -30,9 +30,9 @@ from distill.data import texts as corpora
 from distill.data import vectors
 from distill.data.images import load
 from distill.errors import DataError, RunError, SetError, UserError
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
-from distill.outer.loop import Outer, begin
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.outer.loop import OuterOptimizer, initial_state
 from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
 from distill.runs.files import checkpoint
@@ -45,7 +45,9 @@ from tests.helpers import small_set, write_npz, write_texts
 CONFIG = {"n": 3, "network": "mlp"}
 FRESH = {
     "state": asdict(
-        begin(Synthetic(*small_set().steps()[0][:2], torch.ones(4), torch.zeros(4, 1).long()), Outer())
+        initial_state(
+            Synthetic(*small_set().steps()[0][:2], torch.ones(4), torch.zeros(4, 1).long()), OuterOptimizer()
+        )
     ),
     "seconds": 0.0,
 }
@@ -418,7 +420,9 @@ def test_a_hostile_teacher_is_refused(
 def test_a_set_without_scores_is_relabelled(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As the Python API makes them: nothing was measured yet."""
     small_set().save(place / "plain.pt")
-    torch.save(fresh_weights(build("mlp", (1, 8, 8), 3, width=16), stream("teacher")), place / "teacher.pt")
+    torch.save(
+        draw_weights(build_network("mlp", (1, 8, 8), 3, width=16), stream("teacher")), place / "teacher.pt"
+    )
     blobs = write_npz(place / "blobs.npz", 40, 20)
     line = [
         str(place / "plain.pt"),
@@ -499,7 +503,9 @@ def test_spoilt_texts_and_vectors_are_used_or_refused_in_a_sentence(tmp_path: Pa
     for seed in range(4 * MANY):
         chance, name = random.Random(seed), names[seed % 3]
         (tmp_path / name).write_bytes(spoilt_text(whole[name], chance))
-        used = tried(lambda: text.load(corpora.chosen("x", None, *files[:2]), files[2]), DataError)
+        used = tried(
+            lambda: text.embed_corpus(corpora.load_corpus("x", None, *files[:2]), files[2]), DataError
+        )
         met.add(used is not None)
         (tmp_path / name).write_text(whole[name])
     assert met == {True, False}
@@ -600,9 +606,9 @@ def test_spoilt_files_of_a_run_go_on_or_are_refused_in_a_sentence(
 
 EMPTY = {
     "blobs.npz": lambda path: load(str(path)),
-    "train.csv": lambda path: corpora.chosen("x", None, str(path), str(path)),
-    "train.parquet": lambda path: corpora.chosen("x", None, str(path), str(path)),
-    "vectors.txt": lambda path: vectors.read(str(path), {"owl"}),
+    "train.csv": lambda path: corpora.load_corpus("x", None, str(path), str(path)),
+    "train.parquet": lambda path: corpora.load_corpus("x", None, str(path), str(path)),
+    "vectors.txt": lambda path: vectors.load_vectors(str(path), {"owl"}),
     "0.png": lambda path: load(str(path.parents[1])),
     "train-images-idx3-ubyte.gz": lambda path: load("mnist", path.parent),
 }
@@ -621,6 +627,6 @@ def test_an_empty_file_is_said(tmp_path: Path, name: str) -> None:
 def test_a_length_that_a_file_claims_takes_no_memory(tmp_path: Path) -> None:
     """A set's max_length pads no further than its longest text."""
     files = write_texts(tmp_path, 20, 8)[1::2]
-    train, test = text.load(corpora.chosen("x", None, *files[:2]), files[2], max_length=10**12)
+    train, test = text.embed_corpus(corpora.load_corpus("x", None, *files[:2]), files[2], max_length=10**12)
     assert train.items.shape == (20, 6)
     assert test.facts["max_length"] == 10**12

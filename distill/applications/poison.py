@@ -60,7 +60,7 @@ def load_poisoned(settings: PoisonSettings) -> tuple[Dataset, Dataset]:
     """(train, test), the attacked class labelled as the target: what the outer loss asks for."""
     train, test = load_data(settings)
     pair = [class_number(name, train) for name in (settings.attack.attacked, settings.attack.target)]
-    return train.relabelled(*pair), test.relabelled(*pair)
+    return train.relabel(*pair), test.relabel(*pair)
 
 
 def class_number(name: str, data: Dataset) -> int:
@@ -81,14 +81,14 @@ def measure_attack(settings: PoisonSettings, data: DistilledSet) -> Scores:
     attacked, target = (class_number(name, honest.test) for name in (attack.attacked, attack.target))
     problem = problem_of(data)
     weights = starts(data, problem.network, "fixed", settings.measure.test_networks)
-    pool = honest.train.of_class(attacked)
+    pool = honest.train.class_indices(attacked)
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         picks = torch.randint(len(pool), (len(data),), generator=generator).to(pool.device)
         return honest.train.batch(pool[picks])[0], one_hot(torch.full((len(data),), target), data)
 
     of_class = honest.test.labels == attacked
-    parts = {"attacked": splits.test.subset(of_class), "others": splits.test.subset(~of_class)}
+    parts = {"attacked": splits.test.select(of_class), "others": splits.test.select(~of_class)}
     students = {
         "before": [Student(problem.network, w) for w in weights],
         "distilled": [replay(data, problem, w) for w in weights],

@@ -7,8 +7,8 @@ from pathlib import Path
 from distill.applications.settings import TrainedSettings
 from distill.data.dataset import Dataset
 from distill.kd.networks import Member
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.build import network_arguments
 from distill.student.baselines import adam
@@ -30,7 +30,7 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
     name = f"{Path(data.name).stem}-{network.network}-{digest}"
     folder = Path(str(settings.run.out)).parent / "networks" / name
     folder.mkdir(parents=True, exist_ok=True)
-    module = build(network.network, data.shape, len(data.classes), **network_arguments(network))
+    module = build_network(network.network, data.shape, len(data.classes), **network_arguments(network))
     module = module.to(settings.run.device)
     for k in range(settings.networks):
         path = folder / f"{k:03d}.pt"
@@ -39,7 +39,7 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
                 f"training {network.network} {k + 1} of {settings.networks} on {len(data)} items",
                 file=sys.stderr,
             )
-            first = fresh_weights(module, stream("pretrained", seed, k), str(network.weight_init))
+            first = draw_weights(module, stream("pretrained", seed, k), str(network.weight_init))
             first = {name: w.to(settings.run.device) for name, w in first.items()}
             order, epochs = stream("pretrained-order", seed, k), -(-steps * BATCH // len(data))
             weights = ordinary(data, module, first, adam, epochs, BATCH, order).weights

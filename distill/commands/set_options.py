@@ -81,27 +81,27 @@ def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
 
 def as_seen(split: "Dataset", data: "DistilledSet") -> "Dataset":
     """Real items as a network that the set trained sees them."""
-    from distill.data.whiten import whitened
+    from distill.data.whiten import whiten
     from distill.sets.public.normalisation import normalise_like
 
     zca = data.source.get("zca")
-    return whitened(split, zca) if zca else normalise_like(split, data)
+    return whiten(split, zca) if zca else normalise_like(split, data)
 
 
 def real_data(config: SetConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
     """(train, test): the real data that the set was made from, or others that the command names."""
-    from distill.data.embedding import real_for
+    from distill.data.embedding import load_real_data
 
     given = (config.train, config.test, config.text_column, config.label_column)
     name = config.dataset or data.source["name"]
     own = config.dataset is None
-    return real_for(
+    return load_real_data(
         data.text, name, own, given, config.data_dir, config.vectors, config.device, data.source.get("size")
     )
 
 
 def check_match(data: "DistilledSet", test: "Dataset") -> None:
-    if not test.fits(data.items) or len(test.classes) != data.labels.shape[1]:
+    if not test.matches_items(data.items) or len(test.classes) != data.labels.shape[1]:
         raise UserError(
             f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
             f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"

@@ -1,7 +1,7 @@
 """Differentiable siamese augmentation (Zhao and Bilen 2021, DSA): one random change for a whole batch.
 
-The words of an augmentation are joined by dashes, as DSA writes them: "shift-scale-rotate". Each call draws
-one of them, and its amount, from the generator.
+The words of AUGMENTATIONS are joined by dashes, as DSA writes them: "shift-scale-rotate". Each call draws one
+of them, and three numbers r in [-1, 1] that say how much, from the generator.
 """
 
 import math
@@ -12,33 +12,35 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.errors import UserError, unknown
+from distill.data import AUGMENTATIONS
+from distill.registry import find
 
 Images = Float[Tensor, "b channels height width"]
-Change = Callable[[Images, Tensor], Images]  # three numbers in [-1, 1] say how
+Transform = Callable[[Images, Tensor], Images]  # the second argument holds three numbers in [-1, 1]: how much
+Augment = Callable[[Images, torch.Generator], Images]
 
 
-def warped(x: Images, a: float, b: float, c: float, d: float, right: float = 0, down: float = 0) -> Images:
-    """x read at [[a, b], [c, d]] · place + (right, down), sides at ± 1; outside, the border goes on."""
+def warp(x: Images, a: float, b: float, c: float, d: float, right: float = 0, down: float = 0) -> Images:
+    """x read at [[a, b], [c, d]] · place + (right, down), the sides at ± 1; outside, the border goes on."""
     matrix = torch.tensor([[a, b, right], [c, d, down]], dtype=x.dtype, device=x.device)
     grid = F.affine_grid(matrix.expand(len(x), 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def shift(x: Images, r: Tensor) -> Images:
-    """By up to an eighth of the side, both ways."""
-    return warped(x, 1, 0, 0, 1, float(r[0]) / 4, float(r[1]) / 4)
+    """Moved by up to an eighth of the side, both ways."""
+    return warp(x, 1, 0, 0, 1, float(r[0]) / 4, float(r[1]) / 4)
 
 
 def scale(x: Images, r: Tensor) -> Images:
-    """By up to 1.2, each way on its own."""
-    return warped(x, 1.2 ** float(r[0]), 0, 0, 1.2 ** float(r[1]))
+    """Height and width, each larger or smaller by up to 1.2."""
+    return warp(x, 1.2 ** float(r[0]), 0, 0, 1.2 ** float(r[1]))
 
 
 def rotate(x: Images, r: Tensor) -> Images:
-    """By up to 15 degrees."""
-    turn = math.radians(15 * float(r[0]))
-    return warped(x, math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn))
+    """Turned by up to 15 degrees."""
+    angle = math.radians(15 * float(r[0]))
+    return warp(x, math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle))
 
 
 def flip(x: Images, r: Tensor) -> Images:
@@ -47,11 +49,11 @@ def flip(x: Images, r: Tensor) -> Images:
 
 
 def crop(x: Images, r: Tensor) -> Images:
-    """By whole pixels, up to an eighth of the side, the border going on (no interpolation)."""
-    most = [max(1, side // 8) for side in x.shape[2:]]
-    down, right = (round(float(v) * m) for v, m in zip(r, most, strict=False))
-    padded = F.pad(x, (most[1], most[1], most[0], most[0]), mode="replicate")
-    return padded[:, :, most[0] + down :, most[1] + right :][:, :, : x.shape[2], : x.shape[3]]
+    """Moved by whole pixels, up to an eighth of the side, the border going on (no interpolation)."""
+    margin = [max(1, side // 8) for side in x.shape[2:]]
+    down, right = (round(float(v) * m) for v, m in zip(r, margin, strict=False))
+    padded = F.pad(x, (margin[1], margin[1], margin[0], margin[0]), mode="replicate")
+    return padded[:, :, margin[0] + down :, margin[1] + right :][:, :, : x.shape[2], : x.shape[3]]
 
 
 def cutout(x: Images, r: Tensor) -> Images:
@@ -71,24 +73,16 @@ def color(x: Images, r: Tensor) -> Images:
     return mean + (x - mean) * (1 + 0.5 * float(r[2])) + 0.5 * float(r[0])
 
 
-CHANGES: dict[str, Change] = {
-    "shift": shift, "scale": scale, "rotate": rotate, "flip": flip, "crop": crop, "cutout": cutout,
-    "color": color,
-}  # fmt: skip
-Augment = Callable[[Images, torch.Generator], Images]
-
-
-def augmentation(words: str) -> Augment:
-    """The augmentation of these words; "" changes nothing. Raises UserError."""
-    names = [name for name in words.split("-") if name]
-    for name in names:
-        if name not in CHANGES:
-            raise UserError(unknown("augmentation", name, CHANGES))
+def build_augmentation(words: str) -> Augment:
+    """The augmentation of these words, augment(x, generator); "" changes nothing. Raises UserError."""
+    transforms: list[Transform] = [
+        find(AUGMENTATIONS, "augmentation", word) for word in words.split("-") if word
+    ]
 
     def augment(x: Images, generator: torch.Generator) -> Images:
-        if not names:
+        if not transforms:
             return x
-        pick = int(torch.randint(len(names), (), generator=generator))
-        return CHANGES[names[pick]](x, 2 * torch.rand(3, generator=generator) - 1)
+        pick = int(torch.randint(len(transforms), (), generator=generator))
+        return transforms[pick](x, 2 * torch.rand(3, generator=generator) - 1)
 
     return augment

@@ -22,6 +22,7 @@ from distill.errors import DataError
 BUNDLED = Path(__file__).parent / "bundled" / "sentences" / "vectors.npz"
 CACHE = Path(os.environ.get("DISTILL_CACHE", Path.home() / ".cache" / "distill"))
 GLOVE = re.compile(r"glove\.(6B|42B|840B|twitter\.27B)\.(\d+)d")
+WordRows = tuple[list[str], np.ndarray]  # words, and a row of float32 for each
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,18 @@ class WordVectors:
 
     name: str
     words: tuple[str, ...]
-    table: Float[Tensor, "words dim"]
+    vectors: Float[Tensor, "words dim"]
     checksum: str
 
 
-def read(source: str, wanted: Container[str]) -> WordVectors:
-    """The vectors of the wanted words from a file, from the package ("bundled"), or by GloVe's name.
+def load_vectors(source: str, vocabulary: Container[str]) -> WordVectors:
+    """The vectors of a vocabulary from a file, from the package ("bundled"), or by GloVe's name.
 
-    Raises DataError where there is no such file or name, or it is damaged.
+    Words without a vector are left out. Raises DataError where there is no such file or name, or it is
+    damaged.
     """
-    path = located(source)
-    words, rows = from_npz(path, wanted) if path.suffix == ".npz" else from_text(path, wanted)
+    path = find_vector_file(source)
+    words, rows = read_npz(path, vocabulary) if path.suffix == ".npz" else read_glove(path, vocabulary)
     if not words:
         raise DataError(f"{source} holds a vector for none of the words of these texts")
     if not np.isfinite(rows).all():
@@ -49,12 +51,12 @@ def read(source: str, wanted: Container[str]) -> WordVectors:
     return WordVectors(source, tuple(words), torch.from_numpy(rows), checksum)
 
 
-def located(source: str) -> Path:
-    """The file behind a path or a name; a name's file is downloaded once."""
+def find_vector_file(source: str) -> Path:
+    """The file behind a path or a name; the file of GloVe's names is downloaded once."""
     if source == "bundled":
         return BUNDLED
     if GLOVE.fullmatch(source) and not Path(source).is_file():
-        return downloaded(source)
+        return download_glove(source)
     if not Path(source).is_file():
         raise DataError(
             f"no word vectors at {source}: give --vectors a GloVe text file, an .npz with words and vectors,"
@@ -63,76 +65,76 @@ def located(source: str) -> Path:
     return Path(source)
 
 
-def downloaded(name: str) -> Path:
+def download_glove(name: str) -> Path:
     """GloVe's text file of a name, fetched by torchtext if it is not in the cache."""
     path = CACHE / f"{name}.txt"
     if path.is_file():
         return path
-    kind, dim = GLOVE.fullmatch(name).groups()  # type: ignore[union-attr]
+    corpus, dim = GLOVE.fullmatch(name).groups()  # type: ignore[union-attr]
     try:
-        with checked_certificates():
+        with restore_certificate_checks():
             from torchtext.vocab import GloVe
 
-            GloVe(name=kind, dim=int(dim), cache=str(CACHE))
+            GloVe(name=corpus, dim=int(dim), cache=str(CACHE))
     except Exception as error:  # the network, the host, the archive: torchtext passes them all on
         raise DataError(
             f"the word vectors {name} could not be downloaded to {CACHE} ({type(error).__name__}): fetch"
-            f" glove.{kind}.zip from nlp.stanford.edu/projects/glove and give --vectors {name}.txt"
+            f" glove.{corpus}.zip from nlp.stanford.edu/projects/glove and give --vectors {name}.txt"
         ) from None
     return path
 
 
 @contextmanager
-def checked_certificates() -> Iterator[None]:
+def restore_certificate_checks() -> Iterator[None]:
     """Undo that torchtext 0.6 turns the check of certificates off for the whole process."""
-    before = ssl._create_default_https_context
+    context = ssl._create_default_https_context
     try:
         yield
     finally:
-        ssl._create_default_https_context = before
+        ssl._create_default_https_context = context
 
 
-Rows = tuple[list[str], np.ndarray]
-
-
-def from_npz(path: Path, wanted: Container[str]) -> Rows:
+def read_npz(path: Path, vocabulary: Container[str]) -> WordRows:
     """An .npz with `words`, newline-joined UTF-8 bytes, and `vectors` (words, dim)."""
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            words = file["words"].tobytes().decode().split("\n")
-            vectors = file["vectors"]
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            words = arrays["words"].tobytes().decode().split("\n")
+            vectors = arrays["vectors"]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         raise DataError(
             f"{path} is damaged, or not an .npz with words (newline-joined UTF-8 bytes) and vectors"
         ) from None
     if vectors.ndim != 2 or len(words) != len(vectors):
         raise DataError(f"{path} holds {len(words)} words and vectors of shape {vectors.shape}")
-    kept = [i for i, word in enumerate(words) if word in wanted]
-    return [words[i] for i in kept], vectors[kept].astype(np.float32)
+    picks = [i for i, word in enumerate(words) if word in vocabulary]
+    return [words[i] for i in picks], vectors[picks].astype(np.float32)
 
 
-def from_text(path: Path, wanted: Container[str]) -> Rows:
+def read_glove(path: Path, vocabulary: Container[str]) -> WordRows:
     """GloVe's text form: a word and its numbers per line; a first line of two numbers is passed over."""
     words, rows, dim = [], [], None
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             for number, line in enumerate(file, 1):
-                parts = line.rstrip().split(b" ")
-                if number == 1 and len(parts) == 2:
+                fields = line.rstrip().split(b" ")
+                if number == 1 and len(fields) == 2:
                     continue
-                dim = dim or len(parts) - 1
-                word = b" ".join(parts[:-dim]).decode("utf-8", "replace")
-                if len(parts) <= dim:
-                    raise DataError(f"{path}, line {number}: {len(parts) - 1} numbers where line 1 has {dim}")
-                if word in wanted:
+                dim = dim or len(fields) - 1
+                word = b" ".join(fields[:-dim]).decode("utf-8", "replace")
+                if len(fields) <= dim:
+                    raise DataError(
+                        f"{path}, line {number}: {len(fields) - 1} numbers where line 1 has {dim}"
+                    )
+                if word in vocabulary:
                     words.append(word)
-                    rows.append(numbers(parts[-dim:], path, number))
+                    rows.append(parse_numbers(fields[-dim:], path, number))
     except (OSError, EOFError, zlib.error):
         raise DataError(f"{path} is damaged: it does not unzip; fetch it again") from None
     return words, np.array(rows, np.float32).reshape(len(words), dim or 0)
 
 
-def numbers(fields: list[bytes], path: Path, line: int) -> list[float]:
+def parse_numbers(fields: list[bytes], path: Path, line: int) -> list[float]:
+    """The numbers of a line. Raises DataError that names the line."""
     try:
         return [float(field) for field in fields]
     except ValueError:

@@ -10,18 +10,19 @@ from torch import Tensor
 
 from distill.data.dataset import Dataset
 
-Facts = dict[str, Tensor]  # "mean" (d,) and "matrix" (d, d): what a distilled set's file carries
+Whitening = dict[str, Tensor]  # "mean" (d,) and "matrix" (d, d): what a distilled set's file carries
 RIDGE = 0.1  # of the mean eigenvalue, as Nguyen, Chen and Lee 2021 regularise
+CHUNK = 1000  # images at a time
 
 
-def fitted(train: Dataset, ridge: float | None = None) -> Facts:
+def fit_zca(train: Dataset, ridge: float | None = None) -> Whitening:
     """The mean of a set's pixels, and U (Λ + ridge)^-½ Uᵀ where U Λ Uᵀ is their covariance.
 
     ridge: by default a tenth of the mean eigenvalue.
     """
     d = train.items[0].numel()
     total, squares = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
-    for x in pixels(train):
+    for x in pixel_chunks(train):
         total += x.sum(dim=0).cpu()
         squares += (x.T @ x).cpu()
     mean = total / len(train)
@@ -30,34 +31,33 @@ def fitted(train: Dataset, ridge: float | None = None) -> Facts:
     return {"mean": mean.float(), "matrix": (vectors * roots @ vectors.T).float()}
 
 
-def whitened(data: Dataset, facts: Facts) -> Dataset:
+def whiten(data: Dataset, zca: Whitening) -> Dataset:
     """The set with items (pixels - mean) · matrix, as batch() then returns them; pixels are in [0, 1]."""
-    mean, matrix = (facts[name].to(data.items.device) for name in ("mean", "matrix"))
-    items = torch.cat([(x - mean) @ matrix for x in pixels(data)]).view(data.items.shape)
-    return replace(unscaled(data), items=items, zca=facts)
+    mean, matrix = (zca[name].to(data.items.device) for name in ("mean", "matrix"))
+    items = torch.cat([(x - mean) @ matrix for x in pixel_chunks(data)]).view(data.items.shape)
+    return replace(without_normalisation(data), items=items, zca=zca)
 
 
-def pixels(data: Dataset) -> Iterator[Float[Tensor, "b d"]]:
-    """All of a set's pixels in [0, 1], in chunks."""
-    data = unscaled(data)
+def pixel_chunks(data: Dataset) -> Iterator[Float[Tensor, "b d"]]:
+    """All of a set's pixels in [0, 1], in chunks of images."""
+    data = without_normalisation(data)
     for first in range(0, len(data), CHUNK):
         yield data.batch(slice(first, first + CHUNK))[0].flatten(1)
 
 
-def unscaled(data: Dataset) -> Dataset:
+def without_normalisation(data: Dataset) -> Dataset:
+    """The set whose batch() returns pixels in [0, 1]: mean 0 and std 1."""
     channels = len(data.mean)
     return replace(data, mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
-CHUNK = 1000
+def to_pixels(items: Float[Tensor, "n channels height width"], source: dict[str, Any]) -> Tensor:
+    """Learned items as pixels in about [0, 1], for pictures: not whitened, not normalised.
 
-
-def seen(items: Float[Tensor, "n channels height width"], source: dict[str, Any]) -> Tensor:
-    """Learned items as pixels in about [0, 1], for pictures: unwhitened, unscaled."""
+    source is a distilled set's: its "mean" and "std" per channel, and "zca" where it was whitened.
+    """
     if source.get("zca"):
         mean, matrix = (source["zca"][name].to(items.device) for name in ("mean", "matrix"))
         items = (torch.linalg.solve(matrix, items.flatten(1).T).T + mean).view_as(items)
-    scale, shift = (
-        torch.tensor(source[name], device=items.device).view(-1, 1, 1) for name in ("std", "mean")
-    )
-    return items * scale + shift
+    std, mean = (torch.tensor(source[name], device=items.device).view(-1, 1, 1) for name in ("std", "mean"))
+    return items * std + mean

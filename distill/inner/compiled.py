@@ -1,4 +1,4 @@
-"""Compiled: a Problem as machine code by torch.compile, for long runs of small image networks."""
+"""CompiledProblem: a Problem as machine code by torch.compile, for long runs of small image networks."""
 
 import copy
 import shutil
@@ -11,68 +11,76 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from distill.inner.kernels import NARROW, Quick, simple
+from distill.inner.kernels import MAX_NARROW_CHANNELS, FastProblem, is_plain_convolution
 from distill.inner.problem import Problem, State
 from distill.inner.step import Step
 
 
 @dataclass(frozen=True)
-class Compiled(Quick):
-    """The same inner step to rounding, one graph that is compiled when it is first met.
+class CompiledProblem(FastProblem):
+    """The same inner step to rounding, as one graph that is compiled at its first call.
 
     torch.compile differentiates once: the inner gradient is part of the graph (torch.func.grad), so that
-    the one backward is the second. Steps without a graph, as students make them, are left as they are; the
-    outer batch gains nothing and is as in Quick. The network must not choose by its values which operations
-    it does.
+    the one backward is the second. Steps without a graph, as students make them, are not compiled; the
+    outer batch gains nothing by it and is FastProblem's. The operations of the network must not depend on
+    its values.
     """
 
     backend: str = "inductor"
 
     @cached_property
-    def plain(self) -> Problem:
+    def traced_problem(self) -> Problem:
         """The problem that is traced: narrow convolutions are matrix products there."""
-        plain = Problem(unfolded(self.network), self.rule, self.inner_loss, self.outer_loss)
-        assert plain.names == self.names  # looked up here: a trace cannot fill a cached property
-        return plain
+        network = unfold_convolutions(self.network)
+        problem = Problem(network, self.rule, self.inner_loss, self.outer_loss)
+        assert problem.names == self.names  # filled in now: a trace cannot fill a cached property
+        return problem
 
     def advance(self, state: State, step: Step) -> State:
-        return self._advance(state, step) if torch.is_grad_enabled() else super().advance(state, step)
+        return self.compiled_advance(state, step) if torch.is_grad_enabled() else super().advance(state, step)
 
     @cached_property
-    def _advance(self) -> Callable[[State, Step], State]:
-        plain, g = self.plain, len(self.names)
+    def compiled_advance(self) -> Callable[[State, Step], State]:
+        """advance() of the traced problem, compiled."""
+        problem, g = self.traced_problem, len(self.names)
 
         def advance(state: State, step: Step) -> State:
-            grads = torch.func.grad(plain.inner)(state[:g], step)
-            moved, memory = plain.rule.update(state[:g], state[g:], grads, step.lr.expand(g).unbind())
-            return (*moved, *memory)
+            gradients = torch.func.grad(problem.step_loss)(state[:g], step)
+            lrs = step.lr.expand(g).unbind()
+            weights, memory = problem.rule.update(state[:g], state[g:], gradients, lrs)
+            return (*weights, *memory)
 
         return torch.compile(advance, fullgraph=True, dynamic=False, backend=self.backend)
 
 
-def compiler() -> bool:
-    """Whether this machine has the C++ compiler that a CPU needs."""
+def has_compiler() -> bool:
+    """Whether this machine has the C++ compiler that torch.compile needs on a CPU."""
     return any(map(shutil.which, ("g++", "c++", "clang++")))
 
 
-def unfolded(network: nn.Module) -> nn.Module:
+def unfold_convolutions(network: nn.Module) -> nn.Module:
     """A copy of the network whose narrow convolutions are matrix products; parameters keep their names."""
     network = copy.deepcopy(network)
     for module in network.modules():
-        if type(module) is nn.Conv2d and simple(module) and module.out_channels <= NARROW:
-            module.__class__ = Unfolded
+        if type(module) is nn.Conv2d and is_narrow(module) and is_plain_convolution(module):
+            module.__class__ = UnfoldedConvolution
     return network
 
 
-class Unfolded(nn.Conv2d):
+def is_narrow(conv: nn.Conv2d) -> bool:
+    """Whether a convolution has so few filters that a matrix product is faster."""
+    return conv.out_channels <= MAX_NARROW_CHANNELS
+
+
+class UnfoldedConvolution(nn.Conv2d):
     """Conv2d as one matrix product over all windows."""
 
-    def forward(self, x: Float[Tensor, "b channels height width"]) -> Float[Tensor, "b more h w"]:
-        down, right = map(int, self.padding)  # not in words: see simple()
+    def forward(self, x: Float[Tensor, "b channels height width"]) -> Float[Tensor, "b filters h w"]:
+        down, right = map(int, self.padding)  # numbers: see is_plain_convolution()
         rows, columns = self.kernel_size
         x = F.pad(x, (right, right, down, down))
         windows = x.unfold(2, rows, 1).unfold(3, columns, 1)
         b, h, w = len(x), windows.shape[2], windows.shape[3]
-        found = windows.permute(0, 2, 3, 1, 4, 5).reshape(b * h * w, -1) @ self.weight.flatten(1).T
-        found = found if self.bias is None else found + self.bias
-        return found.view(b, h, w, -1).permute(0, 3, 1, 2)
+        outputs = windows.permute(0, 2, 3, 1, 4, 5).reshape(b * h * w, -1) @ self.weight.flatten(1).T
+        outputs = outputs if self.bias is None else outputs + self.bias
+        return outputs.view(b, h, w, -1).permute(0, 3, 1, 2)

@@ -8,24 +8,21 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from distill.inner.losses import cross_entropy, soft_cross_entropy
 from distill.inner.rules import SGD, Rule, Tensors
 from distill.inner.step import Step
-from distill.networks.functional import features
+from distill.networks.functional import call_with_weights, extract_features
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
 State = Tensors  # the weights in the order of network.named_parameters(), then the rule's memory
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is learned by whom: everything about the inner training except its data.
+    """Everything about the inner training except its data.
 
-    The network must be twice differentiable and keep no buffers that training changes.
+    The network must be twice differentiable and have no buffers that training changes.
     """
 
     network: nn.Module
@@ -49,13 +46,13 @@ class Problem:
 
     def logits(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
         """The network's answer to x with the weights of state."""
-        return functional_call(self.network, self.weights(state), (x,))
+        return call_with_weights(self.network, self.weights(state), x)
 
     def features(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch width"]:
-        """What the network's last linear layer is given for x."""
-        return features(self.network, self.weights(state), x)
+        """The input of the network's last linear layer for x."""
+        return extract_features(self.network, self.weights(state), x)
 
-    def inner(self, state: State, step: Step) -> Float[Tensor, ""]:
+    def step_loss(self, state: State, step: Step) -> Float[Tensor, ""]:
         """The inner loss of a state on a step's synthetic items and labels."""
         return self.inner_loss(self.logits(state, step.x), step.y)
 
@@ -66,7 +63,7 @@ class Problem:
         return self.outer_loss(self.logits(state, x), y)
 
     def uniform_loss(self, y: Int[Tensor, " batch"], classes: int) -> float:
-        """The outer loss of a network that answers zero for every class."""
+        """The outer loss of a network whose logits are equal: it gives every class the same probability."""
         return float(self.outer_loss(torch.zeros(len(y), classes, device=y.device), y))
 
     def advance(self, state: State, step: Step) -> State:
@@ -79,13 +76,14 @@ class Problem:
         g, twice = len(self.names), torch.is_grad_enabled()
         with torch.enable_grad():
             weights = [w if twice and w.requires_grad else w.detach().requires_grad_() for w in state[:g]]
-            grads = torch.autograd.grad(self.inner(tuple(weights), step), weights, create_graph=twice)
-        moved, memory = self.rule.update(weights, state[g:], grads, step.lr.expand(g).unbind())
-        return (*moved, *memory)
+            loss = self.step_loss(tuple(weights), step)
+            gradients = torch.autograd.grad(loss, weights, create_graph=twice)
+        new_weights, memory = self.rule.update(weights, state[g:], gradients, step.lr.expand(g).unbind())
+        return (*new_weights, *memory)
 
 
 class Task(NamedTuple):
-    """What one outer step is given: an initial state, real items and labels, and a generator."""
+    """One inner training of an outer step: an initial state, real items and labels, and a generator."""
 
     state: State
     x: Tensor

@@ -1,7 +1,7 @@
 """Update rules as pure functions: SGD (with momentum) and Adam, equal to torch.optim's.
 
-A rule keeps nothing. It is handed the weights, its memory and the gradients, and returns new
-weights and a new memory, so that a step can be differentiated, replayed or thrown away.
+A rule keeps no state. It takes the weights, its memory and the gradients, and returns new weights and a new
+memory, so that a step can be differentiated, replayed or thrown away.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from distill.inner import RULES
+from distill.registry import load
 
 Tensors = tuple[Tensor, ...]
 
@@ -22,9 +25,9 @@ class Rule(Protocol):
         """The memory before the first step."""
 
     def update(
-        self, weights: Sequence[Tensor], memory: Tensors, grads: Sequence[Tensor], rates: Sequence[Tensor]
+        self, weights: Sequence[Tensor], memory: Tensors, gradients: Sequence[Tensor], lrs: Sequence[Tensor]
     ) -> tuple[Tensors, Tensors]:
-        """New weights and memory; rates holds one learning rate (a scalar tensor) per weight."""
+        """New weights and memory; lrs holds one learning rate (a scalar tensor) per weight."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,19 @@ class SGD:
         return tuple(torch.zeros_like(w) for w in weights) if self.momentum else ()
 
     def update(
-        self, weights: Sequence[Tensor], memory: Tensors, grads: Sequence[Tensor], rates: Sequence[Tensor]
+        self, weights: Sequence[Tensor], memory: Tensors, gradients: Sequence[Tensor], lrs: Sequence[Tensor]
     ) -> tuple[Tensors, Tensors]:
         if self.weight_decay:
-            grads = tuple(g + self.weight_decay * w for w, g in zip(weights, grads, strict=True))
+            gradients = tuple(g + self.weight_decay * w for w, g in zip(weights, gradients, strict=True))
         if self.momentum:
-            grads = memory = tuple(self.momentum * b + g for b, g in zip(memory, grads, strict=True))
-        moved = (torch.addcmul(w, g, r, value=-1) for w, g, r in zip(weights, grads, rates, strict=True))
-        return tuple(moved), memory
+            gradients = memory = tuple(self.momentum * b + g for b, g in zip(memory, gradients, strict=True))
+        triples = zip(weights, gradients, lrs, strict=True)
+        return tuple(torch.addcmul(w, g, lr, value=-1) for w, g, lr in triples), memory
+
+
+def momentum() -> SGD:
+    """SGD with momentum 0.9."""
+    return SGD(0.9)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Adam:
     """Kingma and Ba 2015, algorithm 1, as torch.optim.Adam computes it.
 
     The memory is all first moments, all second moments, then the count of steps. Where a second
-    moment is zero its root has an infinite slope; safe_root gives it slope zero instead, so that
+    moment is zero its root has an infinite slope; sqrt_with_finite_slope gives it slope zero instead, so that
     a dead unit does not turn the outer gradient into NaN.
     """
 
@@ -66,39 +74,46 @@ class Adam:
         return (*zeros, *zeros, weights[0].new_zeros(()))
 
     def update(
-        self, weights: Sequence[Tensor], memory: Tensors, grads: Sequence[Tensor], rates: Sequence[Tensor]
+        self, weights: Sequence[Tensor], memory: Tensors, gradients: Sequence[Tensor], lrs: Sequence[Tensor]
     ) -> tuple[Tensors, Tensors]:
-        g = len(weights)
+        n = len(weights)
         count = memory[-1] + 1
-        first = tuple(m + (1 - self.beta1) * (d - m) for m, d in zip(memory[:g], grads, strict=True))
+        first = tuple(m + (1 - self.beta1) * (g - m) for m, g in zip(memory[:n], gradients, strict=True))
         second = tuple(
-            self.beta2 * v + (1 - self.beta2) * d * d for v, d in zip(memory[g:-1], grads, strict=True)
+            self.beta2 * v + (1 - self.beta2) * g * g for v, g in zip(memory[n:-1], gradients, strict=True)
         )
-        shrink1, shrink2 = 1 - self.beta1**count, torch.sqrt(1 - self.beta2**count)
-        moved = (
-            w - (r / shrink1) * m / (safe_root(v) / shrink2 + self.eps)
-            for w, m, v, r in zip(weights, first, second, rates, strict=True)
+        correction1, correction2 = 1 - self.beta1**count, torch.sqrt(1 - self.beta2**count)
+        weights = tuple(
+            w - (lr / correction1) * m / (sqrt_with_finite_slope(v) / correction2 + self.eps)
+            for w, m, v, lr in zip(weights, first, second, lrs, strict=True)
         )
-        return tuple(moved), (*first, *second, count)
+        return weights, (*first, *second, count)
 
 
-def safe_root(v: Tensor) -> Tensor:
+def sqrt_with_finite_slope(v: Tensor) -> Tensor:
     """√v with slope 0, rather than infinite, at v = 0."""
     positive = v > 0
     return torch.where(positive, v, 1).sqrt() * positive
 
 
-def describe(rule: Rule) -> dict[str, str | float]:
-    """The rule in words and numbers, in full, as the exported file carries it."""
-    if isinstance(rule, SGD):
-        decay = {"weight_decay": rule.weight_decay} if rule.weight_decay else {}
-        return {"rule": "sgd", "momentum": rule.momentum, **decay}
-    if isinstance(rule, Adam):
-        return {"rule": "adam", "beta1": rule.beta1, "beta2": rule.beta2, "eps": rule.eps}
+def describe_rule(rule: Rule) -> dict[str, str | float]:
+    """The rule as the exported file carries it: its word and all its numbers, without a weight decay of 0."""
+    for word, kind in rule_classes().items():
+        if isinstance(rule, kind):
+            numbers = {f.name: getattr(rule, f.name) for f in fields(kind)}
+            return {"rule": word, **{k: v for k, v in numbers.items() if v or k != "weight_decay"}}
     raise TypeError(f"{type(rule).__name__} has no description: an exported rule is SGD or Adam")
 
 
-def described(words: dict[str, Any]) -> Rule:
+def build_rule(description: dict[str, Any]) -> Rule:
     """The rule of a description. Raises KeyError for a rule that this version does not know."""
-    kind = {"sgd": SGD, "adam": Adam}[words["rule"]]
-    return kind(**{f.name: float(words[f.name]) for f in fields(kind) if f.name in words})
+    kind = rule_classes()[description["rule"]]
+    numbers = {f.name: float(description[f.name]) for f in fields(kind) if f.name in description}
+    rule: Rule = kind(**numbers)
+    return rule
+
+
+def rule_classes() -> dict[str, Any]:
+    """The words of RULES that files use: those of a class rather than of one setting of it."""
+    rules = {word: load(entry) for word, entry in RULES.items()}
+    return {word: rule for word, rule in rules.items() if isinstance(rule, type)}

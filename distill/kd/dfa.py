@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.errors import NetworkError
-from distill.inner.losses import hard
+from distill.inner.losses import cross_entropy_with_any_labels
 from distill.kd.losses import hint
 from distill.kd.taps import tapped
 from distill.student.loop import Batch, Loss
@@ -65,12 +65,14 @@ class Search:
         def loss(batch: Batch) -> Tensor:
             logits, taps = tapped(*self.student, batch.x, [group.tap for group in self.groups])
             told = self.told(batch.x)
-            parts = [hard(logits, batch.y)]
+            parts = [cross_entropy_with_any_labels(logits, batch.y)]
             for group in self.groups:
                 sent = group.there(taps[group.tap])
                 parts += [
                     hint(sent, group.target(told).detach()),
-                    hard(tapped(*self.teacher, batch.x, (), {group.layers[-1]: put(sent)})[0], batch.y),
+                    cross_entropy_with_any_labels(
+                        tapped(*self.teacher, batch.x, (), {group.layers[-1]: put(sent)})[0], batch.y
+                    ),
                     self.crossing(group, told, batch),
                 ]
             return torch.stack(parts).sum()
@@ -90,7 +92,9 @@ class Search:
     def crossing(self, group: Group, told: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """From teacher to student: the cross-entropy of the student's tail on a group's aggregation."""
         sent = group.back(group.target(told))
-        return hard(tapped(*self.student, batch.x, (), {group.tap: put(sent)})[0], batch.y)
+        return cross_entropy_with_any_labels(
+            tapped(*self.student, batch.x, (), {group.tap: put(sent)})[0], batch.y
+        )
 
 
 def put(value: Tensor) -> Callable[[Tensor], Tensor]:

@@ -37,7 +37,7 @@ def measured(recipe: Recipe, members: Members, sources: Sources) -> dict[str, di
 
 def regularised(student: Member, teacher: Member, train: Dataset, most: int | None, tau: float) -> float:
     """The share of regularisation samples (Zhou et al. 2021) among the first 1,000 items of a stage."""
-    few = train.subset(torch.arange(min(1000, most or 1000, len(train))))
+    few = train.select(torch.arange(min(1000, most or 1000, len(train))))
     own, other = answers(student, few), answers(teacher, few)
     return float(regularising(own, other, few.labels, tau).mean())
 

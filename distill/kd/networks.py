@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.networks.composed import VISION, Mean, network
-from distill.networks.initial import fresh_weights
+from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.sets.storage import write_tensors
 from distill.student.network_files import FORMAT
@@ -43,9 +43,11 @@ def member(
     generator = stream("student", *seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        made = network(words["name"], shape, classes, **{k: v for k, v in words.items() if k != "name"})
-    vision = words["name"].startswith(VISION)
-    weights = dict(made.named_parameters()) if vision else fresh_weights(made, generator, "uniform")
+        made = build_any_network(
+            words["name"], shape, classes, **{k: v for k, v in words.items() if k != "name"}
+        )
+    vision = words["name"].startswith(TORCHVISION)
+    weights = dict(made.named_parameters()) if vision else draw_weights(made, generator, "uniform")
     moved = {name: w.detach().clone().to(device) for name, w in weights.items()}
     return Member(key, made.to(device).eval(), moved, words)
 
@@ -53,4 +55,4 @@ def member(
 def together(key: str, parts: Sequence[Member]) -> Member:
     """An ensemble of members as they are now."""
     weights = {f"parts.{i}.{name}": w for i, part in enumerate(parts) for name, w in part.weights.items()}
-    return Member(key, Mean([part.network for part in parts]), weights, {"name": "mean"})
+    return Member(key, Ensemble([part.network for part in parts]), weights, {"name": "mean"})

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.data import dataset, images
+from distill.data import TEXT_SETS, dataset, images
 from distill.data import embedding as text
 from distill.data import texts as corpora
 from distill.data.dataset import Dataset
@@ -60,7 +60,9 @@ def opened(part: DataPart, seed: int, device: str) -> Sources:
     if part.merge:
         train, test = (merged(split, part.merge) for split in (train, test))
     distilled = DistilledSet.load(part.set, device) if part.set else None
-    if distilled and (not train.fits(distilled.items) or distilled.labels.shape[1] != len(train.classes)):
+    if distilled and (
+        not train.matches_items(distilled.items) or distilled.labels.shape[1] != len(train.classes)
+    ):
         raise RecipeError(f"data.set: {part.set} holds other items or classes than {part.name}")
     if part.target is None:
         return Sources(train, test, distilled, fine=fine)
@@ -72,15 +74,15 @@ def opened(part: DataPart, seed: int, device: str) -> Sources:
 
 def real(name: str, folder: str | None, vectors: str | None, device: str) -> tuple[Dataset, Dataset]:
     """(train, test) of images, or of texts with their word vectors."""
-    if name in corpora.NAMED:
-        return text.load(corpora.chosen(name, folder), vectors or "bundled", device=device)
+    if name in TEXT_SETS:
+        return text.embed_corpus(corpora.load_corpus(name, folder), vectors or "bundled", device=device)
     return images.load(name, folder, device)
 
 
 def some(split: Dataset, most: int | None, generator: torch.Generator) -> Dataset:
     """A split in random order, at most so many of its items."""
     order = torch.randperm(len(split), generator=generator)
-    return split.subset(order[:most].to(split.labels.device))
+    return split.select(order[:most].to(split.labels.device))
 
 
 def merged(split: Dataset, groups: list[list[int]]) -> Dataset:
@@ -99,7 +101,7 @@ def resized(split: Dataset, like: Dataset) -> Dataset:
     """A set of images at another's height and width. Raises RecipeError where they have other channels."""
     if split.items.ndim != 4 or split.shape[0] != like.shape[0]:
         raise RecipeError(f"data.target: {split.name} holds {split.shape}, not items like {like.shape}")
-    return replace(split, items=dataset.scaled(split.items, (like.shape[1], like.shape[2])))
+    return replace(split, items=dataset.resize_images(split.items, (like.shape[1], like.shape[2])))
 
 
 def follow(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generator[Progress, None, Members]:
@@ -173,9 +175,9 @@ def stage_of(part: StagePart, where: str, members: Members, sources: Sources, se
     elif part.bootstrap is not None:
         size = part.train or len(sources.train)
         picks = torch.randint(size, (size,), generator=stream("bootstrap", part.bootstrap, seed))
-        taught = sources.train.subset(picks)
+        taught = sources.train.select(picks)
     elif part.train:
-        taught = sources.train.subset(torch.arange(min(part.train, len(sources.train))))
+        taught = sources.train.select(torch.arange(min(part.train, len(sources.train))))
     return Stage(part, where, members, taught, len(sources.train.classes), seed, sources.target)
 
 
@@ -201,7 +203,7 @@ def spaced(names: list[str], members: Members, train: Dataset, gap: float) -> li
 
     The distance of two is the mean KL of the later one's answer from the earlier one's, on 1,000 items.
     """
-    few = train.subset(torch.arange(min(1000, len(train))))
+    few = train.select(torch.arange(min(1000, len(train))))
     told = {name: F.log_softmax(answers(members[name], few), dim=1) for name in names}
     chosen = [names[0]]
     for name in names[1:]:

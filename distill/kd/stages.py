@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from distill.data.augment import augmentation
+from distill.data.augment import build_augmentation
 from distill.kd.dfa import Group, Search
 from distill.kd.efficiency import masks, mixed, pruned, smoothed
 from distill.kd.networks import Member
 from distill.kd.recipe import LossPart, StagePart
 from distill.kd.taps import tapped
 from distill.kd.terms import Members, See, Term
-from distill.networks.initial import fresh_weights
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.student.loop import Batch, Loss, Turn, batches, count, live, optimisers, teach
 from distill.student.training import Data, Weights
@@ -69,7 +69,7 @@ class Stage:
     def stream(self) -> Iterator[Batch]:
         """The stage's batches: augmented, mixed, smoothed, with as many items of the target."""
         part, generator = self.part, stream("stage", self.where, self.seed)
-        change = augmentation(part.augment) if part.augment else None
+        change = build_augmentation(part.augment) if part.augment else None
         for batch in batches(self.data, part.batch, part.epochs, generator, change):
             if part.mixup:
                 batch = mixed(batch, self.classes, part.mixup, generator)
@@ -215,5 +215,5 @@ def connector(own: Tensor, other: Tensor, generator: torch.Generator) -> nn.Modu
     """A 1×1 convolution, or a matrix, from the channels of one answer to those of another."""
     a, b = own.shape[1], other.shape[1]
     made: nn.Module = nn.Conv2d(a, b, 1) if own.ndim == 4 else nn.Linear(a, b)
-    made.load_state_dict(fresh_weights(made, generator, "uniform"))
+    made.load_state_dict(draw_weights(made, generator, "uniform"))
     return made

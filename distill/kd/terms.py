@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from distill.data.augment import augmentation
+from distill.data.augment import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
-from distill.inner.losses import hard
+from distill.inner.losses import cross_entropy_with_any_labels
 from distill.kd import losses
 from distill.kd.dfa import aggregated
 from distill.kd.networks import Member
@@ -30,7 +30,7 @@ class Kind:
 
 
 KINDS = {
-    "cross-entropy": Kind(lambda a, b, y, tau: hard(a / tau, y)),
+    "cross-entropy": Kind(lambda a, b, y, tau: cross_entropy_with_any_labels(a / tau, y)),
     "hinton": Kind(lambda a, b, y, tau: losses.hinton(a, b, tau), teacher=True),
     "weighted": Kind(losses.weighted, teacher=True),
     "spread": Kind(lambda a, b, y, tau: losses.spread(a, tau), tap=True),
@@ -121,7 +121,7 @@ def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
     if stage.optimizer not in optimisers():
         raise RecipeError(f"{where}.optimizer: " + unknown("optimiser", stage.optimizer, optimisers()))
     try:
-        augmentation(stage.augment)
+        build_augmentation(stage.augment)
     except UserError as error:
         raise RecipeError(f"{where}.augment: {error}") from None
 

@@ -1,7 +1,9 @@
-"""Networks that can be differentiated twice, their initial weights, and calls with weights passed to them.
+"""The room of the networks: they can be differentiated twice, and their weights are passed to them.
 
-May import errors, randomness and registry. The tables: IMAGES are the networks for (channels, height, width),
-SEQUENCES those for (length, dim). Each is built as NETWORK(item_shape, classes, **arguments).
+It also draws their initial weights. It may import errors, randomness, registry and data. Its tables: IMAGES
+are the networks for items (channels, height, width), SEQUENCES those for (length, dim), each built as
+NETWORK(item_shape, classes, **arguments); WEIGHT_INITS are the ways to draw weights, each a function
+(network, generator) → weights by name.
 """
 
 from distill.registry import Entry
@@ -24,3 +26,9 @@ SEQUENCES = {
     "average": Entry("distill.networks.sequences:Average", "the mean of the vectors and one matrix"),
 }
 NETWORKS = IMAGES | SEQUENCES
+WEIGHT_INITS = {
+    "xavier": Entry("distill.networks.initial:draw_xavier", "normal, variance 2 / (fan_in + fan_out)"),
+    "kaiming": Entry("distill.networks.initial:draw_kaiming", "normal, variance 2 / fan_in"),
+    "uniform": Entry("distill.networks.initial:draw_uniform", "within ± 1 / √fan_in, biases zero"),
+    "own": Entry("distill.networks.initial:draw_own", "as each layer draws its own"),
+}

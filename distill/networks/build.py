@@ -1,4 +1,4 @@
-"""build(): a network by its name, for one item's shape and a number of classes."""
+"""build_network(): a network by its name, for one item's shape and a number of classes."""
 
 import math
 from inspect import signature
@@ -12,37 +12,42 @@ from distill.networks import NETWORKS, SEQUENCES
 from distill.networks.images import Shape
 from distill.registry import find
 
-WIDEST, DEEPEST, MOST = 10_000, 200, 500_000_000  # channels, layers, weights
+MAX_WIDTH, MAX_DEPTH, MAX_WEIGHTS = 10_000, 200, 500_000_000  # channels, layers, numbers
 
 
-def build(name: str, shape: Shape, classes: int, **arguments: Any) -> nn.Module:
+def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn.Module:
     """A network by name, for images (channels, height, width) or sequences (length, dim).
 
     Raises NetworkError for an argument that it lacks, an item that is too small or of the other kind, or
-    more weights than a machine holds: a file says so in a few bytes.
+    more weights than a machine holds: a few bytes of a file are enough to ask for them.
     """
     kind, ndim = ("sequences (length, dim)", 2) if name in SEQUENCES else ("images", 3)
     if len(shape) != ndim:
         raise NetworkError(f'the network "{name}" is for {kind}, not for items {"×".join(map(str, shape))}')
     network = find(NETWORKS, "network", name)
-    accepted = signature(network).parameters
-    for argument, value in arguments.items():
-        if argument not in accepted:
-            raise NetworkError(f'the network "{name}" has no {argument}')
-        most = WIDEST if argument == "width" else DEEPEST
-        if not isinstance(value, int) or not (0 < value <= most or isinstance(value, bool)):
-            raise NetworkError(f'the network "{name}" cannot have {argument} {value!r}: 1 … {most}')
+    check_arguments(name, network, arguments)
 
-    def made() -> nn.Module:
+    def construct() -> nn.Module:
         return network(tuple(shape), classes, **arguments)
 
     try:
         if math.prod(arguments.values()) > 1000:  # the meta device takes 1.5 s to wake up
             with torch.device("meta"):
-                weights = sum(p.numel() for p in made().parameters())
-            if weights > MOST:
+                weights = sum(p.numel() for p in construct().parameters())
+            if weights > MAX_WEIGHTS:
                 raise NetworkError(f'the network "{name}" would have {weights:,} weights: make it narrower')
-        return made()
+        return construct()
     except (RuntimeError, ValueError) as error:
         size = "×".join(map(str, shape))
         raise NetworkError(f'an item of shape {size} is too small for the network "{name}"') from error
+
+
+def check_arguments(name: str, network: type[nn.Module], arguments: dict[str, Any]) -> None:
+    """Raise NetworkError for an argument that the network lacks, or a number out of range."""
+    accepted = signature(network).parameters
+    for argument, value in arguments.items():
+        if argument not in accepted:
+            raise NetworkError(f'the network "{name}" has no {argument}')
+        limit = MAX_WIDTH if argument == "width" else MAX_DEPTH
+        if not isinstance(value, int) or not (0 < value <= limit or isinstance(value, bool)):
+            raise NetworkError(f'the network "{name}" cannot have {argument} {value!r}: 1 … {limit}')

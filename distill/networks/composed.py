@@ -1,4 +1,4 @@
-"""Networks made of others: subclasses, ensembles, and torchvision's classifiers."""
+"""Networks made of other networks: with subclasses, ensembles, and torchvision's classifiers."""
 
 import math
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from distill.errors import NetworkError, unknown
 from distill.networks import NETWORKS
-from distill.networks.build import WIDEST, build
+from distill.networks.build import MAX_WIDTH, build_network
 
-VISION = "torchvision/"
+TORCHVISION = "torchvision/"  # what the names of its classifiers begin with
 
 
-class Subclassed(nn.Module):
+class SubclassNetwork(nn.Module):
     """A network whose class logits are the logsumexp over each class's subclasses (Müller et al. 2020).
 
-    Class c owns the s logits from c · s on; all of them are what the module "subclasses" answers.
+    Class c has the s logits from c · s on; the module "subclasses" answers all of them.
     """
 
     def __init__(self, network: nn.Module, s: int) -> None:
@@ -28,7 +28,7 @@ class Subclassed(nn.Module):
         return self.subclasses(x).unflatten(1, (-1, self.s)).logsumexp(dim=2)
 
 
-class Vision(nn.Module):
+class TorchvisionNetwork(nn.Module):
     """A classifier of torchvision.models for items of any number of channels, at least 32 wide."""
 
     def __init__(self, name: str, classes: int) -> None:
@@ -46,7 +46,7 @@ class Vision(nn.Module):
         return self.body(x)
 
 
-class Mean(nn.Module):
+class Ensemble(nn.Module):
     """An ensemble: the log of its networks' mean probabilities (bagging: Breiman 1996)."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -54,23 +54,26 @@ class Mean(nn.Module):
         self.parts = nn.ModuleList(networks)
 
     def forward(self, x: Tensor) -> Tensor:
-        logs = torch.stack([part(x).log_softmax(dim=1) for part in self.parts])
-        return logs.logsumexp(dim=0) - math.log(len(self.parts))
+        log_probabilities = torch.stack([part(x).log_softmax(dim=1) for part in self.parts])
+        return log_probabilities.logsumexp(dim=0) - math.log(len(self.parts))
 
 
-def network(
+def build_any_network(
     name: str, shape: Sequence[int], classes: int, subclasses: int = 1, **arguments: Any
 ) -> nn.Module:
-    """A network by name with logits for classes, or subclasses of them. Raises NetworkError."""
+    """A network of ours or of torchvision by name, with logits for classes or for subclasses of them.
+
+    Arguments that are None are left out. Raises NetworkError.
+    """
     arguments = {key: value for key, value in arguments.items() if value is not None}
-    if not (isinstance(subclasses, int) and 0 < subclasses <= WIDEST):
-        raise NetworkError(f"a class cannot have {subclasses!r} subclasses: 1 … {WIDEST}")
-    if name.startswith(VISION):
-        body: nn.Module = Vision(name.removeprefix(VISION), classes * subclasses)
+    if not (isinstance(subclasses, int) and 0 < subclasses <= MAX_WIDTH):
+        raise NetworkError(f"a class cannot have {subclasses!r} subclasses: 1 … {MAX_WIDTH}")
+    if name.startswith(TORCHVISION):
+        body: nn.Module = TorchvisionNetwork(name.removeprefix(TORCHVISION), classes * subclasses)
         if arguments:
             raise NetworkError(f'the network "{name}" has no {next(iter(arguments))}')
     elif name not in NETWORKS:
         raise NetworkError(unknown("network", name, NETWORKS))
     else:
-        body = build(name, tuple(shape), classes * subclasses, **arguments)
-    return Subclassed(body, subclasses) if subclasses > 1 else body
+        body = build_network(name, tuple(shape), classes * subclasses, **arguments)
+    return SubclassNetwork(body, subclasses) if subclasses > 1 else body

@@ -1,7 +1,7 @@
-"""Small twice-differentiable networks, built by name, and fresh weights from a generator.
+"""Small twice-differentiable networks for images, (batch, channels, height, width) → (batch, classes).
 
-Every network is made from an item's shape and a number of classes, keeps no buffers (batch norm's
-running averages would change inside an unrolled step) and answers (batch, classes) logits.
+Every network is made from an item's shape and a number of classes, and has no buffers: batch norm's running
+averages would change inside an unrolled step.
 """
 
 import math
@@ -25,7 +25,7 @@ class LeNet(nn.Sequential):
             nn.Conv2d(channels, 6, 5, padding=2 if size == 28 else 0), nn.MaxPool2d(2), nn.ReLU(),
             nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
-        features = outcome(body, shape).numel()
+        features = count_features(body, shape)
         super().__init__(
             body, nn.Linear(features, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes)
         )
@@ -49,19 +49,19 @@ class ConvNet(nn.Sequential):
         padding: int = 1,
     ) -> None:
         blocks: list[nn.Module] = []
-        for i, before in enumerate([shape[0]] + [width] * (depth - 1)):
-            first = convolution(before, width, separable, 1 if i else padding)
-            blocks += [first, nn.GroupNorm(width, width), nn.ReLU(), nn.AvgPool2d(2)]
+        for i, in_channels in enumerate([shape[0]] + [width] * (depth - 1)):
+            convolution = build_convolution(in_channels, width, separable, 1 if i else padding)
+            blocks += [convolution, nn.GroupNorm(width, width), nn.ReLU(), nn.AvgPool2d(2)]
         body = nn.Sequential(*blocks, nn.Flatten())
-        super().__init__(body, nn.Linear(outcome(body, shape).numel(), classes))
+        super().__init__(body, nn.Linear(count_features(body, shape), classes))
 
 
-def convolution(before: int, after: int, separable: bool, padding: int = 1) -> nn.Module:
+def build_convolution(in_channels: int, out_channels: int, separable: bool, padding: int = 1) -> nn.Module:
     """A 3×3 convolution, full or depthwise and pointwise; a padding of 1 keeps the size."""
     if not separable:
-        return nn.Conv2d(before, after, 3, padding=padding)
-    depthwise = nn.Conv2d(before, before, 3, padding=padding, groups=before)
-    return nn.Sequential(depthwise, nn.Conv2d(before, after, 1))
+        return nn.Conv2d(in_channels, out_channels, 3, padding=padding)
+    depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=padding, groups=in_channels)
+    return nn.Sequential(depthwise, nn.Conv2d(in_channels, out_channels, 1))
 
 
 class MLP(nn.Sequential):
@@ -69,7 +69,7 @@ class MLP(nn.Sequential):
 
     def __init__(self, shape: Shape, classes: int, depth: int = 2, width: int = 128) -> None:
         sizes = [math.prod(shape)] + [width] * depth
-        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
+        hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
         super().__init__(nn.Flatten(), *hidden, nn.Linear(sizes[-1], classes))
 
 
@@ -84,23 +84,28 @@ class AlexCifarNet(nn.Sequential):
             nn.Conv2d(shape[0], 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, 1), lrn(),
             nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(), lrn(), nn.MaxPool2d(3, 2, 1), nn.Flatten(),
         )  # fmt: skip
-        features = outcome(body, shape).numel()
+        features = count_features(body, shape)
         super().__init__(
             body, nn.Linear(features, 384), nn.ReLU(), nn.Linear(384, 192), nn.ReLU(), nn.Linear(192, classes)
         )
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with group norm beside a shortcut (He et al. 2016, Wu and He 2018)."""
 
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.GroupNorm(8, after), nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.GroupNorm(8, after),
-        )  # fmt: skip
-        same = before == after and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+            nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False),
+            nn.GroupNorm(8, out_channels),
+            nn.ReLU(),
+            nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False),
+            nn.GroupNorm(8, out_channels),
+        )
+        same_shape = in_channels == out_channels and stride == 1
+        self.shortcut = (
+            nn.Identity() if same_shape else nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
@@ -114,16 +119,17 @@ class ResNet(nn.Sequential):
         stem = nn.Sequential(
             nn.Conv2d(shape[0], width, 3, 1, 1, bias=False), nn.GroupNorm(8, width), nn.ReLU()
         )
-        blocks = [Residual(width, width, 1)] + [Residual(a, b, 2) for a, b in pairwise(widths)]
+        blocks = [ResidualBlock(width, width, 1)]
+        blocks += [ResidualBlock(a, b, 2) for a, b in pairwise(widths)]
         body = nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        outcome(body, shape)
+        count_features(body, shape)
         super().__init__(body, nn.Linear(widths[-1], classes))
 
 
-def outcome(body: nn.Module, shape: Shape) -> Tensor:
-    """What body makes of one item of zeros; RuntimeError where the item is too small."""
+def count_features(body: nn.Module, shape: Shape) -> int:
+    """How many numbers body answers for one item; RuntimeError where the item is too small."""
     with torch.no_grad():
-        features: Tensor = body(torch.zeros(1, *shape))
-    if features.numel() == 0:
+        features: int = body(torch.zeros(1, *shape)).numel()
+    if features == 0:
         raise RuntimeError("nothing is left of the item")
     return features

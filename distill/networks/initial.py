@@ -7,37 +7,58 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-Draw = Callable[[Tensor, torch.Generator], None]  # fills a matrix or filter
+from distill.networks import WEIGHT_INITS
+from distill.registry import find
+
+Weights = dict[str, Tensor]
 
 
-def fresh_weights(
-    network: nn.Module, generator: torch.Generator, scheme: str = "xavier"
-) -> dict[str, Tensor]:
-    """New named weights for network; network itself is not touched.
+def draw_weights(network: nn.Module, generator: torch.Generator, weight_init: str = "xavier") -> Weights:
+    """New weights for a network by name, drawn as a word of WEIGHT_INITS says; the network is not touched.
 
-    Biases are zero and the gains of norm layers one. Matrices and filters are normal with
-    variance 2 / (fan_in + fan_out) ("xavier", Glorot and Bengio 2010, eq. 12) or 2 / fan_in ("kaiming",
-    He et al. 2015, eq. 10), or uniform within ± 1 / √fan_in ("uniform", as torch's own layers begin).
-    Or everything is as the network's own layers draw it ("own"), which is for networks that are not ours.
+    Raises UserError for a word that is not in the table.
     """
-    draw = SCHEMES[scheme]
-    return own_weights(network, generator) if draw is None else drawn_weights(network, generator, draw)
+    weights: Weights = find(WEIGHT_INITS, "weight initialisation", weight_init)(network, generator)
+    return weights
 
 
-def own_weights(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_xavier(network: nn.Module, generator: torch.Generator) -> Weights:
+    """Normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, eq. 12), biases 0, gains 1."""
+    return fill_weights(network, generator, nn.init.xavier_normal_)
+
+
+def draw_kaiming(network: nn.Module, generator: torch.Generator) -> Weights:
+    """Normal with variance 2 / fan_in (He et al. 2015, eq. 10), biases 0, gains 1."""
+
+    def fill(weight: Tensor, generator: torch.Generator) -> Tensor:
+        return nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+
+    return fill_weights(network, generator, fill)
+
+
+def draw_uniform(network: nn.Module, generator: torch.Generator) -> Weights:
+    """Uniform within ± 1 / √fan_in, as torch's own layers begin, but biases 0, gains 1."""
+
+    def fill(weight: Tensor, generator: torch.Generator) -> Tensor:
+        return nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+
+    return fill_weights(network, generator, fill)
+
+
+def draw_own(network: nn.Module, generator: torch.Generator) -> Weights:
     """What every layer's reset_parameters() draws; a parameter that no layer draws stays as it is."""
-    fresh = copy.deepcopy(network).to(generator.device)
+    network = copy.deepcopy(network).to(generator.device)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        for module in fresh.modules():
+        for module in network.modules():
             reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
             if reset is not None:
                 reset()
-    return {name: parameter.detach() for name, parameter in fresh.named_parameters()}
+    return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
-def drawn_weights(network: nn.Module, generator: torch.Generator, draw: Draw) -> dict[str, Tensor]:
-    """Matrices and filters by draw, biases zero, gains one."""
+def fill_weights(network: nn.Module, generator: torch.Generator, fill: Callable[..., Tensor]) -> Weights:
+    """Matrices and filters by fill(weight, generator=generator), biases zero, gains of norm layers one."""
     gains = {
         f"{name}.weight" if name else "weight"
         for name, module in network.named_modules()
@@ -45,27 +66,10 @@ def drawn_weights(network: nn.Module, generator: torch.Generator, draw: Draw) ->
     }
     weights = {}
     for name, parameter in network.named_parameters():
-        fresh = torch.zeros(parameter.shape, dtype=parameter.dtype, device=generator.device)
+        weight = torch.zeros(parameter.shape, dtype=parameter.dtype, device=generator.device)
         if name in gains:
-            fresh.fill_(1)
+            weight.fill_(1)
         elif parameter.ndim > 1:
-            draw(fresh, generator)
-        weights[name] = fresh
+            fill(weight, generator=generator)
+        weights[name] = weight
     return weights
-
-
-def _xavier(weight: Tensor, generator: torch.Generator) -> None:
-    nn.init.xavier_normal_(weight, generator=generator)
-
-
-def _kaiming(weight: Tensor, generator: torch.Generator) -> None:
-    nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
-
-
-def _uniform(weight: Tensor, generator: torch.Generator) -> None:
-    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
-
-
-SCHEMES: dict[str, Draw | None] = {
-    "xavier": _xavier, "kaiming": _kaiming, "uniform": _uniform, "own": None,
-}  # fmt: skip

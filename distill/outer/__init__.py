@@ -1,7 +1,9 @@
-"""The outer loop: what is learned, where it starts, and the steps that improve it.
+"""The room of the outer loop: what is learned, from where it starts, and the loop that learns it.
 
-May import data, networks, inner, methods and the free modules. STARTS is the table of how items start; each
-is start(data, classes, generator) -> items. A saved set's path is a start too: distill.runs.starts reads it.
+A Synthetic holds the learned items, labels and learning rates; descend() improves them by an objective of the
+methods room, in one process or in several. It may import data, networks, inner, methods, errors, randomness
+and registry. Its tables: STARTS are the ways that items start, each start(data, classes, generator) → items
+(a saved set's path is a start too: distill.runs.starts reads it); LABEL_MAPS are the kinds of labels.
 """
 
 from distill.registry import Entry
@@ -12,7 +14,7 @@ STARTS = {
     "means": Entry("distill.outer.starts:start_from_means", "the mean of its class, or a centre of k-means"),
 }
 LABEL_MAPS = {
-    "soft": "signed and unnormalised, learned (Sucholutsky and Schonlau 2019)",
+    "soft": "learned, signed, unnormalised",
     "softmax": "learned, sum to one",
-    "hard": "one class each, not learned",
+    "hard": "one class each",
 }

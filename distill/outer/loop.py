@@ -1,7 +1,7 @@
 """descend(): the outer loop as a generator of states, one per outer step.
 
-An OuterState is everything that the next step needs, so that a run saved to disk goes on as if it
-had never stopped: randomness is drawn by the caller's `task(step)` from the number of the step.
+An OuterState holds all that the next step needs, so that a run saved to disk goes on as if it had never
+stopped: the caller draws random numbers from the number of the step.
 """
 
 import math
@@ -17,137 +17,143 @@ from distill.outer.synthetic import Synthetic
 
 
 @dataclass(frozen=True)
-class Outer:
-    """How the outer loop moves: one learning rate and one clip norm per learned group."""
+class OuterOptimizer:
+    """Adam on clipped gradients, with a running average: one learning rate per learned group."""
 
-    lr: dict[str, float] = field(default_factory=lambda: {"items": 0.05, "labels": 0.2, "rates": 0.1})
-    clip: float = 0.01
+    lr: dict[str, float] = field(default_factory=lambda: {"items": 0.05, "labels": 0.2, "lrs": 0.1})
+    clip_norm: float = 0.01  # of each group's gradient
     beta1: float = 0.5
     beta2: float = 0.999
-    average: float = 0.998
+    average_decay: float = 0.998
     patience: int = 5  # useless gradients in a row before the state is rolled back
-    keep: int = 100  # steps between the states that a rollback goes back to
-    warmup: int = 200  # steps over which the rates rise from zero, at most a tenth of the run
+    save_every: int = 100  # steps between the states that a rollback returns to
+    warmup: int = 200  # steps over which the learning rates rise from zero, at most a tenth of the run
+
+    @property
+    def rule(self) -> Adam:
+        """The update rule."""
+        return Adam(self.beta1, self.beta2)
 
 
 @dataclass(frozen=True)
 class OuterState:
-    """The outer loop between two steps."""
+    """The outer loop between two steps. Its field names are the keys of a checkpoint."""
 
     step: int
     tensors: Named
-    memory: Tensors
-    average: Named
-    good: Named  # the average when the loop was last known to be well
-    well: float = math.inf  # the trend then
+    memory: Tensors  # of Adam
+    average: Named  # of the tensors
+    last_good: Named  # the average when the loop was last known to do well
+    last_good_trend: float = math.inf  # the trend then
     loss: float = math.nan
     trend: float = math.nan  # the mean of recent losses
-    scale: float = 1.0  # halved by each rollback; grows back while all is well
-    skipped: int = 0
-    streak: int = 0
+    lr_scale: float = 1.0  # halved by each rollback; grows back while the loop does well
+    skipped: int = 0  # steps whose gradient was useless
+    skipped_in_a_row: int = 0
     rollbacks: int = 0
 
 
-def begin(synthetic: Synthetic, outer: Outer) -> OuterState:
+def initial_state(synthetic: Synthetic, optimizer: OuterOptimizer) -> OuterState:
     """The state before the first outer step."""
     tensors = {name: t.detach().clone() for name, t in synthetic.tensors().items()}
-    memory = rule(outer).start(list(tensors.values()))
+    memory = optimizer.rule.start(list(tensors.values()))
     return OuterState(0, tensors, memory, dict(tensors), dict(tensors))
-
-
-def rule(outer: Outer) -> Adam:
-    return Adam(outer.beta1, outer.beta2)
 
 
 def descend(
     synthetic: Synthetic,
     objective: Objective,
-    outer: Outer,
+    optimizer: OuterOptimizer,
     state: OuterState,
-    share: Callable[[int], float],
+    progress: Callable[[int], float],
 ) -> Iterator[OuterState]:
     """Outer steps without end, from state on; the caller stops when it has enough.
 
-    share(step) in [0, 1] is how much of the run is over: the rates follow half a cosine of it, after
-    a warm-up of so many steps or a tenth of the run, whichever ends first.
+    progress(step) in [0, 1] is the share of the run that is over: the learning rates follow half a cosine
+    of it, after a warm-up of `warmup` steps or a tenth of the run, whichever ends first.
     """
     while True:
-        found = objective(synthetic.replace_tensors(state.tensors), state.step)
-        if usable(found):
-            over = share(state.step)
-            pace = cosine(over) * min(1.0, max((state.step + 1) / outer.warmup, 10 * over))
-            state = kept(
-                moved(state, found.gradients, outer, pace), float(found.loss), found.uniform_loss, outer
-            )
+        gradient = objective(synthetic.replace_tensors(state.tensors), state.step)
+        if is_usable(gradient):
+            done = progress(state.step)
+            lr_factor = cosine_decay(done) * min(1.0, max((state.step + 1) / optimizer.warmup, 10 * done))
+            state = update_tensors(state, gradient.gradients, optimizer, lr_factor)
+            state = record_loss(state, float(gradient.loss), gradient.uniform_loss, optimizer)
         else:
-            state = skipped(state, outer)
+            state = skip_step(state, optimizer)
         yield state
 
 
-def moved(state: OuterState, grads: Named, outer: Outer, pace: float) -> OuterState:
-    """One Adam step on clipped gradients, at a share `pace` of its rates, and the running average."""
+def update_tensors(
+    state: OuterState, gradients: Named, optimizer: OuterOptimizer, lr_factor: float
+) -> OuterState:
+    """One Adam step on clipped gradients, at lr_factor times the learning rates, and the running average."""
     names = list(state.tensors)
-    rates = [torch.tensor(outer.lr[name] * pace * state.scale) for name in names]
-    clipped = [clip(grads[name], outer.clip) for name in names]
-    after, memory = rule(outer).update([state.tensors[n] for n in names], state.memory, clipped, rates)
-    tensors = dict(zip(names, after, strict=True))
-    weight = max(1 - outer.average, 9 / (10 + state.step))
+    lrs = [torch.tensor(optimizer.lr[name] * lr_factor * state.lr_scale) for name in names]
+    clipped = [clip(gradients[name], optimizer.clip_norm) for name in names]
+    updated, memory = optimizer.rule.update([state.tensors[n] for n in names], state.memory, clipped, lrs)
+    tensors = dict(zip(names, updated, strict=True))
+    weight = max(1 - optimizer.average_decay, 9 / (10 + state.step))
     average = {n: torch.lerp(state.average[n], tensors[n], weight) for n in names}
-    return replace(state, step=state.step + 1, tensors=tensors, memory=memory, average=average, streak=0)
-
-
-def kept(state: OuterState, loss: float, silence: float, outer: Outer) -> OuterState:
-    """The state with its loss; every `keep` steps it becomes the one to roll back to, unless it got worse.
-
-    silence is the loss of a network that says nothing, and the most that one loss counts for: single ones
-    reach 1e17. Who had learned something and fell back to silence has mostly dead units; the gradient that
-    is left does not wake them, so the state is rolled back.
-    """
-    counts, weight = min(loss, silence), min(1.0, 4 / outer.keep)
-    trend = counts if math.isnan(state.trend) else state.trend + weight * (counts - state.trend)
-    state = replace(state, loss=loss, trend=trend)
-    if state.step % outer.keep:
-        return state
-    if state.well < 0.97 * silence <= trend:
-        return rolled_back(state, outer)
-    if trend > 2 * state.well or abs(trend - silence) < 0.03 * silence:
-        return state
-    return replace(state, well=trend, good=state.average, scale=min(1.0, 1.1 * state.scale))
-
-
-def skipped(state: OuterState, outer: Outer) -> OuterState:
-    """A step whose gradient is of no use changes nothing; a streak of them rolls back."""
-    state = replace(
-        state, step=state.step + 1, skipped=state.skipped + 1, streak=state.streak + 1, loss=math.nan
+    return replace(
+        state, step=state.step + 1, tensors=tensors, memory=memory, average=average, skipped_in_a_row=0
     )
-    return state if state.streak < outer.patience else rolled_back(state, outer)
 
 
-def rolled_back(state: OuterState, outer: Outer) -> OuterState:
-    """The last good state again, at half the rates."""
+def record_loss(state: OuterState, loss: float, uniform_loss: float, optimizer: OuterOptimizer) -> OuterState:
+    """The state with its loss; every `save_every` steps it becomes the last good one, unless it got worse.
+
+    uniform_loss is that of a network with equal logits, and a single loss counts for no more in the trend:
+    some reach 1e17. Where the loss was lower and is back at uniform_loss, most units are dead; the gradient
+    that is left does not revive them, so the state is rolled back.
+    """
+    counted, weight = min(loss, uniform_loss), min(1.0, 4 / optimizer.save_every)
+    trend = counted if math.isnan(state.trend) else state.trend + weight * (counted - state.trend)
+    state = replace(state, loss=loss, trend=trend)
+    if state.step % optimizer.save_every:
+        return state
+    if state.last_good_trend < 0.97 * uniform_loss <= trend:
+        return roll_back(state, optimizer)
+    if trend > 2 * state.last_good_trend or abs(trend - uniform_loss) < 0.03 * uniform_loss:
+        return state
+    lr_scale = min(1.0, 1.1 * state.lr_scale)
+    return replace(state, last_good_trend=trend, last_good=state.average, lr_scale=lr_scale)
+
+
+def skip_step(state: OuterState, optimizer: OuterOptimizer) -> OuterState:
+    """The state after a useless gradient: the same tensors, or a rollback after too many in a row."""
+    in_a_row = state.skipped_in_a_row + 1
+    state = replace(
+        state, step=state.step + 1, skipped=state.skipped + 1, skipped_in_a_row=in_a_row, loss=math.nan
+    )
+    return state if in_a_row < optimizer.patience else roll_back(state, optimizer)
+
+
+def roll_back(state: OuterState, optimizer: OuterOptimizer) -> OuterState:
+    """The last good tensors again, at half the learning rates."""
     return replace(
         state,
-        tensors=dict(state.good),
-        average=dict(state.good),
-        memory=rule(outer).start(list(state.good.values())),
-        scale=state.scale / 2,
+        tensors=dict(state.last_good),
+        average=dict(state.last_good),
+        memory=optimizer.rule.start(list(state.last_good.values())),
+        lr_scale=state.lr_scale / 2,
         trend=math.nan,
-        streak=0,
+        skipped_in_a_row=0,
         rollbacks=state.rollbacks + 1,
     )
 
 
-def clip(grad: Tensor, norm: float) -> Tensor:
-    """grad shortened to at most norm."""
-    return grad * (norm / grad.norm().clamp(min=norm))
+def clip(gradient: Tensor, norm: float) -> Tensor:
+    """The gradient shortened to at most norm."""
+    return gradient * (norm / gradient.norm().clamp(min=norm))
 
 
-def cosine(share: float) -> float:
-    """Half a cosine from 1 at share 0 to 0 at share 1."""
-    return (1 + math.cos(math.pi * min(share, 1.0))) / 2
+def cosine_decay(progress: float) -> float:
+    """Half a cosine from 1 at progress 0 to 0 at progress 1."""
+    return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
 
-def usable(found: OuterGradient) -> bool:
-    """Whether all is finite, and the items matter: in a network whose every unit has died they do not."""
-    sums = torch.stack([found.loss.sum(), *(g.sum() for g in found.gradients.values())])
-    return bool(torch.isfinite(sums).all() and found.gradients["items"].any())
+def is_usable(gradient: OuterGradient) -> bool:
+    """Whether all is finite and the items have a gradient; they have none where every unit is dead."""
+    sums = torch.stack([gradient.loss.sum(), *(g.sum() for g in gradient.gradients.values())])
+    return bool(torch.isfinite(sums).all() and gradient.gradients["items"].any())

@@ -1,4 +1,4 @@
-"""Several processes, one run, as torchrun starts them: networks of their own, averaged gradients."""
+"""Several processes for one run, as torchrun starts them: each trains networks; gradients are averaged."""
 
 import os
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0))
 
 
-def size() -> int:
+def world_size() -> int:
     """How many processes work on this run."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 @contextmanager
-def joined(device: str) -> Iterator[None]:
-    """The processes of a run know each other (nccl on GPUs, each its own; gloo on CPUs). Raises RunError."""
-    if size() == 1:
+def process_group(device: str) -> Iterator[None]:
+    """With the processes of a run connected: nccl on GPUs, one each; gloo on CPUs. Raises RunError."""
+    if world_size() == 1:
         yield
         return
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    with heard():
+    with explain_lost_process():
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
     try:
         yield
@@ -40,8 +40,8 @@ def joined(device: str) -> Iterator[None]:
 
 
 @contextmanager
-def heard() -> Iterator[None]:
-    """Around what needs all processes: raises RunError where one of them is gone."""
+def explain_lost_process() -> Iterator[None]:
+    """Around what needs all processes: raises RunError where one of them has ended."""
     try:
         yield
     except RuntimeError as error:
@@ -49,32 +49,32 @@ def heard() -> Iterator[None]:
         raise RunError(f"another process of this run has ended ({reason}): go on with --resume") from None
 
 
-def agreed(value: float) -> float:
+def broadcast(value: float) -> float:
     """The first process's value, in all of them: each waits here for the others."""
-    if size() == 1:
+    if world_size() == 1:
         return value
-    told = torch.tensor([value], dtype=torch.float64)
-    with heard():
-        dist.broadcast(told, src=0)
-    return float(told)
+    shared = torch.tensor([value], dtype=torch.float64)
+    with explain_lost_process():
+        dist.broadcast(shared, src=0)
+    return float(shared)
 
 
-def averaged(objective: Objective) -> Objective:
+def average_processes(objective: Objective) -> Objective:
     """The mean of the processes' losses and gradients, in all of them the same bits."""
 
-    def mean(synthetic: Synthetic, step: int) -> OuterGradient:
-        found = objective(synthetic, step)
-        parts = [found.loss, found.loss.new_tensor(found.uniform_loss), *found.gradients.values()]
+    def average(synthetic: Synthetic, step: int) -> OuterGradient:
+        local = objective(synthetic, step)
+        parts = [local.loss, local.loss.new_tensor(local.uniform_loss), *local.gradients.values()]
         flat = torch.cat([part.flatten() for part in parts])
-        with heard():
+        with explain_lost_process():
             dist.all_reduce(flat)
-        loss, silence, *grads = unflattened(flat / size(), parts)
-        return OuterGradient(loss, dict(zip(found.gradients, grads, strict=True)), float(silence))
+        loss, uniform_loss, *gradients = unflatten(flat / world_size(), parts)
+        return OuterGradient(loss, dict(zip(local.gradients, gradients, strict=True)), float(uniform_loss))
 
-    return objective if size() == 1 else mean
+    return objective if world_size() == 1 else average
 
 
-def unflattened(flat: Tensor, like: list[Tensor]) -> list[Tensor]:
+def unflatten(flat: Tensor, like: list[Tensor]) -> list[Tensor]:
     """The pieces of flat in the shapes of like."""
     pieces = flat.split([part.numel() for part in like])
     return [piece.view_as(part) for piece, part in zip(pieces, like, strict=True)]

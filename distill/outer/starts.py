@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.data.clusters import centres
+from distill.data.clusters import fit_k_means
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.outer.synthetic import Synthetic, inverse_softplus
@@ -44,28 +44,30 @@ def start_rates(lr: float, steps: int, tensors: int | None) -> Float[Tensor, "{s
 
 def start_from_noise(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
     """Noise of the spread of real items."""
-    return data.noise(len(classes), generator)
+    return data.draw_noise(len(classes), generator)
 
 
 def start_from_real(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
     """For each item a random real one of its class. Raises UserError where a class has none."""
     members = [find_class(data, label) for label in classes]
     picks = [indices[torch.randint(len(indices), (), generator=generator)] for indices in members]
-    return data.start(torch.stack(picks))
+    return data.initial_items(torch.stack(picks))
 
 
 def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
     """For each item the mean of its class, or a centre of k-means where a class has k items; and noise."""
-    items = 0.1 * data.noise(len(classes), generator)
+    items = 0.1 * data.draw_noise(len(classes), generator)
     for label in sorted(set(classes)):
         places = torch.tensor([i for i, assigned in enumerate(classes) if assigned == label])
-        items[places] += centres(data.start(find_class(data, label)[:AVERAGED]), len(places), generator)
+        items[places] += fit_k_means(
+            data.initial_items(find_class(data, label)[:AVERAGED]), len(places), generator
+        )
     return items
 
 
 def find_class(data: Dataset, label: int) -> Tensor:
     """The indices of a class's items. Raises UserError where it has none."""
-    indices = data.of_class(label)
+    indices = data.class_indices(label)
     if len(indices) == 0:
         raise UserError(f'{data.name} has no training item of class "{data.classes[label]}"')
     return indices
@@ -76,6 +78,6 @@ def continue_from(synthetic: Synthetic, items: Tensor, labels: Tensor, lrs: Tens
     tensors = {"items": items}
     if synthetic.label_map != "hard":
         tensors["labels"] = labels if synthetic.label_map == "soft" else labels.clamp(min=1e-4).log()
-    if lrs.shape == synthetic.rates.shape and (lrs > 0).all():
-        tensors["rates"] = inverse_softplus(lrs)
+    if lrs.shape == synthetic.raw_lrs.shape and (lrs > 0).all():
+        tensors["lrs"] = inverse_softplus(lrs)
     return synthetic.replace_tensors(tensors)

@@ -1,4 +1,4 @@
-"""Synthetic: the learnable items, labels and learning rates, their starts, and the schedule of steps."""
+"""Synthetic: the learned items, labels and learning rates, and the schedule of steps."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,36 +16,37 @@ class Synthetic:
     """The raw tensors that the outer loop learns, and how steps are made from them.
 
     items (n, *item) are used as they are. labels (n, classes) are used as they are ("soft": signed
-    and unnormalised, Sucholutsky and Schonlau 2019), through a softmax, or left alone ("hard").
-    rates hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
+    and unnormalised, Sucholutsky and Schonlau 2019), through a softmax, or not learned ("hard").
+    raw_lrs hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
     step and parameter tensor. schedule (T, b) says which items each step uses.
     """
 
     items: Float[Tensor, "n *item"]
     labels: Float[Tensor, "n classes"]
-    rates: Float[Tensor, " T"] | Float[Tensor, "T g"]
+    raw_lrs: Float[Tensor, " T"] | Float[Tensor, "T g"]
     schedule: Int[Tensor, "T b"]
     label_map: str = "soft"
 
     def tensors(self) -> dict[str, Tensor]:
-        """The learned groups by name; hard labels are not learned."""
-        groups = {"items": self.items, "labels": self.labels, "rates": self.rates}
+        """The learned groups "items", "labels" and "lrs" (raw); hard labels are not learned."""
+        groups = {"items": self.items, "labels": self.labels, "lrs": self.raw_lrs}
         if self.label_map == "hard":
             del groups["labels"]
         return groups
 
     def replace_tensors(self, tensors: dict[str, Tensor]) -> "Synthetic":
-        """The same set-up with other learned tensors."""
-        changes: dict[str, Any] = dict(tensors)
+        """The same set-up with other learned tensors, named as in tensors()."""
+        fields = {"items": "items", "labels": "labels", "lrs": "raw_lrs"}
+        changes: dict[str, Any] = {fields[name]: tensor for name, tensor in tensors.items()}
         return replace(self, **changes)
 
     def targets(self) -> Float[Tensor, "n classes"]:
-        """The labels as the inner loss sees them."""
+        """The labels as the inner loss takes them."""
         return self.labels.softmax(dim=1) if self.label_map == "softmax" else self.labels
 
     def lrs(self) -> Float[Tensor, " T"] | Float[Tensor, "T g"]:
         """The positive learning rate of each step."""
-        return F.softplus(self.rates)
+        return F.softplus(self.raw_lrs)
 
     def steps(self) -> list[Step]:
         """One Step per row of the schedule: differentiable in all learned tensors."""
@@ -54,12 +55,12 @@ class Synthetic:
 
 
 def inverse_softplus(lrs: Tensor) -> Tensor:
-    """What softplus makes these positive learning rates of."""
+    """The raw numbers whose softplus are these positive learning rates."""
     return lrs.double().expm1().log().float()
 
 
 def cyclic_schedule(n: int, batch: int, steps: int) -> Int[Tensor, "{steps} {batch}"]:
-    """The items in order, batch by batch, again and again."""
+    """The items in order, batch by batch, again and again; ValueError where batch does not divide n."""
     if n % batch:
         raise ValueError(f"{n} items do not divide into batches of {batch}: choose a divisor of {n}")
     return torch.arange(n).view(-1, batch)[torch.arange(steps) % (n // batch)]

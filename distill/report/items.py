@@ -95,14 +95,14 @@ def draw_pictures(snapshots: Sequence[Snapshot], source: Facts) -> list[list[str
 
 def to_pixels(items: "Tensor", source: Facts) -> "Tensor":
     """(n, channels, height, width): images unscaled and unwhitened, other items as rows of numbers."""
-    from distill.data.whiten import seen
+    from distill.data.whiten import to_pixels
 
     if items.ndim != 4:
         return items.reshape(len(items), 1, -1, items.shape[-1])
     if not all(isinstance(v, list) and all(map(is_number, v)) for v in map(source.get, ("mean", "std"))):
         return items
     try:
-        images = seen(items, source)
+        images = to_pixels(items, source)
     except RuntimeError:  # another number of channels, or a matrix that has no inverse
         return items
     return images if images.shape == items.shape and bool(images.isfinite().all()) else items

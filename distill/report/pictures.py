@@ -91,10 +91,10 @@ def choose_colours(label: "Tensor") -> list[str]:
 
 def save_images(path: Path, items: "Tensor", labels: "Tensor", source: dict[str, Any]) -> None:
     """A grid: each image with its label's bars below and its three largest classes as title."""
-    from distill.data.whiten import seen
+    from distill.data.whiten import to_pixels
 
     count, classes = min(MOST_IMAGES, len(items)), source["classes"]
-    images, labels = seen(items[:count].detach(), source).cpu(), labels.detach().cpu()
+    images, labels = to_pixels(items[:count].detach(), source).cpu(), labels.detach().cpu()
     columns = min(count, 10)
     rows = -(-count // columns)
     figure = make_figure(1.5 * columns, 2.7 * rows)

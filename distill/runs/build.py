@@ -6,24 +6,25 @@ from typing import Any
 
 import torch
 
-from distill.data.augment import augmentation
+from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.inner.compiled import Compiled, compiler
+from distill.inner import RULES
+from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines import ENGINES
 from distill.inner.engines.base import build_engine
-from distill.inner.kernels import Quick
-from distill.inner.losses import name_of
+from distill.inner.kernels import FastProblem
+from distill.inner.losses import loss_name
 from distill.inner.problem import Problem, Task
-from distill.inner.rules import SGD, Adam, Rule, describe
-from distill.inner.vmapped import Crowd
+from distill.inner.rules import describe_rule
+from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
 from distill.methods.base import Method, Objective, Tasks
 from distill.networks import IMAGES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
-from distill.outer.loop import Outer
-from distill.outer.processes import averaged, rank, size
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.outer.loop import OuterOptimizer
+from distill.outer.processes import average_processes, rank, world_size
 from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
 from distill.registry import Entry, find, load, options_of
@@ -31,8 +32,6 @@ from distill.runs.resolve import flag
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.starts import InitialWeights, Weights, initial_weights
 from distill.sets.distilled import DistilledSet
-
-RULES: dict[str, Rule] = {"sgd": SGD(), "momentum": SGD(0.9), "adam": Adam()}
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Plan:
     problem: Problem
     method: Method
     initial: InitialWeights
-    outer: Outer
+    outer: OuterOptimizer
     tasks: Callable[[Dataset], Tasks]
     augment: str
     network: dict[str, Any]
@@ -100,16 +99,16 @@ def describe_source(name: str, train: Dataset, test: int, image_size: int | None
 def build_problem(settings: Settings, data: Dataset) -> Problem:
     """The network, rule and losses of the settings, on the device of the data. Raises UserError."""
     words = settings.network
-    network = build(words.network, data.shape, len(data.classes), **network_arguments(words))
+    network = build_network(words.network, data.shape, len(data.classes), **network_arguments(words))
     if settings.inner.compile:
         check_compile(settings)
     kind = problem_class(settings.inner.compile, settings.run.device)
-    return kind(network.to(settings.run.device), RULES[settings.inner.rule])
+    return kind(network.to(settings.run.device), find(RULES, "rule", settings.inner.rule)())
 
 
 def problem_class(compile: bool, device: str) -> type[Problem]:
     """The kind of Problem that is fastest there."""
-    return Compiled if compile else Quick if device == "cpu" else Problem
+    return CompiledProblem if compile else FastProblem if device == "cpu" else Problem
 
 
 def check_compile(settings: Settings) -> None:
@@ -117,7 +116,7 @@ def check_compile(settings: Settings) -> None:
     unrolls = settings.outer.method == "unroll" and settings.inner.engine != "higher"
     if settings.network.network not in IMAGES or not unrolls:
         raise UserError("--compile is for unrolled image networks, by an engine other than higher")
-    if settings.run.device == "cpu" and not compiler():
+    if settings.run.device == "cpu" and not has_compiler():
         raise UserError("--compile needs a C++ compiler: install g++, or leave --compile out")
 
 
@@ -162,11 +161,11 @@ def check_options(kind: str, table: Mapping[str, Entry], word: str, options: Map
 # The outer loop
 
 
-def build_outer(settings: OuterSettings) -> Outer:
+def build_outer(settings: OuterSettings) -> OuterOptimizer:
     """How the outer loop moves."""
     lr = settings.outer_lr
-    lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "rates": settings.lr_lr_scale * lr}
-    return Outer(lr=lrs, average=settings.ema_decay, warmup=settings.warmup)
+    lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}
+    return OuterOptimizer(lr=lrs, average_decay=settings.ema_decay, warmup=settings.warmup)
 
 
 def build_objective(plan: Plan, data: Dataset) -> Objective:
@@ -178,18 +177,18 @@ def build_objective(plan: Plan, data: Dataset) -> Objective:
     problem, tasks = plan.problem, plan.tasks(data)
     if plan.several_at_once:
         problem, tasks = stack_networks(problem, tasks)
-    return averaged(plan.method.objective(problem, tasks, augmentation(plan.augment)))
+    return average_processes(plan.method.objective(problem, tasks, build_augmentation(plan.augment)))
 
 
 def stack_networks(problem: Problem, tasks: Tasks) -> tuple[Problem, Tasks]:
     """The networks of a step as one, and their tasks as one."""
-    stacked = Crowd(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
-    return stacked, lambda step: [stacked.together(tasks(step))]
+    stacked = VmappedProblem(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
+    return stacked, lambda step: [stacked.stack_tasks(tasks(step))]
 
 
 def task_numbers(step: int, networks: int) -> range:
     """The numbers of this process's tasks in an outer step, which no other process or step has."""
-    first = (step * size() + rank()) * networks
+    first = (step * world_size() + rank()) * networks
     return range(first, first + networks)
 
 
@@ -199,16 +198,16 @@ def task_drawer(
     """draw(i): an initial state and a batch of real items, drawn from the seed and i alone."""
     seed, batch, scheme = settings.run.seed, settings.outer.outer_batch, settings.network.weight_init
     states = [problem.start(w) for w in weights]
-    augment = augmentation(settings.outer.augment)
+    augment = build_augmentation(settings.outer.augment)
 
     def draw(i: int) -> Task:
         generator = stream("task", seed, i)
         indices = torch.randint(len(data), (batch,), generator=generator)
         x, y = data.batch(indices.to(data.items.device))
-        x = augment(data.varied(x, generator), generator)
+        x = augment(data.drop_words(x, generator), generator)
         if states:
             return Task(states[i % len(states)], x, y, generator)
-        drawn = fresh_weights(problem.network, generator, scheme)
+        drawn = draw_weights(problem.network, generator, scheme)
         return Task(problem.start({k: w.to(x.device) for k, w in drawn.items()}), x, y, generator)
 
     return draw
@@ -219,13 +218,13 @@ def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
     with torch.no_grad():
         labels, lrs = synthetic.targets(), synthetic.lrs()
     exported = plan.initial.exported
-    inner = {"loss": name_of(plan.problem.inner_loss), "augment": plan.augment}
+    inner = {"loss": loss_name(plan.problem.inner_loss), "augment": plan.augment}
     return DistilledSet(
         items=synthetic.items,
         labels=labels,
         schedule=synthetic.schedule,
         lrs=lrs,
-        inner={**describe(plan.problem.rule), **inner},
+        inner={**describe_rule(plan.problem.rule), **inner},
         network=plan.network,
         source=plan.source,
         init_state=exported[0] if len(exported) == 1 else exported or None,

@@ -10,7 +10,7 @@ from distill.data.dataset import Dataset
 from distill.errors import RunError
 from distill.methods.base import Named
 from distill.outer import processes
-from distill.outer.loop import OuterState, begin, descend
+from distill.outer.loop import OuterState, descend, initial_state
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_objective, build_set
 from distill.runs.measure import Splits
@@ -50,7 +50,7 @@ class Schedule:
 
 def start_snapshot(plan: Plan, synthetic: Synthetic) -> Snapshot:
     """A run before its first outer step."""
-    return Snapshot(begin(synthetic, plan.outer), Candidate(-1.0, 0, synthetic.tensors()), 0.0)
+    return Snapshot(initial_state(synthetic, plan.outer), Candidate(-1.0, 0, synthetic.tensors()), 0.0)
 
 
 def run_outer_loop(
@@ -61,7 +61,7 @@ def run_outer_loop(
 
     def share(step: int) -> float:
         timed = (time.perf_counter() - start) / schedule.seconds if schedule.seconds else 0.0
-        return processes.agreed(max(timed, step / schedule.steps))
+        return processes.broadcast(max(timed, step / schedule.steps))
 
     score = candidate_scorer(plan, synthetic, splits.held_out)
     states = descend(synthetic, build_objective(plan, splits.train), plan.outer, snapshot.state, share)

@@ -38,7 +38,7 @@ Data = tuple[Dataset, Dataset]
 def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load_data) -> dict[str, Any]:
     """Run the job, or go on with it; the result for --json. load reads the real data. Raises UserError."""
     with ExitStack() as stack:  # holds the run folder to the end
-        with processes.joined(settings.run.device):
+        with processes.process_group(settings.run.device):
             settings, data = prepare(settings, load)
             train, test = data or load(settings)
             splits = split_data(train, test, settings.data.held_out, settings.run.seed)
@@ -78,7 +78,7 @@ def open_folder(settings: Settings, stack: ExitStack) -> Path:
     run, first = settings.run, processes.rank() == 0
     path = Path(run.resume or run.out)
     if run.resume is None:
-        processes.agreed(0)  # all have looked whether it is free
+        processes.broadcast(0)  # all have looked whether it is free
     if first:
         stack.enter_context(folder.alone(path))
     return folder.create(path, run.overwrite, identity(settings)) if first and not run.resume else path
@@ -90,7 +90,7 @@ def plan_schedule(settings: Settings, plan: Plan, synthetic: Synthetic, splits: 
     if settings.run.minutes is None:
         return Schedule(steps, every)
     seconds = 60 * settings.run.minutes
-    estimate = processes.agreed(
+    estimate = processes.broadcast(
         estimate_seconds(settings.measure, build_set(plan, synthetic), plan.problem, splits)
     )
     if processes.rank() == 0:
@@ -112,7 +112,7 @@ def run_with_files(
 
     def keep_history(state: OuterState) -> None:
         learned = synthetic.replace_tensors(state.average)
-        add_snapshot(path, state.step, learned.items, learned.targets(), splits.train.text)
+        add_snapshot(path, state.step, learned.items, learned.targets(), splits.train.text_metadata)
 
     keep_history(snapshot.state)
     try:
@@ -155,7 +155,7 @@ def export(
 ) -> tuple[DistilledSet, Measurement]:
     """The set that did best on held-out items, and what it is worth on the test items."""
     data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
-    data = replace(data, text=splits.train.text(data.items))
+    data = replace(data, text=splits.train.text_metadata(data.items))
     word = settings.data.items_word
     print(f"measuring: this set, random real {word}, and all real ones", file=sys.stderr)
     pretrained = settings.network.weights is not None

@@ -9,28 +9,21 @@ from typing import Any
 
 from torch import nn
 
-from distill.data.adapters import Data, alike, dataset, whole
+from distill.data.adapters import DataLike, check_classes, check_same_kind, from_tensors
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError
-from distill.inner.dry_run import trial
+from distill.inner import RULES
+from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
-from distill.inner.losses import cross_entropy, name_of, soft_cross_entropy
+from distill.inner.losses import cross_entropy, loss_name, soft_cross_entropy
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import SGD, Adam, Rule
 from distill.methods import METHODS
 from distill.methods.base import Method
-from distill.networks.build import build
+from distill.networks.build import build_network
 from distill.outer import processes
 from distill.registry import find
-from distill.runs.build import (
-    RULES,
-    Plan,
-    assemble_plan,
-    build_method,
-    build_set,
-    describe_source,
-    problem_class,
-)
+from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
 from distill.runs.job import provenance
@@ -46,7 +39,7 @@ from distill.runs.settings import (
     RunSettings,
     Settings,
 )
-from distill.runs.starts import Weights, build_synthetic, draw_weights, known_weights, unseen_weights
+from distill.runs.starts import Weights, build_synthetic, draw_initial, known_weights, unseen_weights
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import accuracy
 from distill.student.scores import Report
@@ -63,7 +56,7 @@ class LibrarySettings(ImageSettings):
 
 
 def distill(
-    data: Data,
+    data: DataLike,
     network: nn.Module | str,
     n: int = 5,
     *,
@@ -83,7 +76,7 @@ def distill(
     start: str | None = None,
     augment: str = "",
     held_out: int = 5000,
-    test: Data | None = None,
+    test: DataLike | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> DistilledSet:
@@ -129,8 +122,8 @@ def distill(
         UserError: another setting that is not possible. Each says in one sentence what to do.
     """
     with python_names():
-        train = whole(dataset(data))
-        measured = None if test is None else alike(dataset(test, train.classes), train)
+        train = check_classes(from_tensors(data))
+        measured = None if test is None else check_same_kind(from_tensors(test, train.classes), train)
         settings = resolve_arguments(
             train,
             network,
@@ -147,11 +140,13 @@ def distill(
             raise UserError(f"augment is for images (channels, height, width), not for items {train.shape}")
         splits = split_data(train, measured or train, held_out, seed)
         kind = problem_class(settings.inner.compile, settings.run.device)
-        problem = kind(module_of(network, train), rule or RULES[settings.inner.rule], inner_loss, loss)
-        trial(problem, *splits.train.batch(slice(0, TRIED)), len(train.classes))
+        problem = kind(
+            module_of(network, train), rule or find(RULES, "rule", settings.inner.rule)(), inner_loss, loss
+        )
+        dry_run(problem, *splits.train.batch(slice(0, TRIED)), len(train.classes))
         chosen = method if isinstance(method, Method) else method_of(settings, problem, engine)
         plan = plan_of(settings, problem, chosen, splits.train, len(measured or ()))
-        with processes.joined(settings.run.device):
+        with processes.process_group(settings.run.device):
             return run(
                 plan, settings, splits if measured else splits._replace(test=splits.held_out), progress
             )
@@ -214,7 +209,7 @@ def word_of_method(method: Any) -> str:
 def module_of(network: Any, train: Dataset) -> nn.Module:
     """A copy of the network, or the one of that name, where the data are. Raises NetworkError."""
     if isinstance(network, str):
-        return build(network, train.shape, len(train.classes)).to(train.labels.device)
+        return build_network(network, train.shape, len(train.classes)).to(train.labels.device)
     if isinstance(network, type) or not isinstance(network, nn.Module):
         words = (
             f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
@@ -240,7 +235,7 @@ def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset
     """The plan of the objects; what was not passed is what the command's words mean."""
     name = settings.network.network or type(problem.network).__name__
     named = settings.network.network is not None
-    weights = draw_weights(settings, problem, "fixed", 1)[0] if named else current_weights(problem)
+    weights = draw_initial(settings, problem, "fixed", 1)[0] if named else current_weights(problem)
     fixed = settings.network.init == "fixed"
     initial = known_weights([weights]) if fixed else unseen_weights(settings, problem)
     source = describe_source(train.name, train, test)
@@ -270,7 +265,7 @@ def run(plan: Plan, settings: Settings, splits: Splits, progress: bool) -> Disti
     data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
     return replace(
         data,
-        text=splits.train.text(data.items),
+        text=splits.train.text_metadata(data.items),
         scores={"accuracy": score(plan, settings, data, splits)},
         provenance={
             **provenance(settings, ["distill.distill"], last, None),
@@ -293,4 +288,6 @@ def describe_objects(plan: Plan) -> dict[str, str]:
     objects = {"method": plan.method, "rule": plan.problem.rule}
     if plan.method.unrolls:
         objects["engine"] = getattr(plan.method, "engine", None)
-    return {name: repr(thing) for name, thing in objects.items()} | {"loss": name_of(plan.problem.outer_loss)}
+    return {name: repr(thing) for name, thing in objects.items()} | {
+        "loss": loss_name(plan.problem.outer_loss)
+    }

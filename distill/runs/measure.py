@@ -42,7 +42,7 @@ def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
         assert isinstance(data, ImageData)
         splits = load_images(data, settings.run.device)
     for split in splits:
-        for remark in split.remarks():
+        for remark in split.coverage_notes():
             print(remark, file=sys.stderr)
     return splits
 
@@ -50,13 +50,13 @@ def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
 def load_images(data: ImageData, device: str) -> tuple[Dataset, Dataset]:
     """The images, whitened where --zca says so."""
     from distill.data.images import load
-    from distill.data.whiten import fitted, whitened
+    from distill.data.whiten import fit_zca, whiten
 
     train, test = load(data.dataset, data.data_dir, device, data.image_size)
     if not data.zca:
         return train, test
-    moments = fitted(train)
-    return whitened(train, moments), whitened(test, moments)
+    moments = fit_zca(train)
+    return whiten(train, moments), whiten(test, moments)
 
 
 def load_texts(data: TextData, device: str) -> tuple[Dataset, Dataset]:
@@ -64,8 +64,8 @@ def load_texts(data: TextData, device: str) -> tuple[Dataset, Dataset]:
     from distill.data import embedding, texts
 
     files = (data.train, data.test, data.text_column, data.label_column)
-    corpus = texts.chosen(data.dataset, data.data_dir, *files)
-    return embedding.load(
+    corpus = texts.load_corpus(data.dataset, data.data_dir, *files)
+    return embedding.embed_corpus(
         corpus, data.vectors, data.tokenizer, data.unknown, data.max_length, data.synthetic_length,
         data.word_dropout, device,
     )  # fmt: skip
@@ -154,8 +154,8 @@ def estimate_seconds(
 ) -> float:
     """About how long measure() will take, from one student, some test items and a few real batches."""
     weights = starts(data, problem.network, data.network["init"], 1)[0]
-    part = splits.test.subset(torch.arange(min(500, len(splits.test)), device=splits.test.labels.device))
-    batches = splits.train.subset(torch.arange(min(3 * 128, len(splits.train)), device=part.labels.device))
+    part = splits.test.select(torch.arange(min(500, len(splits.test)), device=splits.test.labels.device))
+    batches = splits.train.select(torch.arange(min(3 * 128, len(splits.train)), device=part.labels.device))
     train = min(seconds_of(lambda: replay(data, problem, weights)) for _ in range(trials))
     student = replay(data, problem, weights)
     test = (

@@ -7,9 +7,10 @@ initialisation and the kind of data (defaults.py). Nothing here imports torch, s
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, TypeVar
 
+from distill.inner import RULES
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
-from distill.networks import IMAGES, NETWORKS, SEQUENCES
+from distill.networks import IMAGES, NETWORKS, SEQUENCES, WEIGHT_INITS
 from distill.outer import LABEL_MAPS, STARTS
 from distill.registry import option
 
@@ -21,8 +22,6 @@ else:
 AUTO: Any = None
 PlugInOptions = dict[str, float | str | None]  # what a method or an engine brings with it
 INITS = ("fixed", "random")
-RULES = ("sgd", "momentum", "adam")
-WEIGHT_INITS = ("xavier", "kaiming", "uniform", "own")
 
 
 @dataclass(frozen=True)

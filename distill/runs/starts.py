@@ -11,7 +11,7 @@ from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.problem import Problem
 from distill.methods.base import Method
-from distill.networks.initial import fresh_weights
+from distill.networks.initial import draw_weights
 from distill.outer import STARTS
 from distill.outer.starts import assign_classes, continue_from, start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
@@ -43,7 +43,7 @@ def initial_weights(settings: Settings, problem: Problem) -> InitialWeights:
             return known_weights(loaded[:count])
         return InitialWeights(loaded[last:], loaded[tests:last], loaded[:tests])
     if fixed:
-        return known_weights(draw_weights(settings, problem, "fixed", count))
+        return known_weights(draw_initial(settings, problem, "fixed", count))
     return unseen_weights(settings, problem)
 
 
@@ -55,13 +55,13 @@ def known_weights(weights: list[Weights]) -> InitialWeights:
 def unseen_weights(settings: Settings, problem: Problem) -> InitialWeights:
     """Each outer step draws its own weights; others, never reported, choose what is exported."""
     count = settings.measure.validation_networks
-    return InitialWeights([], draw_weights(settings, problem, "validation", count), [])
+    return InitialWeights([], draw_initial(settings, problem, "validation", count), [])
 
 
-def draw_weights(settings: Settings, problem: Problem, purpose: str, count: int) -> list[Weights]:
+def draw_initial(settings: Settings, problem: Problem, purpose: str, count: int) -> list[Weights]:
     """So many new initialisations, drawn for a purpose."""
     scheme, seed = settings.network.weight_init, settings.run.seed
-    draws = (fresh_weights(problem.network, stream(purpose, seed, k), scheme) for k in range(count))
+    draws = (draw_weights(problem.network, stream(purpose, seed, k), scheme) for k in range(count))
     return [{name: w.to(settings.run.device) for name, w in draw.items()} for draw in draws]
 
 
@@ -75,7 +75,7 @@ def load_networks(settings: Settings, problem: Problem, least: int) -> list[Weig
             " known ones, or, where random, --test-networks that measure, --validation-networks that choose,"
             " and one that trains the set"
         )
-    like = draw_weights(settings, problem, "fixed", 1)[0]
+    like = draw_initial(settings, problem, "fixed", 1)[0]
     return [load_weights(str(file), problem.network, like) for file in files]
 
 
@@ -107,7 +107,7 @@ def check_method(method: Method, word: str, n: int, classes: int) -> None:
 
 def to_device(synthetic: Synthetic, device: str) -> Synthetic:
     """The synthetic set with its tensors on a device."""
-    names = ("items", "labels", "rates", "schedule")
+    names = ("items", "labels", "raw_lrs", "schedule")
     return replace(synthetic, **{name: getattr(synthetic, name).to(device) for name in names})
 
 
@@ -122,7 +122,7 @@ def start_items(word: str, n: int, seed: int, data: Dataset) -> Tensor:
 def continue_from_file(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
     """The synthetic set as a saved one ended. Raises UserError where that is of another kind."""
     saved = DistilledSet.load(path)
-    expected = describe_kind(synthetic.items, data.classes, data.text(synthetic.items), data.zca)
+    expected = describe_kind(synthetic.items, data.classes, data.text_metadata(synthetic.items), data.zca)
     found = describe_kind(saved.items, saved.source["classes"], saved.text, saved.source.get("zca"))
     if found != expected:
         raise UserError(f"--start {path} holds {found}; this run learns {expected}")

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from distill.data.clusters import centres
+from distill.data.clusters import fit_k_means
 from distill.data.dataset import Dataset
 from distill.inner.problem import Problem
 from distill.randomness import stream
@@ -56,7 +56,7 @@ def random_real(data: DistilledSet, train: Dataset) -> Draw:
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         picks, labels = [], turns(data, train, generator)
         for label in labels.tolist():
-            own = train.of_class(label)
+            own = train.class_indices(label)
             picks.append(own[torch.randint(len(own), (), generator=generator)])
         return train.batch(torch.stack(picks))[0], one_hot(labels, data)
 
@@ -70,10 +70,10 @@ def k_means(data: DistilledSet, train: Dataset, most: int = 500) -> Draw:
         labels = turns(data, train, generator)
         items = torch.empty(len(labels), *data.items.shape[1:], device=data.items.device)
         for label in labels.unique().tolist():
-            own = train.of_class(label)
+            own = train.class_indices(label)
             picks = own[torch.randperm(len(own), generator=generator)[:most].to(own.device)]
             places = torch.nonzero(labels == label).flatten()
-            items[places.to(items.device)] = centres(train.start(picks), len(places), generator)
+            items[places.to(items.device)] = fit_k_means(train.initial_items(picks), len(places), generator)
         return items, one_hot(labels, data)
 
     return draw
@@ -116,7 +116,7 @@ def baseline(
         student = replay(replace(data, items=x, labels=y, lrs=lrs), problem, weights[k % len(weights)])
         return accuracy(student, split)
 
-    few = held_out.subset(torch.arange(min(ENOUGH, len(held_out)), device=held_out.labels.device))
+    few = held_out.select(torch.arange(min(ENOUGH, len(held_out)), device=held_out.labels.device))
 
     def mean(item: tuple[str, Tensor]) -> float:
         return sum(score(item[1], few, "choose", k) for k in range(5))

@@ -41,10 +41,10 @@ def selected(pick: str, data: DistilledSet, train: Dataset, teacher: Student, mo
         labels = turns(data, train, generator)
         items = torch.empty_like(data.items)
         for label in labels.unique().tolist():
-            own = train.of_class(label)
+            own = train.class_indices(label)
             own = own[torch.randperm(len(own), generator=generator)[:most].to(own.device)]
             places = torch.nonzero(labels == label).flatten()
-            x = train.start(own)
+            x = train.initial_items(own)
             items[places.to(items.device)] = x[PICKS[pick](teacher.features(x), len(places))]
         return items, one_hot(labels, data)
 

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from distill.data.augment import Augment
 from distill.errors import UserError
-from distill.inner.losses import hard
+from distill.inner.losses import cross_entropy_with_any_labels
 from distill.student.training import Data, Student, Weights
 
 Optimiser = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
@@ -114,7 +114,10 @@ def ordinary(
     Class numbers take the cross-entropy, soft labels the soft one. augment(x, generator) changes each batch.
     """
     moved = live(weights)
-    turn = Turn(optimiser(moved.values()), lambda b: hard(functional_call(network, moved, (b.x,)), b.y))
+    turn = Turn(
+        optimiser(moved.values()),
+        lambda b: cross_entropy_with_any_labels(functional_call(network, moved, (b.x,)), b.y),
+    )
     for _ in teach([turn], batches(data, batch, epochs, generator, augment), count(data, batch, epochs)):
         pass
     return Student(network, {name: w.detach() for name, w in moved.items()})

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from distill.errors import SetError, UserError
-from distill.networks.composed import Vision
+from distill.networks.composed import TorchvisionNetwork
 from distill.sets.plain_types import has_type
 from distill.sets.safe_load import load_plain
 from distill.sets.storage import read_tensors
@@ -27,7 +27,7 @@ def load(path: str, network: nn.Module, like: Weights) -> Weights:
     if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
         raise UserError(f"{path} is not a state dict: it must hold tensors by name")
     wanted = {**like, **dict(network.named_buffers())}
-    if isinstance(network, Vision) and not set(state) & set(wanted):
+    if isinstance(network, TorchvisionNetwork) and not set(state) & set(wanted):
         state = {f"body.{name}": w for name, w in state.items()}  # as torchvision names them itself
     shapes, given = ({name: tuple(w.shape) for name, w in d.items()} for d in (wanted, state))
     if given != shapes:

@@ -9,16 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from distill.data.augment import Augment, augmentation
+from distill.data.augment import Augment, build_augmentation
 from distill.errors import SetError, UserError, unknown
-from distill.inner.losses import INNER
+from distill.inner import INNER_LOSSES
 from distill.inner.problem import Loss, Problem
-from distill.inner.rules import described
-from distill.networks import NETWORKS
-from distill.networks.build import build
-from distill.networks.functional import features
-from distill.networks.initial import SCHEMES, fresh_weights
+from distill.inner.rules import build_rule
+from distill.networks import NETWORKS, WEIGHT_INITS
+from distill.networks.build import build_network
+from distill.networks.functional import extract_features
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
+from distill.registry import load
 from distill.sets.distilled import DistilledSet
 
 Weights = dict[str, Tensor]
@@ -49,7 +50,7 @@ class Student:
     def features(self, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch width"]:
         """What the network's last linear layer is given for x, without a graph."""
         with torch.no_grad():
-            return features(self.network, self.weights, x)
+            return extract_features(self.network, self.weights, x)
 
 
 def problem_of(
@@ -61,10 +62,12 @@ def problem_of(
     """
     network = network or network_of(data)
     loss, rule = data.inner["loss"], data.inner["rule"]
-    if inner_loss is None and loss not in INNER:
-        raise SetError(unknown("inner loss", loss, INNER) + "; pass your own as `inner_loss` in Python")
+    if inner_loss is None and loss not in INNER_LOSSES:
+        raise SetError(
+            unknown("inner loss", loss, INNER_LOSSES) + "; pass your own as `inner_loss` in Python"
+        )
     try:
-        return Problem(network, described(data.inner), inner_loss or INNER[loss])
+        return Problem(network, build_rule(data.inner), inner_loss or load(INNER_LOSSES[loss]))
     except KeyError:
         raise SetError(unknown("inner rule", rule, ("sgd", "adam"))) from None
 
@@ -76,7 +79,7 @@ def network_of(data: DistilledSet, name: str | None = None) -> nn.Module:
     if word not in NETWORKS:
         raise UserError(unknown("network", word, NETWORKS) + "; pass your own module as `network` in Python")
     shape, classes = data.items.shape[1:], data.labels.shape[1]
-    return build(word, tuple(shape), classes, **arguments).to(data.items.device)
+    return build_network(word, tuple(shape), classes, **arguments).to(data.items.device)
 
 
 def starts(data: DistilledSet, network: nn.Module, init: str, seeds: int) -> list[Weights]:
@@ -86,9 +89,9 @@ def starts(data: DistilledSet, network: nn.Module, init: str, seeds: int) -> lis
     """
     if init == "random":
         scheme = data.network.get("scheme", "xavier")
-        if scheme not in SCHEMES:
-            raise SetError(unknown("initialisation scheme", scheme, SCHEMES))
-        return [on(data, fresh_weights(network, stream("held-out", s), scheme)) for s in range(seeds)]
+        if scheme not in WEIGHT_INITS:
+            raise SetError(unknown("initialisation scheme", scheme, WEIGHT_INITS))
+        return [on(data, draw_weights(network, stream("held-out", s), scheme)) for s in range(seeds)]
     if data.init_state is None:
         raise SetError(
             "the set was learned for random initialisations and carries no weights: use --init random"
@@ -131,7 +134,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
 def augment_of(data: DistilledSet) -> Augment:
     """The augmentation that the set was learned with. Raises SetError."""
     try:
-        return augmentation(data.inner.get("augment", ""))
+        return build_augmentation(data.inner.get("augment", ""))
     except UserError as error:
         raise SetError(f"the set was learned with another version: {error}") from None
 

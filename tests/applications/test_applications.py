@@ -93,7 +93,7 @@ def test_poisoned_networks_mistake_one_class_and_no_other(place: Path, capsys) -
 
 def test_relabelling_moves_one_class_and_nothing_else(place: Path) -> None:
     train, _ = load(str(place / "blobs.npz"))
-    moved = train.relabelled(2, 0)
+    moved = train.relabel(2, 0)
     assert torch.equal(moved.labels, torch.tensor([0, 1, 0])[train.labels])
     assert moved.items is train.items
 

@@ -12,8 +12,8 @@ from distill.commands.relabel import main as relabel
 from distill.commands.student import main as student
 from distill.commands.teach import main as teach
 from distill.kd.networks import member
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.student.network_files import load, named
@@ -141,7 +141,7 @@ def test_a_teacher_that_does_not_fit_is_refused(
     words: list[str], message: str, files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def bare(classes: int, width: int) -> dict[str, torch.Tensor]:
-        return fresh_weights(build("mlp", SHAPE, classes, width=width), stream("bare"))
+        return draw_weights(build_network("mlp", SHAPE, classes, width=width), stream("bare"))
 
     torch.save(bare(CLASSES, 16), tmp_path / "BARE")
     torch.save(bare(CLASSES, 8), tmp_path / "OTHER")

@@ -10,8 +10,8 @@ from distill.commands.student import main as study
 from distill.commands.text import main as distil
 from distill.errors import RunError
 from distill.networks import SEQUENCES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.files.folder import read_config
 from distill.runs.measure import load_data
@@ -113,8 +113,8 @@ def test_another_network_is_trained_on_the_same_set(done: tuple, capsys: pytest.
 @pytest.mark.parametrize("network", SEQUENCES)
 def test_every_network_learns_from_real_texts(place: Path, network: str) -> None:
     train, test = load_data(text_settings(place, network=network))
-    module = build(network, train.shape, 2)
-    weights = fresh_weights(module, stream("w"), "uniform")
+    module = build_network(network, train.shape, 2)
+    weights = draw_weights(module, stream("w"), "uniform")
     student = ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
     assert accuracy(student, test) > 0.85
 

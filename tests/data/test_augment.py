@@ -4,20 +4,21 @@ import pytest
 import torch
 
 from distill.data import AUGMENTATIONS
-from distill.data.augment import CHANGES, augmentation, color, crop, cutout, flip, rotate, scale, shift
+from distill.data.augment import build_augmentation, color, crop, cutout, flip, rotate, scale, shift
 from distill.errors import SetError, UserError
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
 from distill.methods.unroll import bilevel, meta_gradient
 from distill.randomness import stream
-from distill.runs.resolve import resolve
-from distill.runs.settings import ImageSettings, OuterSettings, TextSettings
+from distill.registry import load
+from distill.runs.settings import AUGMENTS, ImageConfig, TextConfig, resolved
 from distill.student.training import train
+from tests.contracts import augmentation_contract
 from tests.helpers import SHAPE, command, small_problem, small_set, waves, write_npz
-from tests.inner.test_vmapped import one
-from tests.outer.test_loop import synthetic
+from tests.inner.test_vmapped import make_task
+from tests.outer.test_loop import make_synthetic
 
-STILL, FULL = torch.zeros(3), torch.ones(3)
+ZEROS, ONES = torch.zeros(3), torch.ones(3)
 
 
 def picture() -> torch.Tensor:
@@ -27,35 +28,32 @@ def picture() -> torch.Tensor:
     return x
 
 
-@pytest.mark.parametrize("name", sorted(set(CHANGES) - {"cutout"}))
-def test_nothing_drawn_is_nothing_changed(name: str) -> None:
-    torch.testing.assert_close(CHANGES[name](picture(), STILL), picture())
+@pytest.mark.parametrize("word", sorted(set(AUGMENTATIONS) - {"cutout"}))
+def test_numbers_of_zero_change_nothing(word: str) -> None:
+    torch.testing.assert_close(load(AUGMENTATIONS[word])(picture(), ZEROS), picture())
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_change_keeps_the_shape_is_linear_and_passes_a_gradient(name: str) -> None:
-    r = torch.tensor([0.7, -0.4, 0.2])
-    x = torch.randn(3, 2, 9, 9, generator=stream("x"), dtype=torch.float64).requires_grad_()
-    assert CHANGES[name](x, r).shape == x.shape
-    assert torch.autograd.gradcheck(lambda x: CHANGES[name](x, r), (x,))
+@pytest.mark.parametrize("word", AUGMENTATIONS)
+def test_every_augmentation_passes_the_contract(word: str) -> None:
+    augmentation_contract(load(AUGMENTATIONS[word]))
 
 
-def test_places_move_as_the_words_say() -> None:
+def test_pixels_move_as_the_words_say() -> None:
     def brightest(x: torch.Tensor) -> tuple[int, int]:
         return divmod(int(x[0, 0].flatten().argmax()), 9)
 
-    assert brightest(flip(picture(), FULL)) == (4, 2)
-    assert brightest(crop(picture(), FULL)) == (3, 5)
+    assert brightest(flip(picture(), ONES)) == (4, 2)
+    assert brightest(crop(picture(), ONES)) == (3, 5)
     assert brightest(shift(picture(), torch.tensor([1.0, 0, 0]))) == (4, 5)
     assert brightest(scale(picture(), torch.tensor([-1.0, 0, 0]))) == (4, 6)
-    turned = rotate(picture(), FULL)
+    turned = rotate(picture(), ONES)
     assert turned[0, 0, 4, 6] < 1
-    torch.testing.assert_close(rotate(turned, -FULL)[0, 0].argmax(), picture()[0, 0].argmax())
+    torch.testing.assert_close(rotate(turned, -ONES)[0, 0].argmax(), picture()[0, 0].argmax())
 
 
 def test_cutout_and_color() -> None:
     x = torch.randn(2, 3, 9, 9, generator=stream("x"))
-    holes = cutout(x, -FULL)
+    holes = cutout(x, -ONES)
     assert (holes[:, :, :3, :3] == x.mean()).all()
     assert torch.equal(holes[:, :, 3:], x[:, :, 3:])
     bright = color(x, torch.tensor([1.0, 0, 0]))
@@ -65,54 +63,55 @@ def test_cutout_and_color() -> None:
 
 
 def test_one_change_for_the_whole_batch_drawn_from_the_stream() -> None:
-    augment = augmentation("shift-rotate-cutout-flip")
+    augment = build_augmentation("shift-rotate-cutout-flip")
     x = waves(1, *SHAPE).expand(4, *SHAPE)
-    once, again = augment(x, stream("a")), augment(x, stream("a"))
-    assert torch.equal(once, again)
-    assert all(torch.equal(once[0], other) for other in once)
+    first, second = augment(x, stream("a")), augment(x, stream("a"))
+    assert torch.equal(first, second)
+    assert all(torch.equal(first[0], image) for image in first)
     generator = stream("a")
     assert len({augment(x, generator).sum().item() for _ in range(20)}) > 10
-    assert augmentation("")(x, generator) is x
+    assert build_augmentation("")(x, generator) is x
 
 
-def test_the_words_on_the_command_line_are_those_there_are() -> None:
-    assert set(AUGMENTATIONS) == set(CHANGES)
+def test_the_words_of_the_command_line_are_those_of_the_table() -> None:
+    assert set(AUGMENTS) == set(AUGMENTATIONS)
     with pytest.raises(UserError, match='did you mean "rotate"'):
-        augmentation("shift-rotat")
+        build_augmentation("shift-rotat")
     with pytest.raises(UserError, match=r'--augment: .*did you mean "rotate"'):
-        resolve(ImageSettings(outer=OuterSettings(augment="rotat")))
+        resolved(ImageConfig(augment="rotat"))
     with pytest.raises(UserError, match="--augment: it is for images"):
-        resolve(TextSettings(outer=OuterSettings(augment="shift")))
+        resolved(TextConfig(augment="shift"))
 
 
 def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
-    problem, data, augment = small_problem(), synthetic(), augmentation("shift-scale-color")
+    problem, data, augment = small_problem(), make_synthetic(), build_augmentation("shift-scale-color")
 
-    def task():  # a generator as at the beginning
-        return one(problem, SHAPE, 0)._replace(generator=stream("augment"))
+    def fresh_task():  # its generator is at the beginning
+        return make_task(problem, SHAPE, 0)._replace(generator=stream("augment"))
 
-    value, grads = meta_gradient(problem, data, Unroll(), task(), augment)
-    other, others = meta_gradient(problem, data, Recompute(), task(), augment)
-    torch.testing.assert_close(value, other)
-    torch.testing.assert_close(grads["items"], others["items"])
-    way = torch.cos(torch.arange(data.items.numel()).double()).reshape(data.items.shape)
-    up, down = (
-        bilevel(problem, Unroll(), lambda _: [task()], augment)(
-            data.replace_tensors({"items": data.items + sign * 1e-5 * way}), 0
+    value, gradients = meta_gradient(problem, data, Unroll(), fresh_task(), augment)
+    recomputed, recomputed_gradients = meta_gradient(problem, data, Recompute(), fresh_task(), augment)
+    torch.testing.assert_close(value, recomputed)
+    torch.testing.assert_close(gradients["items"], recomputed_gradients["items"])
+    direction = torch.cos(torch.arange(data.items.numel()).double()).reshape(data.items.shape)
+    above, below = (
+        bilevel(problem, Unroll(), lambda _: [fresh_task()], augment)(
+            data.replace_tensors({"items": data.items + sign * 1e-5 * direction}), 0
         ).loss
         for sign in (1, -1)
     )
-    torch.testing.assert_close((grads["items"] * way).sum(), (up - down) / 2e-5, rtol=1e-5, atol=1e-8)
-    plain, _ = meta_gradient(problem, data, Unroll(), task())
+    slope = (above - below) / 2e-5
+    torch.testing.assert_close((gradients["items"] * direction).sum(), slope, rtol=1e-5, atol=1e-8)
+    plain, _ = meta_gradient(problem, data, Unroll(), fresh_task())
     assert not torch.isclose(plain, value)
 
 
 def test_students_train_on_changed_items_as_the_file_says() -> None:
     plain = small_set()
-    varied = small_set(inner=plain.inner | {"augment": "shift-rotate"})
-    first, again, other = (train(data, seed=1).weights for data in (varied, varied, plain))
-    assert all(torch.equal(first[k], again[k]) for k in first)
-    assert not all(torch.equal(first[k], other[k]) for k in first)
+    augmented = small_set(inner=plain.inner | {"augment": "shift-rotate"})
+    first, second, third = (train(data, seed=1).weights for data in (augmented, augmented, plain))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert not all(torch.equal(first[k], third[k]) for k in first)
 
 
 def test_a_set_with_an_unknown_change_is_refused_in_a_sentence() -> None:

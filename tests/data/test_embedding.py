@@ -1,4 +1,4 @@
-"""Text as a Dataset: tokens become vectors, padding stays out, and learned vectors become words again."""
+"""Text as a Dataset: tokens become vectors, padding is left out, and learned vectors have nearest words."""
 
 from pathlib import Path
 
@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from distill.data import embedding as text
-from distill.data.embedding import PAD, UNKNOWN, Text, for_set, load, real_for
-from distill.data.texts import Corpus, Part
+from distill.data.embedding import (
+    PAD,
+    UNKNOWN,
+    TextDataset,
+    embed_corpus,
+    embed_like_set,
+    load_real_data,
+    load_tokenizer,
+)
+from distill.data.texts import Corpus, TextSplit
 from distill.errors import DataError
 from distill.randomness import stream
 from tests.helpers import write_npz
@@ -27,11 +34,11 @@ def file(tmp_path: Path) -> str:
 
 def corpus(texts: list[str] = TEXTS) -> Corpus:
     labels = [i % 2 for i in range(len(texts))]
-    return Corpus("toy", Part(texts, labels), Part(["sat on the mat"], [1]), ("no", "yes"))
+    return Corpus("toy", TextSplit(texts, labels), TextSplit(["sat on the mat"], [1]), ("no", "yes"))
 
 
 def test_a_batch_is_the_words_vectors_and_zeros(file: str) -> None:
-    train, test = load(corpus(), file)
+    train, test = embed_corpus(corpus(), file)
     x, y = train.batch(torch.tensor([0, 1]))
     assert x.shape == (2, 3, 3)  # as long as the longest of these two
     assert torch.equal(x[0], torch.from_numpy(TABLE[:3]))
@@ -41,8 +48,8 @@ def test_a_batch_is_the_words_vectors_and_zeros(file: str) -> None:
     assert torch.equal(test.batch(slice(0, 1))[0][0, 3], torch.from_numpy(TABLE[3]))  # known in test alone
 
 
-def test_token_ids_are_kept_and_padded(file: str) -> None:
-    train, _ = load(corpus(), file, max_length=4)
+def test_token_ids_are_stored_and_padded(file: str) -> None:
+    train, _ = embed_corpus(corpus(), file, max_length=4)
     assert train.items.dtype == torch.int32
     assert train.shape == (4, 3)
     assert train.items[2].tolist() == [PAD] * 4
@@ -51,131 +58,133 @@ def test_token_ids_are_kept_and_padded(file: str) -> None:
 
 
 def test_the_length_is_by_default_the_longest_text_s(file: str) -> None:
-    assert load(corpus(), file)[0].shape == (9, 3)
-    assert load(corpus(["cat " * 300, "the"]), file)[0].shape == (200, 3)
+    assert embed_corpus(corpus(), file)[0].shape == (9, 3)
+    assert embed_corpus(corpus(["cat " * 300, "the"]), file)[0].shape == (200, 3)
 
 
 def test_unknown_words_are_zeros_or_their_own_random_vector(file: str) -> None:
-    drawn = [load(corpus(), file, unknown_words="drawn")[0] for _ in range(2)]
+    drawn = [embed_corpus(corpus(), file, unknown_words="drawn")[0] for _ in range(2)]
     zebra, xyzzy = (drawn[0].batch(torch.tensor([i]))[0][0, k] for i, k in ((1, 1), (4, 0)))
     assert zebra.any()
     assert not torch.equal(zebra, xyzzy)
-    assert torch.equal(drawn[0].table, drawn[1].table)
+    assert torch.equal(drawn[0].vectors, drawn[1].vectors)
 
 
-def test_remarks_count_what_is_not_understood(file: str) -> None:
-    train, test = load(corpus(), file)
-    assert train.remarks() == [
+def test_notes_count_the_words_without_a_vector(file: str) -> None:
+    train, test = embed_corpus(corpus(), file)
+    assert train.coverage_notes() == [
         "toy: 86.7 % of the words of 5 texts have a vector",
         "toy: 2 of 5 texts hold no word with a vector",
     ]
-    assert test.remarks() == ["toy: 75.0 % of the words of 1 texts have a vector"]
+    assert test.coverage_notes() == ["toy: 75.0 % of the words of 1 texts have a vector"]
 
 
 def test_starts_repeat_the_known_words_to_the_learned_length(file: str) -> None:
-    train, _ = load(corpus(), file, learned=5)
-    x = train.start(torch.tensor([0, 1, 4]))
+    train, _ = embed_corpus(corpus(), file, learned_length=5)
+    x = train.initial_items(torch.tensor([0, 1, 4]))
     assert x.shape == (3, 5, 3)
     assert torch.equal(x[0], torch.from_numpy(TABLE[[0, 1, 2, 0, 1]]))
     assert torch.equal(x[1], torch.from_numpy(TABLE[[0] * 5]))
-    assert x[2].any(dim=1).all()  # a text without a known word starts as others
+    assert x[2].any(dim=1).all()  # a text without a known word starts from any words
 
 
 def test_an_outer_step_leaves_out_a_share_of_the_words(file: str) -> None:
-    train, _ = load(corpus(["cat " * 50] * 40), file, dropped=0.3)
+    train, _ = embed_corpus(corpus(["cat " * 50] * 40), file, word_dropout=0.3)
     x = train.batch(slice(None))[0]
-    seen = train.varied(x, stream("v"))
-    gone = ~seen.any(dim=2)
-    assert gone.float().mean().item() == pytest.approx(0.3, abs=0.03)
-    assert torch.equal(seen[~gone], x[~gone])
-    assert torch.equal(load(corpus(), file)[0].varied(x, stream("v")), x)
+    shorter = train.drop_words(x, stream("v"))
+    dropped = ~shorter.any(dim=2)
+    assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert torch.equal(shorter[~dropped], x[~dropped])
+    assert torch.equal(embed_corpus(corpus(), file)[0].drop_words(x, stream("v")), x)
 
 
 def test_noise_has_the_spread_of_the_vectors(file: str) -> None:
-    train, _ = load(corpus(), file, learned=500)
-    noise = train.noise(2, stream("n"))
+    train, _ = embed_corpus(corpus(), file, learned_length=500)
+    noise = train.draw_noise(2, stream("n"))
     assert noise.shape == (2, 500, 3)
-    assert noise.std().item() == pytest.approx(train.table[2:].std().item(), rel=0.1)
+    assert noise.std().item() == pytest.approx(train.vectors[2:].std().item(), rel=0.1)
 
 
 def test_every_word_is_its_own_nearest(file: str) -> None:
-    train, _ = load(corpus(), file)
+    train, _ = embed_corpus(corpus(), file)
     items = train.batch(torch.tensor([0]))[0]
     for kind in ("cosine", "euclidean"):
-        assert [words[0] for words in train.nearest(items, kind)[0]] == ["the", "cat", "sat"]
+        assert [words[0] for words in train.nearest_words(items, kind)[0]] == ["the", "cat", "sat"]
 
 
-def test_cosine_forgets_the_length_and_euclid_does_not(file: str) -> None:
-    train, _ = load(corpus(), file)
-    item = 1e-6 * train.table[train.words.index("mat")].view(1, 1, 3)
-    assert train.nearest(item, "cosine", 1) == [[["mat"]]]
-    shortest = train.words[2 + int(train.table[2:].norm(dim=1).argmin())]
-    assert train.nearest(item, "euclidean", 1) == [[[shortest]]]
+def test_cosine_ignores_the_length_of_a_vector_and_euclid_does_not(file: str) -> None:
+    train, _ = embed_corpus(corpus(), file)
+    item = 1e-6 * train.vectors[train.vocabulary.index("mat")].view(1, 1, 3)
+    assert train.nearest_words(item, "cosine", 1) == [[["mat"]]]
+    shortest = train.vocabulary[2 + int(train.vectors[2:].norm(dim=1).argmin())]
+    assert train.nearest_words(item, "euclidean", 1) == [[[shortest]]]
 
 
-def test_the_facts_say_how_words_became_vectors(file: str) -> None:
-    train, _ = load(corpus(), file, max_length=4, learned=3)
-    facts = train.text(train.start(torch.tensor([0])))
-    assert facts is not None
-    assert (facts["tokenizer"], facts["dim"], facts["length"], facts["max_length"]) == (
+def test_the_metadata_says_how_words_became_vectors(file: str) -> None:
+    train, _ = embed_corpus(corpus(), file, max_length=4, learned_length=3)
+    metadata = train.text_metadata(train.initial_items(torch.tensor([0])))
+    assert metadata is not None
+    assert (metadata["tokenizer"], metadata["dim"], metadata["length"], metadata["max_length"]) == (
         "basic_english",
         3,
         3,
         4,
     )
-    assert facts["nearest"] == [["the", "cat", "sat"]]
-    assert len(facts["neighbours"]["euclidean"][0][0]) == 4
+    assert metadata["nearest"] == [["the", "cat", "sat"]]
+    assert len(metadata["neighbours"]["euclidean"][0][0]) == 4
 
 
 def test_a_subset_is_a_text_too(file: str) -> None:
-    train, held_out = load(corpus(), file)[0].split(2, stream("s"))
-    assert isinstance(train, Text)
+    train, held_out = embed_corpus(corpus(), file)[0].split(2, stream("s"))
+    assert isinstance(train, TextDataset)
     assert (len(train), len(held_out)) == (3, 2)
     assert train.batch(slice(0, 1))[0].shape[2] == 3
 
 
-def test_a_set_is_given_its_own_vectors_or_none(file: str, tmp_path: Path) -> None:
-    facts = load(corpus(), file)[0].text(torch.zeros(1, 2, 3))
-    assert facts is not None
-    again, _ = for_set(facts, corpus(), None, "cpu")
-    assert again.facts == {k: facts[k] for k in again.facts}
+def test_a_set_needs_the_vectors_that_it_was_learned_with(file: str, tmp_path: Path) -> None:
+    metadata = embed_corpus(corpus(), file)[0].text_metadata(torch.zeros(1, 2, 3))
+    assert metadata is not None
+    train, _ = embed_like_set(metadata, corpus(), None, "cpu")
+    assert train.metadata == {k: metadata[k] for k in train.metadata}
     other = tmp_path / "other.txt"
     other.write_text(Path(file).read_text() + "dog 1 2 3\n")
     with pytest.raises(DataError, match="checksum is .* give --vectors the same file"):
-        for_set(facts, corpus(), str(other), "cpu")
+        embed_like_set(metadata, corpus(), str(other), "cpu")
     other.write_text("the 1 2\ncat 1 2\n")
     with pytest.raises(DataError, match=r"whose dim is 3; that of .*other.txt is 2"):
-        for_set(facts, corpus(), str(other), "cpu")
+        embed_like_set(metadata, corpus(), str(other), "cpu")
 
 
-def test_real_data_of_a_set_are_its_own_files_or_those_named(file: str, tmp_path: Path) -> None:
+def test_real_data_of_a_set_come_from_its_files_or_from_those_that_are_named(
+    file: str, tmp_path: Path
+) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text(f"text,label\nthe cat,{name}\nsat,z\n")
     a, b = (str(tmp_path / f"{name}.csv") for name in ("a", "b"))
-    facts = load(corpus(), file)[0].text(torch.zeros(1, 2, 3))
-    own = {**(facts or {}), "files": [a, a, None, None]}
+    metadata = embed_corpus(corpus(), file)[0].text_metadata(torch.zeros(1, 2, 3))
+    original = {**(metadata or {}), "files": [a, a, None, None]}
     none = (None, None, None, None)
-    assert real_for(own, a, True, none, None, file, "cpu")[0].classes == ("a", "z")
-    assert real_for(own, a, True, (b, b, None, None), None, file, "cpu")[0].classes == ("b", "z")
+    assert load_real_data(original, a, True, none, None, file, "cpu")[0].classes == ("a", "z")
+    assert load_real_data(original, a, True, (b, b, None, None), None, file, "cpu")[0].classes == ("b", "z")
     images = write_npz(tmp_path / "blobs.npz")
-    assert real_for(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
+    assert load_real_data(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
 
 
 def test_an_unknown_tokenizer_or_choice_gets_the_nearest(file: str) -> None:
     with pytest.raises(DataError, match='no tokenizer called "basic"; did you mean "basic_english"'):
-        load(corpus(), file, tokenizer="basic")
+        embed_corpus(corpus(), file, tokenizer="basic")
     with pytest.raises(DataError, match='"zero"; did you mean "zeros"'):
-        load(corpus(), file, unknown_words="zero")
+        embed_corpus(corpus(), file, unknown_words="zero")
 
 
 def test_a_tokenizer_whose_package_is_missing_says_so(file: str) -> None:
     with pytest.raises(DataError, match='"revtok" needs its package'):
-        text.tokenizer_for("revtok")
+        load_tokenizer("revtok")
 
 
 def test_reviews_of_400_words_fit(file: str) -> None:
     """25,000 of them are 40 MB of ids; they become vectors a batch at a time."""
     texts = ["the cat sat mat " * 100] * 1000
-    train, _ = load(corpus(texts), file, max_length=400)
+    train, _ = embed_corpus(corpus(texts), file, max_length=400)
     assert train.items.element_size() * train.items.nelement() * 25 == 40_000_000
     assert train.batch(slice(0, 8))[0].shape == (8, 400, 3)

@@ -1,10 +1,11 @@
-"""Real data: bundled, from files, from folders; and what is wrong with it, in one sentence.
+"""Real images: bundled, from files, from folders; and each fault of a file, in one sentence.
 
-No test downloads: torchvision's layouts are stood in for by files that the tests write.
+No test downloads: the tests write files in torchvision's layouts.
 """
 
 import gzip
 import struct
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from distill import registry
+from distill.data import IMAGE_SETS
 from distill.data.dataset import Dataset
 from distill.data.images import MNIST, load
 from distill.errors import DataError
@@ -38,10 +41,10 @@ def write_idx(folder: Path, train: int = 20, test: int = 10) -> Path:
 def write_folder(root: Path, count: int = 10, colour: bool = False, size: int = 8) -> Path:
     images, labels = blobs(count * 3, size=size)
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        place = root / "abc"[label]
-        place.mkdir(parents=True, exist_ok=True)
+        folder = root / "abc"[label]
+        folder.mkdir(parents=True, exist_ok=True)
         pixels = np.stack([image + 9 * colour, image, image], axis=-1)
-        Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i:03}.png")
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:03}.png")
     return root
 
 
@@ -63,12 +66,12 @@ def test_a_batch_is_normalised_and_the_items_stay_bytes(mnist: tuple[Dataset, Da
 
 
 def test_a_split_shares_nothing_and_loses_nothing(mnist: tuple[Dataset, Dataset]) -> None:
-    rest, held = mnist[1].split(2500, stream("split"))
-    assert (len(rest), len(held)) == (7500, 2500)
-    both = torch.cat([rest.labels, held.labels]).bincount()
-    assert torch.equal(both, mnist[1].labels.bincount())
-    again = mnist[1].split(2500, stream("split"))[1]
-    assert torch.equal(held.items, again.items)
+    rest, held_out = mnist[1].split(2500, stream("split"))
+    assert (len(rest), len(held_out)) == (7500, 2500)
+    counts = torch.cat([rest.labels, held_out.labels]).bincount()
+    assert torch.equal(counts, mnist[1].labels.bincount())
+    second = mnist[1].split(2500, stream("split"))[1]
+    assert torch.equal(held_out.items, second.items)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist"])
@@ -120,11 +123,18 @@ def test_torchvision_reads_what_it_downloaded(tmp_path: Path) -> None:
 
     md5 = torchvision.datasets.utils.calculate_md5
     split = torchvision.datasets.USPS.split_list
-    fresh = {k: [v[0], v[1], md5(tmp_path / v[1])] for k, v in split.items()}
+    file_sums = {k: [v[0], v[1], md5(tmp_path / v[1])] for k, v in split.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torchvision.datasets.USPS, "split_list", fresh)
+        patch.setattr(torchvision.datasets.USPS, "split_list", file_sums)
         train, _ = load("usps", tmp_path)
     assert (len(train), train.shape, len(train.classes)) == (30, (1, 16, 16), 10)
+
+
+@pytest.mark.parametrize("name", IMAGE_SETS)
+def test_every_named_set_is_one_of_torchvision_s_and_says_its_split(name: str) -> None:
+    parameters = signature(registry.load(IMAGE_SETS[name])).parameters
+    assert {"root", "download"} <= set(parameters)
+    assert {"split", "train"} & set(parameters)
 
 
 def test_an_unknown_name_gets_the_nearest(tmp_path: Path) -> None:

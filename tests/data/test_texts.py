@@ -7,7 +7,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from distill.data.texts import NAMED, chosen, from_files, read
+from distill.data import TEXT_SETS
+from distill.data.texts import load_corpus, load_named_corpus, read_corpus
 from distill.errors import DataError
 
 ROWS = [("a fine day", "good"), ('he said "no, thanks"', "bad"), ("None", "good"), ("two\nlines", "bad")]
@@ -35,7 +36,7 @@ def write(
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet"])
 def test_every_form_of_file_says_the_same(tmp_path: Path, form: str) -> None:
     train, test = write(tmp_path / f"train.{form}"), write(tmp_path / f"test.{form}", ROWS[:2])
-    corpus = from_files(train, test)
+    corpus = read_corpus(train, test)
     assert corpus.train.texts == [text for text, _ in ROWS]
     assert corpus.classes == ("bad", "good")
     assert corpus.train.labels == [1, 0, 1, 0]
@@ -47,29 +48,29 @@ def test_a_next_line_character_ends_no_row(tmp_path: Path) -> None:
     rows = [("one\x85two", "a"), ("three", "b")]
     for form in ("csv", "jsonl"):
         path = write(tmp_path / f"t.{form}", rows)
-        assert from_files(path, path).train.texts == ["one\x85two", "three"]
+        assert read_corpus(path, path).train.texts == ["one\x85two", "three"]
 
 
 def test_numbers_are_classes_in_their_own_order(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", [("x", 10), ("y", 9), ("z", 2)])
-    assert from_files(path, path).classes == ("2", "9", "10")
-    assert from_files(path, path).train.labels == [2, 1, 0]
+    assert read_corpus(path, path).classes == ("2", "9", "10")
+    assert read_corpus(path, path).train.labels == [2, 1, 0]
 
 
 def test_words_that_look_like_numbers_are_words(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", [("x", "--5"), ("y", "-"), ("z", "-5")])
-    assert from_files(path, path).classes == ("-5", "-", "--5")
+    assert read_corpus(path, path).classes == ("-5", "-", "--5")
 
 
 def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", columns=("review", "stars"))
-    assert chosen("", None, str(path), str(path), "review", "stars").classes == ("bad", "good")
+    assert load_corpus("", None, str(path), str(path), "review", "stars").classes == ("bad", "good")
     assert write(path, columns=("sentence", "label")) == path
-    assert from_files(path, path).train.texts[0] == "a fine day"
+    assert read_corpus(path, path).train.texts[0] == "a fine day"
 
 
 def test_the_bundled_sentences_are_whole() -> None:
-    corpus = read("sentences")
+    corpus = load_named_corpus("sentences")
     assert (len(corpus.train.texts), len(corpus.test.texts)) == (2400, 600)
     assert corpus.classes == ("negative", "positive")
     assert sum(corpus.train.labels) == 1209
@@ -82,30 +83,30 @@ def test_a_named_set_is_read_from_a_folder(tmp_path: Path, name: str, label: str
     rows = [(f"what {i}", f"C{i % classes}") for i in range(100)]
     for split in ("train", "test"):
         write(tmp_path / "trec" / f"{split}.csv.gz", rows, ("text", label))
-    corpus = read(name, str(tmp_path))
+    corpus = load_named_corpus(name, str(tmp_path))
     assert (corpus.name, len(corpus.classes), len(corpus.train.texts)) == (name, classes, 100)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMED if n != "sentences"])
+@pytest.mark.parametrize("name", [n for n in TEXT_SETS if n != "sentences"])
 def test_a_named_set_comes_from_its_hub(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """load_dataset stands in for the hub, which no test reaches: it is given what we would ask of it."""
-    source, asked = NAMED[name], []
-    words = [f"w{i}" for i in range(len(source.names) or 4)]
+    """A function stands in for load_dataset, since no test reaches the hub: it records what is requested."""
+    text_set, requests = TEXT_SETS[name], []
+    words = [f"w{i}" for i in range(len(text_set.classes) or 4)]
     features = datasets.Features(
-        {"text": datasets.Value("string"), source.hub_label: datasets.ClassLabel(names=words)}
+        {"text": datasets.Value("string"), text_set.hub_label: datasets.ClassLabel(names=words)}
     )
-    rows = {"text": ["a b"] * len(words), source.hub_label: list(range(len(words)))}
+    rows = {"text": ["a b"] * len(words), text_set.hub_label: list(range(len(words)))}
     split = datasets.Dataset.from_dict(rows, features=features)
 
     def load(hub: str, revision: str | None = None) -> dict:
-        asked.append((hub, revision))
+        requests.append((hub, revision))
         return {"train": split, "test": split}
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    corpus = read(name)
-    assert asked == [(source.hub, source.revision)]
+    corpus = load_named_corpus(name)
+    assert requests == [(text_set.hub, text_set.revision)]
     assert corpus.classes == tuple(words)
-    assert corpus.train.labels == rows[source.hub_label]
+    assert corpus.train.labels == rows[text_set.hub_label]
 
 
 def test_without_a_hub_and_without_files_a_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,10 +117,10 @@ def test_without_a_hub_and_without_files_a_sentence_says_what_to_do(monkeypatch:
     with pytest.raises(
         DataError, match=r"put train.csv and test.csv with columns text and label into DIR/imdb"
     ):
-        read("imdb")
+        load_named_corpus("imdb")
 
 
-def fault(name: str, root: Path) -> tuple[Path, Path]:
+def write_fault(name: str, root: Path) -> tuple[Path, Path]:
     """A pair of files with one thing wrong."""
     good = write(root / "good.csv")
     path = root / "bad.csv"
@@ -179,28 +180,28 @@ def fault(name: str, root: Path) -> tuple[Path, Path]:
 )
 def test_every_fault_is_one_sentence(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        from_files(*fault(name, tmp_path))
+        read_corpus(*write_fault(name, tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_one_of_two_files_is_not_enough() -> None:
     with pytest.raises(DataError, match="--train FILE and --test FILE go together"):
-        chosen("sentences", None, "a.csv", None)
+        load_corpus("sentences", None, "a.csv", None)
 
 
 def test_an_unknown_set_gets_the_nearest() -> None:
     with pytest.raises(DataError, match='no text set called "imbd"; did you mean "imdb"'):
-        read("imbd")
+        load_named_corpus("imbd")
 
 
 def test_a_folder_without_the_files_says_which(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"no train file in .*sst2: put train.csv there, with columns text and label"
     ):
-        read("sst2", str(tmp_path))
+        load_named_corpus("sst2", str(tmp_path))
 
 
 def test_parquet_leaves_nothing_beside_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet")
-    from_files(path, path)
+    read_corpus(path, path)
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]

@@ -15,14 +15,14 @@ WORDS = ["the", "cat", "sat", "·"]
 TABLE = np.sin(np.arange(12)).reshape(4, 3).astype(np.float32)
 
 
-def as_text(path: Path, header: str = "") -> Path:
+def write_glove(path: Path, header: str = "") -> Path:
     lines = [f"{w} {' '.join(str(v) for v in row)}" for w, row in zip(WORDS, TABLE, strict=True)]
     raw = (header + "\n".join(lines) + "\n").encode()
     path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
     return path
 
 
-def as_npz(path: Path, words: list[str] = WORDS, table: np.ndarray = TABLE) -> Path:
+def write_npz(path: Path, words: list[str] = WORDS, table: np.ndarray = TABLE) -> Path:
     np.savez(path, words=np.frombuffer("\n".join(words).encode(), np.uint8), vectors=table)
     return path
 
@@ -31,43 +31,43 @@ def as_npz(path: Path, words: list[str] = WORDS, table: np.ndarray = TABLE) -> P
 def test_every_form_gives_the_same_numbers(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     header = "4 3\n" if name == "headed.txt" else ""
-    _ = as_npz(path) if path.suffix == ".npz" else as_text(path, header)
-    found = vectors.read(str(path), {"cat", "·", "dog"})
-    assert found.words == ("cat", "·")
-    assert torch.equal(found.table, torch.from_numpy(TABLE[[1, 3]]))
+    _ = write_npz(path) if path.suffix == ".npz" else write_glove(path, header)
+    loaded = vectors.load_vectors(str(path), {"cat", "·", "dog"})
+    assert loaded.words == ("cat", "·")
+    assert torch.equal(loaded.vectors, torch.from_numpy(TABLE[[1, 3]]))
 
 
 def test_the_checksum_is_that_of_the_file(tmp_path: Path) -> None:
-    one, other = as_text(tmp_path / "a.txt"), as_text(tmp_path / "b.txt", "4 3\n")
-    sums = {vectors.read(str(p), {"cat"}).checksum for p in (one, one, other)}
+    plain, headed = write_glove(tmp_path / "a.txt"), write_glove(tmp_path / "b.txt", "4 3\n")
+    sums = {vectors.load_vectors(str(p), {"cat"}).checksum for p in (plain, plain, headed)}
     assert len(sums) == 2
 
 
 def test_the_bundled_rows_are_gloves() -> None:
-    found = vectors.read("bundled", {"good", "great", "terrible"})
-    assert found.table.shape == (3, 50)
-    good, great, terrible = (found.table[found.words.index(w)] for w in ("good", "great", "terrible"))
+    loaded = vectors.load_vectors("bundled", {"good", "great", "terrible"})
+    assert loaded.vectors.shape == (3, 50)
+    good, great, terrible = (loaded.vectors[loaded.words.index(w)] for w in ("good", "great", "terrible"))
     near, far = (torch.cosine_similarity(good, other, dim=0) for other in (great, terrible))
     assert near > far
 
 
 def test_a_name_is_fetched_by_torchtext_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GloVe stands in for the download, which no test makes: it puts the file where torchtext would."""
+    """A function stands in for the download, which no test makes: it writes the file that torchtext would."""
     import torchtext.vocab
 
-    asked = []
+    requests = []
 
     def glove(name: str, dim: int, cache: str) -> None:
-        asked.append((name, dim))
+        requests.append((name, dim))
         ssl._create_default_https_context = ssl._create_unverified_context  # as torchtext 0.6 does
-        as_text(Path(cache) / f"glove.{name}.{dim}d.txt")
+        write_glove(Path(cache) / f"glove.{name}.{dim}d.txt")
 
     monkeypatch.setattr(torchtext.vocab, "GloVe", glove)
     monkeypatch.setattr(vectors, "CACHE", tmp_path)
     before = ssl._create_default_https_context
     for _ in range(2):
-        assert vectors.read("glove.6B.50d", {"cat"}).words == ("cat",)
-    assert asked == [("6B", 50)]
+        assert vectors.load_vectors("glove.6B.50d", {"cat"}).words == ("cat",)
+    assert requests == [("6B", 50)]
     assert ssl._create_default_https_context is before
 
 
@@ -84,7 +84,7 @@ def test_no_network_is_a_sentence_that_says_what_to_fetch(
     with pytest.raises(
         DataError, match=r"glove.6B.100d could not be downloaded .* give --vectors glove.6B.100d.txt"
     ):
-        vectors.read("glove.6B.100d", {"cat"})
+        vectors.load_vectors("glove.6B.100d", {"cat"})
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_no_network_is_a_sentence_that_says_what_to_fetch(
 def test_a_damaged_text_file_is_named_with_its_line(tmp_path: Path, content: str, words: str) -> None:
     (tmp_path / "v.txt").write_text(content)
     with pytest.raises(DataError, match=words):
-        vectors.read(str(tmp_path / "v.txt"), {"cat"})
+        vectors.load_vectors(str(tmp_path / "v.txt"), {"cat"})
 
 
 def test_a_damaged_npz_is_refused(tmp_path: Path) -> None:
-    path = as_npz(tmp_path / "v.npz")
+    path = write_npz(tmp_path / "v.npz")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="is damaged, or not an .npz with words"):
-        vectors.read(str(path), {"cat"})
+        vectors.load_vectors(str(path), {"cat"})
     with pytest.raises(DataError, match=r"holds 3 words and vectors of shape \(4, 3\)"):
-        vectors.read(str(as_npz(path, WORDS[:3])), {"cat"})
+        vectors.load_vectors(str(write_npz(path, WORDS[:3])), {"cat"})
 
 
-def test_no_file_says_what_may_stand_there() -> None:
+def test_a_missing_file_says_what_may_be_given() -> None:
     with pytest.raises(DataError, match=r"no word vectors at nowhere.txt: give --vectors a GloVe text file"):
-        vectors.read("nowhere.txt", {"cat"})
+        vectors.load_vectors("nowhere.txt", {"cat"})

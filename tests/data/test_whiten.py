@@ -1,4 +1,4 @@
-"""ZCA whitening: what it does to pixels, and that a student sees what the set was learned on."""
+"""ZCA whitening: what it does to pixels, and that a student is measured on whitened images too."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from distill.commands.image import main as distil
 from distill.commands.student import main as study
 from distill.data.dataset import Dataset
-from distill.data.whiten import RIDGE, fitted, seen, whitened
+from distill.data.whiten import RIDGE, fit_zca, to_pixels, whiten
 from distill.sets.distilled import DistilledSet
 from tests.helpers import write_npz
 
@@ -23,24 +23,24 @@ def colours(n: int = 3000) -> Dataset:
 
 def test_whitened_pixels_have_no_correlations_and_a_variance_below_one() -> None:
     data = colours()
-    facts = fitted(data)
+    zca = fit_zca(data)
     raw = data.items.double().div(255).flatten(1)
     spread = torch.linalg.eigvalsh(raw.T.cov())
     expected = spread / (spread + RIDGE * spread.mean())
-    covariance = whitened(data, facts).batch(slice(None))[0].flatten(1).T.double().cov()
+    covariance = whiten(data, zca).batch(slice(None))[0].flatten(1).T.double().cov()
     torch.testing.assert_close(torch.linalg.eigvalsh(covariance), expected, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(facts["matrix"], facts["matrix"].T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(zca["matrix"], zca["matrix"].T, rtol=1e-4, atol=1e-4)
 
 
-def test_a_picture_shows_the_pixels_again() -> None:
+def test_to_pixels_undoes_the_whitening() -> None:
     data = colours()
-    white = whitened(data, fitted(data))
+    white = whiten(data, fit_zca(data))
     source = {"mean": white.mean, "std": white.std, "zca": white.zca}
     torch.testing.assert_close(
-        seen(white.batch(slice(9))[0], source), data.items[:9] / 255, rtol=0, atol=1e-4
+        to_pixels(white.batch(slice(9))[0], source), data.items[:9] / 255, rtol=0, atol=1e-4
     )
     plain = {"mean": data.mean, "std": data.std}
-    torch.testing.assert_close(seen(data.batch(slice(9))[0], plain), data.items[:9] / 255)
+    torch.testing.assert_close(to_pixels(data.batch(slice(9))[0], plain), data.items[:9] / 255)
 
 
 def test_a_student_in_a_new_process_whitens_by_the_file(tmp_path: Path, capsys) -> None:
@@ -65,8 +65,8 @@ def test_a_student_in_a_new_process_whitens_by_the_file(tmp_path: Path, capsys) 
     d = data.items[0].numel()
     assert data.source["zca"]["matrix"].shape == (d, d)
     assert study([str(out / "set.pt"), "--json", "--dataset", str(tmp_path / "blobs.npz")]) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["accuracy"]["mean"] == data.scores["accuracy"]["mean"] > 0.6
-    again = ["--dataset", str(tmp_path / "blobs.npz"), *words.replace("--zca ", "").split()]
-    assert distil([*again, "--start", str(out / "set.pt"), "--out", str(tmp_path / "again")]) == 2
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["accuracy"]["mean"] == data.scores["accuracy"]["mean"] > 0.6
+    plain = ["--dataset", str(tmp_path / "blobs.npz"), *words.replace("--zca ", "").split()]
+    assert distil([*plain, "--start", str(out / "set.pt"), "--out", str(tmp_path / "again")]) == 2
     assert "holds whitened items" in capsys.readouterr().err

@@ -10,14 +10,14 @@ from torch import nn
 from distill.commands.image import main as distil
 from distill.errors import UserError
 from distill.inner import compiled
-from distill.inner.compiled import Compiled, Unfolded, unfolded
+from distill.inner.compiled import CompiledProblem, UnfoldedConvolution, unfold_convolutions
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD, Adam
 from distill.methods.unroll import meta_gradient
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -40,17 +40,17 @@ def untyped():
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam()], ids=repr)
 def test_its_outer_gradient_is_the_plain_one(rule, engine) -> None:
-    network = build("lenet", (1, 16, 16), 3).double()
-    weights = {k: w.double() for k, w in fresh_weights(network, stream("w"), "uniform").items()}
+    network = build_network("lenet", (1, 16, 16), 3).double()
+    weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
     items = torch.randn(3, 1, 16, 16, generator=stream("x"), dtype=torch.float64)
-    rates = start_rates(0.05, 3, len(weights)).double()
-    data = Synthetic(items, start_labels(3, 3, "soft").double(), rates, cyclic_schedule(3, 3, 3))
+    raw_lrs = start_rates(0.05, 3, len(weights)).double()
+    data = Synthetic(items, start_labels(3, 3, "soft").double(), raw_lrs, cyclic_schedule(3, 3, 3))
     real = torch.randn(8, 1, 16, 16, generator=stream("r"), dtype=torch.float64), torch.arange(8) % 3
-    found = []
-    for problem in (Problem(network, rule), Compiled(network, rule, backend="aot_eager")):
+    results = []
+    for problem in (Problem(network, rule), CompiledProblem(network, rule, backend="aot_eager")):
         task = Task(problem.start(weights), *real, stream("t"))
-        found.append(meta_gradient(problem, data, engine, task))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-8, atol=1e-10)
+        results.append(meta_gradient(problem, data, engine, task))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("padding", [0, 2])
@@ -58,15 +58,15 @@ def test_a_narrow_convolution_is_a_matrix_product_of_the_same_parameters(padding
     network = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=padding), nn.Conv2d(4, 4, 3, stride=2), nn.Conv2d(4, 64, 1)
     )
-    other = unfolded(network)
-    assert [type(m) for m in other] == [Unfolded, nn.Conv2d, nn.Conv2d]
+    copied = unfold_convolutions(network)
+    assert [type(m) for m in copied] == [UnfoldedConvolution, nn.Conv2d, nn.Conv2d]
     assert type(network[0]) is nn.Conv2d
-    assert [n for n, _ in other.named_parameters()] == [n for n, _ in network.named_parameters()]
+    assert [n for n, _ in copied.named_parameters()] == [n for n, _ in network.named_parameters()]
     x = torch.randn(5, 2, 9, 7)
-    torch.testing.assert_close(other(x), network(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(copied(x), network(x), rtol=1e-5, atol=1e-5)
 
 
-def test_what_it_cannot_do_is_said(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_what_cannot_be_compiled_is_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:
     write_npz(tmp_path / "blobs.npz", train=60, test=20)
     data, out = str(tmp_path / "blobs.npz"), tmp_path / "run"
     words = ["--dataset", data, "--network", "mlp", "--compile", "--out", str(out)]

@@ -1,4 +1,4 @@
-"""Quick kernels are torch's own: to rounding, to the second derivative, and to who wins a tie."""
+"""Fast kernels equal torch's own: to rounding, in the second derivative, and in who wins a tie."""
 
 import pytest
 import torch
@@ -8,21 +8,28 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
-from distill.inner.kernels import Convolution, Convolved, Pooled, Pooling, Quick, quickened
+from distill.inner.kernels import (
+    ConvolutionFunction,
+    FastConvolution,
+    FastPooling,
+    FastProblem,
+    PoolingFunction,
+    replace_modules,
+)
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
 from distill.inner.step import Step
 from distill.methods.unroll import meta_gradient
 from distill.networks import IMAGES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 
 
-def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=stream("quick", seed), dtype=torch.float64).requires_grad_()
+def random_tensor(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=stream("kernels", seed), dtype=torch.float64).requires_grad_()
 
 
 CASES = [(1, 4, 0), (1, 4, 2), (1, 20, 1), (3, 4, 0), (3, 4, 1)]  # channels, filters, padding
@@ -30,18 +37,22 @@ CASES = [(1, 4, 0), (1, 4, 2), (1, 20, 1), (3, 4, 0), (3, 4, 1)]  # channels, fi
 
 @pytest.mark.parametrize(("channels", "filters", "padding"), CASES)
 def test_a_convolution_has_the_derivatives_of_finite_differences(channels, filters, padding) -> None:
-    def convolved(x, w, bias):
-        return Convolved.apply(x, w, bias, (padding, padding), False)
+    def convolve(x, w, bias):
+        return ConvolutionFunction.apply(x, w, bias, (padding, padding), False)
 
-    inputs = drawn(2, channels, 5, 4), drawn(filters, channels, 3, 3, seed=1), drawn(filters, seed=2)
-    torch.testing.assert_close(convolved(*inputs), F.conv2d(*inputs, padding=padding))
-    assert gradcheck(convolved, inputs, fast_mode=True)
-    assert gradgradcheck(convolved, inputs, fast_mode=True)
+    inputs = (
+        random_tensor(2, channels, 5, 4),
+        random_tensor(filters, channels, 3, 3, seed=1),
+        random_tensor(filters, seed=2),
+    )
+    torch.testing.assert_close(convolve(*inputs), F.conv2d(*inputs, padding=padding))
+    assert gradcheck(convolve, inputs, fast_mode=True)
+    assert gradgradcheck(convolve, inputs, fast_mode=True)
 
 
 def test_the_gradient_of_items_is_left_out_of_inner_gradients_alone() -> None:
-    x, w = drawn(2, 1, 5, 5), drawn(3, 1, 3, 3, seed=1)
-    loss = Convolved.apply(x, w, None, (0, 0), True).pow(2).sum()
+    x, w = random_tensor(2, 1, 5, 5), random_tensor(3, 1, 3, 3, seed=1)
+    loss = ConvolutionFunction.apply(x, w, None, (0, 0), True).pow(2).sum()
     recorded = torch.autograd.grad(loss, (x, w), create_graph=True, allow_unused=True)
     plain = torch.autograd.grad(F.conv2d(x, w).pow(2).sum(), (x, w))
     assert recorded[0] is None
@@ -53,9 +64,9 @@ def test_the_gradient_of_items_is_left_out_of_inner_gradients_alone() -> None:
 def test_pooling_is_torchs_to_the_bit_and_to_the_winner_of_a_tie(kinds: int) -> None:
     x = torch.randint(kinds, (3, 2, 8, 6), generator=stream("ties")).float().requires_grad_()
     weights = torch.arange(3 * 2 * 4 * 3).view(3, 2, 4, 3)
-    ours, torchs = Pooled.apply(x), F.max_pool2d(x, 2)
-    assert torch.equal(ours, torchs)
-    grads = [torch.autograd.grad((p * weights).sum(), x)[0] for p in (ours, torchs)]
+    outputs, expected = PoolingFunction.apply(x), F.max_pool2d(x, 2)
+    assert torch.equal(outputs, expected)
+    grads = [torch.autograd.grad((p * weights).sum(), x)[0] for p in (outputs, expected)]
     assert torch.equal(*grads)
 
 
@@ -64,36 +75,47 @@ def test_only_modules_with_a_quick_twin_are_taken_over() -> None:
         nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, stride=2), nn.Conv2d(4, 8, 3, padding="same"),
         nn.Conv2d(8, 8, 1), nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(2),
     )  # fmt: skip
-    assert [type(m) is Convolution for m in quickened(network, Convolution)] == [True] + [False] * 6
-    assert [type(m) is Pooling for m in quickened(network, Pooling)] == [False] * 4 + [True, False, False]
-    assert not any(isinstance(m, (Convolution, Pooling)) for m in network)
+    assert [type(m) is FastConvolution for m in replace_modules(network, FastConvolution)] == [True] + [
+        False
+    ] * 6
+    assert [type(m) is FastPooling for m in replace_modules(network, FastPooling)] == [False] * 4 + [
+        True,
+        False,
+        False,
+    ]
+    assert not any(isinstance(m, (FastConvolution, FastPooling)) for m in network)
     x = torch.randn(2, 3, 5, 7)
-    assert torch.equal(quickened(nn.MaxPool2d(2), Pooling)(x), F.max_pool2d(x, 2))
+    assert torch.equal(replace_modules(nn.MaxPool2d(2), FastPooling)(x), F.max_pool2d(x, 2))
 
 
 @pytest.mark.parametrize("name", sorted(IMAGES))
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
 def test_its_outer_gradient_is_the_plain_one(name: str, engine) -> None:
-    network = build(name, (1, 16, 16), 3, **({"width": 8} if name in ("convnet", "resnet") else {})).double()
-    weights = {k: w.double() for k, w in fresh_weights(network, stream("w"), "uniform").items()}
-    rates = start_rates(0.05, 3, len(weights)).double()
+    network = build_network(
+        name, (1, 16, 16), 3, **({"width": 8} if name in ("convnet", "resnet") else {})
+    ).double()
+    weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
+    raw_lrs = start_rates(0.05, 3, len(weights)).double()
     data = Synthetic(
-        drawn(3, 1, 16, 16).detach(), start_labels(3, 3, "soft").double(), rates, cyclic_schedule(3, 3, 3)
+        random_tensor(3, 1, 16, 16).detach(),
+        start_labels(3, 3, "soft").double(),
+        raw_lrs,
+        cyclic_schedule(3, 3, 3),
     )
-    real = drawn(8, 1, 16, 16, seed=2).detach(), torch.arange(8) % 3
-    found = []
-    for problem in (Problem(network, SGD(0.9)), Quick(network, SGD(0.9))):
+    real = random_tensor(8, 1, 16, 16, seed=2).detach(), torch.arange(8) % 3
+    results = []
+    for problem in (Problem(network, SGD(0.9)), FastProblem(network, SGD(0.9))):
         task = Task(problem.start(weights), *real, stream("t"))
-        found.append(meta_gradient(problem, data, engine, task))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-12)
+        results.append(meta_gradient(problem, data, engine, task))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-12)
 
 
-class Drawn(nn.Module):
+class PictureNetwork(nn.Module):
     """A network that convolves a learned picture, beside its items."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.picture = nn.Parameter(drawn(1, 1, 6, 6, seed=5).detach())
+        self.picture = nn.Parameter(random_tensor(1, 1, 6, 6, seed=5).detach())
         self.convolution = nn.Conv2d(1, 3, 3).double()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -101,18 +123,21 @@ class Drawn(nn.Module):
 
 
 def test_learned_pictures_keep_their_inner_gradient() -> None:
-    network, step = Drawn(), Step(drawn(3, 1, 6, 6), torch.eye(3).double(), torch.tensor(0.1).double())
+    network, step = (
+        PictureNetwork(),
+        Step(random_tensor(3, 1, 6, 6), torch.eye(3).double(), torch.tensor(0.1).double()),
+    )
     states = []
-    for problem in (Problem(network), Quick(network)):
+    for problem in (Problem(network), FastProblem(network)):
         states.append(problem.advance(problem.start(dict(network.named_parameters())), step))
     torch.testing.assert_close(*states)
 
 
 def test_training_without_a_graph_is_plain_to_the_bit() -> None:
-    network = build("lenet", (1, 16, 16), 3)
+    network = build_network("lenet", (1, 16, 16), 3)
     step = Step(torch.randn(3, 1, 16, 16), torch.eye(3), torch.tensor(0.1))
     states = []
-    for problem in (Problem(network), Quick(network)):
+    for problem in (Problem(network), FastProblem(network)):
         with torch.no_grad():
-            states.append(problem.advance(problem.start(fresh_weights(network, stream("w"))), step))
+            states.append(problem.advance(problem.start(draw_weights(network, stream("w"))), step))
     assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))

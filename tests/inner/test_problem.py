@@ -1,12 +1,15 @@
 """advance() is one step of torch.optim, and nothing hides in the problem."""
 
 import copy
+import math
 
 import pytest
 import torch
 
-from distill.inner.losses import cross_entropy, soft_cross_entropy, squared_error
+from distill.inner import INNER_LOSSES
+from distill.inner.losses import cross_entropy, loss_name, soft_cross_entropy, squared_error
 from distill.inner.rules import SGD, Adam, Rule
+from distill.registry import load
 from tests.helpers import small_problem, small_steps, small_weights, waves
 
 
@@ -34,11 +37,11 @@ def test_advance_equals_torch_optim_over_five_steps(rule: Rule, kind: type, argu
         optimiser.step()
         with torch.no_grad():
             state = problem.advance(state, step)
-    for ours, theirs in zip(state, network.parameters(), strict=False):
-        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-10, atol=1e-12)
+    for weight, parameter in zip(state, network.parameters(), strict=False):
+        torch.testing.assert_close(weight, parameter.detach(), rtol=1e-10, atol=1e-12)
 
 
-def test_one_rate_is_the_same_rate_for_every_tensor() -> None:
+def test_one_lr_is_the_same_lr_for_every_tensor() -> None:
     problem = small_problem()
     state, step = problem.start(small_weights(problem)), small_steps(problem, per_tensor=False)[0]
     each = step._replace(lr=step.lr.expand(len(problem.names)).clone())
@@ -54,13 +57,13 @@ def test_doubling_the_batch_changes_nothing() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_a_label_of_zeros_teaches_nothing_and_a_negated_one_unteaches() -> None:
+def test_a_label_of_zeros_changes_no_weight_and_a_negated_one_changes_them_the_other_way() -> None:
     problem = small_problem()
     state, step = problem.start(small_weights(problem)), small_steps(problem)[0]
     idle = problem.advance(state, step._replace(y=torch.zeros_like(step.y)))
     assert all(torch.equal(a, b) for a, b in zip(idle, state, strict=True))
-    there, back = problem.advance(state, step), problem.advance(state, step._replace(y=-step.y))
-    for w, a, b in zip(state, there, back, strict=True):
+    plus, minus = problem.advance(state, step), problem.advance(state, step._replace(y=-step.y))
+    for w, a, b in zip(state, plus, minus, strict=True):
         torch.testing.assert_close(a - w, w - b)
 
 
@@ -73,6 +76,17 @@ def test_soft_cross_entropy_of_one_hot_targets_is_torchs() -> None:
 def test_squared_error_is_half_torchs_sum_over_classes() -> None:
     a, b = waves(5, 4), waves(5, 4, phase=1)
     torch.testing.assert_close(squared_error(a, b), torch.nn.functional.mse_loss(a, b) * 4 / 2)
+
+
+def test_the_uniform_loss_is_that_of_equal_logits() -> None:
+    assert small_problem().uniform_loss(torch.tensor([0, 2, 1]), 3) == pytest.approx(math.log(3))
+
+
+def test_a_loss_has_the_word_of_the_table_or_the_name_of_the_function() -> None:
+    assert {word: loss_name(load(entry)) for word, entry in INNER_LOSSES.items()} == {
+        w: w for w in INNER_LOSSES
+    }
+    assert loss_name(torch.nn.functional.mse_loss) == "mse_loss"
 
 
 def test_an_undifferentiated_advance_keeps_no_graph() -> None:

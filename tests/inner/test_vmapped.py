@@ -9,11 +9,11 @@ from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD, Adam, Rule
-from distill.inner.vmapped import Crowd
+from distill.inner.vmapped import VmappedProblem
 from distill.methods.unroll import bilevel
 from distill.networks import IMAGES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.outer.starts import start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -22,41 +22,43 @@ from tests.helpers import CLASSES, Small, waves
 SIZES: dict[str, dict[str, int]] = {"convnet": {"width": 4}, "resnet": {"width": 8}, "mlp": {"width": 8}}
 
 
-def both(problem: Problem, engine: Engine, shape: tuple[int, ...], chunk: int | None = None) -> None:
+def check_mean_gradient(
+    problem: Problem, engine: Engine, shape: tuple[int, ...], chunk: int | None = None
+) -> None:
     """The gradient of three networks at once is the mean of three gradients."""
     items, labels = waves(2, *shape), waves(2, CLASSES)
-    rates = start_rates(0.1, 3, len(problem.names)).double()
-    data = Synthetic(items, labels, rates, cyclic_schedule(2, 2, 3))
-    tasks = [one(problem, shape, k) for k in range(3)]
-    crowd = Crowd(problem.network, problem.rule, chunk=chunk)
+    raw_lrs = start_rates(0.1, 3, len(problem.names)).double()
+    data = Synthetic(items, labels, raw_lrs, cyclic_schedule(2, 2, 3))
+    tasks = [make_task(problem, shape, k) for k in range(3)]
+    vmapped = VmappedProblem(problem.network, problem.rule, chunk=chunk)
     single = bilevel(problem, engine, lambda _: tasks)(data, 0)
-    joint = bilevel(crowd, engine, lambda _: [crowd.together(tasks)])(data, 0)
+    joint = bilevel(vmapped, engine, lambda _: [vmapped.stack_tasks(tasks)])(data, 0)
     torch.testing.assert_close(joint.loss, single.loss)
     assert joint.uniform_loss == pytest.approx(single.uniform_loss)
-    for name, grad in single.grads.items():
-        assert grad.any()
-        torch.testing.assert_close(joint.grads[name], grad)
+    for name, gradient in single.gradients.items():
+        assert gradient.any()
+        torch.testing.assert_close(joint.gradients[name], gradient)
 
 
-def one(problem: Problem, shape: tuple[int, ...], k: int) -> Task:
-    """A network of its own, with real items of its own."""
-    weights = fresh_weights(problem.network, stream("crowd", k))
+def make_task(problem: Problem, shape: tuple[int, ...], k: int) -> Task:
+    """The task of the k-th network, with its own weights and real items."""
+    weights = draw_weights(problem.network, stream("vmapped", k))
     state = problem.start({name: w.double() for name, w in weights.items()})
     return Task(state, waves(6, *shape, phase=50 + k), torch.tensor([0, 1, 2, 0, 1, 2]), stream("t"))
 
 
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam()], ids=repr)
 @pytest.mark.parametrize("engine", [Unroll(), Recompute(), Truncated(2)], ids=repr)
-def test_a_crowd_gives_the_mean_gradient(engine: Engine, rule: Rule) -> None:
-    both(Problem(Small().double(), rule), engine, (1, 8, 8))
+def test_networks_at_once_give_the_mean_gradient(engine: Engine, rule: Rule) -> None:
+    check_mean_gradient(Problem(Small().double(), rule), engine, (1, 8, 8))
 
 
-def test_a_crowd_in_chunks_gives_the_same() -> None:
-    both(Problem(Small().double()), Unroll(), (1, 8, 8), chunk=2)
+def test_networks_in_chunks_give_the_same() -> None:
+    check_mean_gradient(Problem(Small().double()), Unroll(), (1, 8, 8), chunk=2)
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_every_image_network_can_stand_in_a_crowd(name: str) -> None:
+def test_every_image_network_can_be_vmapped(name: str) -> None:
     shape = (3, 32, 32) if name in ("lenet", "alexcifarnet") else (3, 16, 16)
-    network = build(name, shape, CLASSES, **SIZES.get(name, {}))
-    both(Problem(network.double()), Unroll(), shape)
+    network = build_network(name, shape, CLASSES, **SIZES.get(name, {}))
+    check_mean_gradient(Problem(network.double()), Unroll(), shape)

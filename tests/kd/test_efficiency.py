@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from distill.kd.efficiency import eight_bits, in_eight, masks, mixed, pruned, smoothed
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.student import Student
 from distill.student.loop import Batch, live
@@ -32,8 +32,8 @@ def test_mixed_items_and_labels_share_alike() -> None:
 
 
 def test_pruning_zeroes_the_smallest_for_good() -> None:
-    network = build("mlp", SHAPE, CLASSES, width=8)
-    weights = live(fresh_weights(network, stream("prune")))
+    network = build_network("mlp", SHAPE, CLASSES, width=8)
+    weights = live(draw_weights(network, stream("prune")))
     large = torch.cat([w.detach().abs().flatten() for w in weights.values() if w.ndim > 1])
     kept = masks(weights, 0.5)
     pruned(weights, kept)
@@ -60,8 +60,8 @@ def test_eight_bits_hold_256_values_near_the_old_ones() -> None:
 
 
 def test_a_student_in_eight_bits_answers_nearly_alike_and_the_old_one_as_before() -> None:
-    network = build("convnet", SHAPE, CLASSES, width=4, depth=2)
-    student = Student(network, fresh_weights(network, stream("int8"), "uniform"))
+    network = build_network("convnet", SHAPE, CLASSES, width=4, depth=2)
+    student = Student(network, draw_weights(network, stream("int8"), "uniform"))
     x = waves(6, *SHAPE).float()
     before = student.logits(x)
     small = eight_bits(student, [x])

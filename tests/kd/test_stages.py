@@ -99,17 +99,17 @@ def test_one_subclass_is_kd(tmp_path: Path) -> None:
     assert {w.shape[0] for n, w in found["student"].weights.items() if n.endswith("1.weight")} >= {6}
     x = torch.zeros(2, 1, 8, 8)
     assert found["student"].student().logits(x).shape == (2, 3)
-    from distill.networks.composed import Subclassed
+    from distill.networks.composed import SubclassNetwork
 
     network = members["student"].network
-    torch.testing.assert_close(Subclassed(network, 1)(x), network(x))
+    torch.testing.assert_close(SubclassNetwork(network, 1)(x), network(x))
 
 
 def test_a_class_is_as_likely_as_its_subclasses_together() -> None:
-    from distill.networks.composed import Subclassed
+    from distill.networks.composed import SubclassNetwork
 
     raw_logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
-    network = Subclassed(torch.nn.Identity(), 2)
+    network = SubclassNetwork(torch.nn.Identity(), 2)
     together = raw_logits.softmax(dim=1).unflatten(1, (3, 2)).sum(dim=2)
     torch.testing.assert_close(network(raw_logits).softmax(dim=1), together)
 

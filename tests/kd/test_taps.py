@@ -6,14 +6,14 @@ from torch import nn
 
 from distill.errors import NetworkError
 from distill.kd.taps import tapped
-from distill.networks.initial import fresh_weights
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from tests.helpers import SHAPE, Small, waves
 
 
 def test_a_tap_hears_what_the_module_answers_and_leaves_no_hook() -> None:
     network = Small()
-    weights, x = fresh_weights(network, stream("taps")), waves(2, *SHAPE).float()
+    weights, x = draw_weights(network, stream("taps")), waves(2, *SHAPE).float()
     logits, taps = tapped(network, weights, x, ["0", "3", "5"])
     assert not any(module._forward_hooks for module in network.modules())
     network.load_state_dict(weights)
@@ -25,7 +25,7 @@ def test_a_tap_hears_what_the_module_answers_and_leaves_no_hook() -> None:
 
 def test_a_change_takes_the_place_of_an_answer() -> None:
     network = Small()
-    weights, x = fresh_weights(network, stream("taps")), waves(2, *SHAPE).float()
+    weights, x = draw_weights(network, stream("taps")), waves(2, *SHAPE).float()
     logits, taps = tapped(network, weights, x, changes={"4": torch.zeros_like})
     assert float(taps["4"].abs().max()) == 0
     torch.testing.assert_close(logits, weights["5.bias"].expand(2, 3))

@@ -12,9 +12,9 @@ from distill.methods import METHODS
 from distill.methods.base import ComparisonMethod, Method, train_partly
 from distill.methods.kernel_ridge import FRePo, append_ones
 from distill.networks import IMAGES, SEQUENCES
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
-from distill.outer.loop import Outer, begin, descend
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.outer.loop import OuterOptimizer, descend, initial_state
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -26,8 +26,8 @@ COMPARISONS = {w: m() for w, e in METHODS.items() if issubclass(m := load(e), Co
 
 def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
     """An MLP on items of six pixels of three classes, in float64."""
-    problem = Problem(build("mlp", (1, 2, 3), 3, width=32).double())
-    weights = {k: w.double() for k, w in fresh_weights(problem.network, stream("w")).items()}
+    problem = Problem(build_network("mlp", (1, 2, 3), 3, width=32).double())
+    weights = {k: w.double() for k, w in draw_weights(problem.network, stream("w")).items()}
     items, labels = waves(n, 1, 2, 3), start_labels(n, 3, "soft").double()
     synthetic = Synthetic(items, labels, start_rates(0.1, steps, None).double(), cyclic_schedule(n, n, steps))
     x, y = waves(12, 1, 2, 3, phase=2), torch.arange(12) % 3
@@ -37,9 +37,9 @@ def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
 @pytest.mark.parametrize("name", [*IMAGES, *SEQUENCES])
 def test_features_are_what_the_last_layer_is_given(name: str) -> None:
     shape = (1, 16, 16) if name in IMAGES else (7, 6)
-    network = build(name, shape, 5)
+    network = build_network(name, shape, 5)
     problem = Problem(network)
-    state = problem.start(fresh_weights(network, stream("w")))
+    state = problem.start(draw_weights(network, stream("w")))
     x = waves(3, *shape).float()
     named = list(problem.weights(state).items())
     (_, weight), (_, bias) = [(k, w) for k, w in named if w.shape[0] == 5][-2:]
@@ -59,7 +59,7 @@ def test_every_method_passes_the_contract(name: str) -> None:
     assert result.loss.isfinite()
     assert result.gradients.keys() == synthetic.tensors().keys()
     assert result.gradients["items"].any()
-    assert bool(result.gradients["rates"].any()) is kind.unrolls
+    assert bool(result.gradients["lrs"].any()) is kind.unrolls
     assert torch.equal(
         method.objective(problem, lambda step: [task._replace(generator=stream("task"))])(synthetic, 1).loss,
         again.loss,
@@ -120,10 +120,12 @@ def test_descending_lowers_the_comparison(name: str) -> None:
     objective = COMPARISONS[name].objective(
         problem, lambda step: [task._replace(generator=stream("t", step % 4))]
     )
-    outer = Outer(lr={"items": 0.05, "labels": 0.05, "rates": 0.05}, warmup=1)
+    outer = OuterOptimizer(lr={"items": 0.05, "labels": 0.05, "lrs": 0.05}, warmup=1)
     losses = [
         s.loss
-        for s in islice(descend(synthetic, objective, outer, begin(synthetic, outer), lambda _: 0.0), 80)
+        for s in islice(
+            descend(synthetic, objective, outer, initial_state(synthetic, outer), lambda _: 0.0), 80
+        )
     ]
     assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
     assert all(math.isfinite(loss) for loss in losses)

@@ -1,14 +1,18 @@
 """Every network passes the contract; weights come from the generator alone."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from distill.errors import NetworkError
-from distill.networks import IMAGES, SEQUENCES
-from distill.networks.build import build
-from distill.networks.initial import SCHEMES, fresh_weights
-from distill.networks.sequences import Block, highest_found_first, highest_of_all
+import distill
+from distill.errors import NetworkError, UserError
+from distill.networks import IMAGES, NETWORKS, SEQUENCES, WEIGHT_INITS
+from distill.networks.build import build_network
+from distill.networks.functional import call_with_weights
+from distill.networks.initial import draw_weights
+from distill.networks.sequences import TransformerBlock, max_over_time_at_words, max_over_time_sorted
 from distill.randomness import stream
 from tests.contracts import network_contract
 from tests.helpers import waves
@@ -20,79 +24,79 @@ SMALLER = {"convnet": {"width": 8}, "mlp": {"width": 16}, "resnet": {"width": 8}
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", IMAGES)
 def test_contract(name: str, shape: tuple[int, ...]) -> None:
-    network_contract(build(name, shape, 5, **SMALLER.get(name, {})), shape, 5)
+    network_contract(build_network(name, shape, 5, **SMALLER.get(name, {})), shape, 5)
 
 
 @pytest.mark.parametrize("length", [1, 7, 70])
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_contract_of_sequences(name: str, length: int) -> None:
-    network_contract(build(name, (length, 6), 5), (length, 6), 5)
+    network_contract(build_network(name, (length, 6), 5), (length, 6), 5)
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_padding_changes_no_answer(name: str) -> None:
-    network = build(name, (7, 6), 3).double()
-    weights = fresh_weights(network, stream("w"))
+def test_padding_changes_no_logits(name: str) -> None:
+    network = build_network(name, (7, 6), 3).double()
+    weights = draw_weights(network, stream("w"))
     x = waves(2, 7, 6)
     longer = torch.cat([x, torch.zeros(2, 5, 6, dtype=x.dtype)], dim=1)
-    answers = [torch.func.functional_call(network, weights, (t,)) for t in (x, longer)]
-    torch.testing.assert_close(*answers)
+    logits = [call_with_weights(network, weights, t) for t in (x, longer)]
+    torch.testing.assert_close(*logits)
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_text_without_a_known_word_gets_a_finite_answer(name: str) -> None:
-    network = build(name, (4, 6), 3)
+    network = build_network(name, (4, 6), 3)
     x = torch.zeros(2, 4, 6)
     x[1] = 1
-    answer = torch.func.functional_call(network, fresh_weights(network, stream("w")), (x,))
+    answer = call_with_weights(network, draw_weights(network, stream("w")), x)
     assert answer.isfinite().all()
     assert not torch.allclose(answer[0], answer[1])
 
 
 @pytest.mark.parametrize("name", [n for n in SEQUENCES if n != "average"])
 def test_the_order_of_words_matters_to_all_but_the_average(name: str) -> None:
-    network = build(name, (7, 6), 3).double()
-    weights, x = fresh_weights(network, stream("w")), waves(1, 7, 6)
-    one, other = (torch.func.functional_call(network, weights, (t,)) for t in (x, x.flip(1)))
-    assert not torch.allclose(one, other)
+    network = build_network(name, (7, 6), 3).double()
+    weights, x = draw_weights(network, stream("w")), waves(1, 7, 6)
+    forwards, backwards = (call_with_weights(network, weights, t) for t in (x, x.flip(1)))
+    assert not torch.allclose(forwards, backwards)
 
 
 def test_attention_equals_torchs() -> None:
-    block = Block(8, 4).double()
+    block = TransformerBlock(8, 4).double()
     x = waves(2, 5, 8)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     q, k, v = (t.unflatten(2, (4, 2)).transpose(1, 2) for t in block.query_key_value(x).chunk(3, dim=2))
-    theirs = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask[:, None, None])
-    torch.testing.assert_close(block.attend(x, mask), theirs.transpose(1, 2).flatten(2))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask[:, None, None])
+    torch.testing.assert_close(block.attend(x, mask), expected.transpose(1, 2).flatten(2))
 
 
 @pytest.mark.parametrize(("name", "marks"), [("textcnn", 0), ("ngram", 1)])
 def test_a_text_cnn_equals_one_of_conv1d(name: str, marks: int) -> None:
     """Beside the unfolded windows stands the plain form; ngram has a mark where the text begins."""
-    network = build(name, (9, 6), 3, width=8).double()
-    x, found = waves(2, 9, 6), []
-    read = torch.cat([torch.full((2, marks, 6), 0.4, dtype=x.dtype), x], dim=1).transpose(1, 2)
+    network = build_network(name, (9, 6), 3, width=8).double()
+    x, features = waves(2, 9, 6), []
+    marked = torch.cat([torch.full((2, marks, 6), 0.4, dtype=x.dtype), x], dim=1).transpose(1, 2)
     for span, filters in zip(network.spans, network.filters, strict=True):
         weight = filters.weight.unflatten(1, (6, span))
-        padded = torch.nn.functional.pad(read, (0, span - 1))
-        found.append(torch.nn.functional.conv1d(padded, weight, filters.bias).relu().amax(dim=2))
-    torch.testing.assert_close(network(x), network.output(torch.cat(found, dim=1)))
+        padded = torch.nn.functional.pad(marked, (0, span - 1))
+        features.append(torch.nn.functional.conv1d(padded, weight, filters.bias).relu().amax(dim=2))
+    torch.testing.assert_close(network(x), network.output(torch.cat(features, dim=1)))
 
 
-def test_finding_the_windows_first_changes_no_answer_and_no_gradient() -> None:
+def test_both_forms_of_the_maximum_over_time_have_the_same_outputs_and_gradients() -> None:
     filters, gradients = torch.nn.Linear(3 * 6, 5).double(), []
-    x, absent = waves(9, 9, 6), torch.zeros(9, 7, dtype=torch.bool)
+    x, padding = waves(9, 9, 6), torch.zeros(9, 7, dtype=torch.bool)
     for row, length in enumerate([7, 4, 0, 1, 6, 2, 3, 5, 7]):
-        absent[row, length:] = True
-    absent[4, 2] = True  # a word that was left out
-    for highest in (highest_of_all, highest_found_first):
+        padding[row, length:] = True
+    padding[4, 2] = True  # a word that was left out
+    for max_over_time in (max_over_time_at_words, max_over_time_sorted):
         items = x.clone().requires_grad_()
-        value = highest(items, absent, filters).square().sum()
+        value = max_over_time(items, padding, filters).square().sum()
         first = torch.autograd.grad(value, [*filters.parameters()], create_graph=True)
         second = torch.autograd.grad(sum(g.square().sum() for g in first), items)
         gradients.append([value, *first, *second])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other)
+    for at_words, by_argmax in zip(*gradients, strict=True):
+        torch.testing.assert_close(at_words, by_argmax)
 
 
 @pytest.mark.parametrize(
@@ -100,62 +104,95 @@ def test_finding_the_windows_first_changes_no_answer_and_no_gradient() -> None:
 )
 def test_items_of_the_other_kind_are_refused(name: str, shape: tuple[int, ...], kind: str) -> None:
     with pytest.raises(NetworkError, match=f'the network "{name}" is for {kind}'):
-        build(name, shape, 3)
+        build_network(name, shape, 3)
 
 
 def test_lenet_is_the_one_of_the_paper() -> None:
-    shapes = [tuple(p.shape) for p in build("lenet", (1, 28, 28), 10).parameters() if p.ndim > 1]
+    shapes = [tuple(p.shape) for p in build_network("lenet", (1, 28, 28), 10).parameters() if p.ndim > 1]
     assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
 
 
 def test_the_published_convnet_has_its_published_size() -> None:
-    count = sum(p.numel() for p in build("convnet", (3, 32, 32), 10).parameters())
+    count = sum(p.numel() for p in build_network("convnet", (3, 32, 32), 10).parameters())
     assert count == 320_010
 
 
 @pytest.mark.parametrize("name", ["lenet", "convnet"])
 def test_an_item_too_small_is_refused_with_its_shape(name: str) -> None:
     with pytest.raises(NetworkError, match=f'1×4×4 is too small for the network "{name}"'):
-        build(name, (1, 4, 4), 10)
+        build_network(name, (1, 4, 4), 10)
 
 
 def test_an_argument_that_a_network_lacks_is_refused_by_name() -> None:
     with pytest.raises(NetworkError, match='the network "lenet" has no depth'):
-        build("lenet", (1, 28, 28), 10, depth=2)
+        build_network("lenet", (1, 28, 28), 10, depth=2)
 
 
-@pytest.mark.parametrize(("scheme", "gain"), [("xavier", 2 / (400 + 120)), ("kaiming", 2 / 400)])
-def test_fresh_weights_have_the_variance_of_their_scheme(scheme: str, gain: float) -> None:
-    network = build("lenet", (1, 28, 28), 10)
-    weights = fresh_weights(network, stream("a"), scheme)
-    assert weights["1.weight"].var().item() == pytest.approx(gain, rel=0.02)
+@pytest.mark.parametrize(
+    ("weight_init", "variance"),
+    [("xavier", 2 / (400 + 120)), ("kaiming", 2 / 400), ("uniform", 1 / 3 / 400)],
+)
+def test_weights_have_the_variance_of_their_initialisation(weight_init: str, variance: float) -> None:
+    network = build_network("lenet", (1, 28, 28), 10)
+    weights = draw_weights(network, stream("a"), weight_init)
+    assert weights["1.weight"].var().item() == pytest.approx(variance, rel=0.02)
     assert not weights["1.bias"].any()
-    assert scheme in SCHEMES
+
+
+@pytest.mark.parametrize("weight_init", WEIGHT_INITS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_initialisation_draws_every_weight_of_every_network(name: str, weight_init: str) -> None:
+    network = build_network(name, (1, 16, 16) if name in IMAGES else (7, 6), 5)
+    first, second = (draw_weights(network, stream("a"), weight_init) for _ in range(2))
+    assert {k: w.shape for k, w in first.items()} == {k: p.shape for k, p in network.named_parameters()}
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_an_unknown_initialisation_gets_the_nearest() -> None:
+    with pytest.raises(UserError, match='no weight initialisation called "xavir"; did you mean "xavier"'):
+        draw_weights(nn.Linear(2, 2), stream("a"), "xavir")
 
 
 def test_gains_of_norms_start_at_one_and_equal_generators_give_equal_weights() -> None:
-    network = build("convnet", (1, 28, 28), 10, width=8)
-    one, other = (fresh_weights(network, stream("a", 1)) for _ in range(2))
-    assert all(torch.equal(one[k], other[k]) for k in one)
-    assert not torch.equal(one["0.0.weight"], fresh_weights(network, stream("a", 2))["0.0.weight"])
-    assert (one["0.1.weight"] == 1).all()
+    network = build_network("convnet", (1, 28, 28), 10, width=8)
+    first, second = (draw_weights(network, stream("a", 1)) for _ in range(2))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert not torch.equal(first["0.0.weight"], draw_weights(network, stream("a", 2))["0.0.weight"])
+    assert (first["0.1.weight"] == 1).all()
 
 
-def test_own_weights_are_what_the_layers_would_draw_and_disturb_nothing() -> None:
-    def made() -> nn.Module:
+def test_own_weights_are_what_the_layers_would_draw_and_change_nothing_else() -> None:
+    def construct() -> nn.Module:
         norm = nn.InstanceNorm2d(4, affine=True)
         return nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.PReLU(), nn.Flatten(), nn.Linear(144, 3))
 
-    network, before = made(), torch.random.get_rng_state()
-    kept = {name: p.clone() for name, p in network.named_parameters()}
-    fresh = fresh_weights(network, stream("own"), "own")
-    assert torch.equal(torch.random.get_rng_state(), before)
+    network, rng_state = construct(), torch.random.get_rng_state()
+    initial = {name: p.clone() for name, p in network.named_parameters()}
+    drawn = draw_weights(network, stream("own"), "own")
+    assert torch.equal(torch.random.get_rng_state(), rng_state)
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**62, (), generator=stream("own"))))
-        same = dict(made().named_parameters())
-    assert all(torch.equal(fresh[name], p) for name, p in same.items())
-    assert all(torch.equal(kept[name], p) for name, p in network.named_parameters())
-    assert not torch.equal(fresh["0.weight"], kept["0.weight"])
+        expected = dict(construct().named_parameters())
+    assert all(torch.equal(drawn[name], p) for name, p in expected.items())
+    assert all(torch.equal(initial[name], p) for name, p in network.named_parameters())
+    assert not torch.equal(drawn["0.weight"], initial["0.weight"])
+
+
+def test_a_call_with_weights_leaves_the_network_s_own_in_place() -> None:
+    network, x = nn.Linear(3, 2), waves(4, 3).float()
+    weights = draw_weights(network, stream("w"))
+    initial = {name: p.clone() for name, p in network.named_parameters()}
+    torch.testing.assert_close(call_with_weights(network, weights, x), x @ weights["weight"].T)
+    assert all(torch.equal(initial[name], p) for name, p in network.named_parameters())
+
+
+def test_one_file_calls_networks_with_weights() -> None:
+    rooms = [
+        Path(distill.__file__).parent / room for room in ("data", "networks", "inner", "methods", "outer")
+    ]
+    files = [path for room in rooms for path in room.rglob("*.py")]
+    callers = [p.name for p in files if "functional_call" in p.read_text(encoding="utf-8")]
+    assert callers == ["functional.py"]
 
 
 @pytest.mark.parametrize(
@@ -172,4 +209,4 @@ def test_own_weights_are_what_the_layers_would_draw_and_disturb_nothing() -> Non
 )
 def test_a_network_larger_than_machines_is_never_built(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(NetworkError, match=sentence):
-        build("mlp", (1, 8, 8), 3, **arguments)
+        build_network("mlp", (1, 8, 8), 3, **arguments)

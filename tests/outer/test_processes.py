@@ -1,4 +1,4 @@
-"""Several processes as torchrun starts them: one process's mean, one writer, and an end that is said."""
+"""Several processes as torchrun starts them: one mean, one writer, and a sentence at a lost process."""
 
 import json
 import os
@@ -17,38 +17,38 @@ from distill.methods.unroll import bilevel
 from distill.runs.files.log import read_log
 from distill.sets.distilled import DistilledSet
 from tests.helpers import command, small_problem, write_npz
-from tests.inner.test_vmapped import one
-from tests.outer.test_loop import synthetic
+from tests.inner.test_vmapped import make_task
+from tests.outer.test_loop import make_synthetic
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
 
 
-def test_two_processes_find_what_one_with_two_networks_finds(tmp_path: Path) -> None:
-    result = command(*TORCHRUN, "tests.averaged", tmp_path / "found.pt")
+def test_two_processes_give_the_mean_gradient_of_one_with_two_networks(tmp_path: Path) -> None:
+    result = command(*TORCHRUN, "tests.averaged", tmp_path / "averaged.pt")
     assert result.returncode == 0, result.stderr
-    theirs, problem = torch.load(tmp_path / "found.pt"), small_problem(SGD(0.9))
-    ours = bilevel(problem, Unroll(), lambda _: [one(problem, (1, 8, 8), 6), one(problem, (1, 8, 8), 7)])(
-        synthetic(), 3
-    )
-    torch.testing.assert_close(theirs["loss"], ours.loss)
-    assert theirs["silence"] == pytest.approx(ours.uniform_loss)
-    assert theirs["said"] == 10.0
-    for name, grad in ours.gradients.items():
-        torch.testing.assert_close(theirs[name], grad)
+    averaged, problem = torch.load(tmp_path / "averaged.pt"), small_problem(SGD(0.9))
+    expected = bilevel(
+        problem, Unroll(), lambda _: [make_task(problem, (1, 8, 8), 6), make_task(problem, (1, 8, 8), 7)]
+    )(make_synthetic(), 3)
+    torch.testing.assert_close(averaged["loss"], expected.loss)
+    assert averaged["uniform_loss"] == pytest.approx(expected.uniform_loss)
+    assert averaged["shared"] == 10.0
+    for name, gradient in expected.gradients.items():
+        torch.testing.assert_close(averaged[name], gradient)
 
 
-def options(place: Path, out: Path) -> list[object]:
+def options(folder: Path, out: Path) -> list[object]:
     """A small run's words."""
-    words = ["--dataset", write_npz(place / "blobs.npz"), "--network", "mlp", "--n", 3, "--init", "random"]
+    words = ["--dataset", write_npz(folder / "blobs.npz"), "--network", "mlp", "--n", 3, "--init", "random"]
     return [
         *words,
         "--inner-steps",
         2,
         "--outer-batch",
         16,
-        "--validate-every",
+        "--check-every",
         2,
-        "--test-networks",
+        "--networks",
         2,
         "--out",
         out,
@@ -75,10 +75,10 @@ def test_a_process_that_dies_ends_the_run_and_one_process_goes_on_with_it(tmp_pa
     while not (out / "checkpoint.pt").exists():
         assert torchrun.poll() is None
         time.sleep(0.05)
-    os.kill(process(torchrun.pid, "RANK=1"), signal.SIGKILL)
-    _, said = torchrun.communicate(timeout=60)
+    os.kill(find_child(torchrun.pid, "RANK=1"), signal.SIGKILL)
+    _, errors = torchrun.communicate(timeout=60)
     assert torchrun.returncode != 0
-    assert "Signal 9 (SIGKILL)" in said
+    assert "Signal 9 (SIGKILL)" in errors
     before = len(read_log(out))
     assert before < 400
     alone = command("distill.mnist", "--resume", out, "--json")
@@ -86,10 +86,10 @@ def test_a_process_that_dies_ends_the_run_and_one_process_goes_on_with_it(tmp_pa
     assert json.loads(alone.stdout.splitlines()[-1])["outer_steps"] == 400
 
 
-def process(parent: int, variable: str) -> int:
+def find_child(parent: int, variable: str) -> int:
     """The child of parent that has this in its environment."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    (found,) = [
+    (child,) = [
         c for c in children if variable.encode() in Path(f"/proc/{c}/environ").read_bytes().split(b"\0")
     ]
-    return int(found)
+    return int(child)

@@ -1,4 +1,6 @@
-"""Starts, label maps and the schedule."""
+"""Starts, label maps, the learned groups and the schedule."""
+
+import math
 
 import pytest
 import torch
@@ -8,9 +10,9 @@ from distill.outer.synthetic import Synthetic, cyclic_schedule
 from tests.helpers import CLASSES, SHAPE, waves
 
 
-def synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
-    rates = start_rates(0.02, 4, tensors)
-    return Synthetic(waves(6, *SHAPE), waves(6, CLASSES), rates, cyclic_schedule(6, 2, 4), label_map)
+def make_synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
+    raw_lrs = start_rates(0.02, 4, tensors)
+    return Synthetic(waves(6, *SHAPE), waves(6, CLASSES), raw_lrs, cyclic_schedule(6, 2, 4), label_map)
 
 
 def test_the_schedule_takes_the_items_in_turn() -> None:
@@ -38,24 +40,26 @@ def test_start_labels_share_an_items_mass_among_its_classes() -> None:
 
 
 @pytest.mark.parametrize("lr", [1e-4, 0.02, 3.0])
-def test_rates_start_where_they_should_and_stay_positive(lr: float) -> None:
-    rates = start_rates(lr, 3, 2)
-    torch.testing.assert_close(torch.nn.functional.softplus(rates), torch.full((3, 2), lr), rtol=1e-4, atol=0)
+def test_lrs_start_where_they_should_and_stay_positive(lr: float) -> None:
+    raw_lrs = start_rates(lr, 3, 2)
+    torch.testing.assert_close(
+        torch.nn.functional.softplus(raw_lrs), torch.full((3, 2), lr), rtol=1e-4, atol=0
+    )
 
 
 def test_softmax_labels_sum_to_one_and_soft_ones_are_used_as_they_are() -> None:
-    torch.testing.assert_close(synthetic("softmax").targets().sum(1), torch.ones(6).double())
-    assert torch.equal(synthetic("soft").targets(), waves(6, CLASSES))
-    assert (synthetic("soft").targets() < 0).any()
+    torch.testing.assert_close(make_synthetic("softmax").targets().sum(1), torch.ones(6).double())
+    assert torch.equal(make_synthetic("soft").targets(), waves(6, CLASSES))
+    assert (make_synthetic("soft").targets() < 0).any()
 
 
 def test_hard_labels_are_not_learned() -> None:
-    assert set(synthetic("hard").tensors()) == {"items", "rates"}
-    assert set(synthetic("softmax").tensors()) == {"items", "labels", "rates"}
+    assert set(make_synthetic("hard").tensors()) == {"items", "lrs"}
+    assert set(make_synthetic("softmax").tensors()) == {"items", "labels", "lrs"}
 
 
 def test_steps_hold_the_rows_of_the_schedule() -> None:
-    data = synthetic(tensors=5)
+    data = make_synthetic(tensors=5)
     steps = data.steps()
     assert len(steps) == 4
     assert torch.equal(steps[1].x, data.items[2:4])
@@ -63,8 +67,15 @@ def test_steps_hold_the_rows_of_the_schedule() -> None:
     assert steps[2].lr.shape == (5,)
 
 
-def test_replaced_changes_only_what_it_is_given() -> None:
-    data = synthetic()
-    other = data.replace_tensors({"items": torch.zeros(6, *SHAPE)})
-    assert not other.items.any()
-    assert other.labels is data.labels
+def test_replace_tensors_changes_only_the_named_groups() -> None:
+    data = make_synthetic()
+    changed = data.replace_tensors({"items": torch.zeros(6, *SHAPE)})
+    assert not changed.items.any()
+    assert changed.labels is data.labels
+
+
+def test_the_group_lrs_is_the_field_raw_lrs() -> None:
+    data = make_synthetic()
+    changed = data.replace_tensors({"lrs": torch.zeros(4)})
+    torch.testing.assert_close(changed.lrs(), torch.full((4,), math.log(2)))
+    assert all(changed.replace_tensors(data.tensors()).tensors()[k] is t for k, t in data.tensors().items())

@@ -11,13 +11,11 @@ from distill.inner.engines.base import Engine
 from distill.inner.problem import Problem
 from distill.methods import METHODS
 from distill.methods.base import Method
-from distill.networks.build import build
-from distill.runs.build import RULES as RULE_OBJECTS
+from distill.networks.build import build_network
 from distill.runs.build import build_method
 from distill.runs.defaults import DEFAULTS
 from distill.runs.resolve import all_options, identity, parts_of, resolve, resume, set_ipc
 from distill.runs.settings import (
-    RULES,
     DataSettings,
     ImageData,
     ImageSettings,
@@ -93,8 +91,7 @@ def test_images_per_class_are_n_by_the_classes_of_the_data() -> None:
 
 
 def test_words_and_objects_agree() -> None:
-    assert set(RULE_OBJECTS) == set(RULES)
-    problem = Problem(build("mlp", (1, 8, 8), 3))
+    problem = Problem(build_network("mlp", (1, 8, 8), 3))
     for word in ENGINES:
         method: Any = build_method(resolve(image(engine=word)), problem)
         assert isinstance(method.engine, Engine)
@@ -103,7 +100,7 @@ def test_words_and_objects_agree() -> None:
 
 
 def test_an_option_of_another_method_or_engine_is_refused() -> None:
-    problem = Problem(build("mlp", (1, 8, 8), 3))
+    problem = Problem(build_network("mlp", (1, 8, 8), 3))
     with pytest.raises(UserError, match="--ridge is an option of --method frepo; this run has --method dc"):
         build_method(resolve(image(method="dc", method_options={"ridge": 1.0})), problem)
     with pytest.raises(

@@ -14,7 +14,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from distill.__main__ import main
-from distill.data.whiten import seen
+from distill.data.whiten import to_pixels
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import WRITERS, ddranking, huggingface, safetensors
@@ -51,7 +51,7 @@ def test_the_rows_for_the_hub_hold_the_exact_items_and_a_picture(tmp_path: Path)
     assert rows.features["class"].names == ["a", "b c/d", "é"]
     assert rows["class"][:] == [0, 1, 2]
     assert rows[0]["image"].size == (8, 8)
-    pixels = seen(data.items, data.source)[0, 0].clamp(0, 1).mul(255).round()
+    pixels = to_pixels(data.items, data.source)[0, 0].clamp(0, 1).mul(255).round()
     assert np.array_equal(np.asarray(rows[0]["image"]), pixels.byte().numpy())
     tensors = rows.remove_columns("image").with_format("torch")
     assert torch.equal(tensors["item"][:], data.items)
@@ -112,7 +112,7 @@ def test_the_image_folder_is_what_dd_ranking_loads(tmp_path: Path) -> None:
     images = torch.load(tmp_path / "out" / "images.pt", weights_only=True)
     order = [1, 0, 2, 3]
     ddranking_std = torch.tensor([0.2023, 0.1994, 0.2010]).view(-1, 1, 1)
-    pixels = seen(data.items[order], source)
+    pixels = to_pixels(data.items[order], source)
     torch.testing.assert_close(images * ddranking_std + torch.tensor(mean).view(-1, 1, 1), pixels)
     assert torch.equal(torch.load(tmp_path / "out" / "labels.pt", weights_only=True), labels[order])
     hard = torch.load(tmp_path / "out" / "hard_labels.pt", weights_only=True)

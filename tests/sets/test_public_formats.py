@@ -28,7 +28,7 @@ MEAN, STD = 0.1307, 0.3081  # both projects normalise MNIST so
 def mnist() -> tuple[Dataset, Dataset]:
     """Five hundred test images are enough."""
     train, test = load("mnist")
-    return train, test.subset(torch.arange(500))
+    return train, test.select(torch.arange(500))
 
 
 def normalise(data: Dataset) -> tuple[Tensor, Tensor]:
@@ -39,7 +39,7 @@ def normalise(data: Dataset) -> tuple[Tensor, Tensor]:
 def pick_real(train: Dataset, per_class: int) -> tuple[Tensor, Tensor]:
     """Real images of each class, from which a distillation may start."""
     x, y = normalise(train)
-    picks = torch.cat([train.of_class(c)[:per_class] for c in range(len(train.classes))])
+    picks = torch.cat([train.class_indices(c)[:per_class] for c in range(len(train.classes))])
     return x[picks].clone(), y[picks].clone()
 
 

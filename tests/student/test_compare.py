@@ -8,7 +8,7 @@ import torch
 
 from distill.commands.compare import main
 from distill.data.images import load
-from distill.networks.initial import fresh_weights
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.student.compare import networks_for, table
 from distill.student.coresets import herding, k_center, relabelled, rivals, selected
@@ -18,7 +18,7 @@ from tests.helpers import small_set, write_npz
 
 def student(data) -> Student:
     network = network_of(data)
-    return Student(network, fresh_weights(network, stream("compare")))
+    return Student(network, draw_weights(network, stream("compare")))
 
 
 def test_herding_follows_the_mean_better_than_its_prefixes_could_by_chance() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.data.clusters import centres
+from distill.data.clusters import fit_k_means
 from distill.data.images import load
 from distill.errors import SetError, UserError
-from distill.networks.build import build
-from distill.networks.initial import fresh_weights
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.student import Student, accuracy, ordinary, replay, starts, train
@@ -27,9 +27,9 @@ def blobs(tmp_path: Path):
 
 
 def fixed_set(**changes: object) -> DistilledSet:
-    network = build("mlp", SHAPE, CLASSES, width=16)
+    network = build_network("mlp", SHAPE, CLASSES, width=16)
     words = {"name": "mlp", "arguments": {"width": 16}, "init": "fixed", "scheme": "xavier"}
-    return small_set(network=words, init_state=fresh_weights(network, stream("f")), **changes)
+    return small_set(network=words, init_state=draw_weights(network, stream("f")), **changes)
 
 
 def test_a_replay_is_twenty_lines_of_plain_torch() -> None:
@@ -58,7 +58,7 @@ def test_training_twice_gives_the_same_bits_and_another_seed_others() -> None:
 
 def test_another_network_trains_on_the_same_set() -> None:
     data = fixed_set(lrs=torch.full((4, 6), 0.05))
-    other = build("mlp", SHAPE, CLASSES, depth=3, width=8)
+    other = build_network("mlp", SHAPE, CLASSES, depth=3, width=8)
     one = train(data, other).logits(data.items)
     same_rate = train(fixed_set(lrs=torch.full((4,), 0.05)), other).logits(data.items)
     torch.testing.assert_close(one, same_rate)
@@ -69,7 +69,7 @@ def test_weights_that_cannot_be_are_refused() -> None:
     with pytest.raises(SetError, match="carries no weights: use --init random"):
         starts(small_set(), network_of(small_set()), "fixed", 1)
     with pytest.raises(SetError, match="do not fit this network"):
-        starts(data, build("mlp", SHAPE, CLASSES, width=9), "fixed", 1)
+        starts(data, build_network("mlp", SHAPE, CLASSES, width=9), "fixed", 1)
     assert len(starts(data, network_of(data), "fixed", 20)) == 1
     assert len(starts(data, network_of(data), "random", 20)) == 20
 
@@ -95,8 +95,8 @@ def test_a_recipe_in_unknown_words_is_refused(changes: dict, sentence: str) -> N
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
 def test_the_ordinary_way_takes_any_optimiser_and_learns(kind: type, blobs: tuple) -> None:
     real, test = blobs
-    network = build("mlp", real.shape, CLASSES, width=16)
-    weights = fresh_weights(network, stream("o"))
+    network = build_network("mlp", real.shape, CLASSES, width=16)
+    weights = draw_weights(network, stream("o"))
     kept = copy.deepcopy(weights)
     student = ordinary(real, network, weights, lambda p: kind(p, lr=0.01), 30, 32, stream("b"))
     assert accuracy(student, test) > 0.9
@@ -107,7 +107,7 @@ def test_the_ordinary_way_takes_any_optimiser_and_learns(kind: type, blobs: tupl
 def test_the_ordinary_way_takes_soft_labels() -> None:
     data = small_set(labels=torch.tensor([[0.6, 0.4, 0], [0, 1, 0], [0.2, 0.2, 0.6]]))
     network = network_of(data)
-    weights = fresh_weights(network, stream("o"))
+    weights = draw_weights(network, stream("o"))
     student = ordinary(data, network, weights, lambda p: torch.optim.Adam(p, lr=0.02), 200, 3, stream("b"))
     torch.testing.assert_close(student.logits(data.items).softmax(1), data.labels, atol=0.02, rtol=0)
 
@@ -115,7 +115,7 @@ def test_the_ordinary_way_takes_soft_labels() -> None:
 def test_accuracy_counts_right_answers_over_all_chunks(blobs: tuple) -> None:
     _, test = blobs
     network = network_of(small_set())
-    student = Student(network, fresh_weights(network, stream("a")))
+    student = Student(network, draw_weights(network, stream("a")))
     x, y = test.batch(slice(None))
     right = (student.logits(x).argmax(1) == y).float().mean().item()
     assert accuracy(student, test, numbers=7 * 64) == pytest.approx(right)
@@ -143,12 +143,12 @@ def test_centres_are_the_means_of_what_is_nearest_to_them() -> None:
     x = torch.cat(
         [torch.tensor([[0.0, 1.0], [10.0, 0.0]]) + 0.1 * waves(2, 2, phase=k).float() for k in range(20)]
     )
-    found = centres(x, 2, stream("c"))
+    found = fit_k_means(x, 2, stream("c"))
     nearest = torch.cdist(x, found).argmin(1)
     for i in range(2):
         torch.testing.assert_close(found[i], x[nearest == i].mean(0))
     assert (found[0] - found[1]).norm() > 9
-    assert centres(x[:1], 3, stream("c")).shape == (3, 2)
+    assert fit_k_means(x[:1], 3, stream("c")).shape == (3, 2)
 
 
 def test_replay_leaves_the_set_alone() -> None:
@@ -160,7 +160,7 @@ def test_replay_leaves_the_set_alone() -> None:
 
 def test_by_default_fixed_weights_serve_the_networks_that_they_fit() -> None:
     data = fixed_set()
-    own, other = network_of(data), build("mlp", SHAPE, CLASSES, width=9)
+    own, other = network_of(data), build_network("mlp", SHAPE, CLASSES, width=9)
     x = waves(5, *SHAPE).float()
     assert torch.equal(train(data, own).logits(x), train(data, init="fixed").logits(x))
     assert torch.equal(train(data, other).logits(x), train(data, other, init="random").logits(x))

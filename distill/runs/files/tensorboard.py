@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.data.dataset import Dataset
-from distill.data.whiten import seen
+from distill.data.whiten import to_pixels
 from distill.outer.synthetic import Synthetic
 from distill.report.pictures import list_sentences
 
@@ -36,11 +36,11 @@ class EventWriter:
         self.writer.add_scalar("held-out accuracy", record["validation"], step)
         items, labels = learned.items.detach(), learned.targets().detach()
         source = {"mean": real.mean, "std": real.std, "zca": real.zca, "classes": real.classes}
-        sentences = list_sentences(labels, source, real.text(items))
+        sentences = list_sentences(labels, source, real.text_metadata(items))
         if sentences:
             self.writer.add_text("items", "\n".join(sentences), step)
         elif items.ndim == 4:
-            self.writer.add_images("items", seen(items, source).clamp(0, 1), step)
+            self.writer.add_images("items", to_pixels(items, source).clamp(0, 1), step)
         self.writer.flush()
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.data.whiten import seen
+from distill.data.whiten import to_pixels
 from distill.errors import SetError
 from distill.registry import describe, load
 from distill.sets.distilled import DistilledSet
@@ -150,5 +150,5 @@ def draw_images(data: DistilledSet) -> "list[Image]":
     has_scale = data.source.get("mean") and data.source.get("std")
     if data.items.ndim != 4 or data.items.shape[1] not in (1, 3) or not has_scale:
         return []
-    pixels = seen(data.items.detach(), data.source).cpu().clamp(0, 1).mul(255).round().byte()
+    pixels = to_pixels(data.items.detach(), data.source).cpu().clamp(0, 1).mul(255).round().byte()
     return [Image.fromarray(p.movedim(0, -1).squeeze(-1).numpy()) for p in pixels]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from distill.data.whiten import seen
+from distill.data.whiten import to_pixels
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import draw_images
@@ -50,7 +50,7 @@ def write_set(
         )
     classes = data.labels.detach().cpu().argmax(dim=1)
     order = classes.argsort(stable=True)
-    pixels = seen(data.items.detach(), data.source).cpu()
+    pixels = to_pixels(data.items.detach(), data.source).cpu()
     clipped = ((pixels < 0) | (pixels > 1)).flatten(1).float().mean(dim=1)
     with export_folder(data, path, overwrite) as folder:
         moments = write_tensor_files(folder, data, pixels[order], order, classes[order])

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from distill.data.dataset import Dataset
-from distill.data.whiten import fitted
+from distill.data.whiten import fit_zca
 from distill.sets.distilled import DistilledSet
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel, of pixels in [0, 1]
@@ -45,7 +45,7 @@ def simplify_name(name: str) -> str:
 def fit_kornia_zca(train: Dataset) -> dict[str, Tensor]:
     """What kornia's ZCAWhitening(eps=0.1) fits to pixels in [0, 1]; its covariance divides by N - 1."""
     ratio = len(train) / (len(train) - 1)
-    zca = fitted(train, KORNIA_EPS / ratio)
+    zca = fit_zca(train, KORNIA_EPS / ratio)
     return {**zca, "matrix": zca["matrix"] / math.sqrt(ratio)}
 
 
