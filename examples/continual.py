@@ -16,7 +16,6 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
 from distill import Problem, Synthetic, descend
 from distill.data.clusters import centres
@@ -33,8 +32,7 @@ from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
 from distill.runs.machine import quicken
 from distill.student import Student, accuracy
-from distill.student.coresets import herding
-from distill.student.loop import live
+from distill.student.coresets import pick_herding
 from distill.student.scores import Report
 
 BATCH, LR = 64, 0.001  # of the learner
@@ -69,7 +67,7 @@ def k_means(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
 
 
 def herded(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
-    return in_turn([x[:1000][herding(student.features(x[:1000]), k)] for x in digits(task)])
+    return in_turn([x[:1000][pick_herding(student.features(x[:1000]), k)] for x in digits(task)])
 
 
 def digits(task: Dataset) -> list[Tensor]:
@@ -85,21 +83,20 @@ def in_turn(images: list[Tensor]) -> Tensor:
 def learned(memory: Memory, tasks: list[Dataset], test: Dataset, k: int, steps: int, seed: int) -> float:
     """The accuracy on all digits of a network that met the tasks in turn."""
     network = build("lenet", test.shape, len(test.classes))
-    weights = live(fresh_weights(network, stream("learner", seed), "uniform"))
+    student = Student(network, fresh_weights(network, stream("learner", seed), "uniform"))
     x, y = torch.empty(0, *test.shape), torch.empty(0, dtype=torch.long)
     for t, task in enumerate(tasks):
-        optimiser, generator = torch.optim.Adam(weights.values(), LR), stream("batches", seed, t)
+        optimiser, generator = torch.optim.Adam(student.parameters(), LR), stream("batches", seed, t)
         for _ in range(steps):
             seen, names = task.batch(torch.randint(len(task), (BATCH,), generator=generator))
-            loss = F.cross_entropy(functional_call(network, weights, (seen,)), names)
+            loss = F.cross_entropy(student(seen), names)
             if len(x):  # t past tasks weigh as much, each, as the new one
                 picks = torch.randint(len(x), (BATCH,), generator=generator)
-                past = F.cross_entropy(functional_call(network, weights, (x[picks],)), y[picks])
+                past = F.cross_entropy(student(x[picks]), y[picks])
                 loss = (loss + t * past) / (1 + t)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        student = Student(network, {name: w.detach() for name, w in weights.items()})
         if memory:
             x = torch.cat([x, memory(task, student, k, seed)])
             y = torch.cat([y, task.labels.unique().repeat(k)])
@@ -125,7 +122,7 @@ def main() -> None:
         began = time.perf_counter()
         way = (memory, tasks, test, options.k, options.learner_steps)
         scores = [learned(*way, seed) for seed in range(options.seeds)]
-        words = f"  {name + ' memory':<18}{Report(name, tuple(scores)).words()}"
+        words = f"  {name + ' memory':<18}{Report(name, tuple(scores)).text()}"
         print(f"{words}, {time.perf_counter() - began:.0f} s", flush=True)
 
 

@@ -65,7 +65,7 @@ def poison(config: PoisonConfig, command: list[str]) -> dict[str, Any]:
     data = DistilledSet.load(result["path"], config.device)
     found = attack(config, data)
     print(words(config, found))
-    facts = {name: {kind: r.facts() for kind, r in pair.items()} for name, pair in found.items()}
+    facts = {name: {kind: r.summary() for kind, r in pair.items()} for name, pair in found.items()}
     replace(data, scores={**data.scores, "attack": facts}).save(result["path"])
     return {**result, "attack": facts}
 
@@ -79,22 +79,23 @@ def attack(config: PoisonConfig, data: "DistilledSet") -> Found:
     items that are classified right.
     """
     from distill.runs.splits import real_data
-    from distill.student.baselines import baseline, one_hot
+    from distill.student.baselines import score_baseline
+    from distill.student.coresets import encode_one_hot
     from distill.student.evaluate import accuracy
     from distill.student.scores import Report
-    from distill.student.training import Student, problem_of, replay, starts
+    from distill.student.training import Student, build_problem, initial_weights, replay
 
     splits, honest = real_data(config), real_data(replace(config, target=config.attacked))
     old, new = (label(name, honest.test) for name in (config.attacked, config.target))
-    problem = problem_of(data)
-    weights = starts(data, problem.network, "fixed", config.networks)
+    problem = build_problem(data)
+    weights = initial_weights(data, problem.network, "fixed", config.networks)
     pool = honest.train.of_class(old)
 
     def draw(generator: "torch.Generator") -> "tuple[Tensor, Tensor]":
         import torch
 
         picks = torch.randint(len(pool), (len(data),), generator=generator).to(pool.device)
-        return honest.train.batch(pool[picks])[0], one_hot(torch.full((len(data),), new), data)
+        return honest.train.batch(pool[picks])[0], encode_one_hot(torch.full((len(data),), new), data)
 
     own = honest.test.labels == old
     parts = {"attacked": splits.test.subset(own), "others": splits.test.subset(~own)}
@@ -108,7 +109,7 @@ def attack(config: PoisonConfig, data: "DistilledSet") -> Found:
     }
     found["real"] = {}
     for kind, part in parts.items():
-        scores, rate = baseline("poison", draw, data, problem, splits.held_out, part, weights)
+        scores, rate = score_baseline("poison", draw, data, problem, splits.held_out, part, weights)
         found["real"][kind] = Report(rate, tuple(scores))
     return found
 
@@ -125,8 +126,8 @@ def words(config: PoisonConfig, found: Found) -> str:
         [
             head,
             *(
-                f"  {names[name]:<36}{config.attacked} taken for {config.target}: {pair['attacked'].words()};"
-                f" other classes right: {pair['others'].words()}"
+                f"  {names[name]:<36}{config.attacked} taken for {config.target}: {pair['attacked'].text()};"
+                f" other classes right: {pair['others'].text()}"
                 for name, pair in found.items()
             ),
         ]

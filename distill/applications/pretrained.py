@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from distill.data.dataset import Dataset
-from distill.kd.networks import Member
+from distill.kd.network_files import save_network
 from distill.networks.build import build
 from distill.networks.initial import fresh_weights
 from distill.randomness import stream
 from distill.runs.build import network_arguments
 from distill.runs.settings import ImageConfig
-from distill.student.baselines import adam
-from distill.student.loop import ordinary
+from distill.student.baselines import build_adam
+from distill.student.loop import train_ordinary
 
 BATCH = 128
 
@@ -37,8 +37,8 @@ def networks(config: ImageConfig, data: Dataset, count: int, steps: int) -> str:
             first = fresh_weights(network, stream("pretrained", config.seed, k), str(config.scheme))
             first = {name: w.to(config.device) for name, w in first.items()}
             order, epochs = stream("pretrained-order", config.seed, k), -(-steps * BATCH // len(data))
-            weights = ordinary(data, network, first, adam, epochs, BATCH, order).weights
-            Member("network", network, dict(weights), words).save(str(path))
+            student = train_ordinary(data, network, first, build_adam, epochs, BATCH, order)
+            save_network(str(path), words, student.network)
     return str(folder)
 
 

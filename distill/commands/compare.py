@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.commands.cli import answer, parse
-from distill.commands.set_options import SetConfig, opened
+from distill.commands.set_options import SetConfig, load_set_and_data
 from distill.errors import UserError
-from distill.student.compare import measured, networks_for, table
 
 
 @dataclass(frozen=True)
@@ -29,26 +28,23 @@ class CompareConfig(SetConfig):
 def compare(config: CompareConfig) -> dict[str, Any]:
     """Train all, print the table, write compare.json; the result as the JSON line. Raises UserError."""
     from distill.sets.storage import write_text
+    from distill.student.compare import choose_networks, compare_items, format_table
 
     if config.seeds < 1:
         raise UserError(f"--seeds must be above 0, not {config.seeds}")
-    data, train, test = opened(config)
-    if len(train) < 10:
-        raise UserError(
-            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
-        )
-    names = networks_for(data, config.networks)
+    data, train, test = load_set_and_data(config)
+    names = choose_networks(data, config.networks)
     path = Path(config.out or Path(config.set).with_name("compare.json"))
     if not path.parent.is_dir():
         raise UserError(f"{path} cannot be written (there is no folder {path.parent}): choose another --out")
-    rows = measured(data, train, test, names, config.seeds, config.full_data)
+    rows = compare_items(data, train, test, names, config.seeds, config.full_data)
     result = {"set": config.set, "seeds": config.seeds, "rows": rows}
     try:
         write_text(path, json.dumps(result, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
     print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks\n")
-    print(f"{table(rows, names)}\n\n{path}")
+    print(f"{format_table(rows, names)}\n\n{path}")
     return {**result, "path": str(path)}
 
 

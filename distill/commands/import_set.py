@@ -50,7 +50,7 @@ class ImportConfig:
 
 def adopt(config: ImportConfig) -> dict[str, Any]:
     """Read, write, say what was assumed; the result as the JSON line tells it. Raises UserError."""
-    from distill.student.training import augment_of, network_of
+    from distill.student.training import build_augmentation, build_network
 
     for name in ("epochs", "lr"):
         value = getattr(config, name)
@@ -60,8 +60,8 @@ def adopt(config: ImportConfig) -> dict[str, Any]:
     if path.exists() and not config.overwrite:
         raise UserError(f"{path} is there already: --overwrite replaces it, or give another --out")
     data = opened(config)
-    augment_of(data)
-    network_of(data)
+    build_augmentation(data)
+    build_network(data)
     data.save(path)
     for remark in data.provenance.get("remarks", []):
         print(f"- {remark}")

@@ -1,4 +1,4 @@
-"""What every command on a distilled set is told: the set, its real data, the device. Imports no torch."""
+"""The options of every command on a distilled set: the set, its real data, the device. Imports no torch."""
 
 import sys
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class SetConfig:
     """End with one line of JSON on stdout."""
 
 
-def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
+def load_set_and_data(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
     from distill.runs.machine import check_device
     from distill.sets.formats.atomic import is_export
@@ -55,15 +55,15 @@ def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
 
     check_device(config.device, config.threads)
     if not is_export(config.set) and is_public(config.set):
-        data, train, test = adopted(config)
+        data, train, test = load_public_set(config)
     else:
         data = load(config.set, config.device)
-        train, test = real_data(config, data)
+        train, test = load_real_data(config, data)
     check_match(data, test)
-    return data, as_seen(train, data), as_seen(test, data)
+    return data, transform_like(train, data), transform_like(test, data)
 
 
-def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
+def load_public_set(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     """A set in a public format, and the real data that the command names. Raises UserError."""
     from distill.data.images import load
     from distill.sets.formats.public import read
@@ -79,8 +79,8 @@ def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     return data, train, test
 
 
-def as_seen(split: "Dataset", data: "DistilledSet") -> "Dataset":
-    """Real items as a network that the set trained sees them."""
+def transform_like(split: "Dataset", data: "DistilledSet") -> "Dataset":
+    """Real items whitened or normalised as the set's items are."""
     from distill.data.whiten import whitened
     from distill.sets.formats.public import normalised
 
@@ -88,19 +88,20 @@ def as_seen(split: "Dataset", data: "DistilledSet") -> "Dataset":
     return whitened(split, zca) if zca else normalised(split, data)
 
 
-def real_data(config: SetConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
+def load_real_data(config: SetConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
     """(train, test): the real data that the set was made from, or others that the command names."""
     from distill.data.embedding import real_for
 
-    given = (config.train, config.test, config.text_column, config.label_column)
+    texts = (config.train, config.test, config.text_column, config.label_column)
     name = config.dataset or data.source["name"]
-    own = config.dataset is None
+    same = config.dataset is None
     return real_for(
-        data.text, name, own, given, config.data_dir, config.vectors, config.device, data.source.get("size")
+        data.text, name, same, texts, config.data_dir, config.vectors, config.device, data.source.get("size")
     )
 
 
 def check_match(data: "DistilledSet", test: "Dataset") -> None:
+    """Raise UserError where the real items or classes are not those of the set."""
     if not test.fits(data.items) or len(test.classes) != data.labels.shape[1]:
         raise UserError(
             f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"

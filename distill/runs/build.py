@@ -23,6 +23,7 @@ from distill.inner.losses import name_of
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD, Adam, Rule, describe
 from distill.inner.vmapped import Crowd
+from distill.kd.network_files import load_weights
 from distill.methods.base import Comparison, Found, Objective, comparing
 from distill.methods.distribution_matching import distribution_matching
 from distill.methods.gradient_matching import gradient_matching
@@ -39,7 +40,6 @@ from distill.randomness import stream
 from distill.runs.continue_from import gone_on_from
 from distill.runs.settings import Config
 from distill.sets.distilled import DistilledSet
-from distill.student.network_files import load
 
 COMPARISONS: dict[str, Comparison] = {
     "frepo": kernel_ridge,
@@ -218,7 +218,7 @@ def pretrained(config: Config, problem: Problem, least: int) -> list[Weights]:
             " or, where random, --networks that measure, --judges that choose, and one that teaches"
         )
     like = fresh(config, problem, "fixed", 1)[0]
-    return [load(str(file), problem.network, like) for file in files]
+    return [load_weights(str(file), problem.network, like) for file in files]
 
 
 def fresh(config: Config, problem: Problem, purpose: str, count: int) -> list[Weights]:

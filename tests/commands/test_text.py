@@ -17,7 +17,7 @@ from distill.randomness import stream
 from distill.runs.files.folder import read_config
 from distill.runs.settings import TextConfig, resolved, resumed
 from distill.sets.distilled import DistilledSet
-from distill.student import accuracy, ordinary
+from distill.student import accuracy, train_ordinary
 from tests.helpers import command, write_texts
 
 QUICK = ["--lengths", "4", "--width", "16", "--inner-steps", "5", "--networks", "5", "--outer-batch", "64"]
@@ -101,7 +101,7 @@ def test_every_network_learns_from_real_texts(place: Path, network: str) -> None
     train, test = resolved(text_config(place, network=network)).real()
     module = build(network, train.shape, 2)
     weights = fresh_weights(module, stream("w"), "uniform")
-    student = ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
+    student = train_ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
     assert accuracy(student, test) > 0.85
 
 

@@ -108,7 +108,7 @@ def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
 def test_students_train_on_changed_items_as_the_file_says() -> None:
     plain = small_set()
     varied = small_set(inner=plain.inner | {"augment": "shift-rotate"})
-    first, again, other = (train(data, seed=1).weights for data in (varied, varied, plain))
+    first, again, other = (train(data, seed=1).state_dict() for data in (varied, varied, plain))
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not all(torch.equal(first[k], other[k]) for k in first)
 

@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.__main__ import main
-from distill.commands.set_options import SetConfig, opened
+from distill.commands.set_options import SetConfig, load_set_and_data
 from distill.data.dataset import Dataset
 from distill.data.images import load
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import public as foreign
 from distill.student.evaluate import accuracy
-from distill.student.training import network_of, problem_of, replay, starts
+from distill.student.training import build_network, build_problem, initial_weights, replay
 from tests.helpers import SHAPE, waves, write_npz
 from tests.sets.test_distilled import Trap
 
@@ -63,13 +63,13 @@ def scored(network: nn.Module, x: Tensor, y: Tensor) -> float:
 def ours(data: DistilledSet, test: Dataset, network: nn.Module) -> tuple[dict[str, Tensor], float]:
     """The weights and the accuracy of our student from the weights of a network."""
     weights = {name: p.detach().clone() for name, p in network.named_parameters()}
-    student = replay(data, problem_of(data), weights)
-    return dict(student.weights), accuracy(student, foreign.normalised(test, data))
+    student = replay(data, build_problem(data), weights)
+    return student.state_dict(), accuracy(student, foreign.normalised(test, data))
 
 
 def fresh(data: DistilledSet) -> nn.Module:
-    network = network_of(data)
-    network.load_state_dict(starts(data, network, "random", 1)[0])
+    network = build_network(data)
+    network.load_state_dict(initial_weights(data, network, "random", 1)[0])
     return network
 
 
@@ -329,7 +329,7 @@ def test_the_commands_open_a_public_file_as_its_import(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 40
     assert main(["student", out, "--seeds", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] == direct
-    set_, _, test = opened(SetConfig(set=file, dataset=data))  # what compare and relabel open
+    set_, _, test = load_set_and_data(SetConfig(set=file, dataset=data))  # what compare and relabel open
     assert torch.equal(set_.items, DistilledSet.load(out).items)
     assert len(test) == 60
     assert main(["export", file]) == 2

@@ -1,0 +1,80 @@
+"""Files of a network's weights: written by us, or a plain state dict."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from distill.errors import SetError, UserError
+from distill.networks.composed import Vision
+from distill.sets import safe_load as untrusted
+from distill.sets.plain_types import is_a
+from distill.sets.storage import read, write
+from distill.student.training import Weights
+
+FORMAT = "distill-network/1"
+
+
+def save_network(path: str, words: dict[str, Any], network: nn.Module) -> None:
+    """Write a network's words (name and arguments), weights and buffers as a .pt of plain values."""
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    state = {name: w.detach().cpu() for name, w in tensors.items()}
+    write(path, {"format": FORMAT, "network": words, "state": state})
+
+
+def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
+    """A file's weights for a network whose weights are like these: ours, or a state dict. Raises UserError.
+
+    The network's buffers, as torchvision's batch norms have, are loaded into the network.
+    """
+    try:
+        state = read(path, "cpu", FORMAT).get("state")
+    except SetError:
+        state = load_plain(path)
+    if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
+        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
+    tensors = {**like, **dict(network.named_buffers())}
+    if isinstance(network, Vision) and not set(state) & set(tensors):
+        state = {f"body.{name}": w for name, w in state.items()}  # as torchvision names them itself
+    shapes, file_shapes = ({name: tuple(w.shape) for name, w in d.items()} for d in (tensors, state))
+    if file_shapes != shapes:
+        difference = describe_difference(file_shapes, shapes)
+        raise UserError(f"{path} holds the weights of another network: {difference}")
+    for name, buffer in network.named_buffers():
+        buffer.copy_(state[name])
+    return {name: state[name].to(w.device) for name, w in like.items()}
+
+
+def load_plain(path: str) -> Any:
+    """What torch.save wrote, where it is no more than plain values. Raises UserError."""
+    try:
+        return untrusted.load(Path(path), "cpu")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except Exception:  # whatever a foreign or damaged file makes torch raise
+        raise UserError(f"{path} is not a file of weights, or is damaged") from None
+
+
+def describe_difference(file_shapes: dict[str, Any], shapes: dict[str, Any]) -> str:
+    """The first parameter in which a file and a network differ, in words."""
+    for name in [*shapes, *file_shapes]:
+        if file_shapes.get(name) != shapes.get(name):
+            in_file, in_network = (
+                "×".join(map(str, d[name])) or "a number" if name in d else "nothing"
+                for d in (file_shapes, shapes)
+            )
+            return f"its {name} is {in_file}, the network's {in_network}"
+    return "they differ"
+
+
+def read_words(path: str) -> dict[str, Any] | None:
+    """The network's name and arguments in a file of ours; None for a bare or an unreadable file."""
+    try:
+        words = read(path, "cpu", FORMAT).get("network")
+    except SetError:
+        return None
+    if not isinstance(words, dict) or not isinstance(words.get("name"), str):
+        return None
+    numbers = {key: value for key, value in words.items() if key != "name"}
+    return words if is_a(numbers, dict[str, int | None]) else None
