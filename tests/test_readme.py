@@ -10,9 +10,10 @@ from torch import nn
 
 import distill.runs.library
 from distill.data.images import load
-from distill.kd.recipe import read
-from distill.kd.run import built
-from distill.kd.terms import KINDS, check
+from distill.kd.losses import KD_LOSSES
+from distill.kd.networks import build_networks
+from distill.kd.recipe.checks import check_recipe
+from distill.kd.recipe.files import read_recipe
 from distill.runs.settings import Config, resolved
 from distill.sets.distilled import DistilledSet
 from distill.student import train
@@ -71,14 +72,13 @@ def test_the_tree_names_every_module() -> None:
 def test_the_recipe_shown_is_one_that_can_be_followed(tmp_path: Path) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
-    recipe = read(tmp_path / "recipe.yaml")
-    members = {name: built(name, part, load("mnist")[0], 0, "cpu") for name, part in recipe.networks.items()}
-    check(recipe, members)
+    recipe = read_recipe(tmp_path / "recipe.yaml")
+    check_recipe(recipe, build_networks(recipe, load("mnist")[0], "cpu"))
     assert [list(stage.turns) for stage in recipe.stages] == [["teacher"], ["student"]]
 
 
 def test_every_loss_of_recipes_is_told() -> None:
-    assert [name for name in KINDS if f"`{name}`" not in README] == []
+    assert [name for name in KD_LOSSES if f"`{name}`" not in README] == []
 
 
 @pytest.mark.parametrize("table", sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*.md")))

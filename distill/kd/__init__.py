@@ -2,9 +2,9 @@
 
 The road of a run: recipe/ (a YAML file into checked dataclasses), sources (its data), networks (students by
 name), stages (words into turns of the one loop), run (stage after stage), measure (scores), experiment (a
-folder). Beside it: losses/ with the table KD_LOSSES, taps (outputs of modules), techniques/, and teachers (for
-students of a distilled set). May import data, networks, inner, sets, student, and what is free. The table
-TECHNIQUES: a key of a stage or a network in a recipe -> what it does beside the losses.
+folder). Beside it: losses/ with the table KD_LOSSES, taps (outputs of modules), techniques/, and teachers
+(for students of a distilled set). May import data, networks, inner, sets, student, and what is free. The
+table TECHNIQUES: a key of a stage or a network in a recipe -> what it does beside the losses.
 """
 
 from distill.registry import Entry

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from distill.student.training import (
 )
 
 
+@runtime_checkable
 class TrainingProtocol(Protocol):
     """How a student is trained on a set; its settings are its fields, each with a default."""
 

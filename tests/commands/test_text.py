@@ -101,7 +101,9 @@ def test_every_network_learns_from_real_texts(place: Path, network: str) -> None
     train, test = resolved(text_config(place, network=network)).real()
     module = build(network, train.shape, 2)
     weights = fresh_weights(module, stream("w"), "uniform")
-    student = train_ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
+    student = train_ordinary(
+        train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b")
+    )
     assert accuracy(student, test) > 0.85
 
 
