@@ -16,7 +16,7 @@ TECHNIQUES = {
     ),
     "route": Entry(
         "distill.kd.techniques.route:split_route",
-        "a teacher that is followed along its own way (RCO, Jin et al. 2019)",
+        "a teacher that is followed through copies of its training (RCO, Jin et al. 2019)",
     ),
     "mixup": Entry(
         "distill.kd.techniques.mixing:mix_batch", "items and labels mixed in pairs (Zhang et al. 2018)"

@@ -40,7 +40,7 @@ def run_in_folder(recipe: Recipe, folder: Path, overwrite: bool, device: str = "
 
 
 def create_folder(folder: Path) -> bool:
-    """Create the folder where it is missing, and answer whether it was. Raises UserError.
+    """Create the folder where it is missing; True where it was. Raises UserError.
 
     Whether it can be written is known before hours of training rather than after.
     """

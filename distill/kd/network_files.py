@@ -16,11 +16,11 @@ from distill.student.training import Weights
 FORMAT = "distill-network/1"
 
 
-def save_network(path: str, words: dict[str, Any], network: nn.Module) -> None:
-    """Write a network's words (name and arguments), weights and buffers as a .pt of plain values."""
+def save_network(path: str, architecture: dict[str, Any], network: nn.Module) -> None:
+    """Write a network's architecture (name and arguments), weights and buffers, as plain values."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     state = {name: w.detach().cpu() for name, w in tensors.items()}
-    write(path, {"format": FORMAT, "network": words, "state": state})
+    write(path, {"format": FORMAT, "network": architecture, "state": state})
 
 
 def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
@@ -57,7 +57,7 @@ def load_plain(path: str) -> Any:
 
 
 def describe_difference(file_shapes: dict[str, Any], shapes: dict[str, Any]) -> str:
-    """The first parameter in which a file and a network differ, in words."""
+    """The first parameter in which a file and a network differ, as text."""
     for name in [*shapes, *file_shapes]:
         if file_shapes.get(name) != shapes.get(name):
             in_file, in_network = (
@@ -68,13 +68,13 @@ def describe_difference(file_shapes: dict[str, Any], shapes: dict[str, Any]) -> 
     return "they differ"
 
 
-def read_words(path: str) -> dict[str, Any] | None:
+def read_architecture(path: str) -> dict[str, Any] | None:
     """The network's name and arguments in a file of ours; None for a bare or an unreadable file."""
     try:
-        words = read(path, "cpu", FORMAT).get("network")
+        architecture = read(path, "cpu", FORMAT).get("network")
     except SetError:
         return None
-    if not isinstance(words, dict) or not isinstance(words.get("name"), str):
+    if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str):
         return None
-    numbers = {key: value for key, value in words.items() if key != "name"}
-    return words if is_a(numbers, dict[str, int | None]) else None
+    numbers = {key: value for key, value in architecture.items() if key != "name"}
+    return architecture if is_a(numbers, dict[str, int | None]) else None

@@ -1,4 +1,4 @@
-"""Networks of a recipe: students with the words that build them, ensembles of them, and their files."""
+"""Networks of a recipe: students with their architectures, and ensembles of them."""
 
 import copy
 import math
@@ -27,7 +27,7 @@ class Network:
 
     name: str
     student: Student
-    words: dict[str, Any] = field(default_factory=dict)  # its name and arguments, as a file holds them
+    architecture: dict[str, Any] = field(default_factory=dict)  # its word and arguments, as in its file
     int8: bool = False
     alphas: dict[str, Tensor] = field(default_factory=dict)  # of its layers, by group: what a search found
 
@@ -37,8 +37,8 @@ class Network:
         return self.student.network
 
     def save(self, path: str) -> None:
-        """A .pt of plain tensors and words, which --teacher and `checkpoint` read."""
-        save_network(path, self.words, self.module)
+        """A .pt of plain tensors and its architecture, which --teacher and `checkpoint` read."""
+        save_network(path, self.architecture, self.module)
 
     def copy(self, name: str) -> "Network":
         """The network as it is now, under another name; training this one does not change it."""
@@ -59,11 +59,11 @@ def build_networks(recipe: Recipe, train: Dataset, device: str) -> Networks:
 
 def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Network:
     """A network of a recipe with its initial weights. Raises RecipeError that names the key."""
-    words = {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS}
+    architecture = {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS}
     for key in ("width", "depth", "subclasses"):
         check_above_zero(f"networks.{name}.{key}", getattr(part, key))
     try:
-        built = build_network(name, words, train.shape, len(train.classes), (seed, part.seed), device)
+        built = build_network(name, architecture, train.shape, len(train.classes), (seed, part.seed), device)
     except NetworkError as error:
         raise RecipeError(f"networks.{name}: {error}") from None
     if part.checkpoint:
@@ -75,18 +75,23 @@ def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: 
 
 
 def build_network(
-    name: str, words: dict[str, Any], shape: Sequence[int], classes: int, seed: tuple[int, int], device: str
+    name: str,
+    architecture: dict[str, Any],
+    shape: Sequence[int],
+    classes: int,
+    seed: tuple[int, int],
+    device: str,
 ) -> Network:
-    """A network with initial weights from seed: words are name, width, depth … and subclasses.
+    """A network with initial weights from seed; the architecture has name, width, depth … and subclasses.
 
     Raises NetworkError.
     """
-    generator, arguments = stream("student", *seed), {k: v for k, v in words.items() if k != "name"}
+    generator, arguments = stream("student", *seed), {k: v for k, v in architecture.items() if k != "name"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        module = network(words["name"], shape, classes, **arguments)
-    weights = None if words["name"].startswith(VISION) else fresh_weights(module, generator, "uniform")
-    return Network(name, Student(module, weights).to(device).requires_grad_(False), words)
+        module = network(architecture["name"], shape, classes, **arguments)
+    weights = None if architecture["name"].startswith(VISION) else fresh_weights(module, generator, "uniform")
+    return Network(name, Student(module, weights).to(device).requires_grad_(False), architecture)
 
 
 def load_checkpoint(network: Network, path: str) -> None:

@@ -10,7 +10,7 @@ from distill.data.dataset import Dataset
 from distill.errors import UserError, unknown
 from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, evaluate_loss
-from distill.kd.network_files import read_words
+from distill.kd.network_files import read_architecture
 from distill.kd.networks import build_network, load_checkpoint
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import replay_accuracies
@@ -67,10 +67,13 @@ def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Stud
 
     Its architecture is what the file says, else the one of this name, else the set's own.
     """
-    set_words = {"name": data.network["name"], **data.network.get("arguments", {})}
-    words = {"subclasses": 1, **(read_words(path) or ({"name": name} if name else set_words))}
+    set_architecture = {"name": data.network["name"], **data.network.get("arguments", {})}
+    architecture = {
+        "subclasses": 1,
+        **(read_architecture(path) or ({"name": name} if name else set_architecture)),
+    }
     shape, classes = tuple(data.items.shape[1:]), data.labels.shape[1]
-    network = build_network("teacher", words, shape, classes, (0, 0), str(data.items.device))
+    network = build_network("teacher", architecture, shape, classes, (0, 0), str(data.items.device))
     load_checkpoint(network, path)
     return network.student
 

@@ -1,6 +1,6 @@
 """Coresets: as many real items as a distilled set has. The room's table CORESETS names them.
 
-Each is called as coreset(data, train, teacher) and answers a Draw; the teacher is a network trained on the
+Each is called as coreset(data, train, teacher) and returns a Draw; the teacher is a network trained on the
 real data, whose features choose.
 """
 
@@ -58,7 +58,7 @@ def draw_by_class(
     choose: Callable[[Tensor, int, torch.Generator], Tensor],
     most: int,
 ) -> Draw:
-    """For each class, choose(x, k, generator) answers k items from at most `most` random real ones x."""
+    """For each class, choose(x, k, generator) returns k items from at most `most` random real ones x."""
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         labels = assign_classes(data, train, generator)

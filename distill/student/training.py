@@ -69,7 +69,7 @@ class Student(nn.Module):
         return self.network.state_dict(*args, **kwargs)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Load what state_dict() answered; as nn.Module.load_state_dict."""
+        """Load what state_dict() returned; as nn.Module.load_state_dict."""
         return self.network.load_state_dict(state_dict, *args, **kwargs)
 
 

@@ -11,7 +11,7 @@ import yaml
 from distill.commands.relabel import main as relabel
 from distill.commands.student import main as student
 from distill.commands.teach import main as teach
-from distill.kd.network_files import load_weights, read_words
+from distill.kd.network_files import load_weights, read_architecture
 from distill.kd.networks import build_network, load_checkpoint
 from distill.kd.teachers import WithTeacher, append_logits, load_teacher
 from distill.kd.teachers import relabel as relabel_set
@@ -52,7 +52,7 @@ def test_a_recipe_runs_from_words_to_scores_and_files(tmp_path: Path) -> None:
     resolved = yaml.safe_load((out / "recipe.yaml").read_text())
     assert (resolved["seed"], resolved["stages"][1]["lr"]) == (2, 0.01)
     assert sorted(p.name for p in out.iterdir()) == ["recipe.yaml", "scores.json", "student.pt", "teacher.pt"]
-    assert read_words(str(out / "student.pt")) is not None
+    assert read_architecture(str(out / "student.pt")) is not None
     refused = command("distill", "teach", path, "--out", out, cwd=tmp_path)
     assert refused.returncode == 2
     assert "holds another run: give --overwrite" in refused.stderr

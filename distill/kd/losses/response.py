@@ -31,7 +31,7 @@ def hinton(student: Logits, teacher: Logits, tau: float) -> Scalar:
 def item_weights(student: Logits, teacher: Logits, labels: Tensor) -> Float[Tensor, " batch"]:
     """w = 1 - exp(-CE(student, y) / CE(teacher, y)) per item (Zhou et al. 2021, eq. 12), a constant.
 
-    It is small where the student knows more than the teacher: there a soft label only regularises. Signed
+    It is small where the student knows more than the teacher, where a soft label only regularises. Signed
     labels can make a cross-entropy negative, which counts as zero.
     """
     with torch.no_grad():
