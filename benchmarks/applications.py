@@ -70,7 +70,7 @@ BASELINES = {"before": "before", "random_real": "random-real", "k_means": "k-mea
 
 def together(found: list[dict[str, Any]]) -> dict[str, Any]:
     """A single set's own mean ± std, or that of the sets' means."""
-    return found[0] if len(found) == 1 else Report("", tuple(f["mean"] for f in found)).facts()
+    return found[0] if len(found) == 1 else Report("", tuple(f["mean"] for f in found)).summary()
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 """Knowledge distillation: every system of benchmarks/kd/ beside what it is meant to improve on.
 
-`python -m benchmarks.kd` follows each recipe with each seed (`--only takd` one of them; `--usps FILE` adds
-the domain adaptation), goes on where it was stopped, and writes benchmarks/results/kd.json and kd.md. Within
+`python -m benchmarks.kd` runs each recipe with each seed (`--only takd` one of them; `--usps FILE` adds
+the domain adaptation), goes on where it stopped, and writes benchmarks/results/kd.json and kd.md. Within
 a run all networks see the same data and students start alike, so differences are taken run by run.
 """
 
@@ -62,8 +62,8 @@ SYSTEMS = [
 ]
 
 
-def follow(root: Path, recipe: str, seed: int, changes: Sequence[str]) -> None:
-    """One run as a user would start it, its words in a log; nothing where it is done."""
+def run_recipe(root: Path, recipe: str, seed: int, changes: Sequence[str]) -> None:
+    """One run as a user would start it, its output in a log; nothing where it is done."""
     out = root / f"{recipe}-s{seed}"
     if (out / "scores.json").exists():
         return
@@ -75,25 +75,25 @@ def follow(root: Path, recipe: str, seed: int, changes: Sequence[str]) -> None:
         print(f"{out.name}: failed, see {log.name}", flush=True)
 
 
-def follow_all(root: Path, wanted: list[tuple[str, int]], changes: dict[str, list[str]], jobs: int) -> None:
+def run_all(root: Path, pairs: list[tuple[str, int]], changes: dict[str, list[str]], jobs: int) -> None:
     """All runs, with the time that is left by the mean of those that are done."""
-    began, done = time.monotonic(), 0
+    began, count = time.monotonic(), 0
 
-    def one(pair: tuple[str, int]) -> None:
-        nonlocal done
-        follow(root, *pair, changes.get(pair[0], []))
-        done += 1
-        left = (time.monotonic() - began) / done * (len(wanted) - done)
-        print(f"{pair[0]}, seed {pair[1]}: {done} of {len(wanted)}, {left / 60:.0f} min left", flush=True)
+    def run_pair(pair: tuple[str, int]) -> None:
+        nonlocal count
+        run_recipe(root, *pair, changes.get(pair[0], []))
+        count += 1
+        left = (time.monotonic() - began) / count * (len(pairs) - count)
+        print(f"{pair[0]}, seed {pair[1]}: {count} of {len(pairs)}, {left / 60:.0f} min left", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(one, wanted))
+        list(pool.map(run_pair, pairs))
 
 
-def runs(root: Path, recipe: str) -> list[dict[str, Any]]:
+def load_runs(root: Path, recipe: str) -> list[dict[str, Any]]:
     """The scores of a recipe's runs, by seed."""
-    found = sorted(root.glob(f"{recipe}-s*/scores.json"), key=lambda p: int(p.parent.name.split("-s")[-1]))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    paths = sorted(root.glob(f"{recipe}-s*/scores.json"), key=lambda p: int(p.parent.name.split("-s")[-1]))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -109,33 +109,34 @@ def verdict(mean: float, half: float) -> str:
     return "shown" if mean > half else "opposite" if -mean > half else "not shown"
 
 
-def row(root: Path, system: System) -> dict[str, Any] | None:
+def build_row(root: Path, system: System) -> dict[str, Any] | None:
     """A system's scores by seed and the interval of its difference; None where nothing was run."""
-    found = runs(root, system.recipe)
-    if not found:
+    runs = load_runs(root, system.recipe)
+    if not runs:
         return None
 
-    def of(name: str) -> list[float] | None:
+    def load_scores(name: str) -> list[float] | None:
         if name == "chance":
-            return [0.2] * len(found)  # a class has five subclasses
-        scores = [run["networks"].get(name, {}).get(system.score) for run in found]
+            return [0.2] * len(runs)  # a class has five subclasses
+        scores = [run["networks"].get(name, {}).get(system.score) for run in runs]
         return None if None in scores else scores
 
-    student, over = of(system.student), of(system.over)
+    student, over = load_scores(system.student), load_scores(system.over)
     assert student is not None
     assert over is not None
     mean, half = interval([a - b for a, b in zip(student, over, strict=True)])
     facts = {"system": system.name, "recipe": system.recipe, "over": system.over, "authors": system.authors}
-    scores = {"plain": of(system.plain), "kd": of(system.kd), "student": student, "over_scores": over}
-    found_seconds = statistics.fmean(run["seconds"] for run in found)
-    difference = {"mean": mean, "half": half, "n": len(found), "verdict": verdict(mean, half)}
-    return facts | scores | {"difference": difference, "seconds": round(found_seconds, 1)}
+    plain, kd = load_scores(system.plain), load_scores(system.kd)
+    scores = {"plain": plain, "kd": kd, "student": student, "over_scores": over}
+    seconds = statistics.fmean(run["seconds"] for run in runs)
+    difference = {"mean": mean, "half": half, "n": len(runs), "verdict": verdict(mean, half)}
+    return facts | scores | {"difference": difference, "seconds": round(seconds, 1)}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def format_rows(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
 
-    def mean(scores: list[float] | None) -> str:
+    def format_mean(scores: list[float] | None) -> str:
         return "-" if scores is None else f"{100 * statistics.fmean(scores):.1f}"
 
     head = [
@@ -154,14 +155,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         d = r["difference"]
         gap = f"{100 * d['mean']:+.2f} ± {100 * d['half']:.2f}"
         lines.append([
-            r["system"], mean(r["plain"]), mean(r["kd"]), mean(r["student"]), r["over"], gap, str(d["n"]),
-            r["authors"], d["verdict"],
+            r["system"], *(format_mean(r[key]) for key in ("plain", "kd", "student")), r["over"], gap,
+            str(d["n"]), r["authors"], d["verdict"],
         ])  # fmt: skip
     return markdown(head, lines)
 
 
 def main() -> None:
-    """Follow what is missing, print the table, write it."""
+    """Run what is missing, print the tables, write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", help="these recipes alone, by the names of benchmarks/kd/")
     parser.add_argument("--seeds", type=int, help="runs of each recipe (default: 5, or 10 where it is close)")
@@ -175,31 +176,31 @@ def main() -> None:
     names = [name for name in names if name != "uda" or options.usps]
     if not options.table:
         most = {name: options.seeds or CLOSE.get(name, 5) for name in names}
-        wanted = [(name, seed) for seed in range(max(most.values())) for name in names if seed < most[name]]
-        follow_all(options.out, wanted, {"uda": [f"data.target={options.usps}"]}, options.jobs)
+        pairs = [(name, seed) for seed in range(max(most.values())) for name in names if seed < most[name]]
+        run_all(options.out, pairs, {"uda": [f"data.target={options.usps}"]}, options.jobs)
         if "meeting" in names:
             with ThreadPoolExecutor(options.jobs) as pool:
-                list(pool.map(lambda name: kd_sets.taught(options.out, name), kd_sets.SETS))
-    write(options.out)
+                list(pool.map(lambda name: kd_sets.score_teachers(options.out, name), kd_sets.SETS))
+    write_tables(options.out)
 
 
-def write(root: Path) -> None:
-    """The three tables, as they are found; what is not there now stays as it was measured."""
-    before = machine.RESULTS / "kd.json"
-    old = json.loads(before.read_text(encoding="utf-8")) if before.exists() else {}
-    rows = [row(root, system) or kept(old, system) for system in SYSTEMS]
-    found = [r for r in rows if r]
-    gains = kd_sets.factorial(runs(root, "orthogonality"), interval) or old.get("factorial", [])
-    met = kd_sets.meeting(root) or old.get("meeting", [])
-    tables = [table(found), kd_sets.factorial_table(gains), kd_sets.meeting_table(met)]
+def write_tables(root: Path) -> None:
+    """The three tables from the runs; a row without a run stays as it was measured before."""
+    path = machine.RESULTS / "kd.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    candidates = [build_row(root, system) or find_row(old, system) for system in SYSTEMS]
+    rows = [r for r in candidates if r]
+    gains = kd_sets.build_factorial(load_runs(root, "orthogonality"), interval) or old.get("factorial", [])
+    meeting = kd_sets.build_meeting(root) or old.get("meeting", [])
+    tables = [format_rows(rows), kd_sets.format_factorial(gains), kd_sets.format_meeting(meeting)]
     print("\n\n".join(tables))
-    content = {"rows": found, "factorial": gains, "meeting": met}
+    content = {"rows": rows, "factorial": gains, "meeting": meeting}
     path = machine.write_results("kd", "make bench-kd", content)
     path.with_suffix(".md").write_text("\n\n".join(tables) + "\n", encoding="utf-8")
     print(path)
 
 
-def kept(old: dict[str, Any], system: System) -> dict[str, Any] | None:
+def find_row(old: dict[str, Any], system: System) -> dict[str, Any] | None:
     """A system's row as the results file has it."""
     return next((r for r in old.get("rows", []) if r["system"] == system.name), None)
 

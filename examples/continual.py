@@ -33,7 +33,7 @@ from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
 from distill.student import Student, accuracy
-from distill.student.coresets import herding
+from distill.student.coresets import pick_herding
 from distill.student.loop import live
 from distill.student.scores import Report
 
@@ -69,7 +69,7 @@ def k_means(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
 
 
 def herded(task: Dataset, student: Student, k: int, seed: int) -> Tensor:
-    return in_turn([x[:1000][herding(student.features(x[:1000]), k)] for x in digits(task)])
+    return in_turn([x[:1000][pick_herding(student.features(x[:1000]), k)] for x in digits(task)])
 
 
 def digits(task: Dataset) -> list[Tensor]:

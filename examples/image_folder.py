@@ -16,9 +16,9 @@ from torchvision.io import write_png
 import distill
 from distill.data.images import load
 from distill.randomness import stream
-from distill.student import accuracy, starts, train
-from distill.student.baselines import full_data
-from distill.student.training import network_of
+from distill.student import accuracy, initial_weights, train
+from distill.student.baselines import full_data_accuracy
+from distill.student.training import build_set_network
 
 EACH = 200  # images of each digit in the folder that is made
 
@@ -57,8 +57,8 @@ def main() -> None:
     print(f"a student of the {len(data)} distilled images: {100 * accuracy(student, test):.1f} %")
 
     rest, held_out = real.split(len(real) // 10, stream("split"))
-    network = network_of(data)
-    score = full_data(rest, held_out, test, network, starts(data, network, "random", 1)[0])
+    network = build_set_network(data)
+    score = full_data_accuracy(rest, held_out, test, network, initial_weights(data, network, "random", 1)[0])
     print(f"a student of the {len(rest)} real images: {100 * score:.1f} %")
     print(f"{options.out} ({options.out.stat().st_size / 1e3:.0f} kB)")
 

@@ -17,9 +17,9 @@ import torch
 from distill import DistilledSet
 from distill.data.dataset import Dataset
 from distill.data.images import load
-from distill.student import accuracy, ordinary, starts, train
-from distill.student.baselines import adam
-from distill.student.training import network_of
+from distill.student import accuracy, initial_weights, train, train_ordinary
+from distill.student.baselines import build_adam
+from distill.student.training import build_set_network
 
 ZOO = Path(__file__).parents[1] / "zoo"
 
@@ -51,10 +51,10 @@ def main() -> None:
     print(f"{data.network['name']:<20}{'sent':>13}{'training':>12}{'accuracy':>12}")
     row(f"{len(data)} distilled images", options.set.stat().st_size, seconds, accuracy(student, test))
 
-    network, generator = network_of(data), torch.Generator().manual_seed(options.seed)
-    weights = starts(data, network, data.network["init"], options.seed + 1)[-1]
+    network, generator = build_set_network(data), torch.Generator().manual_seed(options.seed)
+    weights = initial_weights(data, network, data.network["init"], options.seed + 1)[-1]
     began = time.perf_counter()
-    student = ordinary(real, network, weights, adam, 1, 128, generator)
+    student = train_ordinary(real, network, weights, build_adam, 1, 128, generator)
     row(f"{len(real)} real images", packed(real), time.perf_counter() - began, accuracy(student, test))
 
 

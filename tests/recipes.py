@@ -6,9 +6,11 @@ from typing import Any
 import torch
 import yaml
 
-from distill.kd.recipe import Recipe, made
-from distill.kd.run import follow, opened
-from distill.kd.terms import Members
+from distill.kd.networks import Network, Networks
+from distill.kd.recipe.files import parse_value
+from distill.kd.recipe.parts import Recipe
+from distill.kd.run import run_recipe
+from distill.kd.sources import load_sources
 from tests.helpers import write_npz
 
 CE = {"loss": "cross-entropy"}
@@ -23,8 +25,10 @@ def kd(teacher: str) -> list[dict[str, Any]]:
     return [{**CE, "weight": 0.1}, hinton(teacher)]
 
 
-def raw(folder: Path, networks: dict[str, Any], stages: list[dict[str, Any]], **data: Any) -> dict[str, Any]:
-    """A recipe's words; an .npz is written for it."""
+def build_words(
+    folder: Path, networks: dict[str, Any], stages: list[dict[str, Any]], **data: Any
+) -> dict[str, Any]:
+    """The words of a recipe; an .npz is written for it."""
     file = folder / "blobs.npz"
     if not file.exists():
         write_npz(file)
@@ -36,16 +40,20 @@ def raw(folder: Path, networks: dict[str, Any], stages: list[dict[str, Any]], **
     }
 
 
-def write(folder: Path, words: dict[str, Any]) -> Path:
+def write_recipe(folder: Path, words: dict[str, Any]) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(words, sort_keys=False), encoding="utf-8")
     return path
 
 
-def trained(words: dict[str, Any]) -> Members:
-    """The networks of a recipe followed to its end."""
-    recipe: Recipe = made(Recipe, words, "")
-    steps = follow(recipe, opened(recipe.data, recipe.seed, "cpu"))
+def parse(words: dict[str, Any]) -> Recipe:
+    return parse_value(Recipe, words, "")
+
+
+def train_recipe(words: dict[str, Any]) -> Networks:
+    """The networks of a recipe that is run to its end."""
+    recipe = parse(words)
+    steps = run_recipe(recipe, load_sources(recipe.data, recipe.seed, "cpu"))
     while True:
         try:
             next(steps)
@@ -53,5 +61,6 @@ def trained(words: dict[str, Any]) -> Members:
             return end.value
 
 
-def same(a: Any, b: Any) -> bool:
-    return all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
+def same_weights(a: Network, b: Network) -> bool:
+    second = b.student.state_dict()
+    return all(torch.equal(w, second[name]) for name, w in a.student.state_dict().items())

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from distill.kd.terms import KINDS, check
 
 import distill.runs.library
 import distill.student
@@ -22,7 +23,6 @@ from distill.data import images
 from distill.data.dataset import Dataset
 from distill.kd.recipe import read
 from distill.kd.run import built
-from distill.kd.terms import KINDS, check
 from distill.networks import NETWORKS
 from tests.helpers import digit_set, shorten
 from tests.test_imports import ROOMS

@@ -17,10 +17,11 @@ from distill.runs.job import distil
 from distill.runs.measure import load_data, split_data
 from distill.runs.resolve import change, resume
 from distill.sets.distilled import DistilledSet
-from distill.student.baselines import baseline, one_hot
+from distill.student.baselines import score_baseline
+from distill.student.coresets import encode_one_hot
 from distill.student.evaluate import accuracy
 from distill.student.scores import Report
-from distill.student.training import Student, problem_of, replay, starts
+from distill.student.training import Student, build_problem, initial_weights, replay
 
 Scores = dict[str, dict[str, Report]]
 
@@ -35,7 +36,7 @@ def poison(settings: PoisonSettings, command: list[str]) -> dict[str, Any]:
     data = DistilledSet.load(result["path"], settings.run.device)
     scores = measure_attack(settings, data)
     print(describe_attack(settings, len(data), scores))
-    plain = {name: {kind: r.facts() for kind, r in pair.items()} for name, pair in scores.items()}
+    plain = {name: {kind: r.summary() for kind, r in pair.items()} for name, pair in scores.items()}
     replace(data, scores={**data.scores, "attack": plain}).save(result["path"])
     return {**result, "attack": plain}
 
@@ -79,13 +80,13 @@ def measure_attack(settings: PoisonSettings, data: DistilledSet) -> Scores:
     honest, splits = split_data(*load_data(settings), *split), split_data(*load_poisoned(settings), *split)
     attack = settings.attack
     attacked, target = (class_number(name, honest.test) for name in (attack.attacked, attack.target))
-    problem = problem_of(data)
-    weights = starts(data, problem.network, "fixed", settings.measure.test_networks)
+    problem = build_problem(data)
+    weights = initial_weights(data, problem.network, "fixed", settings.measure.test_networks)
     pool = honest.train.class_indices(attacked)
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         picks = torch.randint(len(pool), (len(data),), generator=generator).to(pool.device)
-        return honest.train.batch(pool[picks])[0], one_hot(torch.full((len(data),), target), data)
+        return honest.train.batch(pool[picks])[0], encode_one_hot(torch.full((len(data),), target), data)
 
     of_class = honest.test.labels == attacked
     parts = {"attacked": splits.test.select(of_class), "others": splits.test.select(~of_class)}
@@ -99,7 +100,7 @@ def measure_attack(settings: PoisonSettings, data: DistilledSet) -> Scores:
     }
     scores["real"] = {}
     for kind, part in parts.items():
-        values, rate = baseline("poison", draw, data, problem, splits.held_out, part, weights)
+        values, rate = score_baseline("poison", draw, data, problem, splits.held_out, part, weights)
         scores["real"][kind] = Report(rate, tuple(values))
     return scores
 
@@ -113,8 +114,8 @@ def describe_attack(settings: PoisonSettings, n: int, scores: Scores) -> str:
         "real": f"after {n} real {attacked}s labelled {target}",
     }
     lines = [
-        f"  {names[name]:<36}{attacked} taken for {target}: {pair['attacked'].words()};"
-        f" other classes right: {pair['others'].words()}"
+        f"  {names[name]:<36}{attacked} taken for {target}: {pair['attacked'].text()};"
+        f" other classes right: {pair['others'].text()}"
         for name, pair in scores.items()
     ]
     return "\n".join([f"in the table above {attacked} counts as {target}; told apart:", *lines])

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from distill.applications.settings import TrainedSettings
 from distill.data.dataset import Dataset
-from distill.kd.networks import Member
+from distill.kd.network_files import save_network
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.build import network_arguments
-from distill.student.baselines import adam
-from distill.student.loop import ordinary
+from distill.student.baselines import build_adam
+from distill.student.loop import train_ordinary
 
 BATCH = 128
 
@@ -42,8 +42,8 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
             first = draw_weights(module, stream("pretrained", seed, k), str(network.weight_init))
             first = {name: w.to(settings.run.device) for name, w in first.items()}
             order, epochs = stream("pretrained-order", seed, k), -(-steps * BATCH // len(data))
-            weights = ordinary(data, module, first, adam, epochs, BATCH, order).weights
-            Member("network", module, dict(weights), words).save(str(path))
+            student = train_ordinary(data, module, first, build_adam, epochs, BATCH, order)
+            save_network(str(path), words, student.network)
     return str(folder)
 
 

@@ -6,53 +6,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer, parse
-from distill.commands.set_options import SetConfig, opened
+from distill.commands.cli import answer
+from distill.commands.options import parse
+from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.errors import UserError
-from distill.student.compare import measured, networks_for, table
+from distill.registry import option
 
 
 @dataclass(frozen=True)
-class CompareConfig(SetConfig):
+class CompareSettings(SetSettings):
     """Measure a distilled set beside random, k-means, herding and k-center items, on several networks."""
 
-    networks: tuple[str, ...] = ()
+    networks: tuple[str, ...] = option((), "NETWORK")
     """The networks to train (default: all for this kind of data that its items are large enough for)."""
-    seeds: int = 5
+    seeds: int = option(5, "COUNT")
     """Networks, and draws of items, per figure: mean ± std."""
-    full_data: bool = False
+    full_data: bool = option(False)
     """Also train each of the networks on all real data (slow)."""
-    out: str | None = None
+    out: str | None = option(None, "FILE")
     """Where the figures are written (default: compare.json beside the set)."""
 
 
-def compare(config: CompareConfig) -> dict[str, Any]:
+SETTINGS = CompareSettings
+
+
+def compare(config: CompareSettings) -> dict[str, Any]:
     """Train all, print the table, write compare.json; the result as the JSON line. Raises UserError."""
     from distill.sets.storage import write_text
+    from distill.student.compare import choose_networks, compare_items, format_table
 
     if config.seeds < 1:
         raise UserError(f"--seeds must be above 0, not {config.seeds}")
-    data, train, test = opened(config)
-    if len(train) < 10:
-        raise UserError(
-            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
-        )
-    names = networks_for(data, config.networks)
+    data, train, test = load_set_and_data(config)
+    names = choose_networks(data, config.networks)
     path = Path(config.out or Path(config.set).with_name("compare.json"))
     if not path.parent.is_dir():
         raise UserError(f"{path} cannot be written (there is no folder {path.parent}): choose another --out")
-    rows = measured(data, train, test, names, config.seeds, config.full_data)
+    rows = compare_items(data, train, test, names, config.seeds, config.full_data)
     result = {"set": config.set, "seeds": config.seeds, "rows": rows}
     try:
         write_text(path, json.dumps(result, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
     print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks\n")
-    print(f"{table(rows, names)}\n\n{path}")
+    print(f"{format_table(rows, names)}\n\n{path}")
     return {**result, "path": str(path)}
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill compare") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(CompareConfig, arguments, prog)
+    config = parse(SETTINGS, arguments, prog)
     return answer(lambda: compare(config), config.json)

@@ -37,14 +37,14 @@ SETTINGS = ImportSettings
 def import_set(config: ImportSettings) -> dict[str, Any]:
     """Read the file, write the set, print its remarks; the result for the JSON line. Raises UserError."""
     from distill.sets.public.build import import_file
-    from distill.student.training import augment_of, network_of
+    from distill.student.training import build_set_augmentation, build_set_network
 
     path = Path(config.out)
     if path.exists() and not config.overwrite:
         raise UserError(f"{path} is there already: --overwrite replaces it, or give another --out")
     data = import_file(config.file, config.dataset, config.data_dir, config)
-    augment_of(data)
-    network_of(data)
+    build_set_augmentation(data)
+    build_set_network(data)
     data.save(path)
     for remark in data.provenance.get("remarks", []):
         print(f"- {remark}")

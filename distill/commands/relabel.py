@@ -1,36 +1,40 @@
 """`distill relabel SET.pt --teacher FILE`: the set with a teacher's soft labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer, parse
-from distill.commands.set_options import SetConfig, opened
+from distill.commands.cli import answer
+from distill.commands.options import parse
+from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.errors import UserError
-from distill.student.relabel import measured, relabelled, teacher
+from distill.registry import option
 
 
 @dataclass(frozen=True)
-class RelabelConfig(SetConfig):
-    """Write a new set whose labels are a teacher's softened answers to the items, and measure it."""
+class RelabelSettings(SetSettings):
+    """Write a new set whose labels are a teacher's softened outputs for the items, and measure it."""
 
-    teacher: str | None = None
+    teacher: str | None = option(None, "FILE")
     """The teacher: a file of `distill teach`, or a state dict."""
-    teacher_network: str | None = None
+    teacher_network: str | None = option(None, "NETWORK")
     """The teacher's architecture, where its file does not tell it (default: the set's own)."""
-    tau: float = 1.0
-    """The temperature that softens its answers."""
-    seeds: int = 20
+    tau: float = option(1.0, "TAU")
+    """The temperature that softens its logits."""
+    seeds: int = option(20, "COUNT")
     """With random weights: how many networks measure the set."""
-    out: str | None = None
+    out: str | None = option(None, "FILE")
     """Where the new set is written (default: SET-relabelled.pt beside the set)."""
 
 
-def relabel(config: RelabelConfig) -> dict[str, Any]:
+SETTINGS = RelabelSettings
+
+
+def relabel(config: RelabelSettings) -> dict[str, Any]:
     """Label, measure, write; the result as the JSON line tells it. Raises UserError."""
+    from distill.kd.teachers import relabel_and_score
     from distill.report.tables import format_table
-    from distill.student.scores import Report
 
     if config.teacher is None:
         raise UserError("--teacher FILE.pt is missing: whose labels shall the set have?")
@@ -40,27 +44,17 @@ def relabel(config: RelabelConfig) -> dict[str, Any]:
     old = Path(config.set)
     path = Path(config.out or old.with_name(f"{old.stem}-relabelled.pt"))
     if not path.parent.is_dir() or path.resolve() == old.resolve():
-        raise UserError(f"{path} cannot be the new set: give --out another file, in a folder that is there")
-    data, _, test = opened(config)
-    new = relabelled(data, teacher(config.teacher, data, config.teacher_network), config.tau)
-    reports = [
-        Report(name, measured(which, test, config.seeds))
-        for name, which in (("its own labels", data), ("the teacher's labels", new))
-    ]
-    known = "held-out" if data.init_state is None else "fixed"
-    facts = {**reports[1].facts(), "split": "test", "weights": known}
-    command = f"relabel --teacher {Path(config.teacher).name} --tau {config.tau:g}"
-    new = replace(
-        new,
-        scores={**data.scores, "accuracy": facts},
-        provenance={**data.provenance, "relabelled": command},
-    )
-    new.save(path)
+        raise UserError(f"{path} cannot be the new set: give --out another file, in an existing folder")
+    data, _, test = load_set_and_data(config)
+    teacher = (config.teacher, config.teacher_network, config.tau)
+    relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds)
+    relabelled.save(path)
     print(format_table(reports, f"{config.set}: test accuracy") + f"\n\n{path}")
-    return {"own": reports[0].facts(), "teacher": reports[1].facts(), "path": str(path)}
+    own, new = (report.summary() for report in reports)
+    return {"set_labels": own, "teacher_labels": new, "path": str(path)}
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student.relabel") -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "distill relabel") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(RelabelConfig, arguments, prog)
+    config = parse(SETTINGS, arguments, prog)
     return answer(lambda: relabel(config), config.json)

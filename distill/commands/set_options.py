@@ -1,12 +1,11 @@
-"""What every command on a distilled set is told: the set, its real data, the device. Imports no torch."""
+"""The options of every command on a distilled set: the set, its real data, the device. Imports no torch."""
 
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tyro.conf import Positional
-
 from distill.errors import UserError
+from distill.registry import option
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -14,54 +13,54 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SetConfig:
+class SetSettings:
     """A distilled set and where its real data are."""
 
-    set: Positional[str]
+    set: str = option(metavar="SET", positional=True)
     """The distilled set: a .pt file, an exported folder, or a public one: results.pth, res_*.pt, the folder
     of images_best.pt."""
-    dataset: str | None = None
+    dataset: str | None = option(None, "DATA")
     """The real data (default: what the set says it was made from)."""
-    data_dir: str | None = None
+    data_dir: str | None = option(None, "FOLDER")
     """Where the files of a named data set are."""
-    vectors: str | None = None
+    vectors: str | None = option(None, "VECTORS")
     """The word vectors of a text set, the same as it was learned with (default: where they were then)."""
-    train: str | None = None
+    train: str | None = option(None, "FILE")
     """Your own texts instead of those that the set was made from; with --test."""
-    test: str | None = None
+    test: str | None = option(None, "FILE")
     """Your own test texts."""
-    text_column: str | None = None
+    text_column: str | None = option(None, "NAME")
     """The column of your texts (default: text, or sentence)."""
-    label_column: str | None = None
+    label_column: str | None = option(None, "NAME")
     """The column of your labels (default: label)."""
-    experiment: int = -1
+    experiment: int = option(-1, "NUMBER")
     """Of a public res_*.pt: which of its experiments (default: the last)."""
-    zca: bool = False
+    zca: bool = option(False)
     """A public set's images are whitened (MTT's and DATM's --zca)."""
-    device: str = "cpu"
+    device: str = option("cpu", "DEVICE")
     """cpu, cuda, cuda:1 …"""
-    threads: int = 1
+    threads: int = option(1, "COUNT")
     """Threads of torch on a CPU."""
-    json: bool = False
+    json: bool = option(False)
     """End with one line of JSON on stdout."""
 
 
-def opened(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
+def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import is_public, load_set
 
     check_device(config.device, config.threads)
     if is_public(config.set):
-        data, train, test = adopted(config)
+        data, train, test = load_public_set(config)
     else:
         data = load_set(config.set, config.device)
-        train, test = real_data(config, data)
+        train, test = load_real_data(config, data)
     check_match(data, test)
-    return data, as_seen(train, data), as_seen(test, data)
+    return data, transform_like(train, data), transform_like(test, data)
 
 
-def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
+def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
     """A set in a public format, and the real data that the command names. Raises UserError."""
     from distill.data.images import load
     from distill.sets.public.build import import_public
@@ -79,8 +78,8 @@ def adopted(config: SetConfig) -> "tuple[DistilledSet, Dataset, Dataset]":
     return data, train, test
 
 
-def as_seen(split: "Dataset", data: "DistilledSet") -> "Dataset":
-    """Real items as a network that the set trained sees them."""
+def transform_like(split: "Dataset", data: "DistilledSet") -> "Dataset":
+    """Real items whitened or normalised as the set's items are."""
     from distill.data.whiten import whiten
     from distill.sets.public.normalisation import normalise_like
 
@@ -88,19 +87,20 @@ def as_seen(split: "Dataset", data: "DistilledSet") -> "Dataset":
     return whiten(split, zca) if zca else normalise_like(split, data)
 
 
-def real_data(config: SetConfig, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
+def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
     """(train, test): the real data that the set was made from, or others that the command names."""
-    from distill.data.embedding import load_real_data
+    from distill.data import embedding
 
-    given = (config.train, config.test, config.text_column, config.label_column)
+    texts = (config.train, config.test, config.text_column, config.label_column)
     name = config.dataset or data.source["name"]
-    own = config.dataset is None
-    return load_real_data(
-        data.text, name, own, given, config.data_dir, config.vectors, config.device, data.source.get("size")
+    same = config.dataset is None
+    return embedding.load_real_data(
+        data.text, name, same, texts, config.data_dir, config.vectors, config.device, data.source.get("size")
     )
 
 
 def check_match(data: "DistilledSet", test: "Dataset") -> None:
+    """Raise UserError where the real items or classes are not those of the set."""
     if not test.matches_items(data.items) or len(test.classes) != data.labels.shape[1]:
         raise UserError(
             f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"

@@ -5,58 +5,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
-from distill.commands.cli import answer, parse
+from distill.commands.cli import answer
+from distill.commands.options import parse
 from distill.errors import UserError
-from distill.kd.experiment import made, run, table
-from distill.kd.recipe import read
+from distill.kd.experiment import format_scores, run_in_folder
+from distill.kd.recipe.files import read_recipe
+from distill.registry import option
 
 
 @dataclass(frozen=True)
-class TeachConfig:
-    """Follow a recipe: train its networks stage by stage, and measure each on real test data."""
+class TeachSettings:
+    """Run a recipe: train its networks stage by stage, and measure each on real test data."""
 
-    recipe: Positional[str]
+    recipe: str = option(metavar="RECIPE", positional=True)
     """A YAML file: data, networks, stages."""
-    set: tuple[str, ...] = ()
+    set: tuple[str, ...] = option((), "KEY=VALUE")
     """Changes of the recipe, as stages.1.epochs=3 data.train=1000."""
-    out: str | None = None
-    """Where the resolved recipe, the scores and every network's weights are written
-    (default: runs/RECIPE-sSEED)."""
-    overwrite: bool = False
+    out: str | None = option(None, "FOLDER")
+    """The folder for the resolved recipe, the scores and the weights (default: runs/RECIPE-sSEED)."""
+    overwrite: bool = option(False)
     """Replace the run that is in the folder."""
-    device: str = "cpu"
+    device: str = option("cpu", "DEVICE")
     """cpu, cuda, cuda:1 …"""
-    threads: int = 1
+    threads: int = option(1, "COUNT")
     """Threads of torch on a CPU."""
-    json: bool = False
+    json: bool = option(False)
     """End with one line of JSON on stdout."""
 
 
-def teach(config: TeachConfig) -> dict[str, Any]:
+SETTINGS = TeachSettings
+
+
+def teach(config: TeachSettings) -> dict[str, Any]:
     """Read, train, measure, write; the result as the JSON line tells it. Raises UserError."""
-    recipe = read(config.recipe, config.set)
+    recipe = read_recipe(config.recipe, config.set)
     folder = Path(config.out or f"runs/{Path(config.recipe).stem}-s{recipe.seed}")
-    if (folder / "scores.json").exists() and not config.overwrite:
-        raise UserError(f"{folder} holds another run: give --overwrite or another --out")
     from distill.runs.files.machine import check_device
 
     check_device(config.device, config.threads)
-    fresh = made(folder)
     try:
-        result = run(recipe, folder, config.device)
+        result = run_in_folder(recipe, folder, config.overwrite, config.device)
     except UserError as error:
-        if fresh and not any(folder.iterdir()):
-            folder.rmdir()
         where = "" if str(error).startswith(config.recipe) else f"{config.recipe}: "
         raise UserError(f"{where}{error}") from None
-    print(f"{config.recipe}, seed {recipe.seed}: {recipe.data.score} accuracy\n\n{table(result['networks'])}")
-    print(f"\n{folder}")
+    scores = format_scores(result["networks"])
+    print(f"{config.recipe}, seed {recipe.seed}: {recipe.data.score} accuracy\n\n{scores}\n\n{folder}")
     return {**result, "path": str(folder)}
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student.teach") -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "distill teach") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(TeachConfig, arguments, prog)
+    config = parse(SETTINGS, arguments, prog)
     return answer(lambda: teach(config), config.json)

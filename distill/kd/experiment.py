@@ -1,4 +1,4 @@
-"""`distill teach RECIPE.yaml`: an experiment of knowledge distillation from one declarative file."""
+"""Experiments: a recipe run into a folder that holds the resolved recipe, the scores and the networks."""
 
 import json
 import sys
@@ -8,80 +8,95 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.errors import UserError
-from distill.kd.recipe import Recipe, written
+from distill.kd.recipe.files import format_recipe
+from distill.kd.recipe.parts import Recipe
 
 if TYPE_CHECKING:
-    from distill.kd.run import Sources
-    from distill.kd.terms import Members
+    from distill.kd.networks import Networks
+    from distill.kd.sources import Sources
+
+SCORE_LABELS = {
+    "accuracy": "",
+    "target": " on the target",
+    "clusters": " in the subclass of their old class",
+    "regularising": " of the training items are regularisation samples",
+}
 
 
-def made(folder: Path) -> bool:
-    """Whether the folder had to be made: before hours of training rather than after. Raises UserError."""
-    before = folder.is_dir()
+def run_in_folder(recipe: Recipe, folder: Path, overwrite: bool, device: str = "cpu") -> dict[str, Any]:
+    """run_experiment in a folder that is checked first, and removed again where the run fails at once.
+
+    Raises UserError.
+    """
+    if (folder / "scores.json").exists() and not overwrite:
+        raise UserError(f"{folder} holds another run: give --overwrite or another --out")
+    fresh = create_folder(folder)
+    try:
+        return run_experiment(recipe, folder, device)
+    except UserError:
+        if fresh and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def create_folder(folder: Path) -> bool:
+    """Create the folder where it is missing; True where it was. Raises UserError.
+
+    Whether it can be written is known before hours of training rather than after.
+    """
+    exists = folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from None
-    return not before
+    return not exists
 
 
-def run(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[str, Any]:
-    """Follow a recipe and write what came out: recipe.yaml, NAME.pt of each network, then scores.json."""
-    from distill.kd.measure import measured
-    from distill.kd.run import opened
+def run_experiment(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[str, Any]:
+    """Run a recipe and write recipe.yaml, NAME.pt of each network, then scores.json. Raises UserError."""
+    from distill.kd.measure import score_networks
+    from distill.kd.sources import load_sources
     from distill.sets.storage import write_text
 
     began = time.perf_counter()
-    sources = opened(recipe.data, recipe.seed, device)
-    members = trained(recipe, sources, device)
-    result = {
-        "networks": measured(recipe, members, sources),
-        "seconds": round(time.perf_counter() - began, 1),
-    }
+    sources = load_sources(recipe.data, recipe.seed, device)
+    networks = train_networks(recipe, sources, device)
+    scores = score_networks(recipe, networks, sources)
+    result = {"networks": scores, "seconds": round(time.perf_counter() - began, 1)}
     try:
-        write_text(folder / "recipe.yaml", written(recipe))
+        write_text(folder / "recipe.yaml", format_recipe(recipe))
         for name in recipe.networks:
-            members[name].save(str(folder / f"{name}.pt"))
+            networks[name].save(str(folder / f"{name}.pt"))
         write_text(folder / "scores.json", json.dumps(result, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from None
     return result
 
 
-def trained(recipe: Recipe, sources: "Sources", device: str) -> "Members":
-    """The recipe followed to its end, with a line of progress on a terminal."""
+def train_networks(recipe: Recipe, sources: "Sources", device: str) -> "Networks":
+    """The trained networks of a recipe, with a line of progress on a terminal. Raises UserError."""
     from tqdm import tqdm
 
-    from distill.kd.run import follow
+    from distill.kd.run import run_recipe
 
-    steps = follow(recipe, sources, device)
+    steps = run_recipe(recipe, sources, device)
     with tqdm(total=len(recipe.stages), unit="stage", disable=not sys.stderr.isatty(), leave=False) as bar:
         while True:
             try:
                 progress = next(steps)
             except StopIteration as end:
-                members: Members = end.value
-                return members
-            bar.n = round(progress.stage - 1 + progress.done, 2)
+                networks: Networks = end.value
+                return networks
+            bar.n = round(progress.stage - 1 + progress.share, 2)
             bar.set_postfix_str(" ".join(f"{loss:.3f}" for loss in progress.losses))
 
 
-def table(networks: dict[str, dict[str, float]]) -> str:
+def format_scores(networks: dict[str, dict[str, float]]) -> str:
     """One line per network: its name and its scores."""
     width = max(len(name) for name in networks)
     return "\n".join(
-        f"  {name:<{width}}  " + ", ".join(f"{100 * v:.2f} %{label(k)}" for k, v in scores.items())
+        f"  {name:<{width}}  " + ", ".join(f"{100 * v:.2f} %{SCORE_LABELS[k]}" for k, v in scores.items())
         for name, scores in networks.items()
     )
-
-
-def label(score: str) -> str:
-    """What a score is of, behind its number."""
-    return {
-        "accuracy": "",
-        "target": " on the target",
-        "clusters": " in the subclass of their old class",
-        "regularising": " of the training items are regularisation samples",
-    }[score]

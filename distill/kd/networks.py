@@ -1,58 +1,137 @@
-"""Members: the networks of a recipe with their weights, and files of weights."""
+"""Networks of a recipe: students with their architectures, and ensembles of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from distill.data.dataset import Dataset
+from distill.errors import NetworkError, UserError, unknown
+from distill.kd.network_files import load_weights, save_network
+from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_above_zero
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
-from distill.sets.storage import write_tensors
-from distill.student.network_files import FORMAT
-from distill.student.training import Student, Weights
+from distill.student.training import Data, Student, load_parameters
+
+NOT_ARGUMENTS = ("checkpoint", "seed", "int8", "mean_of", "between")  # keys that no constructor takes
 
 
-@dataclass
-class Member:
-    """One network and its weights, which a stage replaces when it has trained them."""
+@dataclass(frozen=True)
+class Network:
+    """One network of a recipe; a stage trains the weights of its student in place."""
 
     name: str
-    network: nn.Module
-    weights: Weights
-    words: dict[str, Any] = field(default_factory=dict)  # name and arguments, as a file tells them
+    student: Student
+    architecture: dict[str, Any] = field(default_factory=dict)  # its word and arguments, as in its file
     int8: bool = False
-    alphas: dict[str, Tensor] = field(default_factory=dict)  # found weights of its layers, by group
+    alphas: dict[str, Tensor] = field(default_factory=dict)  # of its layers, by group: what a search found
 
-    def student(self) -> Student:
-        return Student(self.network.eval(), self.weights)
+    @property
+    def module(self) -> nn.Module:
+        """The module whose paths are the taps."""
+        return self.student.network
 
     def save(self, path: str) -> None:
-        """A .pt of plain tensors and words, which --teacher and `checkpoint` read."""
-        whole = {**self.weights, **dict(self.network.named_buffers())}
-        state = {name: w.detach().cpu() for name, w in whole.items()}
-        write_tensors(path, {"format": FORMAT, "network": self.words, "state": state})
+        """A .pt of plain tensors and its architecture, which --teacher and `checkpoint` read."""
+        save_network(path, self.architecture, self.module)
+
+    def copy(self, name: str) -> "Network":
+        """The network as it is now, under another name; training this one does not change it."""
+        return replace(self, name=name, student=Student(self.module).requires_grad_(False))
 
 
-def member(
-    key: str, words: dict[str, Any], shape: Sequence[int], classes: int, seed: tuple[int, int], device: str
-) -> Member:
-    """A new member: words are name, width, depth … and subclasses; seed seeds its weights."""
-    generator = stream("student", *seed)
+Networks = dict[str, Network]
+
+
+def build_networks(recipe: Recipe, train: Dataset, device: str) -> Networks:
+    """The networks of a recipe with their initial weights, ensembles included. Raises RecipeError."""
+    networks = {
+        name: build_part(name, fill_width(name, recipe.networks), train, recipe.seed, device)
+        for name in recipe.networks
+    }
+    return networks | build_ensembles(recipe, networks)
+
+
+def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Network:
+    """A network of a recipe with its initial weights. Raises RecipeError that names the key."""
+    architecture = {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS}
+    for key in ("width", "depth", "subclasses"):
+        check_above_zero(f"networks.{name}.{key}", getattr(part, key))
+    try:
+        built = create_network(name, architecture, train.shape, len(train.classes), (seed, part.seed), device)
+    except NetworkError as error:
+        raise RecipeError(f"networks.{name}: {error}") from None
+    if part.checkpoint:
+        try:
+            load_checkpoint(built, part.checkpoint)
+        except UserError as error:
+            raise RecipeError(f"networks.{name}.checkpoint: {error}") from None
+    return replace(built, int8=part.int8)
+
+
+def create_network(
+    name: str,
+    architecture: dict[str, Any],
+    shape: Sequence[int],
+    classes: int,
+    seed: tuple[int, int],
+    device: str,
+) -> Network:
+    """A network with initial weights from seed; the architecture has name, width, depth … and subclasses.
+
+    Raises NetworkError.
+    """
+    generator, arguments = stream("student", *seed), {k: v for k, v in architecture.items() if k != "name"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        made = build_any_network(
-            words["name"], shape, classes, **{k: v for k, v in words.items() if k != "name"}
-        )
-    vision = words["name"].startswith(TORCHVISION)
-    weights = dict(made.named_parameters()) if vision else draw_weights(made, generator, "uniform")
-    moved = {name: w.detach().clone().to(device) for name, w in weights.items()}
-    return Member(key, made.to(device).eval(), moved, words)
+        module = build_any_network(architecture["name"], shape, classes, **arguments)
+    weights = (
+        None if architecture["name"].startswith(TORCHVISION) else draw_weights(module, generator, "uniform")
+    )
+    return Network(name, Student(module, weights).to(device).requires_grad_(False), architecture)
 
 
-def together(key: str, parts: Sequence[Member]) -> Member:
-    """An ensemble of members as they are now."""
-    weights = {f"parts.{i}.{name}": w for i, part in enumerate(parts) for name, w in part.weights.items()}
-    return Member(key, Ensemble([part.network for part in parts]), weights, {"name": "mean"})
+def load_checkpoint(network: Network, path: str) -> None:
+    """Load a file's weights into a network. Raises UserError."""
+    weights = dict(network.module.named_parameters())
+    load_parameters(network.module, load_weights(path, network.module, weights))
+
+
+def fill_width(name: str, parts: Mapping[str, NetworkPart]) -> NetworkPart:
+    """A network's keys, with the geometric mean of two widths where `between` names two networks.
+
+    Raises RecipeError.
+    """
+    part = parts[name]
+    if part.between is None or part.width is not None:
+        return part
+    widths = [parts[end].width for end in part.between if end in parts]
+    if len(part.between) != 2 or len(widths) != 2 or None in widths:
+        raise RecipeError(f"networks.{name}.between must name two networks whose width is given")
+    product = math.prod(width for width in widths if width)
+    return replace(part, width=round(math.sqrt(product)))
+
+
+def build_ensembles(recipe: Recipe, networks: Networks) -> Networks:
+    """The ensembles of a recipe, of copies of their networks as they are now. Raises RecipeError."""
+    ensembles = {}
+    for name, part in recipe.networks.items():
+        for element in part.mean_of or ():
+            if element not in recipe.networks or recipe.networks[element].mean_of:
+                known = (n for n, p in recipe.networks.items() if not p.mean_of)
+                raise RecipeError(f"networks.{name}.mean_of: " + unknown("network", element, known))
+        if part.mean_of:
+            mean = Ensemble([copy.deepcopy(networks[element].module) for element in part.mean_of])
+            ensembles[name] = Network(name, Student(mean).requires_grad_(False), {"name": "mean"})
+    return ensembles
+
+
+def compute_logits(network: Network, data: Data) -> Tensor:
+    """The logits (N, classes) of a network for all items of a set."""
+    parts = torch.arange(len(data)).split(256)
+    return torch.cat([network.student.logits(data.batch(part)[0]) for part in parts])

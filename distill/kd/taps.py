@@ -1,50 +1,79 @@
-"""Taps: what the modules inside a network answer, read by forward hooks; the network is not touched."""
+"""Taps: the outputs of the modules inside a network, read by forward hooks that are removed at once."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from distill.errors import NetworkError, unknown
 
 Change = Callable[[Tensor], Tensor]
 
 
-def tapped(
+def forward_with_taps(
     network: nn.Module,
-    weights: Mapping[str, Tensor],
     x: Tensor,
     paths: Iterable[str] = (),
     changes: Mapping[str, Change] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The network's answer to x with these weights, and that of each module named by its path.
+    """The network's logits for x, and the output of each module named by its path.
 
-    Paths are those of network.named_modules(), as "0.3". changes puts another answer in the place of a
-    module's own. Raises NetworkError for a path that leads nowhere.
+    Paths are those of network.named_modules(), as "0.3". changes replaces the output of a module by a
+    function of it. Raises NetworkError for a path that leads to no module.
     """
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def listen(path: str) -> Callable[..., Tensor]:
-        def hook(_: nn.Module, inputs: Any, answer: Tensor) -> Tensor:
+    def build_hook(path: str) -> Callable[..., Tensor]:
+        def hook(_: nn.Module, inputs: Any, output: Tensor) -> Tensor:
             change = (changes or {}).get(path)
-            found[path] = change(answer) if change else answer
-            return found[path]
+            outputs[path] = change(output) if change else output
+            return outputs[path]
 
         return hook
 
-    wanted = {*paths, *(changes or {})}
-    hooks = [module_at(network, path).register_forward_hook(listen(path)) for path in sorted(wanted)]
+    hooked = sorted({*paths, *(changes or {})})
+    handles = [find_module(network, path).register_forward_hook(build_hook(path)) for path in hooked]
     try:
-        return functional_call(network, dict(weights), (x,)), found
+        return network(x), outputs
     finally:
-        for handle in hooks:
+        for handle in handles:
             handle.remove()
 
 
-def module_at(network: nn.Module, path: str) -> nn.Module:
+def find_module(network: nn.Module, path: str) -> nn.Module:
     """The module of a path. Raises NetworkError that lists the near ones."""
     modules = {name: module for name, module in network.named_modules() if name}
     if path not in modules:
         raise NetworkError(unknown("module", path, modules))
     return modules[path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of networks and their modules on one batch, each forward pass done once.
+
+    Only the learner's have a graph. teacher_logits holds the logits, on the source items, of networks that
+    need no forward pass.
+    """
+
+    networks: Mapping[str, nn.Module]
+    learner: str
+    paths: Mapping[str, set[str]]  # by network: the modules that are read
+    items: Mapping[str, Tensor]  # by domain: source, and plain or target where they differ from it
+    teacher_logits: Mapping[str, Tensor] = field(default_factory=dict)
+    passes: dict[tuple[str, str], tuple[Tensor, dict[str, Tensor]]] = field(default_factory=dict)
+
+    def __call__(self, name: str, path: str | None, domain: str) -> Tensor:
+        """The output of a network's module for the items of a domain; its logits for no path."""
+        if path is None and domain == "source" and name in self.teacher_logits:
+            return self.teacher_logits[name]
+        if (name, domain) not in self.passes:
+            x = self.items.get(domain, self.items["source"])
+            with torch.set_grad_enabled(name == self.learner):
+                self.passes[name, domain] = forward_with_taps(
+                    self.networks[name], x, self.paths.get(name, ())
+                )
+        logits, taps = self.passes[name, domain]
+        return taps[path] if path else logits

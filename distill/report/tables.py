@@ -16,7 +16,7 @@ MISSING = {"key": "", "name": "not measured", "words": "", "spread": "", "protoc
 def format_table(reports: Sequence[Report], title: str) -> str:
     """One line per report under a title."""
     width = max(len(r.name) for r in reports)
-    return "\n".join([title, *(f"  {r.name:<{width}}  {r.words()}" for r in reports)])
+    return "\n".join([title, *(f"  {r.name:<{width}}  {r.text()}" for r in reports)])
 
 
 def list_set_scores(reported: ReportedSet) -> Facts:

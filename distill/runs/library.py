@@ -43,7 +43,7 @@ from distill.runs.starts import Weights, build_synthetic, draw_initial, known_we
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import accuracy
 from distill.student.scores import Report
-from distill.student.training import replay, starts
+from distill.student.training import initial_weights, replay
 
 TRIED = 16  # items on which network and losses are tried before the first step
 
@@ -276,9 +276,11 @@ def run(plan: Plan, settings: Settings, splits: Splits, progress: bool) -> Disti
 
 def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) -> dict[str, Any]:
     """Mean and std of accuracy, and on what: from the fixed weights, or over networks never seen."""
-    weights = starts(data, plan.problem.network, settings.network.init, settings.measure.test_networks)
+    weights = initial_weights(
+        data, plan.problem.network, settings.network.init, settings.measure.test_networks
+    )
     students = (replay(data, plan.problem, w) for w in weights)
-    facts = Report("set", tuple(accuracy(student, splits.test) for student in students)).facts()
+    facts = Report("set", tuple(accuracy(student, splits.test) for student in students)).summary()
     split = "held-out" if splits.test is splits.held_out else "test"
     return {**facts, "split": split, "weights": "fixed" if plan.initial.exported else "held-out"}
 

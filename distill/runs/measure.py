@@ -16,11 +16,12 @@ from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
 from distill.sets.distilled import DistilledSet
-from distill.student.baselines import adam, baseline, full_data, k_means, random_real
+from distill.student.baselines import build_adam, full_data_accuracy, score_baseline
+from distill.student.coresets import k_means, random_real
 from distill.student.evaluate import accuracy
-from distill.student.loop import ordinary
+from distill.student.loop import train_ordinary
 from distill.student.scores import Report
-from distill.student.training import Student, replay, starts
+from distill.student.training import Student, initial_weights, replay
 
 BASELINES = {"random-real": "random real", "k-means": "k-means centres of"}
 
@@ -103,7 +104,7 @@ def measure(
 
     pretrained: the networks were trained before, and their accuracy then is reported too.
     """
-    weights = starts(data, problem.network, data.network["init"], settings.test_networks)
+    weights = initial_weights(data, problem.network, data.network["init"], settings.test_networks)
     draws = min(20, settings.test_networks)
     with progress(len(weights) + len(BASELINES) + min(len(weights), settings.full_data_networks)) as advance:
         scores = [accuracy(replay(data, problem, w), splits.test) for w in advance(weights)]
@@ -112,15 +113,17 @@ def measure(
         if pretrained:
             before = tuple(accuracy(Student(problem.network, w), splits.test) for w in weights)
             reports.append(Report("the same networks before", before))
-            baselines["before"] = reports[-1].facts()
+            baselines["before"] = reports[-1].summary()
         for name, draw in advance(
             {"random-real": random_real(data, splits.train), "k-means": k_means(data, splits.train)}.items()
         ):
-            values, rates = baseline(name, draw, data, problem, splits.held_out, splits.test, weights, draws)
+            values, rates = score_baseline(
+                name, draw, data, problem, splits.held_out, splits.test, weights, draws
+            )
             reports.append(Report(f"{len(data)} {BASELINES[name]} {word} ({rates})", tuple(values)))
-            baselines[name] = {**reports[-1].facts(), "rates": rates}
+            baselines[name] = {**reports[-1].summary(), "rates": rates}
         full = [
-            full_data(splits.train, splits.held_out, splits.test, problem.network, w)
+            full_data_accuracy(splits.train, splits.held_out, splits.test, problem.network, w)
             for w in advance(weights[: settings.full_data_networks])
         ]
     everything = Report(f"all {len(splits.train)} real {word}", tuple(full))
@@ -128,7 +131,7 @@ def measure(
     return Measurement(
         [*reports, everything],
         {
-            "accuracy": {**reports[0].facts(), "split": "test", "weights": known},
+            "accuracy": {**reports[0].summary(), "split": "test", "weights": known},
             "full_data": everything.mean,
             "baselines": baselines,
         },
@@ -153,7 +156,7 @@ def estimate_seconds(
     settings: MeasureSettings, data: DistilledSet, problem: Problem, splits: Splits, trials: int = 2
 ) -> float:
     """About how long measure() will take, from one student, some test items and a few real batches."""
-    weights = starts(data, problem.network, data.network["init"], 1)[0]
+    weights = initial_weights(data, problem.network, data.network["init"], 1)[0]
     part = splits.test.select(torch.arange(min(500, len(splits.test)), device=splits.test.labels.device))
     batches = splits.train.select(torch.arange(min(3 * 128, len(splits.train)), device=part.labels.device))
     train = min(seconds_of(lambda: replay(data, problem, weights)) for _ in range(trials))
@@ -172,7 +175,7 @@ def estimate_seconds(
 
 def train_ordinarily(data: Dataset, problem: Problem, weights: dict[str, torch.Tensor]) -> Student:
     """One epoch of what full_data() does."""
-    return ordinary(data, problem.network, weights, adam, 1, 128, stream("estimate"))
+    return train_ordinary(data, problem.network, weights, build_adam, 1, 128, stream("estimate"))
 
 
 def seconds_of(function: Callable[[], Any]) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.problem import Problem
+from distill.kd.network_files import load_weights
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
 from distill.outer import STARTS
@@ -19,7 +20,6 @@ from distill.randomness import stream
 from distill.registry import find
 from distill.runs.settings import Settings
 from distill.sets.distilled import DistilledSet
-from distill.student.network_files import load as load_weights
 
 Weights = dict[str, Tensor]
 

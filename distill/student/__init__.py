@@ -1,29 +1,48 @@
-"""The student-training module: trains a network on a distilled set or on real data.
+"""Students: networks that are trained on a distilled set or on real data, and how well they do.
 
-It reads what the distiller wrote and never imports the distiller. The names below are imported when
-first used, so that the command line answers before torch loads.
+May import data, networks, inner, sets, and what is free (errors, randomness, registry); never methods,
+outer, engines, kd or report: a student needs the set and not what distilled it. The tables: PROTOCOLS are the
+ways to train on a set, CORESETS the real items that a set is compared with. The public names below are
+imported when first used, so that the command line answers before torch loads.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from distill.registry import Entry
+
 if TYPE_CHECKING:
     from distill.student.evaluate import accuracy as accuracy
-    from distill.student.loop import ordinary as ordinary
+    from distill.student.loop import train_ordinary as train_ordinary
     from distill.student.training import Student as Student
+    from distill.student.training import initial_weights as initial_weights
     from distill.student.training import replay as replay
-    from distill.student.training import starts as starts
     from distill.student.training import train as train
 
-HOMES = {
-    "Student": "training", "accuracy": "evaluate", "ordinary": "loop", "replay": "training",
-    "starts": "training", "train": "training",
+PROTOCOLS = {
+    "recipe": Entry("distill.student.protocols:SetRecipe", "the set's own steps and learning rates"),
+    "ordinary": Entry("distill.student.protocols:Ordinary", "minibatches and any optimiser of torch.optim"),
+}
+CORESETS = {
+    "random real": Entry("distill.student.coresets:random_real", "random real items"),
+    "k-means centres": Entry("distill.student.coresets:k_means", "centres of k-means within each class"),
+    "herding": Entry(
+        "distill.student.coresets:herding", "items whose mean feature follows the class mean (Welling 2009)"
+    ),
+    "k-center": Entry(
+        "distill.student.coresets:k_center",
+        "items whose features cover those of the class (Sener and Savarese 2018)",
+    ),
+}
+MODULES = {
+    "Student": "training", "accuracy": "evaluate", "initial_weights": "training", "replay": "training",
+    "train": "training", "train_ordinary": "loop",
 }  # fmt: skip
-__all__ = sorted(HOMES)
+__all__ = sorted(MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
+    if name not in MODULES:
         raise AttributeError(f"module 'distill.student' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"distill.student.{HOMES[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"distill.student.{MODULES[name]}"), name)
     return value

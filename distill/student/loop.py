@@ -1,16 +1,15 @@
-"""The one loop of ordinary training: on each batch, each turn's learner takes an optimiser step on its loss.
+"""Ordinary training: on each batch, the learner of each turn takes an optimiser step on its loss.
 
-A scheme of knowledge distillation is no more than a list of turns: a student that learns from a frozen
-teacher is one turn, mutual learning is two.
+Knowledge distillation is a list of turns: a student that learns from a frozen teacher is one turn, mutual
+learning is two.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from distill.data.augment import Augment
 from distill.errors import UserError
@@ -21,13 +20,13 @@ Optimiser = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 
 
 class Batch(NamedTuple):
-    """x (b, *item), y (b,) or (b, classes), which items they are, the share of the training that is done."""
+    """Items x (b, *item) with labels y (b,) or (b, classes), and where in the training they come."""
 
     x: Tensor
     y: Tensor
-    indices: Tensor
-    done: float
-    plain: Tensor | None = None  # x before it was changed
+    indices: Tensor  # which items of the set they are
+    progress: float  # the share of the training that is done, from 0
+    plain: Tensor | None = None  # x before augmentation
     target: Tensor | None = None  # unlabelled items of another domain
 
 
@@ -44,14 +43,14 @@ class Turn:
 
 
 class Record(NamedTuple):
-    """The step, from 1, and each turn's loss before it."""
+    """The step, from 1, and the loss of each turn before it."""
 
     step: int
     losses: tuple[float, ...]
 
 
-def teach(turns: Sequence[Turn], batches: Iterable[Batch], total: int) -> Iterator[Record]:
-    """One record per batch; each learner's rate falls linearly to zero over `total` batches.
+def run_turns(turns: Sequence[Turn], batches: Iterable[Batch], total: int) -> Iterator[Record]:
+    """Train, with one record per batch; each learning rate falls linearly to zero over `total` batches.
 
     Raises UserError where a loss is not finite.
     """
@@ -72,34 +71,29 @@ def teach(turns: Sequence[Turn], batches: Iterable[Batch], total: int) -> Iterat
         yield Record(step, tuple(losses))
 
 
-def optimisers() -> dict[str, Callable[..., torch.optim.Optimizer]]:
-    """Those of torch.optim by name."""
+def list_optimisers() -> dict[str, Callable[..., torch.optim.Optimizer]]:
+    """The optimisers of torch.optim by name."""
     return {k: v for k, v in vars(torch.optim).items() if isinstance(v, type) and k != "Optimizer"}
 
 
-def count(data: Data, batch: int, epochs: int) -> int:
-    """How many batches that is."""
-    return epochs * -(-len(data) // batch)
+def count_batches(data: Data, size: int, epochs: int) -> int:
+    """How many batches of `size` items so many epochs have."""
+    return epochs * -(-len(data) // size)
 
 
-def batches(
-    data: Data, batch: int, epochs: int, generator: torch.Generator, augment: Augment | None = None
+def draw_batches(
+    data: Data, size: int, epochs: int, generator: torch.Generator, augment: Augment | None = None
 ) -> Iterator[Batch]:
     """Minibatches, drawn anew each epoch; augment(x, generator) changes each."""
-    total, step = count(data, batch, epochs), 0
+    total, step = count_batches(data, size, epochs), 0
     for _ in range(epochs):
-        for indices in torch.randperm(len(data), generator=generator).split(batch):
+        for indices in torch.randperm(len(data), generator=generator).split(size):
             x, y = data.batch(indices)
             yield Batch(augment(x, generator) if augment else x, y, indices, step / total, plain=x)
             step += 1
 
 
-def live(weights: Mapping[str, Tensor]) -> Weights:
-    """Copies that an optimiser can move."""
-    return {name: w.detach().clone().requires_grad_(w.is_floating_point()) for name, w in weights.items()}
-
-
-def ordinary(
+def train_ordinary(
     data: Data,
     network: nn.Module,
     weights: Weights,
@@ -112,12 +106,14 @@ def ordinary(
     """A student trained with minibatches and any torch.optim optimiser, its rate falling to zero.
 
     Class numbers take the cross-entropy, soft labels the soft one. augment(x, generator) changes each batch.
+    The network and the weights that are passed are not touched.
     """
-    moved = live(weights)
+    student = Student(network, weights)
     turn = Turn(
-        optimiser(moved.values()),
-        lambda b: cross_entropy_with_any_labels(functional_call(network, moved, (b.x,)), b.y),
+        optimiser(student.train().parameters()), lambda b: cross_entropy_with_any_labels(student(b.x), b.y)
     )
-    for _ in teach([turn], batches(data, batch, epochs, generator, augment), count(data, batch, epochs)):
+    batches = draw_batches(data, batch, epochs, generator, augment)
+    for _ in run_turns([turn], batches, count_batches(data, batch, epochs)):
         pass
-    return Student(network, {name: w.detach() for name, w in moved.items()})
+    student.zero_grad()
+    return student.eval()

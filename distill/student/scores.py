@@ -20,10 +20,11 @@ class Report:
         """The sample standard deviation; 0 for a single score."""
         return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
 
-    def facts(self) -> dict[str, float | int]:
+    def summary(self) -> dict[str, float | int]:
+        """Mean, std and n, as files and JSON lines hold them."""
         return {"mean": self.mean, "std": self.std, "n": len(self.scores)}
 
-    def words(self) -> str:
+    def text(self) -> str:
         """'93.52 %' or '85.21 ± 1.30 % (n = 20)'."""
         if len(self.scores) == 1:
             return f"{100 * self.mean:.2f} %"

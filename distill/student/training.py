@@ -1,13 +1,12 @@
-"""Students: a network with its weights, trained by a set's own recipe."""
+"""Student: a trained network; and training by a set's own recipe."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from distill.data.augment import Augment, build_augmentation
 from distill.errors import SetError, UserError, unknown
@@ -27,7 +26,7 @@ Weights = dict[str, Tensor]
 
 @runtime_checkable
 class Data(Protocol):
-    """What is trained on: a DistilledSet or a real Dataset."""
+    """What a student is trained on: a DistilledSet or a real Dataset."""
 
     def __len__(self) -> int: ...
 
@@ -35,32 +34,64 @@ class Data(Protocol):
         """x (b, *item) and y: (b,) class numbers, or (b, classes) soft labels."""
 
 
-@dataclass(frozen=True)
-class Student:
-    """The trained weights of one network."""
+class Student(nn.Module):
+    """A network with weights of its own, in eval mode: a module like any other.
 
-    network: nn.Module
-    weights: Mapping[str, Tensor]
+    It holds a private copy of the network and never touches the module that it is made from. Its state dict
+    has the keys of that network: network.load_state_dict(student.state_dict()).
+    """
 
+    def __init__(self, network: nn.Module, weights: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        load_parameters(self.network, weights or {})
+        self.eval()
+
+    def forward(self, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
+        """The logits of x, with a graph unless gradients are off."""
+        return self.network(x)
+
+    @torch.no_grad()
     def logits(self, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
-        """The network's answer to x, without a graph."""
-        with torch.no_grad():
-            return functional_call(self.network, dict(self.weights), (x,))
+        """The logits of x, without a graph."""
+        return self.network(x)
 
+    def predict(self, x: Float[Tensor, "batch *item"]) -> Int[Tensor, " batch"]:
+        """The class number of each item of x: that of its largest logit."""
+        return self.logits(x).argmax(dim=1)
+
+    @torch.no_grad()
     def features(self, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch width"]:
-        """What the network's last linear layer is given for x, without a graph."""
-        with torch.no_grad():
-            return extract_features(self.network, self.weights, x)
+        """The inputs of the network's last linear layer for x, without a graph."""
+        return extract_features(self.network, dict(self.network.named_parameters()), x)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The trained weights and the buffers, by their names in the network."""
+        return self.network.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load what state_dict() returned; as nn.Module.load_state_dict."""
+        return self.network.load_state_dict(state_dict, *args, **kwargs)
 
 
-def problem_of(
+@torch.no_grad()
+def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy named weights into the network's parameters, on the device and in the precision of the weights."""
+    if weights:
+        network.to(next(iter(weights.values())))
+    parameters = dict(network.named_parameters())
+    for name, weight in weights.items():
+        parameters[name].copy_(weight)
+
+
+def build_problem(
     data: DistilledSet, network: nn.Module | None = None, inner_loss: Loss | None = None
 ) -> Problem:
     """The set's recipe as a Problem, for its own network or another. Raises SetError.
 
-    inner_loss is needed where the set was learned with a loss of one's own, which no file can hold.
+    inner_loss is needed where the set was learned with a function of the user's, which no file can hold.
     """
-    network = network or network_of(data)
+    network = network or build_set_network(data)
     loss, rule = data.inner["loss"], data.inner["rule"]
     if inner_loss is None and loss not in INNER_LOSSES:
         raise SetError(
@@ -72,18 +103,27 @@ def problem_of(
         raise SetError(unknown("inner rule", rule, ("sgd", "adam"))) from None
 
 
-def network_of(data: DistilledSet, name: str | None = None) -> nn.Module:
-    """The set's own network, or the one of another name for the same items and classes."""
-    own = data.network["name"]
-    word, arguments = (own, data.network.get("arguments", {})) if name in (None, own) else (name, {})
+def build_set_network(data: DistilledSet, name: str | None = None) -> nn.Module:
+    """The set's own network, or the one of another name for the same items and classes. Raises UserError."""
+    set_name = data.network["name"]
+    same = name in (None, set_name)
+    word, arguments = (set_name, data.network.get("arguments", {})) if same else (str(name), {})
     if word not in NETWORKS:
         raise UserError(unknown("network", word, NETWORKS) + "; pass your own module as `network` in Python")
     shape, classes = data.items.shape[1:], data.labels.shape[1]
     return build_network(word, tuple(shape), classes, **arguments).to(data.items.device)
 
 
-def starts(data: DistilledSet, network: nn.Module, init: str, seeds: int) -> list[Weights]:
-    """Initial weights: the set's fixed ones, or `seeds` held-out random ones (never seen in training).
+def build_set_augmentation(data: DistilledSet) -> Augment:
+    """The augmentation that the set was learned with. Raises SetError."""
+    try:
+        return build_augmentation(data.inner.get("augment", ""))
+    except UserError as error:
+        raise SetError(f"the set was learned with another version: {error}") from None
+
+
+def initial_weights(data: DistilledSet, network: nn.Module, init: str, count: int) -> list[Weights]:
+    """Initial weights of students: the set's fixed ones, or `count` random ones that no set was learned with.
 
     Raises SetError where a random-initialisation set has no fixed weights, or they do not fit.
     """
@@ -91,37 +131,34 @@ def starts(data: DistilledSet, network: nn.Module, init: str, seeds: int) -> lis
         scheme = data.network.get("scheme", "xavier")
         if scheme not in WEIGHT_INITS:
             raise SetError(unknown("initialisation scheme", scheme, WEIGHT_INITS))
-        return [on(data, draw_weights(network, stream("held-out", s), scheme)) for s in range(seeds)]
+        draws = (draw_weights(network, stream("held-out", k), scheme) for k in range(count))
+        return [{name: w.to(data.items.device) for name, w in weights.items()} for weights in draws]
     if data.init_state is None:
         raise SetError(
             "the set was learned for random initialisations and carries no weights: use --init random"
         )
-    if not fits(network, states(data)):
+    if not weights_fit(network, fixed_weights(data)):
         raise SetError("the set's fixed weights do not fit this network: use --init random")
-    return states(data)
+    return fixed_weights(data)
 
 
-def states(data: DistilledSet) -> list[Weights]:
+def fixed_weights(data: DistilledSet) -> list[Weights]:
     """The fixed initialisations that the set carries."""
     return data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
 
 
-def fits(network: nn.Module, weights: list[Weights]) -> bool:
+def weights_fit(network: nn.Module, weights: list[Weights]) -> bool:
     """Whether all of them are weights of this network."""
     shapes = {name: p.shape for name, p in network.named_parameters()}
     return all({name: w.shape for name, w in state.items()} == shapes for state in weights)
 
 
-def on(data: DistilledSet, weights: Weights) -> Weights:
-    return {name: w.to(data.items.device) for name, w in weights.items()}
-
-
 def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
-    """A student trained by the set's own steps from weights.
+    """A student trained by the set's own steps, from these weights.
 
     Rates per parameter tensor are averaged over the tensors for a network that has others.
     """
-    state, augment, generator = problem.start(weights), augment_of(data), stream("replay")
+    state, augment, generator = problem.start(weights), build_set_augmentation(data), stream("replay")
     with torch.no_grad():
         for step in data.steps():
             step = step._replace(x=augment(step.x, generator))
@@ -131,14 +168,6 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     return Student(problem.network, problem.weights(state))
 
 
-def augment_of(data: DistilledSet) -> Augment:
-    """The augmentation that the set was learned with. Raises SetError."""
-    try:
-        return build_augmentation(data.inner.get("augment", ""))
-    except UserError as error:
-        raise SetError(f"the set was learned with another version: {error}") from None
-
-
 def train(
     data: DistilledSet,
     network: nn.Module | None = None,
@@ -146,12 +175,12 @@ def train(
     seed: int = 0,
     inner_loss: Loss | None = None,
 ) -> Student:
-    """One student by the set's own recipe: its network or another, its fixed weights or fresh ones.
+    """One student by the set's own recipe: its network or another, from its fixed weights or fresh ones.
 
     init is "fixed" or "random"; by default as the set was learned, random for a network that its fixed
-    weights do not fit.
+    weights do not fit. `network` itself is not touched. Raises UserError.
     """
-    problem = problem_of(data, network, inner_loss)
-    own = network is None or fits(network, states(data))
-    init = init or (data.network.get("init", "random") if own else "random")
-    return replay(data, problem, starts(data, problem.network, init, seed + 1)[-1])
+    problem = build_problem(data, copy.deepcopy(network), inner_loss)
+    fit = network is None or weights_fit(network, fixed_weights(data))
+    init = init or (data.network.get("init", "random") if fit else "random")
+    return replay(data, problem, initial_weights(data, problem.network, init, seed + 1)[-1])

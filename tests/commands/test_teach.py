@@ -11,16 +11,17 @@ import yaml
 from distill.commands.relabel import main as relabel
 from distill.commands.student import main as student
 from distill.commands.teach import main as teach
-from distill.kd.networks import member
+from distill.kd.network_files import load_weights, read_architecture
+from distill.kd.networks import create_network, load_checkpoint
+from distill.kd.teachers import WithTeacher, append_logits, load_teacher
+from distill.kd.teachers import relabel as relabel_set
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
-from distill.student.network_files import load, named
-from distill.student.relabel import beside, relabelled, replaced, teacher
-from distill.student.training import problem_of, replay, starts
+from distill.student.training import build_problem, initial_weights, replay
 from tests.helpers import CLASSES, SHAPE, command, small_set, write_npz
-from tests.recipes import CE, NET, kd, raw, write
+from tests.recipes import CE, NET, build_words, kd, write_recipe
 
 SCORES = {"accuracy": {"mean": 0.5, "std": 0.1, "n": 20, "split": "test", "weights": "held-out"}}
 
@@ -29,8 +30,10 @@ SCORES = {"accuracy": {"mean": 0.5, "std": 0.1, "n": 20, "split": "test", "weigh
 def files(tmp_path: Path) -> dict[str, Path]:
     """A distilled set of three generated classes, its data, and a network trained on them by a recipe."""
     data = write_npz(tmp_path / "blobs.npz")
-    words = raw(tmp_path, {"full": {"name": "mlp", "width": 16}}, [{"turns": {"full": [CE]}, "epochs": 4}])
-    assert teach([str(write(tmp_path, words)), "--out", str(tmp_path / "full")]) == 0
+    words = build_words(
+        tmp_path, {"full": {"name": "mlp", "width": 16}}, [{"turns": {"full": [CE]}, "epochs": 4}]
+    )
+    assert teach([str(write_recipe(tmp_path, words)), "--out", str(tmp_path / "full")]) == 0
     small_set(scores=SCORES).save(tmp_path / "set.pt")
     return {"set": tmp_path / "set.pt", "data": data, "full": tmp_path / "full" / "full.pt"}
 
@@ -38,26 +41,26 @@ def files(tmp_path: Path) -> dict[str, Path]:
 def test_a_recipe_runs_from_words_to_scores_and_files(tmp_path: Path) -> None:
     networks = {"teacher": {"name": "mlp", "width": 16}, "student": NET}
     stages = [{"turns": {"teacher": [CE]}, "epochs": 4}, {"turns": {"student": kd("teacher")}, "epochs": 8}]
-    path, out = write(tmp_path, raw(tmp_path, networks, stages)), tmp_path / "out"
+    path, out = write_recipe(tmp_path, build_words(tmp_path, networks, stages)), tmp_path / "out"
     result = command("distill", "teach", path, "--out", out, "--set", "seed=2", "--json", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout.strip().split("\n")[-1])
+    line = json.loads(result.stdout.strip().split("\n")[-1])
     scores = json.loads((out / "scores.json").read_text())
-    assert told["networks"] == scores["networks"]
+    assert line["networks"] == scores["networks"]
     assert scores["networks"]["student"]["accuracy"] > 0.8
     assert f"student  {100 * scores['networks']['student']['accuracy']:.2f} %" in result.stdout
     resolved = yaml.safe_load((out / "recipe.yaml").read_text())
     assert (resolved["seed"], resolved["stages"][1]["lr"]) == (2, 0.01)
     assert sorted(p.name for p in out.iterdir()) == ["recipe.yaml", "scores.json", "student.pt", "teacher.pt"]
-    assert named(str(out / "student.pt")) is not None
+    assert read_architecture(str(out / "student.pt")) is not None
     refused = command("distill", "teach", path, "--out", out, cwd=tmp_path)
     assert refused.returncode == 2
     assert "holds another run: give --overwrite" in refused.stderr
 
 
 def test_the_resolved_recipe_runs_to_the_same_scores(tmp_path: Path) -> None:
-    words = raw(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}])
-    path = write(tmp_path, words)
+    words = build_words(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}])
+    path = write_recipe(tmp_path, words)
     assert teach([str(path), "--set", "seed=3", "--out", str(tmp_path / "one")]) == 0
     assert teach([str(tmp_path / "one" / "recipe.yaml"), "--out", str(tmp_path / "two")]) == 0
     one, two = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("one", "two"))
@@ -73,8 +76,8 @@ def test_relabelling_gives_the_teacher_s_softened_answers(files: dict[str, Path]
     words = [str(files["set"]), "--teacher", str(files["full"]), "--dataset", str(files["data"])]
     assert relabel([*words, "--tau", "2", "--seeds", "2", "--out", str(out)]) == 0
     old, new = DistilledSet.load(files["set"]), DistilledSet.load(out)
-    told = teacher(str(files["full"]), old).logits(old.items)
-    torch.testing.assert_close(new.labels, (told / 2).softmax(dim=1))
+    logits = load_teacher(str(files["full"]), old).logits(old.items)
+    torch.testing.assert_close(new.labels, (logits / 2).softmax(dim=1))
     assert torch.equal(new.items, old.items)
     assert new.scores["accuracy"]["n"] == 2
     assert new.scores["accuracy"]["mean"] != old.scores["accuracy"]["mean"]
@@ -86,40 +89,40 @@ def test_a_teacher_beside_the_set_s_own_labels(
 ) -> None:
     words = [str(files["set"]), "--dataset", str(files["data"]), "--seeds", "2", "--json"]
     assert student([*words, "--teacher", str(files["full"]), "--kd", "hinton"]) == 0
-    told = json.loads(capsys.readouterr().out.strip().split("\n")[-1])
-    assert told["taught"]["n"] == told["accuracy"]["n"] == 2
-    assert told["taught"]["mean"] != told["accuracy"]["mean"]
+    result = json.loads(capsys.readouterr().out.strip().split("\n")[-1])
+    assert result["with_teacher"]["n"] == result["accuracy"]["n"] == 2
+    assert result["with_teacher"]["mean"] != result["accuracy"]["mean"]
 
 
 @pytest.mark.parametrize("kind", ["hinton", "weighted"])
-def test_a_share_of_nothing_leaves_the_set_s_own_labels(kind: str, files: dict[str, Path]) -> None:
+def test_a_share_of_zero_leaves_the_set_s_own_labels(kind: str, files: dict[str, Path]) -> None:
     data = DistilledSet.load(files["set"])
-    full, own = teacher(str(files["full"]), data), problem_of(data)
-    weights = starts(data, own.network, "random", 1)[0]
-    ends = [
-        replay(beside(data, full), replaced(own, kind, 4.0, share), weights).weights for share in (0.0, 0.9)
-    ]
-    alone = replay(data, own, weights).weights
-    for name, w in alone.items():
-        torch.testing.assert_close(ends[0][name], w)
-    assert any(not torch.allclose(ends[1][name], w) for name, w in alone.items())
+    teacher, problem = load_teacher(str(files["full"]), data), build_problem(data)
+    weights = initial_weights(data, problem.network, "random", 1)[0]
+    zero, most = (
+        WithTeacher(teacher, kind, 4.0, share).train(data, problem.network, weights, stream("unused"))
+        for share in (0.0, 0.9)
+    )
+    alone = replay(data, problem, weights).state_dict()
+    torch.testing.assert_close(zero.state_dict(), alone)
+    assert any(not torch.allclose(most.state_dict()[name], w) for name, w in alone.items())
 
 
 def test_at_temperature_one_a_whole_share_is_a_relabelled_set(files: dict[str, Path]) -> None:
     """The gradient of τ² KL at τ = 1 is that of the soft cross-entropy to the teacher's probabilities."""
     data = DistilledSet.load(files["set"])
-    full, own = teacher(str(files["full"]), data), problem_of(data)
-    weights = starts(data, own.network, "random", 1)[0]
-    one = replay(relabelled(data, full, 1.0), own, weights).weights
-    two = replay(beside(data, full), replaced(own, "hinton", 1.0, 1.0), weights).weights
-    for name, w in one.items():
-        torch.testing.assert_close(two[name], w)
+    teacher, problem = load_teacher(str(files["full"]), data), build_problem(data)
+    weights = initial_weights(data, problem.network, "random", 1)[0]
+    relabelled = replay(relabel_set(data, teacher, 1.0), problem, weights)
+    shared = WithTeacher(teacher, "hinton", 1.0, 1.0).share_loss(problem)
+    distilled = replay(append_logits(data, teacher), shared, weights)
+    torch.testing.assert_close(distilled.state_dict(), relabelled.state_dict())
 
 
 BAD = [
     (["--tau", "0"], "--tau, the temperature, must be above 0, not 0"),
     (["--share", "1.5"], "--share, λ, must be between 0 and 1, not 1.5"),
-    (["--kd", "hinten"], '--kd: no way called "hinten"; did you mean "hinton"?'),
+    (["--kd", "hinten"], '--kd: no loss called "hinten"; did you mean "hinton"?'),
     (["--optimizer", "Adam"], "--teacher goes with the set's own recipe"),
     (["--teacher-network", "lenet", "--teacher", "BARE"], "too small for the network"),
     (
@@ -158,8 +161,7 @@ def test_a_teacher_that_does_not_fit_is_refused(
         "1",
     ]
     assert student([*base, *words]) == 2
-    said = capsys.readouterr().err.strip().split("\n")
-    assert message in said[-1]
+    assert message in capsys.readouterr().err.strip().split("\n")[-1]
 
 
 @pytest.mark.parametrize("out", ["set.pt", "nowhere/new.pt"])
@@ -185,7 +187,7 @@ def test_a_file_of_ours_without_its_tensors_is_refused(
 
 def test_a_teacher_at_rest_keeps_its_batch_norms() -> None:
     words = {"name": "torchvision/shufflenet_v2_x0_5"}
-    assert not member("a", words, SHAPE, CLASSES, (0, 0), "cpu").network.training
+    assert not create_network("a", words, SHAPE, CLASSES, (0, 0), "cpu").student.training
 
 
 def test_relabel_asks_for_a_teacher(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,20 +196,21 @@ def test_relabel_asks_for_a_teacher(files: dict[str, Path], capsys: pytest.Captu
 
 
 def test_a_state_dict_and_our_own_file_load_alike(tmp_path: Path) -> None:
-    made = member("a", {"name": "mlp", "width": 4}, SHAPE, CLASSES, (0, 0), "cpu")
-    made.save(str(tmp_path / "own.pt"))
-    torch.save(made.weights, tmp_path / "bare.pt")
-    other = member("a", {"name": "mlp", "width": 4}, SHAPE, CLASSES, (0, 1), "cpu")
+    words = {"name": "mlp", "width": 4}
+    network, second = (create_network("a", words, SHAPE, CLASSES, (0, k), "cpu") for k in (0, 1))
+    weights = network.student.state_dict()
+    network.save(str(tmp_path / "own.pt"))
+    torch.save(weights, tmp_path / "bare.pt")
     for name in ("own.pt", "bare.pt"):
-        found: dict[str, Any] = load(str(tmp_path / name), other.network, other.weights)
-        assert all(torch.equal(found[k], w) for k, w in made.weights.items())
-    assert not torch.equal(other.weights["1.weight"], made.weights["1.weight"])
+        loaded = load_weights(str(tmp_path / name), second.module, second.student.state_dict())
+        assert all(torch.equal(loaded[k], w) for k, w in weights.items())
+    assert not torch.equal(second.student.state_dict()["1.weight"], weights["1.weight"])
 
 
 def test_a_torchvision_model_learns_grey_images_as_a_teacher(tmp_path: Path) -> None:
     networks = {"teacher": {"name": "torchvision/squeezenet1_1"}, "student": NET}
     stages = [{"turns": {"teacher": [CE]}, "train": 32}, {"turns": {"student": kd("teacher")}, "train": 32}]
-    path = write(tmp_path, raw(tmp_path, networks, stages))
+    path = write_recipe(tmp_path, build_words(tmp_path, networks, stages))
     assert teach([str(path), "--out", str(tmp_path / "out")]) == 0
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())["networks"]
     assert 0 <= scores["teacher"]["accuracy"] <= 1
@@ -215,28 +218,30 @@ def test_a_torchvision_model_learns_grey_images_as_a_teacher(tmp_path: Path) -> 
     assert words["name"] == "torchvision/squeezenet1_1"
 
 
-def test_what_batch_norms_keep_is_saved_and_loaded(tmp_path: Path) -> None:
+def test_the_buffers_of_batch_norms_are_saved_and_loaded(tmp_path: Path) -> None:
     networks = {"teacher": {"name": "torchvision/shufflenet_v2_x0_5"}}
-    path = write(tmp_path, raw(tmp_path, networks, [{"turns": {"teacher": [CE]}, "train": 32, "batch": 16}]))
+    path = write_recipe(
+        tmp_path, build_words(tmp_path, networks, [{"turns": {"teacher": [CE]}, "train": 32, "batch": 16}])
+    )
     assert teach([str(path), "--out", str(tmp_path / "out")]) == 0
     words, x = {"name": "torchvision/shufflenet_v2_x0_5"}, torch.zeros(2, *SHAPE)
-    ours, theirs = (member("a", words, SHAPE, CLASSES, (0, k), "cpu") for k in (1, 2))
-    ours.weights = load(str(tmp_path / "out" / "teacher.pt"), ours.network, ours.weights)
+    first, second = (create_network("a", words, SHAPE, CLASSES, (0, k), "cpu") for k in (1, 2))
+    load_checkpoint(first, str(tmp_path / "out" / "teacher.pt"))
     state = torch.load(tmp_path / "out" / "teacher.pt", weights_only=True)["state"]
     mean = "body.conv1.1.running_mean"
-    assert torch.equal(dict(ours.network.named_buffers())[mean], state[mean])
+    assert torch.equal(dict(first.module.named_buffers())[mean], state[mean])
     assert float(state[mean].abs().max()) > 0
     bare = {name.removeprefix("body."): w for name, w in state.items()}  # as torchvision's own state dict
     torch.save(bare, tmp_path / "bare.pt")
-    theirs.weights = load(str(tmp_path / "bare.pt"), theirs.network, theirs.weights)
-    torch.testing.assert_close(ours.student().logits(x), theirs.student().logits(x))
+    load_checkpoint(second, str(tmp_path / "bare.pt"))
+    torch.testing.assert_close(first.student.logits(x), second.student.logits(x))
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_training(
+def test_a_folder_that_cannot_be_written_is_refused_before_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path, raw(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}]))
-    monkeypatch.setattr("distill.kd.experiment.run", lambda *_: pytest.fail("trained first"))
+    path = write_recipe(tmp_path, build_words(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}]))
+    monkeypatch.setattr("distill.kd.experiment.run_experiment", lambda *_: pytest.fail("trained first"))
     (tmp_path / "file").touch()
     assert teach([str(path), "--out", str(tmp_path / "file")]) == 2
     assert "file cannot be written (File exists): choose another --out" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from distill.runs.resolve import resolve, resume
 from distill.runs.settings import RunSettings, TextSettings
 from distill.runs.starts import start_items
 from distill.sets.distilled import DistilledSet
-from distill.student import accuracy, ordinary
+from distill.student import accuracy, train_ordinary
 from tests.helpers import command, set_any, write_texts
 
 QUICK = [
@@ -115,7 +115,9 @@ def test_every_network_learns_from_real_texts(place: Path, network: str) -> None
     train, test = load_data(text_settings(place, network=network))
     module = build_network(network, train.shape, 2)
     weights = draw_weights(module, stream("w"), "uniform")
-    student = ordinary(train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b"))
+    student = train_ordinary(
+        train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b")
+    )
     assert accuracy(student, test) > 0.85
 
 

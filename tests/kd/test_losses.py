@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.inner.losses import cross_entropies, cross_entropy_with_any_labels
-from distill.kd import losses
+from distill.kd.losses import domains, features, relations, response, subclasses
 from tests.helpers import waves
 
 Y = torch.tensor([0, 2, 1, 1, 0])
@@ -24,12 +24,12 @@ def grad(loss: object, student: Tensor, *rest: object) -> Tensor:
 
 
 MATCHED = {
-    "hinton": lambda a, b: losses.hinton(a, b, 4.0),
-    "weighted": lambda a, b: losses.weighted(a, b, Y, 2.0),
-    "hint": losses.hint,
-    "attention": losses.attention,
-    "rkd_distance": losses.rkd_distance,
-    "rkd_angle": losses.rkd_angle,
+    "hinton": lambda a, b: response.hinton(a, b, 4.0),
+    "weighted": lambda a, b: response.weighted(a, b, Y, 2.0),
+    "hint": features.hint,
+    "attention": features.attention,
+    "rkd_distance": relations.rkd_distance,
+    "rkd_angle": relations.rkd_angle,
 }
 
 
@@ -41,15 +41,15 @@ def test_the_gradient_is_zero_at_equality_and_never_reaches_the_teacher(name: st
     assert float(grad(MATCHED[name], a.detach(), a.detach().clone()).abs().max()) < 1e-9
     value = MATCHED[name](a, b)
     assert float(value.detach()) > 0
-    own, other = torch.autograd.grad(value, [a, b], allow_unused=True)
-    assert other is None
-    assert float(own.abs().max()) > 0
+    student_grad, teacher_grad = torch.autograd.grad(value, [a, b], allow_unused=True)
+    assert teacher_grad is None
+    assert float(student_grad.abs().max()) > 0
 
 
 def test_hinton_is_torch_s_kl_times_the_temperature_squared() -> None:
     a, b = logits(), logits(5)
     kl = F.kl_div(F.log_softmax(a / 3, 1), F.softmax(b / 3, 1), reduction="batchmean")
-    torch.testing.assert_close(losses.hinton(a, b, 3.0), 9 * kl)
+    torch.testing.assert_close(response.hinton(a, b, 3.0), 9 * kl)
 
 
 def test_the_temperature_squared_keeps_the_gradient_s_size() -> None:
@@ -57,8 +57,8 @@ def test_the_temperature_squared_keeps_the_gradient_s_size() -> None:
     a, b = logits(), logits(5)
     centred = (a - a.mean(1, keepdim=True)) - (b - b.mean(1, keepdim=True))
     limit = centred / 3 / len(a)
-    torch.testing.assert_close(grad(losses.hinton, a, b, 1e4), limit, rtol=1e-3, atol=1e-6)
-    sizes = [float(grad(losses.hinton, a, b, tau).norm()) for tau in (10.0, 100.0, 1000.0)]
+    torch.testing.assert_close(grad(response.hinton, a, b, 1e4), limit, rtol=1e-3, atol=1e-6)
+    sizes = [float(grad(response.hinton, a, b, tau).norm()) for tau in (10.0, 100.0, 1000.0)]
     assert max(sizes) / min(sizes) < 1.2
 
 
@@ -72,60 +72,60 @@ def test_the_cross_entropy_of_one_hot_labels_is_that_of_class_numbers() -> None:
 
 def test_weighted_soft_labels_are_kd_when_all_weights_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = logits(), logits(5)
-    assert losses.weighted(a, b, Y, 2.0) < losses.hinton(a, b, 2.0)
-    monkeypatch.setattr(losses, "soft_weights", lambda *_: torch.ones(5))
-    torch.testing.assert_close(losses.weighted(a, b, Y, 2.0), losses.hinton(a, b, 2.0))
+    assert response.weighted(a, b, Y, 2.0) < response.hinton(a, b, 2.0)
+    monkeypatch.setattr(response, "item_weights", lambda *_: torch.ones(5))
+    torch.testing.assert_close(response.weighted(a, b, Y, 2.0), response.hinton(a, b, 2.0))
 
 
 def test_a_soft_label_weighs_less_where_the_student_knows_more() -> None:
     teacher, student = torch.zeros(5, 3).double(), 5 * F.one_hot(Y, 3).double()
-    knows, knows_not = losses.soft_weights(student, teacher, Y), losses.soft_weights(-student, teacher, Y)
+    knows, knows_not = response.item_weights(student, teacher, Y), response.item_weights(-student, teacher, Y)
     assert float(knows.max()) < 0.02
     assert float(knows_not.min()) > 0.98
     ratio = float(cross_entropies(student, Y)[0]) / math.log(3)
     assert float(knows[0]) == pytest.approx(1 - math.exp(-ratio))
-    assert losses.regularising(student, teacher, Y, 1.0).tolist() == [1.0] * 5
-    assert losses.regularising(-student, teacher, Y, 1.0).tolist() == [0.0] * 5
+    assert response.find_regularisation_samples(student, teacher, Y, 1.0).tolist() == [1.0] * 5
+    assert response.find_regularisation_samples(-student, teacher, Y, 1.0).tolist() == [0.0] * 5
 
 
 def test_the_spread_is_zero_where_all_fall_together_and_least_where_they_do_not() -> None:
     apart = 4 * torch.eye(4).double().repeat(3, 1)
     together = apart[:1].repeat(12, 1) + 1e-3 * waves(12, 1)
-    value = float(losses.spread(apart, 1.0))
+    value = float(subclasses.spread(apart, 1.0))
     assert value < -0.3
-    assert float(losses.spread(together + torch.zeros_like(apart), 1.0)) <= 1e-6
-    assert float(losses.spread(together, 1.0)) > value
+    assert float(subclasses.spread(together + torch.zeros_like(apart), 1.0)) <= 1e-6
+    assert float(subclasses.spread(together, 1.0)) > value
 
 
-def turned(x: Tensor) -> Tensor:
+def rotate(x: Tensor) -> Tensor:
     q, _ = torch.linalg.qr(waves(3, 3, phase=1.0))
     return 7 * x @ q + 4
 
 
-@pytest.mark.parametrize("loss", [losses.rkd_distance, losses.rkd_angle])
+@pytest.mark.parametrize("loss", [relations.rkd_distance, relations.rkd_angle])
 def test_relations_do_not_change_when_the_embedding_turns_moves_and_grows(loss: object) -> None:
     a, b = logits(), logits(5)
-    torch.testing.assert_close(loss(turned(a), b), loss(a, b))  # type: ignore[operator]
-    assert float(loss(turned(b), b)) == pytest.approx(0, abs=1e-12)  # type: ignore[operator]
+    torch.testing.assert_close(loss(rotate(a), b), loss(a, b))  # type: ignore[operator]
+    assert float(loss(rotate(b), b)) == pytest.approx(0, abs=1e-12)  # type: ignore[operator]
 
 
 def test_relations_of_equal_items_have_finite_gradients() -> None:
     same = torch.ones(4, 3).double()
-    for loss in (losses.rkd_distance, losses.rkd_angle):
+    for loss in (relations.rkd_distance, relations.rkd_angle):
         assert torch.isfinite(grad(loss, same, logits()[:4])).all()
 
 
 def test_attention_looks_at_places_and_not_at_channels_or_scale() -> None:
     maps = waves(2, 3, 4, 4)
-    assert float(losses.attention(maps, 5 * maps[:, [2, 0, 1]])) == pytest.approx(0, abs=1e-12)
+    assert float(features.attention(maps, 5 * maps[:, [2, 0, 1]])) == pytest.approx(0, abs=1e-12)
     larger = maps.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert float(losses.attention(maps, larger)) == pytest.approx(0, abs=1e-12)
+    assert float(features.attention(maps, larger)) == pytest.approx(0, abs=1e-12)
 
 
 def test_the_discrepancy_is_zero_of_a_batch_from_itself_and_grows_with_distance() -> None:
     x = waves(8, 3)
-    assert float(losses.mmd(x, x)) == pytest.approx(0, abs=1e-12)
-    assert float(losses.mmd(x, x.flip(0))) == pytest.approx(0, abs=1e-12)
-    near, far = losses.mmd(x, x + 0.5), losses.mmd(x, x + 2)
+    assert float(domains.mmd(x, x)) == pytest.approx(0, abs=1e-12)
+    assert float(domains.mmd(x, x.flip(0))) == pytest.approx(0, abs=1e-12)
+    near, far = domains.mmd(x, x + 0.5), domains.mmd(x, x + 2)
     assert 0 < float(near) < float(far)
-    assert float(losses.mmd(x, x + 2)) == pytest.approx(float(losses.mmd(x + 2, x)))
+    assert float(domains.mmd(x, x + 2)) == pytest.approx(float(domains.mmd(x + 2, x)))

@@ -6,33 +6,37 @@ from typing import Any
 import pytest
 import yaml
 
-from distill.kd.recipe import Recipe, RecipeError, made, read, written
+from distill.kd.losses.objective import WeightedLoss
+from distill.kd.recipe.files import format_recipe, parse_value, read_recipe
+from distill.kd.recipe.parts import LossPart, RecipeError
 from tests.helpers import command
-from tests.recipes import CE, NET, hinton, kd, raw, write
+from tests.recipes import CE, NET, build_words, hinton, kd, parse, write_recipe
 
 
 @pytest.fixture
 def words(tmp_path: Path) -> dict[str, Any]:
     networks = {"teacher": {"name": "mlp", "width": 16}, "student": NET}
-    return raw(tmp_path, networks, [{"turns": {"teacher": [CE]}}, {"turns": {"student": kd("teacher")}}])
+    return build_words(
+        tmp_path, networks, [{"turns": {"teacher": [CE]}}, {"turns": {"student": kd("teacher")}}]
+    )
 
 
 def test_a_recipe_that_is_written_reads_back_equal(words: dict[str, Any], tmp_path: Path) -> None:
-    recipe = made(Recipe, words, "")
+    recipe = parse(words)
     again = tmp_path / "again.yaml"
-    again.write_text(written(recipe), encoding="utf-8")
-    assert read(again) == recipe
+    again.write_text(format_recipe(recipe), encoding="utf-8")
+    assert read_recipe(again) == recipe
     assert recipe.stages[1].turns["student"][1].tau == 4.0
     assert recipe.stages[0].optimizer == "Adam"
 
 
 def test_set_changes_one_key_and_makes_what_is_missing(words: dict[str, Any], tmp_path: Path) -> None:
-    path = write(tmp_path, words)
+    path = write_recipe(tmp_path, words)
     changes = ["stages.1.turns.student.1.tau=2", "data.train=10", "networks.more.name=lenet", "seed=3"]
-    recipe = read(path, changes)
+    recipe = read_recipe(path, changes)
     assert recipe.stages[1].turns["student"][1].tau == 2.0
     assert (recipe.data.train, recipe.networks["more"].name, recipe.seed) == (10, "lenet", 3)
-    assert read(path).seed == 0
+    assert read_recipe(path).seed == 0
 
 
 BAD: list[tuple[str, Any, str]] = [
@@ -51,16 +55,18 @@ BAD: list[tuple[str, Any, str]] = [
 def test_a_wrong_key_or_type_is_named(
     words: dict[str, Any], tmp_path: Path, key: str, value: Any, message: str
 ) -> None:
-    path = write(tmp_path, words)
+    path = write_recipe(tmp_path, words)
     with pytest.raises(RecipeError) as error:
-        read(path, [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}"])
+        read_recipe(
+            path, [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}"]
+        )
     assert message in str(error.value)
     assert str(path) in str(error.value)
 
 
 def test_files_that_are_no_recipes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"gone\.yaml cannot be read \(No such file"):
-        read(tmp_path / "gone.yaml")
+        read_recipe(tmp_path / "gone.yaml")
     path = tmp_path / "bad.yaml"
     for content, message in (
         ("a: [1", "bad.yaml, line 1: not YAML"),
@@ -70,14 +76,14 @@ def test_files_that_are_no_recipes_are_refused(tmp_path: Path) -> None:
     ):
         path.write_text(content, encoding="utf-8")
         with pytest.raises(RecipeError, match=message):
-            read(path)
+            read_recipe(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="not YAML"):
-        read(path)
+        read_recipe(path)
 
 
 def test_set_needs_a_key_that_leads_somewhere(words: dict[str, Any], tmp_path: Path) -> None:
-    path = write(tmp_path, words)
+    path = write_recipe(tmp_path, words)
     for change, message in (
         ("seed", "expected KEY=VALUE"),
         ("stages.9.epochs=3", "leads to nothing"),
@@ -86,7 +92,7 @@ def test_set_needs_a_key_that_leads_somewhere(words: dict[str, Any], tmp_path: P
         ("seed=[", "the value is not YAML"),
     ):
         with pytest.raises(RecipeError, match=message):
-            read(path, [change])
+            read_recipe(path, [change])
 
 
 STUDENT = "stages.1.turns.student.1"
@@ -133,22 +139,22 @@ REFUSED: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("change", "message"), REFUSED, ids=[r[0] for r in REFUSED])
-def test_what_cannot_be_followed_ends_with_one_sentence(
+def test_what_cannot_be_run_ends_with_one_sentence(
     words: dict[str, Any], tmp_path: Path, change: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from distill.commands.teach import main
 
-    path, out = write(tmp_path, words), tmp_path / "out"
+    path, out = write_recipe(tmp_path, words), tmp_path / "out"
     assert main([str(path), "--set", change, "--out", str(out)]) == 2
-    said = capsys.readouterr().err.strip().split("\n")
-    assert len(said) == 1
-    assert message in said[0]
-    assert str(path) in said[0]
+    lines = capsys.readouterr().err.strip().split("\n")
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert str(path) in lines[0]
     assert not out.exists()
 
 
 def test_a_command_line_tells_the_mistake_without_a_traceback(words: dict[str, Any], tmp_path: Path) -> None:
-    path = write(tmp_path, words)
+    path = write_recipe(tmp_path, words)
     result = command("distill", "teach", str(path), "--set", f"{STUDENT}.tau=0", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.strip() == (
@@ -157,11 +163,8 @@ def test_a_command_line_tells_the_mistake_without_a_traceback(words: dict[str, A
 
 
 def test_the_weight_of_a_loss_moves_geometrically_or_straight() -> None:
-    from distill.kd.recipe import LossPart
-    from distill.kd.terms import Term
-
-    term = Term(made(LossPart, {**hinton("t", 0.1), "until": 0.9}, ""), "")
-    assert [round(term.weight(done), 6) for done in (0.0, 0.5, 1.0)] == [0.1, 0.3, 0.9]
-    straight = Term(made(LossPart, {**hinton("t", 0.0), "until": 1.0}, ""), "")
-    assert [straight.weight(done) for done in (0.0, 0.25, 1.0)] == [0.0, 0.25, 1.0]
-    assert Term(made(LossPart, CE, ""), "").weight(0.7) == 1.0
+    loss = WeightedLoss(parse_value(LossPart, {**hinton("t", 0.1), "until": 0.9}, ""), "")
+    assert [round(loss.weight(progress), 6) for progress in (0.0, 0.5, 1.0)] == [0.1, 0.3, 0.9]
+    straight = WeightedLoss(parse_value(LossPart, {**hinton("t", 0.0), "until": 1.0}, ""), "")
+    assert [straight.weight(progress) for progress in (0.0, 0.25, 1.0)] == [0.0, 0.25, 1.0]
+    assert WeightedLoss(parse_value(LossPart, CE, ""), "").weight(0.7) == 1.0

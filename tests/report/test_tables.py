@@ -12,17 +12,17 @@ from tests.report.sets import SCORES, image_set, report_of
 
 def test_a_report_is_mean_sample_std_and_n() -> None:
     report = Report("x", (0.5, 0.6, 0.8))
-    assert report.facts() == {
+    assert report.summary() == {
         "mean": pytest.approx(0.6333, abs=1e-4),
         "std": statistics.stdev((0.5, 0.6, 0.8)),
         "n": 3,
     }
-    assert report.words() == "63.33 ± 15.28 % (n = 3)"
+    assert report.text() == "63.33 ± 15.28 % (n = 3)"
 
 
 def test_one_score_has_no_spread() -> None:
-    assert Report("x", (0.935,)).facts() == {"mean": 0.935, "std": 0.0, "n": 1}
-    assert Report("x", (0.935,)).words() == "93.50 %"
+    assert Report("x", (0.935,)).summary() == {"mean": 0.935, "std": 0.0, "n": 1}
+    assert Report("x", (0.935,)).text() == "93.50 %"
 
 
 def test_a_table_lines_its_rows_up() -> None:

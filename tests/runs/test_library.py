@@ -18,9 +18,9 @@ from distill.inner.losses import soft_cross_entropy
 from distill.randomness import stream
 from distill.runs import job
 from distill.runs.settings import ImageSettings
-from distill.student import replay, starts, train
+from distill.student import initial_weights, replay, train
 from distill.student.baselines import random_real
-from distill.student.training import problem_of
+from distill.student.training import build_problem
 from tests.helpers import blobs, set_any, write_npz
 
 QUICK = {"n": 2, "outer_steps": 20, "inner_steps": 4, "outer_batch": 32}
@@ -58,8 +58,8 @@ def learned() -> DistilledSet:
 
 def share(network: nn.Module, data: DistilledSet, seeds: int = 5) -> float:
     """The mean test accuracy of networks trained on data."""
-    weights = starts(data, network, "random", seeds)
-    students = [replay(data, problem_of(data, network), w) for w in weights]
+    weights = initial_weights(data, network, "random", seeds)
+    students = [replay(data, build_problem(data, network), w) for w in weights]
     x, y = tensors(90, 1)
     return sum(float((s.logits(x).argmax(1) == y).float().mean()) for s in students) / seeds
 

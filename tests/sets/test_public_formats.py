@@ -17,7 +17,7 @@ from distill.sets.public.build import import_public
 from distill.sets.public.normalisation import normalise_like
 from distill.sets.public.options import ImportOptions
 from distill.student.evaluate import accuracy
-from distill.student.training import network_of, problem_of, replay, starts
+from distill.student.training import build_problem, build_set_network, initial_weights, replay
 from tests.helpers import waves
 from tests.sets.samples import write_best, write_experiments, write_steps
 
@@ -51,13 +51,13 @@ def score(network: nn.Module, x: Tensor, y: Tensor) -> float:
 def train_student(data: DistilledSet, test: Dataset, network: nn.Module) -> tuple[dict[str, Tensor], float]:
     """The weights and the accuracy of a student of the set, from the weights of a network."""
     weights = {name: p.detach().clone() for name, p in network.named_parameters()}
-    student = replay(data, problem_of(data), weights)
-    return dict(student.weights), accuracy(student, normalise_like(test, data))
+    student = replay(data, build_problem(data), weights)
+    return dict(student.state_dict()), accuracy(student, normalise_like(test, data))
 
 
-def build_network(data: DistilledSet) -> nn.Module:
-    network = network_of(data)
-    network.load_state_dict(starts(data, network, "random", 1)[0])
+def build_started_network(data: DistilledSet) -> nn.Module:
+    network = build_set_network(data)
+    network.load_state_dict(initial_weights(data, network, "random", 1)[0])
     return network
 
 
@@ -91,7 +91,7 @@ def test_results_pth_trains_as_train_steps_inplace(labels: str, mnist: tuple, tm
     assert len(data) == 40
     assert data.schedule.shape == (32, 10)
     assert (data.network["name"], data.network["scheme"]) == ("lenet", "xavier")
-    network = build_network(data)
+    network = build_started_network(data)
     weights, student_score = train_student(data, test, network)
     train_steps_inplace(network, torch.load(path, weights_only=True))
     assert_weights(network, list(weights.values()), rtol=1e-4, atol=1e-5)
@@ -154,7 +154,7 @@ def test_res_and_images_best_train_as_evaluate_synset(project: str, mnist: tuple
     assert narrow == {**data.network, "arguments": {**data.network["arguments"], "width": 32}}
     assert (data.network["name"], data.network["scheme"]) == ("convnet", "uniform")
     data = replace(data, network=narrow)
-    network, vico = build_network(data), VicoConvNet(1, 10, 32)
+    network, vico = build_started_network(data), VicoConvNet(1, 10, 32)
     for parameter, vico_parameter in zip(network.parameters(), vico.parameters(), strict=True):
         vico_parameter.data.copy_(parameter.data)
     weights, student_score = train_student(data, test, network)

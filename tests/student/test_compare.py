@@ -1,4 +1,4 @@
-"""Picked real items, and the command that sets a distilled set beside them."""
+"""Coresets, and the command that compares a distilled set with them."""
 
 import json
 from pathlib import Path
@@ -10,20 +10,22 @@ from distill.commands.compare import main
 from distill.data.images import load
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
-from distill.student.compare import networks_for, table
-from distill.student.coresets import herding, k_center, relabelled, rivals, selected
-from distill.student.training import Student, network_of
+from distill.registry import load as load_entry
+from distill.student import CORESETS
+from distill.student.compare import build_draws, choose_networks, format_table
+from distill.student.coresets import label_by_teacher, pick_herding, pick_k_center
+from distill.student.training import Student, build_set_network
 from tests.helpers import small_set, write_npz
 
 
-def student(data) -> Student:
-    network = network_of(data)
+def build_teacher(data) -> Student:
+    network = build_set_network(data)
     return Student(network, draw_weights(network, stream("compare")))
 
 
 def test_herding_follows_the_mean_better_than_its_prefixes_could_by_chance() -> None:
     x = torch.randn(50, 4, generator=stream("herding"))
-    picks = herding(x, 10)
+    picks = pick_herding(x, 10)
     assert len(set(picks.tolist())) == 10
     assert picks[0] == (x - x.mean(dim=0)).norm(dim=1).argmin()
     gap = (x[picks].mean(dim=0) - x.mean(dim=0)).norm()
@@ -33,32 +35,35 @@ def test_herding_follows_the_mean_better_than_its_prefixes_could_by_chance() -> 
 def test_k_center_starts_in_the_middle_and_covers_the_corners() -> None:
     corners = torch.tensor([[5.0, 5], [5, -5], [-5, 5], [-5, -5]])
     x = torch.cat([0.1 * torch.randn(20, 2, generator=stream("k-center")), corners])
-    picks = k_center(x, 5).tolist()
+    picks = pick_k_center(x, 5).tolist()
     assert picks[0] < 20
     assert sorted(picks[1:]) == [20, 21, 22, 23]
 
 
 def test_more_picks_than_items_repeat_some() -> None:
     x = torch.randn(2, 3, generator=stream("few"))
-    assert len(herding(x, 3)) == 3
-    assert len(k_center(x, 3)) == 3
+    assert len(pick_herding(x, 3)) == 3
+    assert len(pick_k_center(x, 3)) == 3
 
 
-def test_features_are_what_the_last_matrix_sees() -> None:
+def test_features_are_the_inputs_of_the_last_matrix() -> None:
     data = small_set()
-    taught = student(data)
-    seen = taught.features(data.items)
-    last = list(taught.weights)[-2:]
-    answers = seen @ taught.weights[last[0]].T + taught.weights[last[1]]
-    torch.testing.assert_close(answers, taught.logits(data.items))
+    teacher = build_teacher(data)
+    *_, weight, bias = teacher.state_dict().values()
+    torch.testing.assert_close(teacher.features(data.items) @ weight.T + bias, teacher.logits(data.items))
 
 
-@pytest.mark.parametrize("pick", ["herding", "k-center"])
-def test_picked_items_are_real_ones_of_each_class_in_turn(pick: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", CORESETS)
+def test_a_coreset_has_as_many_items_as_the_set_the_classes_in_turn(word: str, tmp_path: Path) -> None:
     data = small_set(n=4)
     train, _ = load(str(write_npz(tmp_path / "blobs.npz")))
-    items, labels = selected(pick, data, train, student(data))(stream("draw"))
+    draw = load_entry(CORESETS[word])(data, train, build_teacher(data))
+    items, labels = draw(stream("draw"))
+    assert items.shape == data.items.shape
     assert labels.sum(dim=0).sort().values.tolist() == [1, 1, 2]
+    assert all(torch.equal(a, b) for a, b in zip((items, labels), draw(stream("draw")), strict=True))
+    if word == "k-means centres":
+        return
     real = train.batch(slice(None))[0].float()
     for item, label in zip(items, labels, strict=True):
         match = (real - item).flatten(1).abs().amax(dim=1) < 1e-6
@@ -68,10 +73,11 @@ def test_picked_items_are_real_ones_of_each_class_in_turn(pick: str, tmp_path: P
 def test_a_teacher_relabels_and_keeps_the_items(tmp_path: Path) -> None:
     data = small_set()
     train, _ = load(str(write_npz(tmp_path / "blobs.npz")))
-    taught, draw = student(data), rivals(data, train, student(data))["random real"]
-    items, labels = relabelled(draw, taught)(stream("draw"))
+    teacher = build_teacher(data)
+    draw = build_draws(data, train, teacher)["random real"]
+    items, labels = label_by_teacher(draw, teacher)(stream("draw"))
     assert torch.equal(items, draw(stream("draw"))[0])
-    torch.testing.assert_close(labels, taught.logits(items).softmax(dim=1))
+    torch.testing.assert_close(labels, teacher.logits(items).softmax(dim=1))
 
 
 def test_the_command_writes_a_row_per_network_and_kind_of_items(tmp_path: Path, capsys) -> None:
@@ -79,10 +85,10 @@ def test_the_command_writes_a_row_per_network_and_kind_of_items(tmp_path: Path, 
     data = str(write_npz(tmp_path / "blobs.npz"))
     words = [str(tmp_path / "set.pt"), "--dataset", data, "--seeds", "2", "--full-data", "--json"]
     assert main([*words, "--networks", "mlp"]) == 0
-    said = capsys.readouterr().out
-    assert "| distilled |" in said
+    printed = capsys.readouterr().out
+    assert "| distilled |" in printed
     rows = json.loads((tmp_path / "compare.json").read_text())["rows"]
-    assert json.loads(said.splitlines()[-1])["rows"] == rows
+    assert json.loads(printed.splitlines()[-1])["rows"] == rows
     assert [r["network"] for r in rows] == ["mlp"] * 10
     assert [r["items"] for r in rows[:10]] == [
         "distilled", "random real", "k-means centres", "herding", "k-center",
@@ -104,7 +110,7 @@ def test_the_table_has_items_down_and_networks_across() -> None:
         {"network": n, "items": i, "mean": m, "std": 0.01}
         for n, i, m in [("a", "x", 0.5), ("a", "y", 0.25), ("b", "x", 0.75), ("b", "y", 1.0)]
     ]
-    assert table(rows, ["a", "b"]).splitlines() == [
+    assert format_table(rows, ["a", "b"]).splitlines() == [
         "| items | a | b |",
         "|---|---|---|",
         "| x | 50.0 ± 1.0 | 75.0 ± 1.0 |",
@@ -113,7 +119,7 @@ def test_the_table_has_items_down_and_networks_across() -> None:
 
 
 def test_networks_that_the_items_are_too_small_for_are_left_out(tmp_path: Path) -> None:
-    assert networks_for(small_set(), ()) == ["convnet", "mlp", "alexcifarnet", "resnet"]
+    assert choose_networks(small_set(), ()) == ["convnet", "mlp", "alexcifarnet", "resnet"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,7 @@ def test_bad_input_is_one_sentence(words: list[str], sentence: str, tmp_path: Pa
     small_set().save(tmp_path / "set.pt")
     data = str(write_npz(tmp_path / "blobs.npz"))
     assert main([str(tmp_path / "set.pt"), "--dataset", data, *words]) == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("distill: ")
-    assert sentence in said
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("distill: ")
+    assert sentence in line
     assert not (tmp_path / "compare.json").exists()

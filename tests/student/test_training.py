@@ -1,4 +1,4 @@
-"""Students: the recipe replayed exactly, the ordinary way, and the baselines beside them."""
+"""Students: trained modules, the recipe replayed exactly, ordinary training, and the baselines."""
 
 import copy
 import re
@@ -14,10 +14,12 @@ from distill.errors import SetError, UserError
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
+from distill.registry import load as load_entry
 from distill.sets.distilled import DistilledSet
-from distill.student import Student, accuracy, ordinary, replay, starts, train
-from distill.student.baselines import baseline, full_data, k_means, random_real
-from distill.student.training import network_of, problem_of
+from distill.student import PROTOCOLS, Student, accuracy, initial_weights, replay, train, train_ordinary
+from distill.student.baselines import full_data_accuracy, score_baseline
+from distill.student.coresets import k_means, random_real
+from distill.student.training import build_problem, build_set_network
 from tests.helpers import CLASSES, SHAPE, small_set, waves, write_npz
 
 
@@ -37,7 +39,7 @@ def test_a_replay_is_twenty_lines_of_plain_torch() -> None:
     data = fixed_set(
         lrs=0.02 + 0.01 * waves(4, 6).float(), schedule=torch.tensor([[0, 1], [2, 0], [1, 2], [0, 2]])
     )
-    network = network_of(data)
+    network = build_set_network(data)
     network.load_state_dict(data.init_state)
     parameters = list(network.parameters())
     for row, lrs in zip(data.schedule, data.lrs, strict=True):
@@ -47,6 +49,70 @@ def test_a_replay_is_twenty_lines_of_plain_torch() -> None:
             parameter.data -= lr * grad
     x = waves(5, *SHAPE, phase=9).float()
     torch.testing.assert_close(train(data).logits(x), network(x).detach())
+
+
+def test_a_student_is_a_trained_module_with_the_keys_of_the_user_s_network() -> None:
+    data, network = fixed_set(), build_network("mlp", SHAPE, CLASSES, width=16)
+    before = {name: w.clone() for name, w in network.state_dict().items()}
+    student, x = train(data, network), waves(5, *SHAPE, phase=9).float()
+    assert not student.training
+    assert student.network is not network
+    assert all(torch.equal(w, before[name]) for name, w in network.state_dict().items())
+    assert list(student.state_dict()) == list(before) == list(student.network.state_dict())
+    assert not any(torch.equal(w, before[name]) for name, w in student.state_dict().items())
+    network.load_state_dict(student.state_dict())
+    assert torch.equal(student(x), network(x))
+    assert student(x).requires_grad
+    assert not student.logits(x).requires_grad
+    assert torch.equal(student.logits(x), student(x))
+    assert torch.equal(student.predict(x), student(x).argmax(dim=1))
+    assert not student.features(x).requires_grad
+    assert student.features(x).shape == (5, 16)
+    with torch.no_grad():
+        assert torch.equal(student.network(x), student(x))
+
+
+def test_a_student_loads_what_its_state_dict_says() -> None:
+    data, x = fixed_set(), waves(5, *SHAPE).float()
+    first, second = train(data, seed=0), Student(build_set_network(data))
+    assert not torch.equal(first(x), second(x))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(x), second(x))
+
+
+def test_training_leaves_the_buffers_and_the_mode_of_the_user_s_module_alone() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Dropout(0.5), torch.nn.Linear(64, CLASSES)
+    )
+    before = copy.deepcopy(network.state_dict())
+    student = train(small_set(n=4, schedule=torch.arange(4).repeat(4, 1)), network)
+    weights = dict(network.named_parameters())
+    trained = train_ordinary(
+        small_set(n=4), network, weights, lambda p: torch.optim.SGD(p, lr=0.1), 2, 4, stream("b")
+    )
+    assert network.training
+    assert all(torch.equal(w, before[name]) for name, w in network.state_dict().items())
+    assert not torch.equal(trained.state_dict()["1.running_mean"], before["1.running_mean"])
+    x = waves(5, *SHAPE).float()
+    for module in (student, trained):
+        assert torch.equal(module(x), module(x))  # in eval mode: no dropout
+        assert torch.equal(module(x)[:1], module(x[:1])) or torch.allclose(module(x)[:1], module(x[:1]))
+
+
+@pytest.mark.parametrize("word", PROTOCOLS)
+def test_a_protocol_trains_a_student_and_touches_nothing(word: str) -> None:
+    data, x = fixed_set(), waves(5, *SHAPE).float()
+    network, weights = build_set_network(data), fixed_set().init_state
+    before, initial = copy.deepcopy(network.state_dict()), copy.deepcopy(weights)
+    first, again = (
+        load_entry(PROTOCOLS[word])().train(data, network, weights, stream("protocol")) for _ in range(2)
+    )
+    assert isinstance(first, Student)
+    assert not first.training
+    assert torch.equal(first(x), again(x))
+    assert not torch.equal(first(x), Student(network, weights)(x))
+    assert all(torch.equal(w, before[name]) for name, w in network.state_dict().items())
+    assert all(torch.equal(w, initial[name]) for name, w in weights.items())
 
 
 def test_training_twice_gives_the_same_bits_and_another_seed_others() -> None:
@@ -67,11 +133,11 @@ def test_another_network_trains_on_the_same_set() -> None:
 def test_weights_that_cannot_be_are_refused() -> None:
     data = fixed_set()
     with pytest.raises(SetError, match="carries no weights: use --init random"):
-        starts(small_set(), network_of(small_set()), "fixed", 1)
+        initial_weights(small_set(), build_set_network(small_set()), "fixed", 1)
     with pytest.raises(SetError, match="do not fit this network"):
-        starts(data, build_network("mlp", SHAPE, CLASSES, width=9), "fixed", 1)
-    assert len(starts(data, network_of(data), "fixed", 20)) == 1
-    assert len(starts(data, network_of(data), "random", 20)) == 20
+        initial_weights(data, build_network("mlp", SHAPE, CLASSES, width=9), "fixed", 1)
+    assert len(initial_weights(data, build_set_network(data), "fixed", 20)) == 1
+    assert len(initial_weights(data, build_set_network(data), "random", 20)) == 20
 
 
 @pytest.mark.parametrize(
@@ -93,28 +159,30 @@ def test_a_recipe_in_unknown_words_is_refused(changes: dict, sentence: str) -> N
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
-def test_the_ordinary_way_takes_any_optimiser_and_learns(kind: type, blobs: tuple) -> None:
+def test_ordinary_training_takes_any_optimiser_and_learns(kind: type, blobs: tuple) -> None:
     real, test = blobs
     network = build_network("mlp", real.shape, CLASSES, width=16)
     weights = draw_weights(network, stream("o"))
-    kept = copy.deepcopy(weights)
-    student = ordinary(real, network, weights, lambda p: kind(p, lr=0.01), 30, 32, stream("b"))
+    before = copy.deepcopy(weights)
+    student = train_ordinary(real, network, weights, lambda p: kind(p, lr=0.01), 30, 32, stream("b"))
     assert accuracy(student, test) > 0.9
     assert accuracy(student, test) > accuracy(Student(network, weights), test)
-    assert all(torch.equal(kept[k], weights[k]) for k in weights)
+    assert all(torch.equal(before[k], weights[k]) for k in weights)
 
 
-def test_the_ordinary_way_takes_soft_labels() -> None:
+def test_ordinary_training_takes_soft_labels() -> None:
     data = small_set(labels=torch.tensor([[0.6, 0.4, 0], [0, 1, 0], [0.2, 0.2, 0.6]]))
-    network = network_of(data)
+    network = build_set_network(data)
     weights = draw_weights(network, stream("o"))
-    student = ordinary(data, network, weights, lambda p: torch.optim.Adam(p, lr=0.02), 200, 3, stream("b"))
+    student = train_ordinary(
+        data, network, weights, lambda p: torch.optim.Adam(p, lr=0.02), 200, 3, stream("b")
+    )
     torch.testing.assert_close(student.logits(data.items).softmax(1), data.labels, atol=0.02, rtol=0)
 
 
 def test_accuracy_counts_right_answers_over_all_chunks(blobs: tuple) -> None:
     _, test = blobs
-    network = network_of(small_set())
+    network = build_set_network(small_set())
     student = Student(network, draw_weights(network, stream("a")))
     x, y = test.batch(slice(None))
     right = (student.logits(x).argmax(1) == y).float().mean().item()
@@ -125,11 +193,11 @@ def test_accuracy_counts_right_answers_over_all_chunks(blobs: tuple) -> None:
 def test_baselines_get_the_set_s_treatment(draws_of: Callable, blobs: tuple) -> None:
     real, test = blobs
     data = small_set(n=5, schedule=torch.arange(5).repeat(4, 1))
-    problem = problem_of(data)
-    weights = starts(data, problem.network, "random", 3)
+    problem = build_problem(data)
+    weights = initial_weights(data, problem.network, "random", 3)
     draw = draws_of(data, real)
-    scores, rates = baseline("x", draw, data, problem, real, test, weights, draws=4)
-    assert full_data(real, test, test, problem.network, weights[0]) > 0.95
+    scores, rates = score_baseline("x", draw, data, problem, real, test, weights, draws=4)
+    assert full_data_accuracy(real, test, test, problem.network, weights[0]) > 0.95
     assert len(scores) == 4
     assert 0.5 < sum(scores) / 4 <= 1
     assert rates == "the set's rates" or rates.startswith("rate ")
@@ -143,24 +211,24 @@ def test_centres_are_the_means_of_what_is_nearest_to_them() -> None:
     x = torch.cat(
         [torch.tensor([[0.0, 1.0], [10.0, 0.0]]) + 0.1 * waves(2, 2, phase=k).float() for k in range(20)]
     )
-    found = fit_k_means(x, 2, stream("c"))
-    nearest = torch.cdist(x, found).argmin(1)
+    pair = fit_k_means(x, 2, stream("c"))
+    nearest = torch.cdist(x, pair).argmin(1)
     for i in range(2):
-        torch.testing.assert_close(found[i], x[nearest == i].mean(0))
-    assert (found[0] - found[1]).norm() > 9
+        torch.testing.assert_close(pair[i], x[nearest == i].mean(0))
+    assert (pair[0] - pair[1]).norm() > 9
     assert fit_k_means(x[:1], 3, stream("c")).shape == (3, 2)
 
 
 def test_replay_leaves_the_set_alone() -> None:
     data = fixed_set()
     before = {k: w.clone() for k, w in data.init_state.items()}
-    replay(data, problem_of(data), data.init_state)
+    replay(data, build_problem(data), data.init_state)
     assert all(torch.equal(before[k], data.init_state[k]) for k in before)
 
 
 def test_by_default_fixed_weights_serve_the_networks_that_they_fit() -> None:
     data = fixed_set()
-    own, other = network_of(data), build_network("mlp", SHAPE, CLASSES, width=9)
+    own, other = build_set_network(data), build_network("mlp", SHAPE, CLASSES, width=9)
     x = waves(5, *SHAPE).float()
     assert torch.equal(train(data, own).logits(x), train(data, init="fixed").logits(x))
     assert torch.equal(train(data, other).logits(x), train(data, other, init="random").logits(x))

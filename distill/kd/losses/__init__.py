@@ -1,0 +1,122 @@
+"""Losses of knowledge distillation: one file per family, plain functions of outputs to a scalar.
+
+May import the rooms left of kd. Logits are (batch, classes), the temperature τ softens them, features are
+(batch, width) or (batch, channels, height, width). Teachers are constants: no gradient flows into them. The
+map of the field is Gou et al. 2020: a student matches the teacher's response (logits), its features (layers),
+or the relations between items. The table: KD_LOSSES, from which recipe checks, "did you mean", the lists of
+the documentation and the contract tests are made. A new loss is one file and one line.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from distill.registry import Entry, load
+
+
+class KDLoss(NamedTuple):
+    """A loss of the table: where its function lives, what it is, and what it is called with.
+
+    `takes` are the function's arguments in their order: "student" (the learner's logits, or the output of its
+    module `tap`), "teacher" (the same of the teacher), "labels" (class numbers or soft labels), "tau" (the
+    temperature), "plain" (as student, on items before augmentation), "target" (as student, on items of the
+    target domain).
+    """
+
+    place: str
+    summary: str
+    takes: tuple[str, ...]
+    tap: bool = False  # needs a module's path: the logits will not do
+    connector: bool = False  # the student's output passes a trained 1×1 convolution or matrix first
+    layers: bool = False  # the teacher's output is a weighted sum of its modules `layers`
+    most_weight: float = math.inf
+
+    @property
+    def teacher(self) -> bool:
+        """Whether it needs a teacher."""
+        return "teacher" in self.takes
+
+    @property
+    def labels(self) -> bool:
+        """Whether it needs labels, which the target domain has not."""
+        return "labels" in self.takes
+
+
+KD_LOSSES = {
+    "cross-entropy": KDLoss(
+        "distill.kd.losses.response:cross_entropy", "to the labels", ("student", "labels", "tau")
+    ),
+    "hinton": KDLoss(
+        "distill.kd.losses.response:hinton",
+        "τ² KL from the softened teacher, of logits or of modules' outputs (Hinton et al. 2015)",
+        ("student", "teacher", "tau"),
+        most_weight=1.0,
+    ),
+    "weighted": KDLoss(
+        "distill.kd.losses.response:weighted",
+        "hinton, weighted per item by who knows the label better (Zhou et al. 2021)",
+        ("student", "teacher", "labels", "tau"),
+    ),
+    "spread": KDLoss(
+        "distill.kd.losses.subclasses:spread",
+        "pushes the subclass logits of a batch apart (Müller et al. 2020)",
+        ("student", "tau"),
+        tap=True,
+    ),
+    "informed": KDLoss(
+        "distill.kd.losses.subclasses:informed",
+        "each item sure of its subclass, all subclasses in use (Krause et al. 2010)",
+        ("student", "tau"),
+        tap=True,
+    ),
+    "steady": KDLoss(
+        "distill.kd.losses.response:hinton",
+        "augmentation does not move the outputs (Hu et al. 2017)",
+        ("student", "plain", "tau"),
+        tap=True,
+    ),
+    "hint": KDLoss(
+        "distill.kd.losses.features:hint",
+        "the squared distance from a teacher's layer (Romero et al. 2015)",
+        ("student", "teacher"),
+        tap=True,
+        connector=True,
+    ),
+    "attention": KDLoss(
+        "distill.kd.losses.features:attention",
+        "the teacher's attention map (Zagoruyko and Komodakis 2017)",
+        ("student", "teacher"),
+        tap=True,
+    ),
+    "aggregate": KDLoss(
+        "distill.kd.losses.features:hint",
+        "the squared distance from a searched sum of a teacher's layers (Guan et al. 2020)",
+        ("student", "teacher"),
+        tap=True,
+        connector=True,
+        layers=True,
+    ),
+    "rkd-distance": KDLoss(
+        "distill.kd.losses.relations:rkd_distance",
+        "relative distances between items (Park et al. 2019)",
+        ("student", "teacher"),
+        tap=True,
+    ),
+    "rkd-angle": KDLoss(
+        "distill.kd.losses.relations:rkd_angle",
+        "angles between items (Park et al. 2019)",
+        ("student", "teacher"),
+        tap=True,
+    ),
+    "mmd": KDLoss(
+        "distill.kd.losses.domains:mmd",
+        "the distance of the target's features from the source's (Long et al. 2015)",
+        ("student", "target"),
+        tap=True,
+    ),
+}
+
+
+def evaluate_loss(loss: KDLoss, inputs: dict[str, Any]) -> Any:
+    """The loss's value, a scalar tensor; inputs holds at least what it takes."""
+    function = load(Entry(loss.place, loss.summary))
+    return function(*(inputs[name] for name in loss.takes))

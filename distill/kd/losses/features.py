@@ -1,0 +1,26 @@
+"""Losses on features: the output of a student's layer beside that of a teacher's."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from distill.inner.losses import Scalar
+
+Features = Float[Tensor, "batch ..."]
+
+
+def hint(student: Features, teacher: Features) -> Scalar:
+    """Half the mean squared distance (Romero et al. 2015, FitNets, eq. 3, after the student's connector)."""
+    return F.mse_loss(student, pool_like(teacher.detach(), student)) / 2
+
+
+def attention(student: Features, teacher: Features) -> Scalar:
+    """Mean squared distance of unit attention maps Σ_channels a² (Zagoruyko and Komodakis 2017, eq. 2)."""
+    pair = student, pool_like(teacher.detach(), student)
+    maps = [F.normalize(a.pow(2).sum(dim=1).flatten(1), dim=1) for a in pair]
+    return (maps[0] - maps[1]).pow(2).sum(dim=1).mean()
+
+
+def pool_like(features: Features, like: Features) -> Features:
+    """Feature maps averaged to another's height and width; vectors as they are."""
+    return F.adaptive_avg_pool2d(features, (like.shape[2], like.shape[3])) if features.ndim == 4 else features

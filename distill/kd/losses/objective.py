@@ -1,0 +1,68 @@
+"""A learner's loss: the weighted sum of the losses that the recipe lists for its turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from distill.kd.losses import KD_LOSSES, evaluate_loss
+from distill.kd.recipe.parts import LossPart, RecipeError
+from distill.kd.taps import Outputs
+from distill.kd.techniques.aggregation import aggregate_layers
+
+
+@dataclass(frozen=True)
+class WeightedLoss:
+    """One summand of a learner's loss; `where` is its key in the recipe."""
+
+    part: LossPart
+    where: str
+    connector: nn.Module | None = None
+    alpha: Tensor | None = None  # of the layers of an aggregation
+
+    def weight(self, progress: float) -> float:
+        """The factor, moving geometrically to `until` (in a straight line where one end is zero)."""
+        first, last = self.part.weight, self.part.until
+        if last is None:
+            return first
+        if first > 0 < last:
+            return first ** (1 - progress) * last**progress
+        return first + progress * (last - first)
+
+    def value(self, learner: str, outputs: Outputs, labels: Tensor) -> Tensor:
+        """The unweighted loss of a learner. Raises RecipeError where shapes do not go together."""
+        part, loss = self.part, KD_LOSSES[self.part.loss]
+        student, beside = outputs(learner, part.tap, part.domain), self.beside(learner, outputs)
+        try:
+            connected = self.connector(student) if self.connector else student
+            inputs = {"student": connected, "labels": labels, "tau": part.tau}
+            names = ("teacher", "plain", "target")
+            return evaluate_loss(loss, inputs | dict.fromkeys(names, beside))
+        except (RuntimeError, IndexError, ValueError, TypeError):
+            shapes = f"{tuple(student.shape)}"
+            shapes += "" if beside is None else f" of {learner} beside {tuple(beside.shape)}"
+            raise RecipeError(
+                f"{self.where}: the loss {part.loss} cannot take {shapes}: look at its taps"
+            ) from None
+
+    def beside(self, learner: str, outputs: Outputs) -> Tensor | None:
+        """The second output that the loss compares the student's with, if it takes one."""
+        part, takes = self.part, KD_LOSSES[self.part.loss].takes
+        for domain in ("plain", "target"):
+            if domain in takes:
+                return outputs(learner, part.tap, domain)
+        if part.teacher is None:
+            return None
+        if self.alpha is None:
+            return outputs(part.teacher, part.teacher_tap or part.tap, part.domain)
+        layers = [outputs(part.teacher, layer, part.domain) for layer in part.layers or ()]
+        return aggregate_layers(layers, self.alpha)
+
+
+def sum_losses(
+    losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, labels: Tensor, progress: float
+) -> Tensor:
+    """Σ weight(progress) · value over a learner's losses."""
+    parts = [loss.weight(progress) * loss.value(learner, outputs, labels) for loss in losses]
+    return torch.stack(parts).sum()

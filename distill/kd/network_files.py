@@ -1,0 +1,80 @@
+"""Files of a network's weights: written by us, or a plain state dict."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from distill.errors import SetError, UserError
+from distill.networks.composed import TorchvisionNetwork
+from distill.sets import safe_load as untrusted
+from distill.sets.plain_types import has_type
+from distill.sets.storage import read_tensors, write_tensors
+from distill.student.training import Weights
+
+FORMAT = "distill-network/1"
+
+
+def save_network(path: str, architecture: dict[str, Any], network: nn.Module) -> None:
+    """Write a network's architecture (name and arguments), weights and buffers, as plain values."""
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    state = {name: w.detach().cpu() for name, w in tensors.items()}
+    write_tensors(path, {"format": FORMAT, "network": architecture, "state": state})
+
+
+def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
+    """A file's weights for a network whose weights are like these: ours, or a state dict. Raises UserError.
+
+    The network's buffers, as torchvision's batch norms have, are loaded into the network.
+    """
+    try:
+        state = read_tensors(path, "cpu", FORMAT).get("state")
+    except SetError:
+        state = load_plain(path)
+    if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
+        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
+    tensors = {**like, **dict(network.named_buffers())}
+    if isinstance(network, TorchvisionNetwork) and not set(state) & set(tensors):
+        state = {f"body.{name}": w for name, w in state.items()}  # as torchvision names them itself
+    shapes, file_shapes = ({name: tuple(w.shape) for name, w in d.items()} for d in (tensors, state))
+    if file_shapes != shapes:
+        difference = describe_difference(file_shapes, shapes)
+        raise UserError(f"{path} holds the weights of another network: {difference}")
+    for name, buffer in network.named_buffers():
+        buffer.copy_(state[name])
+    return {name: state[name].to(w.device) for name, w in like.items()}
+
+
+def load_plain(path: str) -> Any:
+    """What torch.save wrote, where it is no more than plain values. Raises UserError."""
+    try:
+        return untrusted.load_plain(Path(path), "cpu")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except Exception:  # whatever a foreign or damaged file makes torch raise
+        raise UserError(f"{path} is not a file of weights, or is damaged") from None
+
+
+def describe_difference(file_shapes: dict[str, Any], shapes: dict[str, Any]) -> str:
+    """The first parameter in which a file and a network differ, as text."""
+    for name in [*shapes, *file_shapes]:
+        if file_shapes.get(name) != shapes.get(name):
+            in_file, in_network = (
+                "×".join(map(str, d[name])) or "a number" if name in d else "nothing"
+                for d in (file_shapes, shapes)
+            )
+            return f"its {name} is {in_file}, the network's {in_network}"
+    return "they differ"
+
+
+def read_architecture(path: str) -> dict[str, Any] | None:
+    """The network's name and arguments in a file of ours; None for a bare or an unreadable file."""
+    try:
+        architecture = read_tensors(path, "cpu", FORMAT).get("network")
+    except SetError:
+        return None
+    if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str):
+        return None
+    numbers = {key: value for key, value in architecture.items() if key != "name"}
+    return architecture if has_type(numbers, dict[str, int | None]) else None

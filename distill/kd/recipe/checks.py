@@ -1,0 +1,131 @@
+"""Checks: whether every word and number of a recipe's stages can be run, before anything is trained."""
+
+from distill.data.augment import build_augmentation
+from distill.errors import NetworkError, UserError, unknown
+from distill.kd.losses import KD_LOSSES, KDLoss
+from distill.kd.networks import Network, Networks
+from distill.kd.recipe.parts import LossPart, Recipe, RecipeError, StagePart, check_above_zero
+from distill.kd.taps import find_module
+from distill.student.loop import list_optimisers
+
+
+def check_recipe(recipe: Recipe, networks: Networks) -> None:
+    """Every stage, with the anchors that the stages before it keep. Raises RecipeError that names the key."""
+    for i, stage in enumerate(recipe.stages):
+        where = f"stages.{i}"
+        check_stage(stage, where, recipe)
+        for learner, parts in stage.turns.items():
+            check_learner(learner, where, recipe)
+            for j, part in enumerate(parts):
+                check_loss(part, f"{where}.turns.{learner}.{j}", networks[learner], networks, recipe)
+        anchors = {f"{name}@{k + 1}": networks[name] for name in stage.turns for k in range(stage.keep)}
+        networks = networks | anchors
+        if stage.route is not None and f"{stage.route}@1" not in networks:
+            raise RecipeError(f'{where}.route: nothing is kept of "{stage.route}": give its stage keep: 4')
+
+
+def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
+    """The numbers and words of a stage. Raises RecipeError."""
+    check_numbers(stage, where)
+    if not stage.turns:
+        raise RecipeError(f"{where}.turns: nobody learns")
+    if stage.search and not can_search(stage):
+        raise RecipeError(f"{where}.search: needs one learner with aggregate losses of one teacher")
+    if stage.items not in ("real", "set") or (stage.items == "set" and recipe.data.set is None):
+        raise RecipeError(f'{where}.items must be real, or set where data.set names one; not "{stage.items}"')
+    optimisers = list_optimisers()
+    if stage.optimizer not in optimisers:
+        raise RecipeError(f"{where}.optimizer: " + unknown("optimiser", stage.optimizer, optimisers))
+    try:
+        build_augmentation(stage.augment)
+    except UserError as error:
+        raise RecipeError(f"{where}.augment: {error}") from None
+
+
+def check_numbers(stage: StagePart, where: str) -> None:
+    """The numbers of a stage. Raises RecipeError."""
+    for name in ("epochs", "batch", "lr", "train"):
+        check_above_zero(f"{where}.{name}", getattr(stage, name))
+    for name in ("keep", "mixup", "gap"):
+        if not getattr(stage, name) >= 0:
+            raise RecipeError(f"{where}.{name} must be at least 0, not {getattr(stage, name)}")
+    for name in ("smoothing", "prune"):
+        if not 0 <= getattr(stage, name) < 1:
+            raise RecipeError(f"{where}.{name} must be at least 0 and below 1, not {getattr(stage, name)}")
+
+
+def can_search(stage: StagePart) -> bool:
+    """Whether one learner has aggregate losses of one teacher."""
+    parts = [part for parts in stage.turns.values() for part in parts]
+    teachers = {part.teacher for part in parts if part.loss == "aggregate"}
+    return len(stage.turns) == 1 and len(teachers) == 1
+
+
+def check_learner(learner: str, where: str, recipe: Recipe) -> None:
+    """That the learner is a network that can learn. Raises RecipeError."""
+    if learner not in recipe.networks:
+        raise RecipeError(f"{where}.turns: " + unknown("network", learner, recipe.networks))
+    if recipe.networks[learner].mean_of:
+        raise RecipeError(f"{where}.turns: {learner} is an ensemble and never learns itself")
+
+
+def check_loss(part: LossPart, where: str, learner: Network, networks: Networks, recipe: Recipe) -> None:
+    """One loss: its name, numbers, teacher, domain and taps. Raises RecipeError."""
+    if part.loss not in KD_LOSSES:
+        raise RecipeError(f"{where}.loss: " + unknown("loss", part.loss, KD_LOSSES))
+    loss = KD_LOSSES[part.loss]
+    check_weights(part, where, loss)
+    check_teacher(part, where, loss, networks)
+    if loss.tap and part.tap is None:
+        raise RecipeError(f"{where}.tap is missing: the loss {part.loss} needs a module's path")
+    if (part.layers is not None) != loss.layers or part.layers == []:
+        raise RecipeError(f"{where}.layers: the teacher's modules for the loss aggregate, and for no other")
+    check_domain(part, where, loss, recipe)
+    check_taps(part, where, learner, networks)
+
+
+def check_weights(part: LossPart, where: str, loss: KDLoss) -> None:
+    """The weight, its end and the temperature. Raises RecipeError."""
+    for name in ("weight", "until"):
+        if not 0 <= (getattr(part, name) or 0.0) <= loss.most_weight:
+            span = "between 0 and 1 (the λ of distillation)" if loss.most_weight == 1 else "at least 0"
+            raise RecipeError(f"{where}.{name} must be {span}, not {getattr(part, name):g}")
+    if not part.tau > 0:
+        raise RecipeError(f"{where}.tau, the temperature, must be above 0, not {part.tau:g}")
+
+
+def check_teacher(part: LossPart, where: str, loss: KDLoss, networks: Networks) -> None:
+    """A teacher that is known, for the losses that need one. Raises RecipeError."""
+    if loss.teacher != (part.teacher is not None):
+        needs = "needs a teacher" if loss.teacher else "takes no teacher"
+        raise RecipeError(f"{where}: the loss {part.loss} {needs}")
+    if part.teacher is not None and part.teacher not in networks:
+        raise RecipeError(f"{where}.teacher: " + unknown("network", part.teacher, networks))
+
+
+def check_domain(part: LossPart, where: str, loss: KDLoss, recipe: Recipe) -> None:
+    """source, or target where there is one and no labels are needed. Raises RecipeError."""
+    needs_target = part.domain == "target" or "target" in loss.takes
+    if part.domain not in ("source", "target") or (needs_target and recipe.data.target is None):
+        raise RecipeError(f"{where}.domain is source, or target where data.target names a set")
+    if part.domain == "target" and loss.labels:
+        raise RecipeError(f"{where}: the target has no labels, and {part.loss} needs them")
+
+
+def check_taps(part: LossPart, where: str, learner: Network, networks: Networks) -> None:
+    """The modules of the learner and of the teacher. Raises RecipeError."""
+    check_path(f"{where}.tap", part.tap, learner)
+    if part.teacher is None:
+        return
+    key = "layers" if part.layers else "teacher_tap" if part.teacher_tap else "tap"
+    paths: list[str | None] = [*part.layers] if part.layers else [part.teacher_tap or part.tap]
+    for path in paths:
+        check_path(f"{where}.{key}", path, networks[part.teacher])
+
+
+def check_path(where: str, path: str | None, network: Network) -> None:
+    """That a path, if any, leads to a module of the network. Raises RecipeError."""
+    try:
+        _ = path is None or find_module(network.module, path)
+    except NetworkError as error:
+        raise RecipeError(f"{where}: in {network.name}: {error}") from None

@@ -1,0 +1,147 @@
+"""The dataclasses of a recipe: their fields are the keys of the YAML file. Imports no torch.
+
+Data, networks, stages; each stage says which networks learn, from which losses, at which weights. Everything
+else about a run follows from it.
+"""
+
+from dataclasses import dataclass, field
+
+from distill.errors import UserError
+
+
+class RecipeError(UserError):
+    """A recipe that cannot be run; the sentence names the file and the key."""
+
+
+def check_above_zero(where: str, number: float | None) -> None:
+    """Raise RecipeError where a number is there and not above 0."""
+    if number is not None and not number > 0:
+        raise RecipeError(f"{where} must be above 0, not {number:g}")
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """The real data, and the distilled set if there is one."""
+
+    name: str = "mnist"
+    """A named set, an .npz file or a folder of images; sentences, trec … for texts."""
+    dir: str | None = None
+    """Where the files of a named set are."""
+    vectors: str | None = None
+    """Texts: the word vectors (default: those in the package)."""
+    train: int | None = None
+    """Only so many training items, drawn at random (default: all)."""
+    test: int | None = None
+    """Only so many test items."""
+    merge: list[list[int]] | None = None
+    """Classes put together: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two of ten."""
+    set: str | None = None
+    """A distilled set, for stages with items: set."""
+    target: str | None = None
+    """Another set of the same classes, without its labels, for losses with domain: target."""
+    target_dir: str | None = None
+    """Where the target's files are."""
+    score: str = "test"
+    """What is measured on: test, or held-out (a tenth of the training items), for choosing."""
+
+
+@dataclass(frozen=True)
+class NetworkPart:
+    """One network."""
+
+    name: str = "convnet"
+    """lenet, convnet … as everywhere, or torchvision/resnet18 … for torchvision's classifiers."""
+    width: int | None = None
+    """Its width, where it has one."""
+    depth: int | None = None
+    """Its depth, where it has one."""
+    separable: bool | None = None
+    """convnet: depthwise and pointwise convolutions instead of full ones."""
+    subclasses: int = 1
+    """Logits per class: a class's probability is the sum over its subclasses."""
+    checkpoint: str | None = None
+    """Weights to start from: what a recipe or --save wrote, or a state dict."""
+    seed: int = 0
+    """Networks of one architecture start alike where this is alike."""
+    between: list[str] | None = None
+    """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
+    mean_of: list[str] | None = None
+    """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
+    int8: bool = False
+    """Measured with weights and activations rounded to eight bits."""
+
+
+@dataclass(frozen=True)
+class LossPart:
+    """One summand of a learner's loss."""
+
+    loss: str = "cross-entropy"
+    """A word of distill.kd.losses.KD_LOSSES."""
+    weight: float = 1.0
+    """Its factor."""
+    until: float | None = None
+    """Where the factor ends, moving geometrically (default: it stays)."""
+    teacher: str | None = None
+    """The network whose output is matched."""
+    tau: float = 1.0
+    """The temperature."""
+    tap: str | None = None
+    """The learner's module whose output is used, by its path (default: the logits)."""
+    teacher_tap: str | None = None
+    """The teacher's module (default: the same path)."""
+    layers: list[str] | None = None
+    """aggregate: the teacher's modules, of one size, whose weighted sum is matched."""
+    domain: str = "source"
+    """source, or target: the unlabelled items of data.target."""
+
+
+@dataclass(frozen=True)
+class StagePart:
+    """One training: in each batch the learners take their steps in this order."""
+
+    turns: dict[str, list[LossPart]]
+    """For each learner its losses."""
+    epochs: int = 1
+    """Passes over the items."""
+    batch: int = 64
+    """Items per step."""
+    optimizer: str = "Adam"
+    """Any of torch.optim."""
+    lr: float = 0.002
+    """Its rate, falling linearly to zero."""
+    train: int | None = None
+    """Only the first so many training items (default: all of data.train)."""
+    items: str = "real"
+    """real, or set: the distilled set of data.set."""
+    augment: str = ""
+    """Random changes of the items, as shift-scale-rotate."""
+    mixup: float = 0.0
+    """Items and labels mixed in pairs, the share from Beta(mixup, mixup)."""
+    smoothing: float = 0.0
+    """Label smoothing: the share of the label that is spread over all classes."""
+    bootstrap: int | None = None
+    """Items drawn with replacement, by this seed."""
+    prune: float = 0.0
+    """This share of the learners' weights, the smallest, is zero from here on."""
+    search: bool = False
+    """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
+    keep: int = 0
+    """So many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""
+    route: str | None = None
+    """The teacher of this name is replaced by the copies kept of it, early to late (route-constrained)."""
+    gap: float = 0.0
+    """With route: a copy nearer than this KL to the one before is left out."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment."""
+
+    networks: dict[str, NetworkPart]
+    """By name."""
+    stages: list[StagePart]
+    """In this order."""
+    data: DataPart = field(default_factory=DataPart)
+    """What is learned."""
+    seed: int = 0
+    """Seeds everything random."""

@@ -1,0 +1,129 @@
+"""Sources: the data that a recipe's networks learn from and are measured on."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from distill.data import TEXT_SETS, dataset, images
+from distill.data import embedding as text
+from distill.data import texts as corpora
+from distill.data.dataset import Dataset
+from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_above_zero
+from distill.randomness import stream
+from distill.sets.distilled import DistilledSet
+from distill.student.training import Data
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a recipe learns from and is measured on."""
+
+    train: Dataset
+    test: Dataset
+    set: DistilledSet | None = None
+    target: Dataset | None = None
+    target_test: Dataset | None = None
+    fine_labels: Tensor | None = None  # of the test items, before classes were put together
+
+
+def load_sources(part: DataPart, seed: int, device: str) -> Sources:
+    """The data of a recipe. Raises UserError."""
+    check_above_zero("data.train", part.train)
+    check_above_zero("data.test", part.test)
+    train, test = load_splits(part, seed, device)
+    fine_labels = test.labels if part.merge else None
+    if part.merge:
+        train, test = (merge_classes(split, part.merge) for split in (train, test))
+    distilled = DistilledSet.load(part.set, device) if part.set else None
+    if distilled and (
+        not train.matches_items(distilled.items) or distilled.labels.shape[1] != len(train.classes)
+    ):
+        raise RecipeError(f"data.set: {part.set} holds other items or classes than {part.name}")
+    target, target_test = load_target(part, train, device) if part.target else (None, None)
+    return Sources(train, test, distilled, target, target_test, fine_labels)
+
+
+def load_splits(part: DataPart, seed: int, device: str) -> tuple[Dataset, Dataset]:
+    """(train, test or held-out), in random order and at most as many as the recipe says. Raises UserError."""
+    train, test = load_real(part.name, part.dir, part.vectors, device)
+    if part.score not in ("test", "held-out"):
+        raise RecipeError(f'data.score must be test or held-out, not "{part.score}"')
+    if part.score == "held-out":
+        train, test = train.split(len(train) // 10, stream("split", "student"))
+    train = shuffle(train, part.train, stream("items", seed))
+    return train, shuffle(test, part.test, stream("items", "test"))
+
+
+def load_real(name: str, folder: str | None, vectors: str | None, device: str) -> tuple[Dataset, Dataset]:
+    """(train, test) of images, or of texts with their word vectors."""
+    if name in TEXT_SETS:
+        return text.embed_corpus(corpora.load_corpus(name, folder), vectors or "bundled", device=device)
+    return images.load(name, folder, device)
+
+
+def load_target(part: DataPart, train: Dataset, device: str) -> tuple[Dataset, Dataset]:
+    """(train, test) of the target domain, at the source's size. Raises UserError."""
+    splits = load_real(str(part.target), part.target_dir, None, device)
+    target, target_test = (resize_like(split, train) for split in splits)
+    if target.classes != train.classes and len(target.classes) != len(train.classes):
+        raise RecipeError(f"data.target: {part.target} has other classes than {part.name}")
+    return target, target_test
+
+
+def shuffle(split: Dataset, most: int | None, generator: torch.Generator) -> Dataset:
+    """A split in random order, at most so many of its items."""
+    order = torch.randperm(len(split), generator=generator)
+    return split.select(order[:most].to(split.labels.device))
+
+
+def merge_classes(split: Dataset, groups: list[list[int]]) -> Dataset:
+    """A split with classes put together. Raises RecipeError."""
+    group_of = {label: k for k, group in enumerate(groups) for label in group}
+    if sorted(group_of) != list(range(len(split.classes))) or len(groups) < 2:
+        raise RecipeError(
+            f"data.merge must place each of the classes 0 … {len(split.classes) - 1} in a group"
+        )
+    table = torch.tensor([group_of[label] for label in sorted(group_of)], device=split.labels.device)
+    names = tuple("+".join(split.classes[label] for label in group) for group in groups)
+    return replace(split, labels=table[split.labels], classes=names)
+
+
+def resize_like(split: Dataset, like: Dataset) -> Dataset:
+    """A set of images at another's height and width. Raises RecipeError where they have other channels."""
+    if split.items.ndim != 4 or split.shape[0] != like.shape[0]:
+        raise RecipeError(f"data.target: {split.name} holds {split.shape}, not items like {like.shape}")
+    return replace(split, items=dataset.resize_images(split.items, (like.shape[1], like.shape[2])))
+
+
+def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
+    """The items that a stage trains on: the distilled set, or some or all of the real ones."""
+    if part.items == "set" and sources.set is not None:
+        return sources.set
+    if part.bootstrap is not None:
+        size = part.train or len(sources.train)
+        picks = torch.randint(size, (size,), generator=stream("bootstrap", part.bootstrap, seed))
+        return sources.train.select(picks)
+    if part.train:
+        return sources.train.select(torch.arange(min(part.train, len(sources.train))))
+    return sources.train
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some items of a set."""
+
+    whole: Data
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, indices: Tensor | slice) -> tuple[Tensor, Tensor]:
+        return self.whole.batch(self.indices[indices])
+
+
+def halve(data: Data, generator: torch.Generator) -> tuple[Subset, Subset]:
+    """Two random halves of a set."""
+    first, second = torch.randperm(len(data), generator=generator).tensor_split(2)
+    return Subset(data, first), Subset(data, second)

@@ -1,0 +1,23 @@
+"""Mixup and label smoothing: what a stage changes in its batches."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.student.loop import Batch
+
+
+def smooth_labels(y: Tensor, classes: int, share: float) -> Tensor:
+    """(1 - share) · one-hot + share / classes (Szegedy et al. 2016, section 7); soft labels alike."""
+    soft = y if y.is_floating_point() else F.one_hot(y, classes).float()
+    return (1 - share) * soft + share / classes
+
+
+def mix_batch(batch: Batch, classes: int, alpha: float, generator: torch.Generator) -> Batch:
+    """x and y of a batch in pairs, one share from Beta(alpha, alpha) for all (Zhang et al. 2018)."""
+    a, b = (torch._standard_gamma(torch.full((), alpha), generator=generator) for _ in range(2))
+    share = float(a / (a + b)) if a + b > 0 else 1.0
+    order = torch.randperm(len(batch.x), generator=generator)
+    y = smooth_labels(batch.y, classes, 0.0)
+    x = share * batch.x + (1 - share) * batch.x[order]
+    return batch._replace(x=x, y=share * y + (1 - share) * y[order])

@@ -1,0 +1,78 @@
+"""The worked example of CONTRIBUTING: a new loss is one new file and one line of the table.
+
+Both are added to a copy of the package; the contract, the command line and its "did you mean" then know it.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distill.kd.losses import KD_LOSSES
+from tests.recipes import CE, NET, build_words, write_recipe
+
+ROOT = Path(__file__).parents[2]
+LINE = """    "similarity": KDLoss(
+        "distill.kd.losses.similarity:similarity",
+        "items that are alike for the teacher are alike for the student (Tung and Mori 2019)",
+        ("student", "teacher"),
+        tap=True,
+    ),
+"""
+TEST = "tests/kd/test_loss_table.py::test_a_loss_of_the_table_passes_the_contract[similarity]"
+SCRIPT = """
+import sys
+import pytest
+
+print("contract:", int(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]])))
+from distill.commands.teach import main
+for recipe in sys.argv[2:]:
+    print("teach:", main([recipe, "--out", recipe + "-run"]))
+"""
+
+
+def copy_package(folder: Path) -> Path:
+    """The package and its tests with the example's file and its line."""
+    for name in ("distill", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    losses = folder / "distill" / "kd" / "losses"
+    shutil.copy(Path(__file__).with_name("example_loss.py"), losses / "similarity.py")
+    table, start = (losses / "__init__.py").read_text(encoding="utf-8"), "KD_LOSSES = {\n"
+    (losses / "__init__.py").write_text(table.replace(start, start + LINE), encoding="utf-8")
+    return folder
+
+
+def build_recipe(folder: Path, loss: str) -> Path:
+    """A student that has the example's loss towards a wider teacher."""
+    part = {"loss": loss, "teacher": "teacher", "tap": "0", "weight": 10.0}
+    networks = {"teacher": {**NET, "width": 8}, "student": NET}
+    stages = [{"turns": {"teacher": [CE]}}, {"turns": {"student": [CE, part]}}]
+    folder.mkdir()
+    return write_recipe(folder, build_words(folder, networks, stages))
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """The contract, a recipe with the loss, and a recipe that misspells it, in the copy."""
+    copy = copy_package(tmp_path_factory.mktemp("copy"))
+    recipes = [build_recipe(copy / loss, loss) for loss in ("similarity", "similarty")]
+    words = [sys.executable, "-W", "ignore", "-c", SCRIPT, TEST, *(str(recipe) for recipe in recipes)]
+    return subprocess.run(words, cwd=copy, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_contract_test_knows_the_new_loss(result: subprocess.CompletedProcess[str]) -> None:
+    assert "similarity" not in KD_LOSSES
+    assert "contract: 0" in result.stdout, result.stdout + result.stderr
+
+
+def test_a_recipe_with_the_new_loss_runs(result: subprocess.CompletedProcess[str]) -> None:
+    assert "teach: 0" in result.stdout, result.stdout + result.stderr
+    assert "similarity/recipe.yaml, seed 0: test accuracy" in result.stdout
+
+
+def test_a_misspelt_new_loss_is_recognised(result: subprocess.CompletedProcess[str]) -> None:
+    assert "teach: 2" in result.stdout
+    assert 'no loss called "similarty"; did you mean "similarity"?' in result.stderr

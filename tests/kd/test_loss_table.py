@@ -1,0 +1,17 @@
+"""The table of losses: every entry passes the contract, and the teachers of sets take those on logits."""
+
+import pytest
+
+from distill.kd.losses import KD_LOSSES
+from distill.kd.teachers import LOSSES
+from tests.kd.contracts import loss_contract
+
+
+@pytest.mark.parametrize("word", KD_LOSSES)
+def test_a_loss_of_the_table_passes_the_contract(word: str) -> None:
+    loss_contract(KD_LOSSES[word])
+
+
+def test_a_teacher_of_a_set_can_use_the_losses_on_its_logits() -> None:
+    assert {"hinton", "weighted"} <= set(LOSSES)
+    assert not {"hint", "attention", "cross-entropy", "mmd"} & set(LOSSES)
