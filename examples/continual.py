@@ -125,7 +125,7 @@ def main() -> None:
         began = time.perf_counter()
         way = (memory, tasks, test, options.k, options.learner_steps)
         scores = [learned(*way, seed) for seed in range(options.seeds)]
-        words = f"  {name + ' memory':<18}{Report(name, tuple(scores)).words()}"
+        words = f"  {name + ' memory':<18}{Report(name, tuple(scores)).text()}"
         print(f"{words}, {time.perf_counter() - began:.0f} s", flush=True)
 
 
