@@ -608,7 +608,7 @@ EMPTY = {
     "blobs.npz": lambda path: load(str(path)),
     "train.csv": lambda path: corpora.load_corpus("x", None, str(path), str(path)),
     "train.parquet": lambda path: corpora.load_corpus("x", None, str(path), str(path)),
-    "vectors.txt": lambda path: vectors.read(str(path), {"owl"}),
+    "vectors.txt": lambda path: vectors.load_vectors(str(path), {"owl"}),
     "0.png": lambda path: load(str(path.parents[1])),
     "train-images-idx3-ubyte.gz": lambda path: load("mnist", path.parent),
 }
@@ -629,4 +629,4 @@ def test_a_length_that_a_file_claims_takes_no_memory(tmp_path: Path) -> None:
     files = write_texts(tmp_path, 20, 8)[1::2]
     train, test = text.embed_corpus(corpora.load_corpus("x", None, *files[:2]), files[2], max_length=10**12)
     assert train.items.shape == (20, 6)
-    assert test.facts["max_length"] == 10**12
+    assert test.metadata["max_length"] == 10**12
