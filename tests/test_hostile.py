@@ -629,4 +629,4 @@ def test_a_length_that_a_file_claims_takes_no_memory(tmp_path: Path) -> None:
     files = write_texts(tmp_path, 20, 8)[1::2]
     train, test = text.embed_corpus(corpora.load_corpus("x", None, *files[:2]), files[2], max_length=10**12)
     assert train.items.shape == (20, 6)
-    assert test.facts["max_length"] == 10**12
+    assert test.metadata["max_length"] == 10**12
