@@ -50,7 +50,7 @@ def list_arguments(place: Path, out: Path, *extra: object) -> list[str]:
 def _no_training_on_all_data() -> Iterator[None]:
     """Networks on all the data take time and are not tested here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distill.runs.measure.full_data", lambda *_: 0.5)
+        patch.setattr("distill.runs.measure.full_data_accuracy", lambda *_: 0.5)
         yield
 
 

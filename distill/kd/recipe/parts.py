@@ -122,7 +122,7 @@ class StagePart:
     bootstrap: int | None = None
     """Items drawn with replacement, by this seed."""
     prune: float = 0.0
-    """This share of the learners' weights, the smallest, is zero from here on."""
+    """This share of the learners' weights, the smallest, is zero throughout the stage."""
     search: bool = False
     """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
     keep: int = 0
