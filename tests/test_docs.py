@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from distill.kd.terms import KINDS, check
 
 import distill.runs.library
 import distill.student
@@ -21,8 +20,10 @@ from benchmarks import gallery, zoo
 from distill.__main__ import VERBS
 from distill.data import images
 from distill.data.dataset import Dataset
-from distill.kd.recipe import read
-from distill.kd.run import built
+from distill.kd.losses import KD_LOSSES
+from distill.kd.networks import build_networks
+from distill.kd.recipe.checks import check_recipe
+from distill.kd.recipe.files import read_recipe
 from distill.networks import NETWORKS
 from tests.helpers import digit_set, shorten
 from tests.test_imports import ROOMS
@@ -189,15 +190,14 @@ def test_the_example_in_contributing_is_the_file() -> None:
 def test_the_recipe_shown_is_one_that_can_be_followed(tmp_path: Path) -> None:
     (block,) = blocks(ROOT / "docs" / "reference" / "kd.md", "yaml")
     (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
-    recipe = read(tmp_path / "recipe.yaml")
-    real = images.load("mnist")[0]
-    networks = {word: built(word, part, real, 0, "cpu") for word, part in recipe.networks.items()}
-    check(recipe, networks)
+    recipe = read_recipe(tmp_path / "recipe.yaml")
+    networks = build_networks(recipe, images.load("mnist")[0], "cpu")
+    check_recipe(recipe, networks)
     assert [list(stage.turns) for stage in recipe.stages] == [["teacher"], ["student"]]
 
 
 def test_every_loss_of_recipes_is_in_the_catalogue() -> None:
-    assert [word for word in KINDS if f"`{word}`" not in shown("reference/kd.md")] == []
+    assert [word for word in KD_LOSSES if f"`{word}`" not in shown("reference/kd.md")] == []
 
 
 def test_the_first_example_has_about_ten_lines() -> None:

@@ -12,11 +12,11 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
 
-from distill.errors import unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, find, options_of
@@ -108,7 +108,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One sentence that says how to mend it, and exit code 2."""
         flags = [flag for action in self._actions for flag in action.option_strings]
-        self.exit(2, f"{self.prog}: {explain(message, flags)}\n")
+        self.exit(2, f"distill: {explain(message, flags)}\n")
 
 
 class Formatter(argparse.HelpFormatter):
@@ -223,7 +223,11 @@ def explain(message: str, flags: Sequence[str]) -> str:
     """argparse's message in one sentence of ours."""
     if message.startswith("unrecognized arguments: "):
         word = message.removeprefix("unrecognized arguments: ").split()[0]
-        return unknown("option", word, flags) if word.startswith("-") else f'"{word}" belongs to no option'
+        if not word.startswith("-"):
+            return f'"{word}" belongs to no option'
+        near = get_close_matches(word, flags, n=1, cutoff=0.4)
+        hint = f'; did you mean "{near[0]}"?' if near else ";"
+        return f'no option called "{word}"{hint} (--help lists them)'
     return message.replace("argument ", "", 1).replace("invalid int value", "not a whole number").replace(
         "invalid float value", "not a number"
     )  # fmt: skip

@@ -46,7 +46,7 @@ def options(folder: Path, out: Path) -> list[object]:
         2,
         "--outer-batch",
         16,
-        "--check-every",
+        "--validate-every",
         2,
         "--networks",
         2,

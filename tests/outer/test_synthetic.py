@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from distill.outer.starts import class_plan, start_labels, start_rates
+from distill.outer.starts import assign_classes, start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from tests.helpers import CLASSES, SHAPE, waves
 
@@ -23,7 +23,7 @@ def test_the_schedule_takes_the_items_in_turn() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 9, 10, 20])
 def test_every_class_has_a_start_and_every_item_a_class(n: int) -> None:
-    plan = class_plan(n, 10)
+    plan = assign_classes(n, 10)
     assert len(plan) == n
     assert all(plan)
     assert {c for row in plan for c in row} == set(range(10)) or n >= 10

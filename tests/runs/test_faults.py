@@ -41,8 +41,8 @@ def light() -> Iterator[None]:
     """Runs without baselines and pictures at their end: what is learned, logged and saved is the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
-        patch.setattr(job, "shown", lambda folder, *_: folder / "images.png")
-        patch.setattr(job, "curve", lambda *_: None)
+        patch.setattr(job, "save_pictures", lambda folder, *_: folder / "images.png")
+        patch.setattr(job, "save_curve", lambda *_: None)
         patch.setattr(job, "write_page", lambda *_: None)
         yield
 

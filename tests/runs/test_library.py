@@ -19,7 +19,7 @@ from distill.randomness import stream
 from distill.runs import job
 from distill.runs.settings import ImageSettings
 from distill.student import initial_weights, replay, train
-from distill.student.baselines import random_real
+from distill.student.coresets import random_real
 from distill.student.training import build_problem
 from tests.helpers import blobs, set_any, write_npz
 
@@ -99,9 +99,9 @@ def test_the_set_comes_back_from_its_file_and_trains_the_same_network(
 
 def test_the_command_and_the_call_give_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "distill.runs.measure.full_data", lambda *_: 1.0
+        "distill.runs.measure.full_data_accuracy", lambda *_: 1.0
     )  # half a minute, and not what is compared
-    monkeypatch.setattr("distill.runs.measure.baseline", lambda *_: ([0.5], ""))
+    monkeypatch.setattr("distill.runs.measure.score_baseline", lambda *_: ([0.5], ""))
     file = str(write_npz(tmp_path / "blobs.npz"))
     words = {"n": 2, "init": "fixed", "inner_steps": 4, "outer_steps": 6, "outer_batch": 32, "seed": 3}
     settings = set_any(ImageSettings(), dataset=file, network="mlp", out=str(tmp_path / "run"), **words)

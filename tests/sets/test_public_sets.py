@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from distill.__main__ import main
-from distill.commands.set_options import SetConfig, opened
+from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.data.dataset import Dataset
 from distill.data.images import load
 from distill.errors import SetError
@@ -159,7 +159,7 @@ def test_student_and_import_read_a_public_file_alike(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 40
     assert main(["student", out, "--seeds", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] == direct
-    data, _, test = opened(SetConfig(set=file, dataset=real))  # what compare and relabel open
+    data, _, test = load_set_and_data(SetSettings(set=file, dataset=real))  # what compare and relabel open
     assert torch.equal(data.items, DistilledSet.load(out).items)
     assert len(test) == 60
 
