@@ -30,7 +30,7 @@ from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
-from distill.runs.files.machine import quicken
+from distill.runs.files.machine import speed_up_cpu
 
 ENGINES: dict[str, Engine] = {"unroll": Unroll(), "recompute": Recompute(), "truncated": Truncated(15)}
 SHAPES = {"28×28": (1, 28, 28), "32×32": (3, 32, 32), "64×64": (3, 64, 64)}
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--row", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    quicken(1)
+    speed_up_cpu(1)
     if options.row:
         print(json.dumps(measured(options.row, options.rounds)))
         return

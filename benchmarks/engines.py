@@ -32,7 +32,7 @@ from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_rates
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
-from distill.runs.files.machine import quicken
+from distill.runs.files.machine import speed_up_cpu
 
 N, BATCH = 10, 256
 UNWEIGHED = ("floor", "Compiled")  # only timed
@@ -103,7 +103,7 @@ def peak(steps: int, name: str) -> float:
     """MiB by which one outer step's peak exceeds what a process holds that has imported everything (Linux).
 
     About 50 MiB of it are kernels that torch loads when they are first used, whatever the engine. Freed
-    memory goes back here, as glibc has it; runs keep it for speed (quicken), which is 10 MiB more at times.
+    memory goes back here, as glibc has it; runs keep it for speed (speed_up_cpu), which is 10 MiB more at times.
     """
     problem, synthetic, task = case(steps)
     before = resident("VmRSS")
@@ -137,7 +137,7 @@ def main() -> None:
         torch.set_num_threads(1)
         print(json.dumps(peak(options.steps[0], options.peak)))
         return
-    quicken(1)
+    speed_up_cpu(1)
     rows = []
     for steps in options.steps:
         times = timed(steps, max(5, options.rounds * 10 // max(steps, 10)))

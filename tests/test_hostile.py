@@ -581,7 +581,7 @@ def test_spoilt_files_of_a_run_go_on_or_are_refused_in_a_sentence(
     def went_on(*_: object) -> None:
         raise UserError("it went on to its end")
 
-    monkeypatch.setattr("distill.runs.job.measured", went_on)
+    monkeypatch.setattr("distill.runs.job.measure", went_on)
     odd = [None, -1, 0, 10**30, 0.5, math.nan, "x", "", [], {}, True, [1]]
     order = random.Random(0)
     spoilt = {"log.jsonl": [b'{"step": "a"}\n[]\n{"step": 1, "loss": "x"}\n\xff\n' + b"[" * 9999, b""]}

@@ -147,7 +147,9 @@ def add_option(group: Any, part: Any, field: Field[Any], flag: str) -> None:
     text = text.replace("%", "%%")
     kind = value_type(class_of(part), field)
     if field.metadata["positional"]:
-        group.add_argument(field.name, metavar=option.flag, help=text, **many_of(kind, "+"))
+        group.add_argument(
+            field.name, metavar=option.flag, help=text, **many_of(kind, "*" if field.default == () else "+")
+        )
     elif kind is bool:
         group.add_argument(flag, dest=field.name, action="store_true", help=text)
     else:

@@ -15,7 +15,7 @@ from distill.registry import option
 class ReportSettings:
     """Write one HTML page about distilled sets and their runs. It needs no other file and no network."""
 
-    paths: tuple[str, ...] = option(metavar="RUN_OR_SET", positional=True)
+    paths: tuple[str, ...] = option((), "RUN_OR_SET", positional=True)
     """Run folders, sets (.pt files) or exported folders; several are compared on one page."""
     out: str = option("report.html", "FILE")
     """The file of the page; an older one is replaced."""

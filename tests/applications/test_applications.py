@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_full_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training on all real data takes longest, and other tests look at it."""
     monkeypatch.setattr("distill.runs.measure.full_data_accuracy", lambda *_: 1.0)
 

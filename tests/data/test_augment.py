@@ -109,7 +109,7 @@ def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
 def test_students_train_on_changed_items_as_the_file_says() -> None:
     plain = small_set()
     augmented = small_set(inner=plain.inner | {"augment": "shift-rotate"})
-    first, second, third = (train(data, seed=1).weights for data in (augmented, augmented, plain))
+    first, second, third = (train(data, seed=1).state_dict() for data in (augmented, augmented, plain))
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert not all(torch.equal(first[k], third[k]) for k in first)
 

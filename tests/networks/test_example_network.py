@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import distill.student.baselines
 from distill.__main__ import main
-from distill.networks.build import build
+from distill.networks.build import build_network
 from tests.contracts import network_contract
 
 distill.student.baselines.math = SimpleNamespace(ceil=lambda _: 1)  # few epochs on all real data
@@ -27,7 +27,7 @@ words = "--width 4 --dataset data.npz --n 3 --inner-steps 2 --outer-steps 2 --ou
 print("distils:", main(["image", "--network", "allconv", *words.split()]))
 print("misspelt:", main(["image", "--network", "alconv", *words.split()]))
 for shape in ((1, 28, 28), (3, 8, 8)):
-    network_contract(build("allconv", shape, 5, width=8), shape, 5)
+    network_contract(build_network("allconv", shape, 5, width=8), shape, 5)
 print("contract: passed")
 """
 

@@ -48,7 +48,7 @@ def options(folder: Path, out: Path) -> list[object]:
         16,
         "--validate-every",
         2,
-        "--networks",
+        "--test-networks",
         2,
         "--out",
         out,

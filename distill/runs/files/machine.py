@@ -14,7 +14,7 @@ def check_device(device: str, threads: int) -> str:
     """The device, if it is there; and torch set to so many threads. Raises RunError."""
     if threads < 1:
         raise RunError(f"--threads must be at least 1, not {threads}")
-    quicken(threads)
+    speed_up_cpu(threads)
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
@@ -22,7 +22,7 @@ def check_device(device: str, threads: int) -> str:
     return device
 
 
-def quicken(threads: int) -> None:
+def speed_up_cpu(threads: int) -> None:
     """Set up this process for the fastest outer step on a CPU.
 
     Numbers too small for their exponent are taken as zero: where logits grow large their softmax is full
