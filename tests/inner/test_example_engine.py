@@ -11,8 +11,8 @@ from tests.inner.example_engine import FirstOrder
 
 LINE = '"first-order": Entry("distill.inner.engines.first_order:FirstOrder", "steps pass gradients on"),'
 WORDS = (
-    "--network", "mlp", "--width", 4, "--dataset", "data.npz", "--n", 3, "--inner-steps", 2, "--outer-steps", 2,
-    "--outer-batch", 8, "--out", "run",
+    "--network", "mlp", "--width", 4, "--dataset", "data.npz", "--n", 3, "--inner-steps", 2,
+    "--outer-steps", 2, "--outer-batch", 8, "--out", "run",
 )  # fmt: skip
 
 
