@@ -68,11 +68,16 @@ def show_options(verb: str) -> str:
     parts = []
     for title, options in options_of(verb):
         rows = [
-            [f"`{flag} {metavar}`".replace(" `", "`"), help, default]
+            [f"`{flag} {metavar}`".replace(" `", "`"), mark_flags(help), mark_flags(default)]
             for flag, metavar, default, help in options
         ]
         parts.append(f"**{title}**\n\n{table(['option', 'what it does', 'default'], rows)}")
     return "\n\n".join(parts)
+
+
+def mark_flags(text: str) -> str:
+    """A help text with its flags as code, so that no browser breaks them or joins their hyphens."""
+    return re.sub(r"(?<![\w-])--[a-z][a-z-]*", lambda found: f"`{found[0]}`", text)
 
 
 def options_of(verb: str) -> list[tuple[str, list[Option]]]:

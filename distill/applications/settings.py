@@ -5,12 +5,15 @@ from typing import Any, ClassVar
 
 from distill.registry import option
 from distill.runs.settings import (
+    AUTO,
+    Auto,
     DataSettings,
     ImageData,
     ImageSettings,
     InnerSettings,
     MeasureSettings,
     OuterSettings,
+    RunSettings,
 )
 
 
@@ -19,9 +22,34 @@ class TrainedNetworks:
     """Trained networks: what the set is for"""
 
     pool: int = option(6, "COUNT", above=0)
-    """With --init random: how many trained networks the set is learned from."""
+    """With --init random: from how many trained networks the set is learned."""
     network_steps: int = option(1000, "STEPS", above=0)
-    """Steps of Adam, on batches of 128, that train each network before."""
+    """For how many steps of Adam, on batches of 128, each network is trained first."""
+
+
+@dataclass(frozen=True)
+class TrainedOuter(OuterSettings):
+    """Outer loop: how the synthetic items are improved"""
+
+    outer_steps: Auto[int] = option(AUTO, "STEPS", above=0)
+    """How often the synthetic items are updated (default: 800 where fixed, 1200 where random)."""
+
+
+@dataclass(frozen=True)
+class TrainedMeasure(MeasureSettings):
+    """Measuring: how a set is chosen and scored"""
+
+    validation_networks: Auto[int] = option(AUTO, "COUNT", above=0)
+    """With --init random: how many networks choose what is exported; the set is not learned from them
+    (default: 2)."""
+
+
+@dataclass(frozen=True)
+class TrainedRun(RunSettings):
+    """The run: where, how long, on what"""
+
+    out: Auto[str] = option(AUTO, "FOLDER", first=True, identity=False)
+    """The run folder (default: runs/JOB-nN-INIT-sSEED, where JOB names the data or the classes)."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +57,11 @@ class TrainedSettings(ImageSettings):
     """What the jobs on trained networks share; a trained network is known as a fixed one is."""
 
     inner: InnerSettings = field(default_factory=lambda: InnerSettings(inner_steps=1, rule="sgd"))
+    outer: OuterSettings = field(default_factory=TrainedOuter)
     measure: MeasureSettings = field(
-        default_factory=lambda: MeasureSettings(test_networks=4, full_data_networks=1)
+        default_factory=lambda: TrainedMeasure(test_networks=4, full_data_networks=1)
     )
+    run: RunSettings = field(default_factory=TrainedRun)
     trained: TrainedNetworks = field(default_factory=TrainedNetworks)
 
     n_default: ClassVar[int] = 10
@@ -52,17 +82,17 @@ class TrainedSettings(ImageSettings):
 
 @dataclass(frozen=True)
 class SourceData:
-    """The data that the networks were trained on"""
+    """The data that the networks are trained on first"""
 
     source: str = option("mnist", "DATA")
-    """The data that the networks were trained on: a name, an .npz file or a folder of images."""
+    """The data that the networks are trained on first: a name, an .npz file or a folder of images."""
     source_dir: str | None = option(None, "FOLDER", identity=False)
     """Where the files of a named source set are (default: bundled, or downloaded once)."""
 
 
 @dataclass(frozen=True)
 class AdaptSettings(TrainedSettings):
-    """Distil a target set into images that adapt networks trained on a source set (Wang et al. 2018)."""
+    """Learn images that adapt networks, trained on a source set, to a target set (Wang et al. 2018)."""
 
     data: DataSettings = field(default_factory=lambda: ImageData(dataset="usps"))
     source: SourceData = field(default_factory=SourceData)
@@ -75,14 +105,15 @@ class Attack:
     """The attack"""
 
     attacked: str = option("7", "CLASS")
-    """The class that is to be mistaken, by its name."""
+    """The class that the networks shall mistake, by its name."""
     target: str = option("1", "CLASS")
-    """The class that it is to be taken for."""
+    """The class that they shall take it for, by its name."""
 
 
 @dataclass(frozen=True)
 class PoisonSettings(TrainedSettings):
-    """Distil images that make trained networks take one class for another (Wang et al. 2018, section 3.6)."""
+    """Learn images that make trained networks mistake one class for another (Wang et al. 2018, section
+    3.6)."""
 
-    outer: OuterSettings = field(default_factory=lambda: OuterSettings(start="noise"))
+    outer: OuterSettings = field(default_factory=lambda: TrainedOuter(start="noise"))
     attack: Attack = field(default_factory=Attack)

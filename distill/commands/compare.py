@@ -15,16 +15,16 @@ from distill.registry import option
 
 @dataclass(frozen=True)
 class CompareSettings(SetSettings):
-    """Measure a distilled set beside random, k-means, herding and k-center items, on several networks."""
+    """Compare a distilled set with random, k-means, herding and k-center items, on several networks."""
 
     networks: tuple[str, ...] = option((), "NETWORK")
-    """The networks to train (default: all for this kind of data that its items are large enough for)."""
+    """The networks to train (default: all for this kind of data, if the items are large enough for them)."""
     seeds: int = option(5, "COUNT")
-    """Networks, and draws of items, per figure: mean ± std."""
+    """How many networks, and draws of items, give a mean ± std."""
     full_data: bool = option(False)
     """Also train each of the networks on all real data (slow)."""
     out: str | None = option(None, "FILE")
-    """Where the figures are written (default: compare.json beside the set)."""
+    """Where the scores are written (default: compare.json, in the folder of the set)."""
 
 
 SETTINGS = CompareSettings

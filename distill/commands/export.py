@@ -21,14 +21,14 @@ class ExportSettings:
     to: str = option("hf", "FORMAT", choices=WRITERS)
     """The format."""
     out: str | None = option(None, "FOLDER")
-    """The folder to write (default: the set's name, a hyphen and the format, beside the set)."""
+    """The folder to write (default: SET-FORMAT, in the folder of the set)."""
     license: str | None = option(None, "LICENCE")
     """With --to hf: the licence that the card states, e.g. mit (default: that of the bundled data, else
     unknown)."""
     overwrite: bool = option(False)
-    """Replace the export that is in the folder."""
+    """Replace the export that is in the folder --out."""
     json: bool = option(False)
-    """End with one line of JSON on stdout."""
+    """Also print the result, as one line of JSON at the end."""
 
 
 SETTINGS = ExportSettings

@@ -15,7 +15,7 @@ from distill.sets.public.options import ImportOptions
 
 @dataclass(frozen=True)
 class ImportSettings(ImportOptions):
-    """Turn a public file of distilled images, or an exported folder, into a .pt with an honest recipe."""
+    """Turn a public file of distilled images, or an exported folder, into a set (.pt) with its recipe."""
 
     file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS)
     """A file or folder; its content tells its format."""
@@ -28,7 +28,7 @@ class ImportSettings(ImportOptions):
     overwrite: bool = option(False)
     """Replace the file --out."""
     json: bool = option(False)
-    """End with one line of JSON on stdout."""
+    """Also print the result, as one line of JSON at the end."""
 
 
 SETTINGS = ImportSettings

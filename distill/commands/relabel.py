@@ -17,15 +17,15 @@ class RelabelSettings(SetSettings):
     """Write a new set whose labels are a teacher's softened outputs for the items, and measure it."""
 
     teacher: str | None = option(None, "FILE")
-    """The teacher: a file of `distill teach`, or a state dict."""
+    """The teacher: a file of weights from `distill teach` or from `distill student --save`."""
     teacher_network: str | None = option(None, "NETWORK")
-    """The teacher's architecture, where its file does not tell it (default: the set's own)."""
+    """The teacher's network, if its file does not name it (default: the set's own)."""
     tau: float = option(1.0, "TAU")
-    """The temperature that softens its logits."""
+    """The temperature by which the teacher's logits are divided."""
     seeds: int = option(20, "COUNT")
     """With random weights: how many networks measure the set."""
     out: str | None = option(None, "FILE")
-    """Where the new set is written (default: SET-relabelled.pt beside the set)."""
+    """Where the new set is written (default: SET-relabelled.pt, in the folder of the set)."""
 
 
 SETTINGS = RelabelSettings

@@ -20,7 +20,7 @@ class ReportSettings:
     out: str = option("report.html", "FILE")
     """The file of the page; an older one is replaced."""
     json: bool = option(False)
-    """End with one line of JSON on stdout."""
+    """Also print the result, as one line of JSON at the end."""
 
 
 SETTINGS = ReportSettings

@@ -20,11 +20,12 @@ class SetSettings:
     """The distilled set: a .pt file, an exported folder, or a public one: results.pth, res_*.pt, the folder
     of images_best.pt."""
     dataset: str | None = option(None, "DATA")
-    """The real data (default: what the set says it was made from)."""
+    """The real data (default: those that the set was made from)."""
     data_dir: str | None = option(None, "FOLDER")
     """Where the files of a named data set are."""
     vectors: str | None = option(None, "VECTORS")
-    """The word vectors of a text set, the same as it was learned with (default: where they were then)."""
+    """The word vectors that a text set was learned with (default: the file or name that it was learned
+    with)."""
     train: str | None = option(None, "FILE")
     """Your own texts instead of those that the set was made from; with --test."""
     test: str | None = option(None, "FILE")
@@ -34,15 +35,15 @@ class SetSettings:
     label_column: str | None = option(None, "NAME")
     """The column of your labels (default: label)."""
     experiment: int = option(-1, "NUMBER")
-    """Of a public res_*.pt: which of its experiments (default: the last)."""
+    """For a public res_*.pt: the number of the experiment to take (default: the last)."""
     zca: bool = option(False)
-    """A public set's images are whitened (MTT's and DATM's --zca)."""
+    """For a public set whose images are whitened (made with --zca of MTT or DATM)."""
     device: str = option("cpu", "DEVICE")
-    """cpu, cuda, cuda:1 …"""
+    """Where to compute: cpu, cuda or cuda:1."""
     threads: int = option(1, "COUNT")
     """Threads of torch on a CPU."""
     json: bool = option(False)
-    """End with one line of JSON on stdout."""
+    """Also print the result, as one line of JSON at the end."""
 
 
 def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":

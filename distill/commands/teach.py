@@ -20,17 +20,17 @@ class TeachSettings:
     recipe: str = option(metavar="RECIPE", positional=True)
     """A YAML file: data, networks, stages."""
     set: tuple[str, ...] = option((), "KEY=VALUE")
-    """Changes of the recipe, as stages.1.epochs=3 data.train=1000."""
+    """Changes of the recipe, such as stages.1.epochs=3 data.train=1000; stages count from 0."""
     out: str | None = option(None, "FOLDER")
     """The folder for the resolved recipe, the scores and the weights (default: runs/RECIPE-sSEED)."""
     overwrite: bool = option(False)
-    """Replace the run that is in the folder."""
+    """Replace the run that is in the folder --out."""
     device: str = option("cpu", "DEVICE")
-    """cpu, cuda, cuda:1 …"""
+    """Where to compute: cpu, cuda or cuda:1."""
     threads: int = option(1, "COUNT")
     """Threads of torch on a CPU."""
     json: bool = option(False)
-    """End with one line of JSON on stdout."""
+    """Also print the result, as one line of JSON at the end."""
 
 
 SETTINGS = TeachSettings

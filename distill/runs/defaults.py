@@ -76,7 +76,9 @@ DEFAULTS = (
         "beyond 20 items a step costs more and teaches a random network no more",
     ),
     Default(
-        "inner", "inner_steps", inner_steps, "from n and init: 8 to 20, 50 or n where random",
+        "inner", "inner_steps", inner_steps,
+        "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
+        " text: 10 where fixed, 20 where random",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -97,7 +99,9 @@ DEFAULTS = (
         "tensor where fixed or text, else step", "rates per tensor are the largest single gain where fixed",
     ),
     Default(
-        "inner", "lr", inner_lr, "from the rule", "0.1 over all steps with sgd; momentum and Adam need less"
+        "inner", "lr", inner_lr,
+        "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003",
+        "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
         "outer", "outer_steps", outer_steps, "8000 where fixed, 1500 where random; for text 3000 and 2000",
@@ -105,7 +109,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_batch", outer_batch,
-        "128 images or 64 texts where fixed, twice as many where random, except for convnet",
+        "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
@@ -122,7 +126,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "ema_decay", lambda s: 0.998 if s.fixed else 0.997 if s.text else 0.99,
-        "0.998 where fixed, 0.99 or, for text, 0.997 where random",
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
     Default(

@@ -29,17 +29,19 @@ class DataSettings:
     """What to distil"""
 
     n: Auto[int] = option(AUTO, "N", above=0, first=True)
-    """How many synthetic items: the one dial; every other setting has a default that suits it."""
+    """How many synthetic items. Every other setting has a default that suits this number (default: 5 images
+    or 2 texts; 10 images to adapt and to poison)."""
     ipc: int | None = option(None, "K", above=0, first=True)
-    """Items per class, in the place of --n."""
+    """Items per class, instead of --n."""
     dataset: str = option("", "DATA", first=True)
     """The real data."""
     data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
     """Where the files of a named data set are."""
     labels: str = option("soft", "LABELS", choices=LABEL_MAPS, first=True)
-    """soft (learned, signed, unnormalised), softmax (learned, sum to one) or hard (one class each)."""
+    """soft (learned numbers of any sign), softmax (learned, sum to one) or hard (one fixed class per
+    item)."""
     held_out: int = option(5000, "ITEMS", above=0)
-    """Training items kept aside to choose what is exported; at most a tenth."""
+    """Training items that are held out to choose which state of the set is exported; at most a tenth."""
 
     items_word: ClassVar[str] = "items"
 
@@ -60,7 +62,7 @@ class ImageData(DataSettings):
     image_size: int | None = option(None, "PIXELS", above=0)
     """Resize the images to this height and width (default: as they are; of a folder, the first image's)."""
     zca: bool = option(False)
-    """Whiten the images (ZCA), as is usual for colour ones; the file carries the matrix."""
+    """Whiten the images (ZCA), as is usual for colour images; the file holds the matrix."""
 
     items_word: ClassVar[str] = "images"
 
@@ -80,21 +82,22 @@ class TextData(DataSettings):
     text_column: str | None = option(None, "NAME")
     """The column of your texts (default: text, or sentence)."""
     label_column: str | None = option(None, "NAME")
-    """The column of your labels, words or numbers (default: label)."""
+    """The column of your labels, which are words or numbers (default: label)."""
     vectors: Auto[str] = option(AUTO, "VECTORS")
-    """Word vectors: a GloVe text file, an .npz, or a name."""
+    """Word vectors: a GloVe text file, an .npz file, or a name such as glove.6B.100d, which is downloaded."""
     tokenizer: str = option("basic_english", "TOKENIZER")
     """basic_english, split (at spaces), or another of torchtext's whose package is installed."""
     unknown: str = option("zeros", "VECTORS")
-    """Words without a vector: zeros (networks leave them out), or drawn (each its own random vector)."""
+    """What a word without a vector gets: zeros (networks leave it out), or drawn (a random vector of its
+    own)."""
     max_length: int | None = option(None, "WORDS", above=0)
-    """Words of a real text that are read (default: all of the longest, at most 200)."""
+    """How many words of a real text are read (default: as many as the longest text has, at most 200)."""
     synthetic_length: Auto[int] = option(AUTO, "WORDS", above=0)
-    """Positions of a learned sequence."""
+    """How many word vectors a learned text has."""
     word_dropout: float = option(0.25, "SHARE")
     """Share of the words of a real text that each outer step leaves out, in [0, 1)."""
     held_out: int = option(500, "TEXTS", above=0)
-    """Training texts kept aside to choose what is exported; at most a tenth."""
+    """Training texts that are held out to choose which state of the set is exported; at most a tenth."""
 
     items_word: ClassVar[str] = "sentences"
 
@@ -110,21 +113,22 @@ class NetworkSettings:
     network: str = option("lenet", "NETWORK", choices=NETWORKS, first=True)
     """The network that is trained."""
     init: str = option("fixed", "INIT", choices=INITS, first=True)
-    """fixed (the set trains one known initialisation) or random (it trains networks never seen)."""
+    """fixed (the set is for one known initialisation) or random (it is for networks with new random
+    weights)."""
     depth: int | None = option(None, "LAYERS", above=0)
-    """Depth of the network, where it has one (convnet 3, mlp 2, transformer 1)."""
+    """Depth of a network that has one (default: convnet 3, mlp 2, transformer 1)."""
     width: int | None = option(None, "UNITS", above=0)
-    """Width of the network, where it has one (convnet 128, mlp 128, resnet 16, textcnn and ngram 100, the
+    """Width of a network that has one (default: convnet 128, mlp 128, resnet 16, textcnn and ngram 100, the
     other text networks 64)."""
     weight_init: Auto[str] = option(AUTO, "SCHEME", choices=WEIGHT_INITS)
-    """How initial weights are drawn: xavier, kaiming (both normal), uniform (as torch's layers begin, biases
-    zero) or own (as each layer draws its own)."""
+    """How initial weights are drawn: xavier, kaiming (both normal), uniform (as torch's layers, but
+    biases zero) or own (as each layer draws its own)."""
     fixed_networks: int = option(1, "COUNT", above=0)
-    """With --init fixed: how many known initialisations the set serves."""
+    """With --init fixed: for how many known initialisations the set is learned."""
     weights: str | None = option(None, "FILE")
-    """Trained networks to start from instead of new ones: a file of weights, or a folder of such files. With
-    --init fixed the first --fixed-networks are known; with random --test-networks of them measure,
-    --validation-networks choose, and the others train the set."""
+    """Trained networks to start from, instead of random weights: a file of weights, or a folder of such
+    files. With --init fixed, the set is learned for the first --fixed-networks of them. With --init random,
+    --test-networks of them measure, --validation-networks choose, and from the others the set is learned."""
 
 
 @dataclass(frozen=True)
@@ -146,21 +150,22 @@ class InnerSettings:
     """Inner training: how a network is trained on the synthetic items"""
 
     inner_steps: Auto[int] = option(AUTO, "T", above=0)
-    """Steps of training on the synthetic items, T."""
+    """T, the number of training steps on the synthetic items."""
     batch: Auto[int] = option(AUTO, "ITEMS", above=0)
-    """Synthetic items per inner step, a divisor of n."""
+    """Synthetic items per inner step; it must divide n."""
     rule: Auto[str] = option(AUTO, "RULE", choices=RULES)
-    """sgd, momentum (0.9) or adam."""
+    """How a network is trained on the items: sgd, momentum (SGD with momentum 0.9) or adam."""
     lr: Auto[float] = option(AUTO, "LR", above=0)
-    """Inner learning rate at the start; it is learned."""
+    """The inner learning rate at the start; --method unroll learns it from there."""
     lr_per: Auto[str] = option(AUTO, "UNIT", choices=("step", "tensor"))
-    """One learned learning rate for each step, or for each step and parameter tensor."""
+    """A learned learning rate for each step, or for each step and parameter tensor."""
     engine: Auto[str] = option(AUTO, "ENGINE", choices=ENGINES)
-    """How the outer gradient travels back (--engine ENGINE --help shows an engine's own options)."""
+    """How the outer gradient is computed (--engine ENGINE --help shows an engine's own options)."""
     engine_options: PlugInOptions = field(default_factory=dict)
     compile: bool = option(False)
-    """Compile the inner step of an image network by torch.compile (on a CPU it needs a C++ compiler): a
-    minute once, then up to a tenth faster with lenet where T is large; wide networks gain nothing."""
+    """Compile the inner step of an image network by torch.compile (on a CPU this needs a C++ compiler). It
+    takes a minute at the start. With lenet and many steps it saves up to a tenth of the time, else
+    nothing."""
 
 
 @dataclass(frozen=True)
@@ -168,29 +173,31 @@ class OuterSettings:
     """Outer loop: how the synthetic items are improved"""
 
     method: str = option("unroll", "METHOD", choices=METHODS, first=True)
-    """What an outer step lowers (--method METHOD --help shows a method's own options)."""
+    """What an outer step minimises (--method METHOD --help shows a method's own options)."""
     method_options: PlugInOptions = field(default_factory=dict)
     start: Auto[str] = option(AUTO, "START", choices=STARTS)
-    """Items start as real ones, as noise, as the means of their classes (k-means, where a class has several),
-    or where a SET.pt of as many ended, with its labels, and its learning rates if the steps are as many."""
+    """What the items are at the start: real items, noise, the means of their classes (k-means centres, if a
+    class has several items), or a saved SET.pt of the same n, with its labels, and with its learning rates if
+    the number of steps is the same."""
     outer_steps: Auto[int] = option(AUTO, "STEPS", above=0)
-    """Updates of the synthetic items."""
+    """How often the synthetic items are updated."""
     outer_batch: Auto[int] = option(AUTO, "ITEMS", above=0)
     """Real items per outer step."""
     networks_per_step: int = option(1, "COUNT", above=0)
-    """Networks whose outer gradients each outer step averages, each with real items of its own."""
+    """How many networks an outer step uses, each with its own real items; their gradients are averaged."""
     outer_lr: Auto[float] = option(AUTO, "LR", above=0)
-    """Outer Adam's learning rate on the items."""
+    """The learning rate of the outer Adam for the items."""
     label_lr_scale: Auto[float] = option(AUTO, "FACTOR", above=0)
-    """Outer learning rate on the labels, as a multiple of --outer-lr."""
+    """The outer learning rate for the labels, as a multiple of --outer-lr."""
     lr_lr_scale: Auto[float] = option(AUTO, "FACTOR", above=0)
-    """Outer learning rate on the inner learning rates, as a multiple of --outer-lr."""
+    """The outer learning rate for the inner learning rates, as a multiple of --outer-lr."""
     ema_decay: Auto[float] = option(AUTO, "DECAY")
-    """Decay of the running average of what is learned."""
+    """Decay of the exponential moving average (EMA) of what is learned."""
     warmup: int = option(200, "STEPS", above=0)
-    """Outer steps over which the outer learning rates rise from zero, at most a tenth of the run."""
+    """Over how many outer steps the outer learning rates rise from zero; at most a tenth of the run."""
     augment: str = option("", "CHANGES")
-    """Random changes of synthetic and real images, as shift-scale-rotate (also crop, cutout, color, flip)."""
+    """Random changes of synthetic and real images, joined by hyphens, such as shift-scale-rotate (also: crop,
+    cutout, color, flip)."""
 
 
 @dataclass(frozen=True)
@@ -198,14 +205,15 @@ class MeasureSettings:
     """Measuring: how a set is chosen and scored"""
 
     validate_every: int = option(200, "STEPS", above=0)
-    """Outer steps between two checkpoints, each with a held-out score."""
+    """After how many outer steps the set is scored on held-out items, and a checkpoint is written."""
     validation_networks: Auto[int] = option(AUTO, "COUNT", above=0)
-    """With --init random: how many other networks choose what is exported."""
+    """With --init random: how many networks choose what is exported; the set is not learned from them."""
     test_networks: int = option(20, "COUNT", above=0)
-    """With --init random: how many networks that were never seen measure the set at the end (the baselines:
-    as many draws, at most 20)."""
+    """With --init random: how many new networks measure the set at the end. Baselines are drawn as often, but
+    at most 20 times."""
     full_data_networks: int = option(3, "COUNT", above=0)
-    """With --init random: how many networks are trained on all the real data, for comparison."""
+    """With --init random: how many networks are trained on all real data, for comparison. It can take longer
+    than the rest."""
 
 
 @dataclass(frozen=True)
@@ -213,24 +221,24 @@ class RunSettings:
     """The run: where, how long, on what"""
 
     minutes: float | None = option(None, "MINUTES", above=0, first=True)
-    """Stop after so long, measuring included, the decay of the rates fitted to it (then no two runs are
-    bit-identical)."""
+    """The time for the run, measuring included; at least a quarter of it distils, even if measuring then
+    takes longer. Such runs are not bit-identical (default: no limit: --outer-steps ends the run)."""
     seed: int = option(0, "SEED")
-    """Seeds everything random."""
+    """The seed of all random numbers."""
     device: str = option("cpu", "DEVICE")
-    """cpu, cuda, cuda:1 …"""
+    """Where to compute: cpu, cuda or cuda:1."""
     threads: int = option(1, "COUNT", above=0, identity=False)
-    """Threads of torch on a CPU: one is fastest for small networks and few items."""
+    """Threads of torch on a CPU; one is fastest for small networks and few items."""
     out: Auto[str] = option(AUTO, "FOLDER", first=True, identity=False)
     """The run folder (default: runs/DATASET-nN-INIT-LABELS-sSEED)."""
     resume: str | None = option(None, "FOLDER", identity=False)
-    """Go on with the run in this folder, by its own settings."""
+    """Continue the run in this folder, with its own settings."""
     overwrite: bool = option(False, identity=False)
-    """Replace the run that is in the folder."""
+    """Replace the run that is in the folder --out."""
     json: bool = option(False, identity=False)
-    """End with one line of JSON on stdout."""
+    """Also print the result, as one line of JSON at the end."""
     tensorboard: bool = option(False, identity=False)
-    """Also write events for TensorBoard into the run folder (give it again with --resume)."""
+    """Also write events for TensorBoard into the run folder. With --resume, pass it again."""
 
 
 @dataclass(frozen=True)

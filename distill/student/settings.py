@@ -11,32 +11,32 @@ class StudentOptions:
     """How students are trained and how many; what else is measured and written."""
 
     network: str | None = option(None, "NETWORK")
-    """Another network than the set's own: lenet, convnet, mlp, alexcifarnet or resnet for images,
-    textcnn, ngram, bilstm, birnn, transformer or average for text."""
+    """The network to train: lenet, convnet, mlp, alexcifarnet or resnet for images; textcnn, ngram, bilstm,
+    birnn, transformer or average for text (default: the set's own)."""
     init: str | None = option(None, "INIT")
-    """fixed (the set's own weights) or random (held-out ones); default: as the set was learned."""
+    """Initial weights: fixed (those in the set) or random (new ones) (default: as the set was learned)."""
     seeds: int = option(20, "COUNT")
-    """With random weights: how many networks, for mean ± std."""
+    """With random weights: how many networks are trained, for mean ± std."""
     full_data: bool = option(False)
-    """Also train the network on all real data: the ceiling."""
+    """Also train the network on all real data, for comparison."""
     optimizer: str | None = option(None, "OPTIMISER")
-    """Train with minibatches instead of the set's recipe: any optimiser of torch.optim, as SGD or Adam."""
+    """Train with minibatches instead of the set's recipe: any optimiser of torch.optim, such as Adam."""
     lr: float = option(0.001, "LR")
-    """Learning rate of --optimizer, falling linearly to zero."""
+    """With --optimizer: the learning rate at the start; it falls linearly to zero."""
     epochs: int = option(100, "EPOCHS")
-    """Epochs over the set with --optimizer."""
+    """With --optimizer: how many epochs over the set."""
     batch_size: int = option(10, "ITEMS")
-    """Minibatch with --optimizer."""
+    """With --optimizer: items per minibatch."""
     teacher: str | None = option(None, "FILE")
-    """Also train students with this teacher: a file of `distill teach`, or a state dict."""
+    """Also train students with this teacher: a file of weights from `distill teach` or --save."""
     teacher_network: str | None = option(None, "NETWORK")
-    """The teacher's architecture, where its file does not tell it (default: the set's own)."""
+    """The teacher's network, if its file does not name it (default: the set's own)."""
     kd: str = option("hinton", "LOSS")
-    """With --teacher: hinton (knowledge distillation) or weighted (soft labels weighted per item)."""
+    """With --teacher: hinton (knowledge distillation) or weighted (the same, with a weight per item)."""
     tau: float = option(4.0, "TAU")
-    """With --teacher: the temperature that softens its logits."""
+    """With --teacher: the temperature by which its logits are divided."""
     share: float = option(0.9, "SHARE")
-    """With --teacher: λ, the teacher's share of the loss; the set's own labels have the rest."""
+    """With --teacher: λ, the share of the teacher in the loss; the rest is for the set's own labels."""
     save: str | None = option(None, "FILE")
     """Write the first student's weights (a state dict) to this file."""
 

@@ -32,9 +32,9 @@ class DataPart:
     train: int | None = None
     """Only so many training items, drawn at random (default: all)."""
     test: int | None = None
-    """Only so many test items."""
+    """Only so many test items (default: all)."""
     merge: list[list[int]] | None = None
-    """Classes put together: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two of ten."""
+    """Classes that are merged: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two classes of ten."""
     set: str | None = None
     """A distilled set, for stages with items: set."""
     target: str | None = None
@@ -62,25 +62,25 @@ class NetworkPart:
     checkpoint: str | None = None
     """Weights to start from: what a recipe or --save wrote, or a state dict."""
     seed: int = 0
-    """Networks of one architecture start alike where this is alike."""
+    """Networks of one architecture with the same seed start from the same weights."""
     between: list[str] | None = None
     """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
     mean_of: list[str] | None = None
     """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
     int8: bool = False
-    """Measured with weights and activations rounded to eight bits."""
+    """Measure it with weights and activations rounded to eight bits."""
 
 
 @dataclass(frozen=True)
 class LossPart:
-    """One summand of a learner's loss."""
+    """One term of the loss of a network that learns."""
 
     loss: str = "cross-entropy"
-    """A word of distill.kd.losses.KD_LOSSES."""
+    """The name of a loss: see the catalogue."""
     weight: float = 1.0
     """Its factor."""
     until: float | None = None
-    """Where the factor ends, moving geometrically (default: it stays)."""
+    """The factor at the end of the stage; it changes geometrically (default: it stays)."""
     teacher: str | None = None
     """The network whose output is matched."""
     tau: float = 1.0
@@ -126,7 +126,7 @@ class StagePart:
     search: bool = False
     """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
     keep: int = 0
-    """So many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""
+    """How many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""
     route: str | None = None
     """The teacher of this name is replaced by the copies kept of it, early to late (route-constrained)."""
     gap: float = 0.0

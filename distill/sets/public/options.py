@@ -11,19 +11,19 @@ class ImportOptions:
     """What replaces the training of a public set's project."""
 
     experiment: int = option(-1, "NUMBER")
-    """Of a res_*.pt: which of its experiments (default: the last)."""
+    """For a res_*.pt: the number of the experiment to take (default: the last)."""
     epochs: int | None = option(None, "EPOCHS")
     """Epochs of training (default: 300 for DC, 1000 for DSA, DM, MTT and DATM); of a results.pth, how often
     its steps are repeated (default: once, because it holds the steps of all its epochs)."""
     lr: float | None = option(None, "LR")
     """Learning rate (default: the file's, else 0.01)."""
     augment: str | None = option(None, "CHANGES")
-    """Random changes of the images in training, as shift-scale-rotate, or "" for none (default: those of the
-    project, as near as distill has them)."""
+    """Random changes of the images in training, such as shift-scale-rotate, or "" for none (default: those of
+    the project, as near as distill has them)."""
     network: str | None = option(None, "NETWORK")
     """The network to train (default: the project's: lenet, alexcifarnet or convnet)."""
     zca: bool = option(False)
-    """The images are whitened (MTT's and DATM's --zca)."""
+    """For images that are whitened (made with --zca of MTT or DATM)."""
 
     def check(self) -> None:
         """Raise UserError where a number of training is not positive."""
