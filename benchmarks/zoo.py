@@ -30,6 +30,10 @@ number of steps at the best of seven learning rates. The stronger of random real
 is shown.
 
 """
+COMMANDS = """The commands, with today's names of the options. `--minutes` was the time of distilling then; now it
+includes the measuring.
+
+"""
 BASELINES = {"random-real": "random real", "k-means": "k-means"}
 RENAMED = {"--check-every": "--validate-every", "--ceilings": "--full-data-networks"}
 
@@ -110,8 +114,7 @@ def page(paths: list[Path]) -> str:
     rows = [{"file": f"[{path.name}]({path.name})", **facts(path, data)} for path, data in sets.items()]
     origins = [f"- {path.name}: `{command(data)}` ({origin(data)})" for path, data in sets.items()]
     table = markdown(list(rows[0]), [list(row.values()) for row in rows])
-    end = "The commands, in today's names of the options:\n\n" + "\n".join(origins)
-    return f"{INTRO}{table}\n\n{end}\n"
+    return f"{INTRO}{table}\n\n{COMMANDS}" + "\n".join(origins) + "\n"
 
 
 def main() -> None:
