@@ -27,7 +27,7 @@ from distill.inner.rules import SGD
 from distill.methods.unroll import meta_gradient
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.runs.files.machine import speed_up_cpu
@@ -50,7 +50,7 @@ def measured(row: Row, rounds: int) -> dict[str, Any]:
     state = problem.start(draw_weights(problem.network, stream("capacity")))
     task = Task(state, torch.randn(BATCH, *SHAPES[size]), torch.arange(BATCH) % 10, stream("capacity", 1))
     items, schedule = torch.randn(n, *SHAPES[size]), cyclic_schedule(n, min(n, 20), steps)
-    synthetic = Synthetic(items, start_labels(n, 10, "soft"), start_rates(0.001, steps, None), schedule)
+    synthetic = Synthetic(items, start_labels(n, 10, "soft"), start_lrs(0.001, steps, None), schedule)
     before, times = resident("VmRSS"), []
     Path("/proc/self/clear_refs").write_text("5")
     for _ in range(rounds):

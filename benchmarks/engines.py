@@ -29,7 +29,7 @@ from distill.inner.problem import Problem, Task
 from distill.methods.unroll import meta_gradient
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.runs.files.machine import speed_up_cpu
@@ -57,7 +57,7 @@ def case(steps: int) -> tuple[Problem, Synthetic, Task]:
     problem = Problem(build_network("lenet", (1, 28, 28), 10))
     x, y = torch.randn(BATCH, 1, 28, 28), torch.arange(BATCH) % 10
     state = problem.start(draw_weights(problem.network, stream("bench")))
-    rates = start_rates(0.02, steps, len(problem.names))
+    rates = start_lrs(0.02, steps, len(problem.names))
     items = torch.randn(N, 1, 28, 28)
     synthetic = Synthetic(items, start_labels(N, 10, "soft"), rates, cyclic_schedule(N, N, steps))
     return problem, synthetic, Task(state, x, y, stream("bench", 1))
@@ -103,7 +103,7 @@ def peak(steps: int, name: str) -> float:
     """MiB by which one outer step's peak exceeds what a process holds that has imported everything (Linux).
 
     About 50 MiB of it are kernels that torch loads when they are first used, whatever the engine. Freed
-    memory goes back here, as glibc has it; runs keep it for speed (speed_up_cpu), which is 10 MiB more at times.
+    memory goes back here, as glibc does by default; runs keep it for speed (speed_up_cpu), at times 10 MiB more.
     """
     problem, synthetic, task = case(steps)
     before = resident("VmRSS")

@@ -18,7 +18,7 @@ from distill.inner.rules import SGD, Adam
 from distill.methods.unroll import meta_gradient
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.runs import build as run_build
@@ -43,7 +43,7 @@ def test_its_outer_gradient_is_the_plain_one(rule, engine) -> None:
     network = build_network("lenet", (1, 16, 16), 3).double()
     weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
     items = torch.randn(3, 1, 16, 16, generator=stream("x"), dtype=torch.float64)
-    raw_lrs = start_rates(0.05, 3, len(weights)).double()
+    raw_lrs = start_lrs(0.05, 3, len(weights)).double()
     data = Synthetic(items, start_labels(3, 3, "soft").double(), raw_lrs, cyclic_schedule(3, 3, 3))
     real = torch.randn(8, 1, 16, 16, generator=stream("r"), dtype=torch.float64), torch.arange(8) % 3
     results = []

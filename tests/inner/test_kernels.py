@@ -23,7 +23,7 @@ from distill.methods.unroll import meta_gradient
 from distill.networks import IMAGES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 
@@ -95,7 +95,7 @@ def test_its_outer_gradient_is_the_plain_one(name: str, engine) -> None:
         name, (1, 16, 16), 3, **({"width": 8} if name in ("convnet", "resnet") else {})
     ).double()
     weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
-    raw_lrs = start_rates(0.05, 3, len(weights)).double()
+    raw_lrs = start_lrs(0.05, 3, len(weights)).double()
     data = Synthetic(
         random_tensor(3, 1, 16, 16).detach(),
         start_labels(3, 3, "soft").double(),

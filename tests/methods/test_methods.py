@@ -15,7 +15,7 @@ from distill.networks import IMAGES, SEQUENCES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.outer.loop import OuterOptimizer, descend, initial_state
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.registry import load
@@ -29,7 +29,7 @@ def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
     problem = Problem(build_network("mlp", (1, 2, 3), 3, width=32).double())
     weights = {k: w.double() for k, w in draw_weights(problem.network, stream("w")).items()}
     items, labels = waves(n, 1, 2, 3), start_labels(n, 3, "soft").double()
-    synthetic = Synthetic(items, labels, start_rates(0.1, steps, None).double(), cyclic_schedule(n, n, steps))
+    synthetic = Synthetic(items, labels, start_lrs(0.1, steps, None).double(), cyclic_schedule(n, n, steps))
     x, y = waves(12, 1, 2, 3, phase=2), torch.arange(12) % 3
     return problem, synthetic, Task(problem.start(weights), x, y, stream("task"))
 

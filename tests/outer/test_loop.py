@@ -23,7 +23,7 @@ from distill.outer.loop import (
     is_usable,
     record_loss,
 )
-from distill.outer.starts import start_rates
+from distill.outer.starts import start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from tests.helpers import CLASSES, SHAPE, real_batch, small_problem, small_weights, waves
@@ -34,7 +34,7 @@ LOOSE = OuterOptimizer(
 
 
 def make_synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
-    raw_lrs = start_rates(0.1, 3, tensors).double()
+    raw_lrs = start_lrs(0.1, 3, tensors).double()
     return Synthetic(waves(2, *SHAPE), waves(2, CLASSES), raw_lrs, cyclic_schedule(2, 2, 3), label_map)
 
 

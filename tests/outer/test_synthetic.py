@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from distill.outer.starts import assign_classes, start_labels, start_rates
+from distill.outer.starts import assign_classes, start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from tests.helpers import CLASSES, SHAPE, waves
 
 
 def make_synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
-    raw_lrs = start_rates(0.02, 4, tensors)
+    raw_lrs = start_lrs(0.02, 4, tensors)
     return Synthetic(waves(6, *SHAPE), waves(6, CLASSES), raw_lrs, cyclic_schedule(6, 2, 4), label_map)
 
 
@@ -41,7 +41,7 @@ def test_start_labels_share_an_items_mass_among_its_classes() -> None:
 
 @pytest.mark.parametrize("lr", [1e-4, 0.02, 3.0])
 def test_lrs_start_where_they_should_and_stay_positive(lr: float) -> None:
-    raw_lrs = start_rates(lr, 3, 2)
+    raw_lrs = start_lrs(lr, 3, 2)
     torch.testing.assert_close(
         torch.nn.functional.softplus(raw_lrs), torch.full((3, 2), lr), rtol=1e-4, atol=0
     )

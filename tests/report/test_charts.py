@@ -111,8 +111,8 @@ def test_bars_stand_on_zero_and_reach_their_values() -> None:
 
 
 def test_learning_rates_are_bars_from_zero_on_an_axis() -> None:
-    drawing = charts.draw_rates([[0.1, 0.3], [0.0, 0.4]])
+    drawing = charts.draw_lrs([[0.1, 0.3], [0.0, 0.4]])
     assert [label for _, label in drawing["heights"]] == ["0.0", "0.1", "0.2", "0.3", "0.4"]
     assert drawing["bars"] == "M0.1 40.00V20.00h.8V40.00zM1.1 40.00V20.00h.8V40.00z"
     assert drawing["strokes"] == "M0.5 30.00V10.00M1.5 40.00V0.00"
-    assert all(math.isfinite(place) for place, _ in charts.draw_rates([[0.0]])["heights"])
+    assert all(math.isfinite(place) for place, _ in charts.draw_lrs([[0.0]])["heights"])

@@ -134,5 +134,5 @@ def test_groups_of_settings_are_flattened_once() -> None:
 
 
 def test_a_set_alone_is_a_report() -> None:
-    assert ReportedSet("x", image_set()).kind == "images"
-    assert ReportedSet("x", text_set()).kind == "sentences"
+    assert ReportedSet("x", image_set()).item_type == "images"
+    assert ReportedSet("x", text_set()).item_type == "sentences"

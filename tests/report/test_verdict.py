@@ -75,7 +75,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[Any, ...], str]] = [
     ("level", "case", "steps", "sentence"), CASES, ids=lambda v: v if isinstance(v, str) else ""
 )
 def test_the_verdict_is_one_sentence(level: str, case: Any, steps: tuple[Any, Any], sentence: str) -> None:
-    assert judge_scores(case, 10, *steps, kind="images") == (level, sentence)
+    assert judge_scores(case, 10, *steps, item_type="images") == (level, sentence)
 
 
 def test_a_single_network_is_judged_by_the_number_of_test_items() -> None:

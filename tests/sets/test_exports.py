@@ -187,7 +187,7 @@ def test_a_text_set_is_not_exported_as_images(tmp_path: Path, capsys: pytest.Cap
     text_set().save(tmp_path / "set.pt")
     assert main(["export", str(tmp_path / "set.pt"), "--to", "images"]) == 2
     assert (
-        "--to images is for grey or coloured images whose mean and std the set tells; its items are (2, 4)"
+        "--to images is for grey or coloured images whose mean and std the set holds; its items are (2, 4)"
         in capsys.readouterr().err
     )
     assert os.listdir(tmp_path) == ["set.pt"]
@@ -198,7 +198,7 @@ def test_items_of_unknown_scale_are_rows_without_a_picture(tmp_path: Path) -> No
     huggingface.write_set(data, tmp_path / "out")
     assert list(huggingface.to_hf(data).features) == ["item", "label", "class"]
     assert is_equal_set(load_set(tmp_path / "out"), data)
-    with pytest.raises(SetError, match="whose mean and std the set tells"):
+    with pytest.raises(SetError, match="whose mean and std the set holds"):
         ddranking.write_set(data, tmp_path / "images")
 
 
