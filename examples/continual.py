@@ -2,9 +2,9 @@
 
     python examples/continual.py                              # ten images per digit are kept, five seeds
 
-Class-incremental: one network with one head for all ten digits, which is never told the task. Of past tasks
+Class-incremental: one network with one head for all ten digits, which does not know the task. Of past tasks
 it keeps --k images per digit, and learns them beside the new task's images. The memory is distilled
-(distribution matching, each task on its own while it is there), random, k-means centres, or herded. Printed
+(distribution matching, each task from its own data only), random, k-means centres, or herded. Printed
 is the accuracy on all ten digits after the last task: mean ± std over seeds.
 """
 

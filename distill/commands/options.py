@@ -43,7 +43,7 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
     parser, arguments = Parser(default, prog), sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         parser.add_plug_ins(
-            {plug_in: word_after(f"--{plug_in}", arguments) for plug_in in PLUG_INS}, only_selected=True
+            {name: word_after(f"--{name}", arguments) for name in PLUG_INS}, only_selected=True
         )
         print(parser.format_help(), end="")
         parser.exit()
@@ -147,27 +147,20 @@ def add_option(group: Any, part: Any, field: Field[Any], flag: str) -> None:
     option = describe_option(part, field, flag)
     text = f"{option.help} (default: {option.default})" if option.default else option.help
     text = text.replace("%", "%%")
-    value_class = value_type(class_of(part), field)
+    hint = value_type(class_of(part), field)
     if field.metadata["positional"]:
         group.add_argument(
-            field.name,
-            metavar=option.flag,
-            help=text,
-            **nargs_of(value_class, "*" if field.default == () else "+"),
+            field.name, metavar=option.flag, help=text, **nargs_of(hint, "*" if field.default == () else "+")
         )
-    elif value_class is bool:
+    elif hint is bool:
         group.add_argument(flag, dest=field.name, action="store_true", help=text)
     else:
-        group.add_argument(
-            flag, dest=field.name, metavar=option.metavar, help=text, **nargs_of(value_class, "*")
-        )
+        group.add_argument(flag, dest=field.name, metavar=option.metavar, help=text, **nargs_of(hint, "*"))
 
 
-def nargs_of(value_class: Any, count: str) -> dict[str, Any]:
+def nargs_of(hint: Any, count: str) -> dict[str, Any]:
     """argparse's arguments for a type: one value, or several for a tuple."""
-    return (
-        {"type": get_args(value_class)[0], "nargs": count} if get_args(value_class) else {"type": value_class}
-    )
+    return {"type": get_args(hint)[0], "nargs": count} if get_args(hint) else {"type": hint}
 
 
 def describe_option(part: Any, field: Field[Any], flag: str) -> Option:

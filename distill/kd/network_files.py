@@ -24,7 +24,7 @@ def save_network(path: str, architecture: dict[str, Any], network: nn.Module) ->
 
 
 def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
-    """The weights in a file of distill, or in a state dict, for a network with such weights. Raises UserError.
+    """The weights in a file of distill, or in a state dict, for such a network. Raises UserError.
 
     The network's buffers, as torchvision's batch norms have, are loaded into the network.
     """

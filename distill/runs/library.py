@@ -168,13 +168,11 @@ def resolve_arguments(
     init: str,
 ) -> LibrarySettings:
     """All settings, those of the command line where none is passed; a module has no name and draws itself."""
-    network_values = (
-        {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
-    )
+    values = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
     return resolve(
         LibrarySettings(
             data,
-            NetworkSettings(init=init, **network_values),
+            NetworkSettings(init=init, **values),
             InnerSettings(**inner),
             OuterSettings(**outer),
             run=run,
@@ -217,12 +215,10 @@ def module_of(network: Any, train: Dataset) -> nn.Module:
     if isinstance(network, str):
         return build_network(network, train.shape, len(train.classes)).to(train.labels.device)
     if isinstance(network, type) or not isinstance(network, nn.Module):
-        description = (
+        actual = (
             f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
         )
-        raise NetworkError(
-            f'network is {description}: give an nn.Module, as MyNetwork(), or a name, as "convnet"'
-        )
+        raise NetworkError(f'network is {actual}: give an nn.Module, as MyNetwork(), or a name, as "convnet"')
     return copy.deepcopy(network).to(train.labels.device)
 
 

@@ -49,11 +49,11 @@ def make_task(problem: Problem, shape: tuple[int, ...], k: int) -> Task:
 
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam()], ids=repr)
 @pytest.mark.parametrize("engine", [Unroll(), Recompute(), Truncated(2)], ids=repr)
-def test_networks_at_once_give_the_mean_gradient(engine: Engine, rule: Rule) -> None:
+def test_vmapped_networks_give_the_mean_gradient(engine: Engine, rule: Rule) -> None:
     check_mean_gradient(Problem(Small().double(), rule), engine, (1, 8, 8))
 
 
-def test_networks_in_chunks_give_the_same() -> None:
+def test_vmapped_networks_in_chunks_give_the_same_gradient() -> None:
     check_mean_gradient(Problem(Small().double()), Unroll(), (1, 8, 8), chunk=2)
 
 
