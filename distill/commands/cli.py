@@ -1,4 +1,4 @@
-"""run_job(): from the words of a command line to an exit code."""
+"""run_job(): from the arguments of a command line to an exit code."""
 
 import json
 import sys
@@ -12,9 +12,9 @@ from distill.registry import Entry, load
 
 def run_job(default: Any, job: str, arguments: Sequence[str] | None, prog: str) -> int:
     """Parse, then import and run the job "module:function" of (settings, command); the exit code."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    settings = parse(default, words, prog)
-    command = [*prog.split(), *words]
+    argv = sys.argv[1:] if arguments is None else list(arguments)
+    settings = parse(default, argv, prog)
+    command = [*prog.split(), *argv]
     return answer(lambda: load(Entry(job, ""))(settings, command), settings.run.json)
 
 

@@ -18,7 +18,7 @@ class ImportSettings(ImportOptions):
     """Turn a public file of distilled images, or an exported folder, into a .pt with an honest recipe."""
 
     file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS)
-    """A file or folder; its content tells its format."""
+    """A file or folder; its content decides its format."""
     dataset: str | None = option(None, "DATA")
     """The real data that a public file was made from: mnist, cifar-10 …, an .npz or a folder of images."""
     data_dir: str | None = option(None, "FOLDER")

@@ -32,7 +32,7 @@ SETTINGS = RelabelSettings
 
 
 def relabel(config: RelabelSettings) -> dict[str, Any]:
-    """Label, measure, write; the result as the JSON line tells it. Raises UserError."""
+    """Label, measure, write; the result as the JSON line holds it. Raises UserError."""
     from distill.kd.teachers import relabel_and_score
     from distill.report.tables import format_table
 
@@ -50,8 +50,8 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
     relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds)
     relabelled.save(path)
     print(format_table(reports, f"{config.set}: test accuracy") + f"\n\n{path}")
-    own, new = (report.summary() for report in reports)
-    return {"set_labels": own, "teacher_labels": new, "path": str(path)}
+    set_labels, teacher_labels = (report.summary() for report in reports)
+    return {"set_labels": set_labels, "teacher_labels": teacher_labels, "path": str(path)}
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill relabel") -> int:

@@ -39,7 +39,7 @@ def report(config: ReportSettings) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
     print(f"{path} ({path.stat().st_size / 1e3:,.0f} kB)")
-    return {"path": str(path), "bytes": path.stat().st_size, "sets": [one.name for one in sets]}
+    return {"path": str(path), "bytes": path.stat().st_size, "sets": [reported.name for reported in sets]}
 
 
 def check_paths(paths: Sequence[str], out: Path) -> None:

@@ -19,7 +19,7 @@ SETTINGS = StudentSettings
 
 
 def measure(config: StudentSettings) -> dict[str, Any]:
-    """Train, print the table, save; the result as the JSON line tells it. Raises UserError."""
+    """Train, print the table, save; the result as the JSON line holds it. Raises UserError."""
     config.check()
     from distill.kd.teachers import WithTeacher, load_teacher
     from distill.report.tables import format_table

@@ -37,7 +37,7 @@ SETTINGS = TeachSettings
 
 
 def teach(config: TeachSettings) -> dict[str, Any]:
-    """Read, train, measure, write; the result as the JSON line tells it. Raises UserError."""
+    """Read, train, measure, write; the result as the JSON line holds it. Raises UserError."""
     recipe = read_recipe(config.recipe, config.set)
     folder = Path(config.out or f"runs/{Path(config.recipe).stem}-s{recipe.seed}")
     from distill.runs.files.machine import check_device

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distill.report.sanitise import Facts
+from distill.report.sanitise import JsonDict
 from distill.report.snapshots import ReportedSet, select_records
 
 BARS, BAR_HEIGHT = 100, 40  # most bars of one label; units of a label's drawing
@@ -100,25 +100,25 @@ class Curve:
     log: bool
 
 
-def draw_curves(reported: ReportedSet) -> Facts:
+def draw_curves(reported: ReportedSet) -> JsonDict:
     """The section of curves: outer loss and held-out accuracy, and the outer step of the exported items."""
     losses, accuracies = read_losses(reported.log), read_accuracies(reported.log)
     curves = (
         draw_curve("Outer loss", losses, percent=False),
         draw_curve("Held-out accuracy", accuracies, percent=True),
     )
-    drawn = [curve for curve in curves if curve]
-    return {"curves": drawn, "step": reported.exported_step} if drawn else {}
+    charts = [curve for curve in curves if curve]
+    return {"curves": charts, "step": reported.exported_step} if charts else {}
 
 
-def read_losses(log: Sequence[Facts]) -> list[tuple[int, float]]:
+def read_losses(log: Sequence[JsonDict]) -> list[tuple[int, float]]:
     """(outer step, outer loss), each the mean of up to 20 records that end there."""
     records = select_records(log, "loss")
     means = running_mean([r["loss"] for r in records], WINDOW)
     return [(r["step"], mean) for r, mean in zip(records, means, strict=True)]
 
 
-def read_accuracies(log: Sequence[Facts]) -> list[tuple[int, float]]:
+def read_accuracies(log: Sequence[JsonDict]) -> list[tuple[int, float]]:
     """(outer step, held-out accuracy) of each check."""
     return [(r["step"], r["validation"]) for r in select_records(log, "validation")]
 
@@ -205,7 +205,7 @@ def draw_bars(values: Sequence[float], low: float, high: float) -> tuple[str, st
     return "".join(up), "".join(down)
 
 
-def draw_rates(lrs: Sequence[Sequence[float]]) -> Facts:
+def draw_lrs(lrs: Sequence[Sequence[float]]) -> JsonDict:
     """Bars of each step's mean learning rate, strokes from its smallest to its largest, and the axes."""
     size = -(-len(lrs) // BARS)
     groups = [[v for row in lrs[i : i + size] for v in row] for i in range(0, len(lrs), size)]

@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.extension import extend_package
-from tests.helpers import command, real_batch, small_problem, small_steps, small_weights, write_npz
+from tests.helpers import (
+    copy_package,
+    make_environment,
+    real_batch,
+    run_module,
+    small_problem,
+    small_steps,
+    small_weights,
+    write_npz,
+)
 from tests.inner.example_engine import FirstOrder
 
-LINE = '"first-order": Entry("distill.inner.engines.first_order:FirstOrder", "steps pass gradients on"),'
+LINE = '    "first-order": Entry("distill.inner.engines.first_order:FirstOrder", "pass gradients on"),\n'
 WORDS = (
     "--network", "mlp", "--width", 4, "--dataset", "data.npz", "--n", 3, "--inner-steps", 2,
     "--outer-steps", 2, "--outer-batch", 8, "--out", "run",
@@ -17,12 +25,12 @@ WORDS = (
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     example = Path(__file__).with_name("example_engine.py")
-    env = extend_package(folder, example, "inner/engines/first_order.py", "ENGINES", LINE)
+    copy_package(folder, example, "inner/engines/first_order.py", "inner/engines/__init__.py:ENGINES", LINE)
     write_npz(folder / "data.npz", train=60, test=12)
-    return folder, env
+    return folder
 
 
 def test_it_is_exact_for_a_single_step() -> None:
@@ -39,14 +47,18 @@ def test_it_is_exact_for_a_single_step() -> None:
     torch.testing.assert_close(first_gradients, exact_gradients)
 
 
-def test_the_command_line_knows_it_and_its_options(package: tuple[Path, dict[str, str]]) -> None:
-    folder, env = package
-    text = command("distill", "image", "--engine", "first-order", "--help", cwd=folder, env=env).stdout
+def test_the_command_line_knows_it_and_its_options(package: Path) -> None:
+    env = make_environment(package)
+    text = run_module("distill", "image", "--engine", "first-order", "--help", cwd=package, env=env).stdout
     assert "--decay FACTOR" in text
-    done = command("distill", "image", "--engine", "first-order", "--decay", 0.5, *WORDS, cwd=folder, env=env)
+    done = run_module(
+        "distill", "image", "--engine", "first-order", "--decay", 0.5, *WORDS, cwd=package, env=env
+    )
     assert done.returncode == 0, done.stderr
-    assert (folder / "run" / "set.pt").is_file()
-    wrong = command("distill", "image", "--engine", "unroll", "--decay", 0.5, *WORDS, cwd=folder, env=env)
+    assert (package / "run" / "set.pt").is_file()
+    wrong = run_module("distill", "image", "--engine", "unroll", "--decay", 0.5, *WORDS, cwd=package, env=env)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
-    near = command("distill", "image", "--engine", "first-ordr", *WORDS, "--overwrite", cwd=folder, env=env)
+    near = run_module(
+        "distill", "image", "--engine", "first-ordr", *WORDS, "--overwrite", cwd=package, env=env
+    )
     assert 'no engine called "first-ordr"; did you mean "first-order"?' in near.stderr
