@@ -1,8 +1,8 @@
 """Accuracy of 1 to 20 distilled MNIST images, soft and hard labels, three seeds, and the baselines.
 
 `python -m benchmarks.mnist` runs every case that has no set yet, `--jobs` at a time with one thread each,
-and writes benchmarks/results/mnist.json and a table from the sets. A case with a set is skipped, so
-that a stopped benchmark continues; an interrupted case is resumed.
+and writes benchmarks/results/mnist.json and a table from its sets. A case with a set is skipped,
+so that a stopped benchmark continues; an interrupted case is resumed.
 """
 
 from pathlib import Path

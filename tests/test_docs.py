@@ -104,7 +104,7 @@ def test_the_commands_of_the_pages_parse(line: str, monkeypatch: pytest.MonkeyPa
     assert first == "distill"
     module = importlib.import_module(f"distill.commands.{VERBS[arguments[0]][0]}")
     for owner in (module, importlib.import_module("distill.commands.cli")):
-        monkeypatch.setattr(owner, "answer", lambda job, as_json: 0, raising=False)
+        monkeypatch.setattr(owner, "print_result", lambda job, as_json: 0, raising=False)
     assert module.main(arguments[1:], "distill") == 0
 
 

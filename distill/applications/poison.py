@@ -36,7 +36,7 @@ def poison(settings: PoisonSettings, command: list[str]) -> dict[str, Any]:
     data = DistilledSet.load(result["path"], settings.run.device)
     scores = measure_attack(settings, data)
     print(describe_attack(settings, len(data), scores))
-    attack = {name: {kind: r.summary() for kind, r in pair.items()} for name, pair in scores.items()}
+    attack = {name: {part: r.summary() for part, r in pair.items()} for name, pair in scores.items()}
     replace(data, scores={**data.scores, "attack": attack}).save(result["path"])
     return {**result, "attack": attack}
 

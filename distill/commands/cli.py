@@ -15,10 +15,10 @@ def run_job(default: Any, job: str, arguments: Sequence[str] | None, prog: str) 
     argv = sys.argv[1:] if arguments is None else list(arguments)
     settings = parse(default, argv, prog)
     command = [*prog.split(), *argv]
-    return answer(lambda: load(Entry(job, ""))(settings, command), settings.run.json)
+    return print_result(lambda: load(Entry(job, ""))(settings, command), settings.run.json)
 
 
-def answer(job: Callable[[], dict[str, Any]], as_json: bool) -> int:
+def print_result(job: Callable[[], dict[str, Any]], as_json: bool) -> int:
     """Do the job and print its result, or its error in one sentence on stderr; the exit code (0, 2, 130)."""
     try:
         result = job()

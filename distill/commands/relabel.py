@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.errors import UserError
@@ -57,4 +57,4 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill relabel") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: relabel(config), config.json)
+    return print_result(lambda: relabel(config), config.json)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.errors import UserError
 from distill.registry import option
@@ -55,4 +55,4 @@ def check_paths(paths: Sequence[str], out: Path) -> None:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill report") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: report(config), config.json)
+    return print_result(lambda: report(config), config.json)

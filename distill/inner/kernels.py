@@ -195,8 +195,8 @@ class PoolingFunction(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         left, right = x[..., ::2], x[..., 1::2]
-        wide = torch.maximum(left, right)
-        upper, lower = wide[..., ::2, :], wide[..., 1::2, :]
+        row_maxima = torch.maximum(left, right)
+        upper, lower = row_maxima[..., ::2, :], row_maxima[..., 1::2, :]
         ctx.save_for_backward(right > left, lower > upper)
         return torch.maximum(upper, lower)
 

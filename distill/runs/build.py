@@ -75,16 +75,16 @@ def assemble_plan(
     """A plan of these objects; everything else is what the settings say."""
     init = "fixed" if initial.exported else "random"
     description = {**network, "init": init, "scheme": settings.network.weight_init}
-    outer, alone = settings.outer, settings.outer.networks_per_step == 1 or settings.inner.compile
-    several = not alone and settings.inner.engine != "higher" and settings.run.device != "cpu"
-    several = several and method.unrolls and settings.network.network in IMAGES
+    outer, single_network = settings.outer, settings.outer.networks_per_step == 1 or settings.inner.compile
+    vmapped = not single_network and settings.inner.engine != "higher" and settings.run.device != "cpu"
+    vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
 
     def tasks(data: Dataset) -> Tasks:
         draw = task_drawer(settings, problem, initial.training, data)
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
     return Plan(
-        problem, method, initial, build_outer(outer), tasks, outer.augment, description, source, several
+        problem, method, initial, build_outer(outer), tasks, outer.augment, description, source, vmapped
     )  # fmt: skip
 
 

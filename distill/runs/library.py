@@ -294,6 +294,6 @@ def describe_objects(plan: Plan) -> dict[str, str]:
     objects = {"method": plan.method, "rule": plan.problem.rule}
     if plan.method.unrolls:
         objects["engine"] = getattr(plan.method, "engine", None)
-    return {name: repr(thing) for name, thing in objects.items()} | {
+    return {name: repr(value) for name, value in objects.items()} | {
         "loss": loss_name(plan.problem.outer_loss)
     }

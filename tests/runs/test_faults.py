@@ -157,11 +157,11 @@ def test_a_second_run_on_one_folder_is_refused(
     """Also one that would replace or resume the first; the lock ends with the process that held it."""
     out = tmp_path / "run"
     line = ["--dataset", str(blobs), *SMALL, "--out", str(out)]
-    with folder.alone(out):
+    with folder.lock_folder(out):
         folder.create(out, False, {})
         assert distil([*line, "--overwrite"]) == 2
         assert f"{out} is in use by another run: wait for its end" in capsys.readouterr().err
-        with pytest.raises(RunError, match="in use by another run"), folder.alone(out):
+        with pytest.raises(RunError, match="in use by another run"), folder.lock_folder(out):
             pass
         assert (out / "config.json").exists()
     assert distil([*line, "--overwrite"]) == 0
