@@ -30,7 +30,7 @@ test-faults: .venv/ready ## All twenty kills, and every hostile file
 test-oldest: ## Run the test suite on the lower bounds of pyproject.toml, by Python 3.10: OLDEST=python3.10
 	$(OLDEST) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet tomli
-	.venv-oldest/bin/python -m tests.oldest > .venv-oldest/bounds.txt
+	.venv-oldest/bin/python -m tests.lower_bounds > .venv-oldest/bounds.txt
 	.venv-oldest/bin/python -m pip install --quiet --editable '.[test]' --constraint .venv-oldest/bounds.txt
 	.venv-oldest/bin/python -m pytest -W default $(ARGS)
 

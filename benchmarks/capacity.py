@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.engines import BATCH, resident
+from benchmarks.engines import BATCH, read_memory
 from benchmarks.machine import write_results
 from distill.inner.engines.base import Engine
 from distill.inner.engines.recompute import Recompute
@@ -27,7 +27,7 @@ from distill.inner.rules import SGD
 from distill.methods.unroll import meta_gradient
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.runs.files.machine import speed_up_cpu
@@ -43,26 +43,26 @@ WIDTH: dict[str, dict[str, int]] = {"lenet": {}, "convnet": {"width": 32}}
 Row = tuple[str, str, int, int, str]
 
 
-def measured(row: Row, rounds: int) -> dict[str, Any]:
+def measure_row(row: Row, rounds: int) -> dict[str, Any]:
     """Median milliseconds of an outer step, and MiB of its peak beyond what the process held before."""
     name, size, n, steps, engine = row
     problem = Problem(build_network(name, SHAPES[size], 10, **WIDTH[name]), SGD(0.9))
     state = problem.start(draw_weights(problem.network, stream("capacity")))
     task = Task(state, torch.randn(BATCH, *SHAPES[size]), torch.arange(BATCH) % 10, stream("capacity", 1))
     items, schedule = torch.randn(n, *SHAPES[size]), cyclic_schedule(n, min(n, 20), steps)
-    synthetic = Synthetic(items, start_labels(n, 10, "soft"), start_rates(0.001, steps, None), schedule)
-    before, times = resident("VmRSS"), []
+    synthetic = Synthetic(items, start_labels(n, 10, "soft"), start_lrs(0.001, steps, None), schedule)
+    before, times = read_memory("VmRSS"), []
     Path("/proc/self/clear_refs").write_text("5")
     for _ in range(rounds):
-        began = time.perf_counter()
+        start = time.perf_counter()
         meta_gradient(problem, synthetic, ENGINES[engine], task)
-        times.append(time.perf_counter() - began)
-    facts = {"network": name, "image": size, "n": n, "T": steps, "engine": engine}
-    return {**facts, "ms": 1e3 * statistics.median(times[1:]), "mib": resident("VmHWM") - before}
+        times.append(time.perf_counter() - start)
+    settings = {"network": name, "image": size, "n": n, "T": steps, "engine": engine}
+    return {**settings, "ms": 1e3 * statistics.median(times[1:]), "mib": read_memory("VmHWM") - before}
 
 
-def elsewhere(row: Row, rounds: int) -> dict[str, Any]:
-    """measured() in a process of its own."""
+def measure_in_process(row: Row, rounds: int) -> dict[str, Any]:
+    """measure_row() in a process of its own."""
     line = [sys.executable, "-m", "benchmarks.capacity", "--rounds", str(rounds), "--row", json.dumps(row)]
     result = subprocess.run(line, capture_output=True, text=True, check=True)
     return dict(json.loads(result.stdout.splitlines()[-1]))
@@ -87,9 +87,9 @@ def main() -> None:
     options = parser.parse_args()
     speed_up_cpu(1)
     if options.row:
-        print(json.dumps(measured(options.row, options.rounds)))
+        print(json.dumps(measure_row(options.row, options.rounds)))
         return
-    rows = [elsewhere(row, options.rounds) for row in ROWS]
+    rows = [measure_in_process(row, options.rounds) for row in ROWS]
     print(table(rows))
     path = write_results(
         "capacity", "make bench-capacity", {"outer_batch": BATCH, "threads": 1, "rows": rows}

@@ -1,4 +1,4 @@
-"""Cases of the accuracy benchmarks: run what is missing, keep what was measured, write the table."""
+"""Cases of the accuracy benchmarks: run what is missing, keep earlier measurements, write the table."""
 
 import argparse
 import json
@@ -31,20 +31,20 @@ def folder(root: Path, case: Case, seed: int) -> Path:
 
 
 def distil(root: Path, case: Case, seed: int) -> None:
-    """Run the main job as a user would, its words in a log beside its folder; or go on with it."""
+    """Run the main job as a user would, its output in a log beside its folder; or go on with it."""
     out = folder(root, case, seed)
     if (out / "set.pt").exists():
         return
-    way = ["--resume", str(out)] if (out / "checkpoint.pt").exists() else [
+    arguments = ["--resume", str(out)] if (out / "checkpoint.pt").exists() else [
         *case.arguments, "--seed", str(seed), "--out", str(out), "--overwrite",
     ]  # fmt: skip
     with open(out.with_suffix(".log"), "w") as log:
-        line = [sys.executable, "-m", "distill", case.verb, *way]
+        line = [sys.executable, "-m", "distill", case.verb, *arguments]
         code = subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     print(f"{out.name}: {'done' if code == 0 else f'failed, see {log.name}'}", flush=True)
 
 
-def parser(description: str | None, name: str) -> argparse.ArgumentParser:
+def make_parser(description: str | None, name: str) -> argparse.ArgumentParser:
     """The options of every accuracy benchmark."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
@@ -66,12 +66,12 @@ def benchmark(
     A row of which no set is here stays as it was measured, with its date.
     """
     options.out.mkdir(parents=True, exist_ok=True)
-    chosen = options.only or [case.name for case in cases]
-    wanted = [(c, s) for c in cases for s in c.seeds if c.name in chosen and not options.table]
+    names = options.only or [case.name for case in cases]
+    runs = [(c, s) for c in cases for s in c.seeds if c.name in names and not options.table]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda pair: distil(options.out, *pair), wanted))
-    found = {case.name: r for case in cases if (r := row(options.out, case))}
-    rows = list((measured(name) | found).values())
+        list(pool.map(lambda pair: distil(options.out, *pair), runs))
+    new_rows = {case.name: r for case in cases if (r := row(options.out, case))}
+    rows = list((read_rows(name) | new_rows).values())
     if not rows:
         print("nothing is measured yet")
         return
@@ -81,13 +81,13 @@ def benchmark(
     print(path)
 
 
-def single(root: Path, case: Case, settings: Sequence[str]) -> dict[str, Any] | None:
-    """The facts of a case of one seed as its set tells them; None where it is not done."""
+def read_row(root: Path, case: Case, settings: Sequence[str]) -> dict[str, Any] | None:
+    """The row of a case of one seed, from its set; None where it is not done."""
     path = folder(root, case, case.seeds[0]) / "set.pt"
     if not path.exists():
         return None
     data = DistilledSet.load(path)
-    scores, made = data.scores, data.provenance
+    scores, provenance = data.scores, data.provenance
     return {
         "case": case.name,
         "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
@@ -95,10 +95,10 @@ def single(root: Path, case: Case, settings: Sequence[str]) -> dict[str, Any] | 
         "full_data": scores["full_data"],
         "random_real": scores["baselines"]["random-real"],
         "k_means": scores["baselines"].get("k-means"),
-        "seconds": round(made["seconds"], 1),
-        "outer_steps": made["outer_steps"],
-        "created": made["created"],
-        "settings": {name: made["config"][name] for name in settings},
+        "seconds": round(provenance["seconds"], 1),
+        "outer_steps": provenance["outer_steps"],
+        "created": provenance["created"],
+        "settings": {name: provenance["config"][name] for name in settings},
     }
 
 
@@ -116,7 +116,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
-def measured(name: str) -> dict[str, dict[str, Any]]:
+def read_rows(name: str) -> dict[str, dict[str, Any]]:
     """The rows of the results file, by case."""
     path = machine.RESULTS / f"{name}.json"
     if not path.exists():

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.cases import markdown
-from benchmarks.zoo import ZOO, command, facts, origin
+from benchmarks.zoo import ZOO, command, describe_set, origin
 from distill.sets.distilled import DistilledSet
 
 COLUMNS, CELL, IMAGE, BARS = (
@@ -52,9 +52,9 @@ def bars(label: Tensor, width: int, height: int) -> str:
     rects = []
     for k, value in enumerate(label.tolist()):
         y, size = (top - max(value, 0.0)) * scale, abs(value) * scale
-        kind = "plus" if value >= 0 else "minus"
+        css_class = "plus" if value >= 0 else "minus"
         rects.append(
-            f'<rect class="{kind}" x="{k * step:.1f}" y="{y:.1f}"'
+            f'<rect class="{css_class}" x="{k * step:.1f}" y="{y:.1f}"'
             f' width="{step - 0.8:.1f}" height="{size:.1f}"/>'
         )
     return "".join(rects) + f'<path class="zero" d="M0 {top * scale:.1f}h{width}"/>'
@@ -67,18 +67,18 @@ def picture(data: DistilledSet) -> str:
     for i, (image, label) in enumerate(zip(pixels(data), data.labels, strict=True)):
         best = int(label.argmax())
         x, y = CELL * (i % COLUMNS), row * (i // COLUMNS)
-        words = escape(f"item {i + 1}: most of class {classes[best]} ({label[best]:.2f})")
+        title = escape(f"item {i + 1}: most of class {classes[best]} ({label[best]:.2f})")
         cells.append(
-            f'<g transform="translate({x} {y})"><title>{words}</title>'
+            f'<g transform="translate({x} {y})"><title>{title}</title>'
             f'<text x="{IMAGE / 2:g}" y="9" text-anchor="middle">{escape(str(classes[best]))}</text>'
             f'<image y="13" width="{IMAGE}" height="{IMAGE}" href="{png(image)}"/>'
             f'<g transform="translate(0 {IMAGE + 16})">{bars(label, IMAGE, BARS)}</g></g>'
         )
-    words = escape(f"{len(data)} learned images of {data.source['name']}, each over its label")
+    title = escape(f"{len(data)} learned images of {data.source['name']}, each over its label")
     size = f"0 0 {CELL * min(len(data), COLUMNS)} {row * rows}"
     width = CELL * min(len(data), COLUMNS)
     return (
-        f'<svg class="items" style="max-width:{width}px" viewBox="{size}" role="img" aria-label="{words}" '
+        f'<svg class="items" style="max-width:{width}px" viewBox="{size}" role="img" aria-label="{title}" '
         f"data-search-exclude>{''.join(cells)}</svg>"
     )
 
@@ -95,11 +95,11 @@ def sentences(data: DistilledSet) -> str:
 def card(path: Path) -> str:
     """A set's part of the gallery, as Markdown with an SVG in it."""
     data = DistilledSet.load(path)
-    shown = sentences(data) if data.text else picture(data)
-    table = markdown(["", ""], [[name, value] for name, value in facts(path, data).items()])
-    made = f"Made on {origin(data)}, by\n\n```text\n{command(data)}\n```"
+    items = sentences(data) if data.text else picture(data)
+    table = markdown(["", ""], [[name, value] for name, value in describe_set(path, data).items()])
+    origin_text = f"Made on {origin(data)}, by\n\n```text\n{command(data)}\n```"
     use = f"```sh\ndistill student zoo/{path.name}\n```"
-    return f"## {path.stem}\n\n{shown}\n\n{table}\n\n{use}\n\n{made}"
+    return f"## {path.stem}\n\n{items}\n\n{table}\n\n{use}\n\n{origin_text}"
 
 
 def page(paths: list[Path] | None = None) -> str:

@@ -39,8 +39,8 @@ ROWS = (
 )
 
 
-def measured(row: Row) -> dict[str, Any]:
-    """What the results file says of a row. Raises StopIteration where it has no such case."""
+def read_result(row: Row) -> dict[str, Any]:
+    """The results of a row. Raises StopIteration where it has no such case."""
     content = json.loads((machine.RESULTS / f"{row.file}.json").read_text(encoding="utf-8"))
     return next(result for result in content["rows"] if result["case"] == row.case)
 
@@ -61,14 +61,14 @@ def published(row: Row) -> str:
     """The published figure that is quoted beside a row. Raises StopIteration where there is none."""
     if row.compared == "-":
         return "-"
-    kind = (row.data, row.items, row.weights)
-    same = (p for p in PUBLISHED if (p.data, p.items, p.weights) == kind and p.method == row.compared)
+    key = (row.data, row.items, row.weights)
+    same = (p for p in PUBLISHED if (p.data, p.items, p.weights) == key and p.method == row.compared)
     return f"{next(same).accuracy} ({row.compared})"
 
 
 def cells(row: Row) -> list[str]:
     """A row of the table."""
-    result = measured(row)
+    result = read_result(row)
     name, score = strongest_baseline(result)
     return [
         f"{row.data}, {row.items}",
@@ -91,21 +91,21 @@ def chart() -> str:
     bar, left, scale = 26, 210, 3.6
     lines = []
     for k, row in enumerate(ROWS):
-        result, y = measured(row), 24 + bar * k
-        score, below = 100 * result["accuracy"]["mean"], 100 * strongest_baseline(result)[1]["mean"]
+        result, y = read_result(row), 24 + bar * k
+        score, baseline = 100 * result["accuracy"]["mean"], 100 * strongest_baseline(result)[1]["mean"]
         lines.append(
             f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">'
             f"{row.data}, {row.items} ({row.weights})</text>"
             f'<rect x="{left}" y="{y}" width="{scale * score:.1f}" height="9" class="score"/>'
-            f'<rect x="{left}" y="{y + 9}" width="{scale * below:.1f}" height="9" class="baseline"/>'
+            f'<rect x="{left}" y="{y + 9}" width="{scale * baseline:.1f}" height="9" class="baseline"/>'
             f'<path d="M{left + scale * 100 * full_data(result):.1f} {y - 1}v20" class="all"/>'
             f'<text x="{left + scale * 100 + 6}" y="{y + 13}">{score:.1f} %</text>'
         )
     height = 34 + bar * len(ROWS)
-    words = "Test accuracy (blue), of the strongest baseline (grey), and of all real data (line)"
+    title = "Test accuracy (blue), of the strongest baseline (grey), and of all real data (line)"
     return (
-        f'<svg class="bars" viewBox="0 0 640 {height}" role="img" aria-label="{words}" data-search-exclude>'
-        f'<text x="{left}" y="12">{words}</text>' + "".join(lines) + "</svg>"
+        f'<svg class="bars" viewBox="0 0 640 {height}" role="img" aria-label="{title}" data-search-exclude>'
+        f'<text x="{left}" y="12">{title}</text>' + "".join(lines) + "</svg>"
     )
 
 

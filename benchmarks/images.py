@@ -8,7 +8,7 @@ sets that are not there are passed over.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, markdown, parser, percent, single
+from benchmarks.cases import Case, benchmark, make_parser, markdown, percent, read_row
 
 CONVNET = (
     "--init", "random", "--network", "convnet", "--warmup", "20", "--validate-every", "100",
@@ -30,28 +30,30 @@ SETTINGS = (
 
 def cases(data_dir: Path | None) -> list[Case]:
     """The rows whose data are there: set, images, minutes of distilling."""
-    found = []
-    for name, n, minutes, *more in QUOTED:
-        where = [] if name == "mnist" else ["--data-dir", str(data_dir)]
-        if where and not (data_dir and (data_dir / name).exists()):
+    rows = []
+    for name, n, minutes, *options in QUOTED:
+        data_options = [] if name == "mnist" else ["--data-dir", str(data_dir)]
+        if data_options and not (data_dir and (data_dir / name).exists()):
             continue
         if name.endswith(".npz"):
-            where, name = ["--dataset", str(data_dir / name)], name.split(".")[0]
+            data_options, name = ["--dataset", str(data_dir / name)], name.split(".")[0]
         else:
-            where += ["--dataset", name]
-        words = ("--n", str(n), *where, *CONVNET, "--minutes", str(minutes), *more)
-        found.append(Case(f"{name}, n = {n}", words, (0,)))
-    return found + [Case(f"mnist, n = 10, {name}, short", brief(name), (0,)) for name in METHODS]
+            data_options += ["--dataset", name]
+        arguments = ("--n", str(n), *data_options, *CONVNET, "--minutes", str(minutes), *options)
+        rows.append(Case(f"{name}, n = {n}", arguments, (0,)))
+    return rows + [
+        Case(f"mnist, n = 10, {name}, short", list_short_arguments(name), (0,)) for name in METHODS
+    ]
 
 
-def brief(method: str) -> tuple[str, ...]:
+def list_short_arguments(method: str) -> tuple[str, ...]:
     """Three minutes of a method on narrower networks."""
-    words = ("--method", method, "--inner-steps", METHODS[method])
-    return ("--n", "10", *CONVNET, "--width", "32", "--minutes", "3", *words)
+    arguments = ("--method", method, "--inner-steps", METHODS[method])
+    return ("--n", "10", *CONVNET, "--width", "32", "--minutes", "3", *arguments)
 
 
 def row(root: Path, case: Case) -> dict[str, Any] | None:
-    return single(root, case, SETTINGS)
+    return read_row(root, case, SETTINGS)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -66,10 +68,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """The command."""
-    options = parser(__doc__, "images")
-    options.add_argument("--data-dir", type=Path, help="the folder with fashion-mnist/ and cifar10.npz")
-    chosen = options.parse_args()
-    benchmark("images", cases(chosen.data_dir), chosen, row, table)
+    parser = make_parser(__doc__, "images")
+    parser.add_argument("--data-dir", type=Path, help="the folder with fashion-mnist/ and cifar10.npz")
+    options = parser.parse_args()
+    benchmark("images", cases(options.data_dir), options, row, table)
 
 
 if __name__ == "__main__":

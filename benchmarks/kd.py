@@ -67,8 +67,8 @@ def run_recipe(root: Path, recipe: str, seed: int, changes: Sequence[str]) -> No
     out = root / f"{recipe}-s{seed}"
     if (out / "scores.json").exists():
         return
-    words = ["--set", f"seed={seed}", *changes, "--out", str(out)]
-    line = [sys.executable, "-m", "distill", "teach", str(RECIPES / f"{recipe}.yaml"), *words]
+    arguments = ["--set", f"seed={seed}", *changes, "--out", str(out)]
+    line = [sys.executable, "-m", "distill", "teach", str(RECIPES / f"{recipe}.yaml"), *arguments]
     with open(out.with_suffix(".log"), "w") as log:
         code = subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if code:
@@ -77,13 +77,13 @@ def run_recipe(root: Path, recipe: str, seed: int, changes: Sequence[str]) -> No
 
 def run_all(root: Path, pairs: list[tuple[str, int]], changes: dict[str, list[str]], jobs: int) -> None:
     """All runs, with the time that is left by the mean of those that are done."""
-    began, count = time.monotonic(), 0
+    start, count = time.monotonic(), 0
 
     def run_pair(pair: tuple[str, int]) -> None:
         nonlocal count
         run_recipe(root, *pair, changes.get(pair[0], []))
         count += 1
-        left = (time.monotonic() - began) / count * (len(pairs) - count)
+        left = (time.monotonic() - start) / count * (len(pairs) - count)
         print(f"{pair[0]}, seed {pair[1]}: {count} of {len(pairs)}, {left / 60:.0f} min left", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -125,12 +125,17 @@ def build_row(root: Path, system: System) -> dict[str, Any] | None:
     assert student is not None
     assert over is not None
     mean, half = interval([a - b for a, b in zip(student, over, strict=True)])
-    facts = {"system": system.name, "recipe": system.recipe, "over": system.over, "authors": system.authors}
+    description = {
+        "system": system.name,
+        "recipe": system.recipe,
+        "over": system.over,
+        "authors": system.authors,
+    }
     plain, kd = load_scores(system.plain), load_scores(system.kd)
     scores = {"plain": plain, "kd": kd, "student": student, "over_scores": over}
     seconds = statistics.fmean(run["seconds"] for run in runs)
     difference = {"mean": mean, "half": half, "n": len(runs), "verdict": verdict(mean, half)}
-    return facts | scores | {"difference": difference, "seconds": round(seconds, 1)}
+    return description | scores | {"difference": difference, "seconds": round(seconds, 1)}
 
 
 def format_rows(rows: list[dict[str, Any]]) -> str:
@@ -175,8 +180,13 @@ def main() -> None:
     names = options.only or [*dict.fromkeys(system.recipe for system in SYSTEMS), "orthogonality", "meeting"]
     names = [name for name in names if name != "uda" or options.usps]
     if not options.table:
-        most = {name: options.seeds or CLOSE.get(name, 5) for name in names}
-        pairs = [(name, seed) for seed in range(max(most.values())) for name in names if seed < most[name]]
+        seed_counts = {name: options.seeds or CLOSE.get(name, 5) for name in names}
+        pairs = [
+            (name, seed)
+            for seed in range(max(seed_counts.values()))
+            for name in names
+            if seed < seed_counts[name]
+        ]
         run_all(options.out, pairs, {"uda": [f"data.target={options.usps}"]}, options.jobs)
         if "meeting" in names:
             with ThreadPoolExecutor(options.jobs) as pool:

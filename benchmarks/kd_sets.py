@@ -30,13 +30,13 @@ def build_factorial(runs: Sequence[dict[str, Any]], interval: Any) -> list[dict[
 
     rows = []
     for name in TECHNIQUES if runs else ():
-        both = f"{name}-kd"
+        with_kd = f"{name}-kd"
         rows.append({
             "technique": name,
             "alone": compute_gain((name, 1), ("plain", -1)),
             "kd": compute_gain(("kd", 1), ("plain", -1)),
-            "both": compute_gain((both, 1), ("plain", -1)),
-            "interaction": compute_gain((both, 1), (name, -1), ("kd", -1), ("plain", 1)),
+            "both": compute_gain((with_kd, 1), ("plain", -1)),
+            "interaction": compute_gain((with_kd, 1), (name, -1), ("kd", -1), ("plain", 1)),
         })  # fmt: skip
     return rows
 
@@ -70,21 +70,21 @@ def score_teachers(root: Path, name: str) -> None:
         out = run.parent / f"{name}.json"
         if out.exists():
             continue
-        began = time.perf_counter()
+        start = time.perf_counter()
         scores: dict[str, float] = {}
         for teacher in ("teacher", "assistant"):
             result = run_command("student", name, run.parent / f"{teacher}.pt", "--seeds", "3")
             scores |= {"none": result["accuracy"]["mean"], teacher: result["with_teacher"]["mean"]}
-        words = ("--seeds", "3", "--out", str(out.with_suffix(".pt")))
-        result = run_command("relabel", name, run.parent / "teacher.pt", *words)
-        scores |= {"relabelled": result["teacher_labels"]["mean"], "seconds": time.perf_counter() - began}
+        options = ("--seeds", "3", "--out", str(out.with_suffix(".pt")))
+        result = run_command("relabel", name, run.parent / "teacher.pt", *options)
+        scores |= {"relabelled": result["teacher_labels"]["mean"], "seconds": time.perf_counter() - start}
         out.write_text(json.dumps(scores), encoding="utf-8")
 
 
-def run_command(verb: str, name: str, teacher: Path, *words: str) -> dict[str, Any]:
+def run_command(verb: str, name: str, teacher: Path, *options: str) -> dict[str, Any]:
     """The JSON line of a command on a set of the zoo with a teacher."""
     line = [sys.executable, "-m", "distill", verb, str(ZOO / name), "--teacher", str(teacher), "--json"]
-    output = subprocess.run([*line, *words], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([*line, *options], capture_output=True, text=True, check=True).stdout
     result: dict[str, Any] = json.loads(output.strip().split("\n")[-1])
     return result
 

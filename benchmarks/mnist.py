@@ -1,31 +1,31 @@
 """Accuracy of 1 to 20 distilled MNIST images, soft and hard labels, three seeds, and the baselines.
 
 `python -m benchmarks.mnist` runs every case that has no set yet, `--jobs` at a time with one thread each,
-and writes benchmarks/results/mnist.json and a table from the sets themselves. A case that is there is kept,
-so that a stopped benchmark goes on; a case that was cut short is resumed.
+and writes benchmarks/results/mnist.json and a table from its sets. A case with a set is skipped,
+so that a stopped benchmark continues; an interrupted case is resumed.
 """
 
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, folder, markdown, parser
+from benchmarks.cases import Case, benchmark, folder, make_parser, markdown
 from distill.sets.distilled import DistilledSet
 from distill.student.scores import Report
 
 
 def cases(seeds: tuple[int, ...]) -> list[Case]:
     """The rows that the README quotes; labels as the papers compare them; the sweep over n, in short."""
-    full = [Case(f"n = {n}, {kind}", ("--n", str(n), "--labels", kind), seeds) for n, kind in QUOTED]
+    full = [Case(f"n = {n}, {labels}", ("--n", str(n), "--labels", labels), seeds) for n, labels in QUOTED]
     random = Case("n = 100, soft, random", ("--n", "100", "--init", "random"), (0,))
     published = [
-        Case(f"n = 10, {kind}, as published", ("--n", "10", "--labels", kind, *PUBLISHED), seeds)
-        for kind in ("soft", "hard")
+        Case(f"n = 10, {labels}, as published", ("--n", "10", "--labels", labels, *PUBLISHED), seeds)
+        for labels in ("soft", "hard")
     ]
     short = ("--outer-steps", "1000")
     sweep = [
-        Case(f"n = {n}, {kind}, short", ("--n", str(n), "--labels", kind, *short), seeds)
+        Case(f"n = {n}, {labels}, short", ("--n", str(n), "--labels", labels, *short), seeds)
         for n in (1, 2, 5, 10, 20)
-        for kind in ("soft", "hard")
+        for labels in ("soft", "hard")
     ]
     return [*full, random, *published, *sweep]
 
@@ -88,10 +88,10 @@ def cells(r: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """The command."""
-    options = parser(__doc__, "mnist")
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    chosen = options.parse_args()
-    benchmark("mnist", cases(tuple(chosen.seeds)), chosen, row, table)
+    parser = make_parser(__doc__, "mnist")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options = parser.parse_args()
+    benchmark("mnist", cases(tuple(options.seeds)), options, row, table)
 
 
 if __name__ == "__main__":

@@ -15,19 +15,24 @@ from benchmarks.cases import markdown
 from benchmarks.machine import write_results
 
 
-def first_line(*words: str) -> float:
-    """Seconds from the start of `python -m WORDS` to its first line; then it is stopped."""
-    with tempfile.TemporaryDirectory() as place:
-        began = time.perf_counter()
-        line = [sys.executable, "-m", *words, *(() if "--help" in words else ("--out", f"{place}/run"))]
+def time_first_line(*arguments: str) -> float:
+    """Seconds from the start of `python -m ARGUMENTS` to its first line; then it is stopped."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        line = [
+            sys.executable,
+            "-m",
+            *arguments,
+            *(() if "--help" in arguments else ("--out", f"{folder}/run")),
+        ]
         run = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert run.stdout is not None
-        said = run.stdout.readline()
-        seconds = time.perf_counter() - began
+        output = run.stdout.readline()
+        seconds = time.perf_counter() - start
         run.kill()
         run.communicate()
-    if not said.strip():
-        sys.exit(f"python -m {' '.join(words)} said nothing")
+    if not output.strip():
+        sys.exit(f"python -m {' '.join(arguments)} printed nothing")
     return seconds
 
 
@@ -40,8 +45,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for name, words in CASES.items():
-        seconds = [round(first_line(*words), 3) for _ in range(options.rounds)]
+    for name, arguments in CASES.items():
+        seconds = [round(time_first_line(*arguments), 3) for _ in range(options.rounds)]
         rows.append({"first line of": name, "median seconds": statistics.median(seconds), "seconds": seconds})
         print(f"{name}: {rows[-1]['median seconds']:.2f} s until its first line")
     path = write_results("newcomer", "make bench-newcomer", {"rows": rows})

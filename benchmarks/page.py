@@ -56,12 +56,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     rows = []
-    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
-        browser, page = launch_browser(playwright), Path(place) / "report.html"
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser, page = launch_browser(playwright), Path(folder) / "report.html"
         for path in options.paths:
-            began = time.perf_counter()
+            start = time.perf_counter()
             write_page(page, load_reported_sets([path]))
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - start
             times = [time_drawing(browser, page) for _ in range(options.rounds)]
             medians = {key: statistics.median(t[key] for t in times) for key in ("load_ms", "paint_ms")}
             errors = [error for t in times for error in t["errors"]]
@@ -79,7 +79,7 @@ def main() -> None:
 def table(rows: list[dict[str, Any]]) -> str:
     """The pages as a Markdown table."""
     return markdown(["page of", "size", "written in", "drawn in"], [
-        [f"`{r['path']}`", f"{r['bytes'] / 1e3:.0f} kB", f"{r['made_s']:.2f} s", f"{r['paint_ms']:.0f} ms"]
+        [f"`{r['path']}`", f"{r['bytes'] / 1e3:.0f} kB", f"{r['write_s']:.2f} s", f"{r['paint_ms']:.0f} ms"]
         for r in rows
     ])  # fmt: skip
 

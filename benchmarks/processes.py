@@ -17,10 +17,10 @@ from benchmarks.cases import markdown
 from benchmarks.machine import write_results
 from distill.runs.files.log import read_log
 
-FIRST = 10  # outer steps that warm up
-WORDS = ("--n", "10", "--init", "random", "--test-networks", "1", "--validate-every", "100000")
-ALONE = ("distill.mnist", *WORDS, "--networks-per-step", "2")
-TOGETHER = (
+WARMUP_STEPS = 10  # outer steps that warm up
+ARGUMENTS = ("--n", "10", "--init", "random", "--test-networks", "1", "--validate-every", "100000")
+ONE_PROCESS = ("distill.mnist", *ARGUMENTS, "--networks-per-step", "2")
+TWO_PROCESSES = (
     "torch.distributed.run",
     "--standalone",
     "--nproc-per-node",
@@ -28,23 +28,23 @@ TOGETHER = (
     "-m",
     "--",
     "distill.mnist",
-    *WORDS,
+    *ARGUMENTS,
 )
 
 
-def speed(words: tuple[str, ...], steps: int) -> float:
+def measure_speed(arguments: tuple[str, ...], steps: int) -> float:
     """Outer steps per second after the first ones, as the run's own log tells; then the run is stopped."""
-    with tempfile.TemporaryDirectory() as place:
-        line = [sys.executable, "-m", *words, "--out", f"{place}/run"]
-        nothing = subprocess.DEVNULL
-        alone = os.environ | {"OMP_NUM_THREADS": "1"}
-        run = subprocess.Popen(line, env=alone, stdout=nothing, stderr=nothing)
-        while len(records := read_log(Path(place) / "run")) < steps and run.poll() is None:
+    with tempfile.TemporaryDirectory() as folder:
+        line = [sys.executable, "-m", *arguments, "--out", f"{folder}/run"]
+        devnull = subprocess.DEVNULL
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        run = subprocess.Popen(line, env=environment, stdout=devnull, stderr=devnull)
+        while len(records := read_log(Path(folder) / "run")) < steps and run.poll() is None:
             time.sleep(0.5)
         run.terminate()
         run.wait()
     seconds = [record["seconds"] for record in records]
-    return (len(seconds) - FIRST) / (seconds[-1] - seconds[FIRST - 1])
+    return (len(seconds) - WARMUP_STEPS) / (seconds[-1] - seconds[WARMUP_STEPS - 1])
 
 
 def main() -> None:
@@ -53,9 +53,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    pairs = [(speed(ALONE, options.steps), speed(TOGETHER, options.steps)) for _ in range(options.rounds)]
-    ratio = statistics.median(two / one for one, two in pairs)
-    rows = [{"one_process": one, "two_processes": two, "ratio": two / one} for one, two in pairs]
+    pairs = [
+        (measure_speed(ONE_PROCESS, options.steps), measure_speed(TWO_PROCESSES, options.steps))
+        for _ in range(options.rounds)
+    ]
+    ratio = statistics.median(pair_speed / single_speed for single_speed, pair_speed in pairs)
+    rows = [
+        {"one_process": single_speed, "two_processes": pair_speed, "ratio": pair_speed / single_speed}
+        for single_speed, pair_speed in pairs
+    ]
     for row in rows:
         print("  ".join(f"{name} {value:.2f}" for name, value in row.items()))
     print(f"two processes over one: {ratio:.2f}")

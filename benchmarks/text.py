@@ -9,7 +9,7 @@ sentences need neither option.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, folder, markdown, parser, percent, single
+from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent, read_row
 from distill.sets.distilled import DistilledSet
 
 QUOTED: list[Any] = [
@@ -29,25 +29,25 @@ SETTINGS = ("network", "inner_steps", "synthetic_length", "word_dropout", "outer
 
 def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
     """The rows whose data are there: set, sentences, initialisation, minutes of distilling."""
-    found = []
-    for name, n, init, minutes, *more in QUOTED:
-        options = ["--dataset", name, "--n", str(n), "--init", init, "--minutes", str(minutes), *more]
+    rows = []
+    for name, n, init, minutes, *case_options in QUOTED:
+        options = ["--dataset", name, "--n", str(n), "--init", init, "--minutes", str(minutes), *case_options]
         if name != "sentences":
             if data_dir is None or vectors is None or not (data_dir / name).is_dir():
                 continue
             options += ["--data-dir", str(data_dir), "--vectors", str(vectors)]
-        found.append(Case(f"{name}, n = {n}, {init}", tuple(options), (0,), "text"))
-    return found
+        rows.append(Case(f"{name}, n = {n}, {init}", tuple(options), (0,), "text"))
+    return rows
 
 
 def row(root: Path, case: Case) -> dict[str, Any] | None:
     """A case's facts, its share of the full data's accuracy, and its vectors; None where it is not done."""
-    facts = single(root, case, SETTINGS)
-    if facts is None:
+    result = read_row(root, case, SETTINGS)
+    if result is None:
         return None
     data = DistilledSet.load(folder(root, case, 0) / "set.pt")
-    return facts | {
-        "share": facts["accuracy"]["mean"] / facts["full_data"],
+    return result | {
+        "share": result["accuracy"]["mean"] / result["full_data"],
         "sentences": len(data),
         "vectors": {k: (data.text or {}).get(k) for k in ("dim", "checksum")},
     }
@@ -69,11 +69,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """The command."""
-    options = parser(__doc__, "text")
-    options.add_argument("--data-dir", type=Path, help="the folder with trec/, sst2/, sst5/, imdb/")
-    options.add_argument("--vectors", type=Path, help="word vectors for the sets in it")
-    chosen = options.parse_args()
-    benchmark("text", cases(chosen.data_dir, chosen.vectors), chosen, row, table)
+    parser = make_parser(__doc__, "text")
+    parser.add_argument("--data-dir", type=Path, help="the folder with trec/, sst2/, sst5/, imdb/")
+    parser.add_argument("--vectors", type=Path, help="word vectors for the sets in it")
+    options = parser.parse_args()
+    benchmark("text", cases(options.data_dir, options.vectors), options, row, table)
 
 
 if __name__ == "__main__":

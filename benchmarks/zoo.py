@@ -62,9 +62,9 @@ def strongest_baseline(data: DistilledSet) -> str:
     return f"{percent(score)} ({name})"
 
 
-def facts(path: Path, data: DistilledSet) -> dict[str, str]:
+def describe_set(path: Path, data: DistilledSet) -> dict[str, str]:
     """What the page and the gallery say of a set, by heading."""
-    made, scores = data.provenance, data.scores
+    provenance, scores = data.provenance, data.scores
     return {
         "items": f"{len(data)} of {data.source['name']}",
         "initial weights": initial_weights(data),
@@ -73,32 +73,34 @@ def facts(path: Path, data: DistilledSet) -> dict[str, str]:
         "test accuracy": percent(scores["accuracy"]),
         "strongest baseline": strongest_baseline(data),
         "all real data": f"{100 * scores['full_data']:.1f} %",
-        "distilled in": f"{made['seconds']:,.0f} s, {made['outer_steps']:,} outer steps",
+        "distilled in": f"{provenance['seconds']:,.0f} s, {provenance['outer_steps']:,} outer steps",
         "size": f"{path.stat().st_size / 1e3:.0f} kB",
     }
 
 
 def command(data: DistilledSet) -> str:
     """The command that made the set: today's names of options, each option once, without the folder."""
-    words, options = shlex.split(data.provenance["command"]), dict[str, list[str]]()
-    first = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
-    for word in words[first:]:
+    arguments, options = shlex.split(data.provenance["command"]), dict[str, list[str]]()
+    first = next((i for i, word in enumerate(arguments) if word.startswith("--")), len(arguments))
+    for word in arguments[first:]:
         if word.startswith("--"):
             name = RENAMED.get(word, word)
             options.pop(name, None)
             options[name] = []
         else:
             options[name].append(word)
-    kept = {name: values for name, values in options.items() if name not in ("--out", "--overwrite")}
-    return shlex.join([*words[:first], *(w for name, values in kept.items() for w in (name, *values))])
+    selected = {name: values for name, values in options.items() if name not in ("--out", "--overwrite")}
+    return shlex.join(
+        [*arguments[:first], *(w for name, values in selected.items() for w in (name, *values))]
+    )
 
 
 def origin(data: DistilledSet) -> str:
     """When and on what machine a set was made."""
-    made = data.provenance
-    versions = made["versions"]
+    run = data.provenance
+    versions = run["versions"]
     return (
-        f"{made['created'][:10]}, {device(made['config'])} ({versions['machine']}), torch {versions['torch']}"
+        f"{run['created'][:10]}, {device(run['config'])} ({versions['machine']}), torch {versions['torch']}"
     )
 
 
@@ -111,7 +113,9 @@ def device(config: dict[str, Any]) -> str:
 def page(paths: list[Path]) -> str:
     """The whole page."""
     sets = {path: DistilledSet.load(path) for path in paths}
-    rows = [{"file": f"[{path.name}]({path.name})", **facts(path, data)} for path, data in sets.items()]
+    rows = [
+        {"file": f"[{path.name}]({path.name})", **describe_set(path, data)} for path, data in sets.items()
+    ]
     origins = [f"- {path.name}: `{command(data)}` ({origin(data)})" for path, data in sets.items()]
     table = markdown(list(rows[0]), [list(row.values()) for row in rows])
     return f"{INTRO}{table}\n\n{COMMANDS}" + "\n".join(origins) + "\n"

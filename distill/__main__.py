@@ -8,12 +8,14 @@ from distill import __version__
 from distill.commands import VERBS
 from distill.errors import unknown
 
-USAGE = "usage: distill VERB [options]\n\n" + "\n".join(f"  {v:<9}{words}" for v, (_, words) in VERBS.items())
+USAGE = "usage: distill VERB [options]\n\n" + "\n".join(
+    f"  {v:<9}{summary}" for v, (_, summary) in VERBS.items()
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Hand the rest of the command line to the verb; its exit code."""
-    verb, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    verb, *verb_arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if verb in ("-h", "--help"):
         print(
             USAGE + "\n\n`distill VERB --help` lists the options of a verb; `distill --version` the version."
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print("distill: " + unknown("verb", verb, VERBS), file=sys.stderr)
         return 2
-    code: int = import_module(f"distill.commands.{VERBS[verb][0]}").main(rest, f"distill {verb}")
+    code: int = import_module(f"distill.commands.{VERBS[verb][0]}").main(verb_arguments, f"distill {verb}")
     return code
 
 

@@ -25,12 +25,12 @@ class RunError(UserError):
     """A run folder, checkpoint or device that cannot be used as asked."""
 
 
-def unknown(kind: str, word: str, known: Iterable[str]) -> str:
+def unknown(noun: str, word: str, choices: Iterable[str]) -> str:
     """'no network called "lenett"; did you mean "lenet"? (known: …)'"""
-    known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    choices = sorted(choices)
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.4)
     hint = f'; did you mean "{near[0]}"?' if near else ";"
-    return f'no {kind} called "{word}"{hint} (known: {", ".join(known)})'
+    return f'no {noun} called "{word}"{hint} (known: {", ".join(choices)})'
 
 
 def require(package: str, extra: str) -> None:

@@ -25,10 +25,10 @@ def load(entry: Entry) -> Any:
     return getattr(import_module(module), name) if name else import_module(module)
 
 
-def find(table: Mapping[str, Entry], kind: str, word: str) -> Any:
+def find(table: Mapping[str, Entry], noun: str, word: str) -> Any:
     """What a word of a table stands for. Raises UserError: 'no network called "lenett"; did you mean …'."""
     if word not in table:
-        raise UserError(unknown(kind, word, table))
+        raise UserError(unknown(noun, word, table))
     return load(table[word])
 
 

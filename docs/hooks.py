@@ -30,7 +30,7 @@ Option = tuple[str, str, str, str]  # flag, metavar, default in words, help
 def fill(markdown: str) -> str:
     """A page with its directives replaced. Raises ValueError or OSError for one that has nothing to show."""
     for name, make in DIRECTIVES.items():
-        markdown = re.sub(rf"<!-- {name}: (.+?) -->", lambda found, make=make: make(found[1]), markdown)
+        markdown = re.sub(rf"<!-- {name}: (.+?) -->", lambda match, make=make: make(match[1]), markdown)
     return markdown
 
 
@@ -44,9 +44,9 @@ def show_file(name: str) -> str:
     return re.sub(r"\[([^\]]+)\]\((?!http|#)([^)]+)\)", link, text)
 
 
-def link(found: re.Match[str]) -> str:
+def link(match: re.Match[str]) -> str:
     """A link to a page as it is, to another file as its name."""
-    return found[0] if (DOCS / found[2].split("#")[0]).is_file() else f"`{found[1].strip('`')}`"
+    return match[0] if (DOCS / match[2].split("#")[0]).is_file() else f"`{match[1].strip('`')}`"
 
 
 def show_code(name: str) -> str:
@@ -57,10 +57,10 @@ def show_code(name: str) -> str:
 def show_readme(words: str) -> str:
     """A block of Python of the README. Raises ValueError where none contains the words."""
     blocks = re.findall(r"```python\n.*?```", read("README.md"), re.DOTALL)
-    found = [block for block in blocks if words in block]
-    if not found:
+    matches = [block for block in blocks if words in block]
+    if not matches:
         raise ValueError(f'README.md has no block of Python with "{words}"')
-    return found[0]
+    return matches[0]
 
 
 def show_options(verb: str) -> str:
@@ -89,15 +89,15 @@ def options_of(verb: str) -> list[tuple[str, list[Option]]]:
     return [(title, [tuple(option) for option in options]) for title, options in list_options(settings)]
 
 
-def show_words(place: str) -> str:
+def show_words(name: str) -> str:
     """The words of a room's table, with their summaries; nothing where the room has no such table."""
-    rows = [[f"`{word}`", entry.summary] for word, entry in words_of(place).items()]
+    rows = [[f"`{word}`", entry.summary] for word, entry in find_table(name).items()]
     return table(["word", "what it is"], rows) if rows else ""
 
 
-def words_of(place: str) -> dict[str, Any]:
-    """A room's table by its place, "networks.IMAGES"; empty where there is none."""
-    room, _, name = place.rpartition(".")
+def find_table(path: str) -> dict[str, Any]:
+    """A room's table by its path, "networks.IMAGES"; empty where there is none."""
+    room, _, name = path.rpartition(".")
     return dict(getattr(import_module(f"distill.{room}"), name, {}))
 
 

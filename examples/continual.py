@@ -2,9 +2,9 @@
 
     python examples/continual.py                              # ten images per digit are kept, five seeds
 
-Class-incremental: one network with one head for all ten digits, which is never told the task. Of past tasks
+Class-incremental: one network with one head for all ten digits, which does not know the task. Of past tasks
 it keeps --k images per digit, and learns them beside the new task's images. The memory is distilled
-(distribution matching, each task on its own while it is there), random, k-means centres, or herded. Printed
+(distribution matching, each task from its own data only), random, k-means centres, or herded. Printed
 is the accuracy on all ten digits after the last task: mean ± std over seeds.
 """
 
@@ -26,7 +26,7 @@ from distill.methods.distribution_matching import DM
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.outer.loop import OuterOptimizer, initial_state
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
 from distill.runs.files.machine import speed_up_cpu
@@ -43,9 +43,7 @@ def distil_task(task: Dataset, student: Student, k: int, seed: int, steps: int =
     """(2k, …) images, the two digits in turn, whose mean features are the task's in random ConvNets."""
     problem = Problem(build_network("convnet", task.shape, 2, width=32))
     labels, schedule = start_labels(2 * k, 2, "hard"), cyclic_schedule(2 * k, 2 * k, 1)
-    start = Synthetic(
-        pick_means(task, student, k, seed), labels, start_rates(0.01, 1, None), schedule, "hard"
-    )
+    start = Synthetic(pick_means(task, student, k, seed), labels, start_lrs(0.01, 1, None), schedule, "hard")
 
     def draw_tasks(step: int) -> list[Task]:
         generator = stream("continual", seed, step)

@@ -20,15 +20,15 @@ from distill.student import accuracy, initial_weights, train
 from distill.student.baselines import full_data_accuracy
 from distill.student.training import build_set_network
 
-EACH = 200  # images of each digit in the folder that is made
+IMAGES_PER_DIGIT = 200  # images of each digit in the folder of MNIST
 
 
-def made(root: Path) -> Path:
+def write_digits(root: Path) -> Path:
     """root with a subfolder of PNG files per digit."""
     digits, _ = load("mnist")
     for label, name in enumerate(digits.classes):
         (root / name).mkdir(parents=True)
-        for i in digits.class_indices(label)[:EACH].tolist():
+        for i in digits.class_indices(label)[:IMAGES_PER_DIGIT].tolist():
             write_png(digits.items[i], str(root / name / f"{i:05d}.png"))
     return root
 
@@ -43,10 +43,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("set.pt"), help="where the set is written")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         if options.folder is None:
-            print(f"no folder is given: one of {10 * EACH} images of MNIST is made")
-        real, test = load(str(options.folder or made(Path(place) / "digits")), size=options.size)
+            print(f"no folder is given: one of {10 * IMAGES_PER_DIGIT} images of MNIST is made")
+        real, test = load(str(options.folder or write_digits(Path(folder) / "digits")), size=options.size)
     print(f"{real.name}: {len(real)} training and {len(test)} test images of {len(real.classes)} classes")
 
     data = distill.distill(
@@ -56,10 +56,12 @@ def main() -> None:
     student = train(data)
     print(f"a student of the {len(data)} distilled images: {100 * accuracy(student, test):.1f} %")
 
-    rest, held_out = real.split(len(real) // 10, stream("split"))
+    real_train, held_out = real.split(len(real) // 10, stream("split"))
     network = build_set_network(data)
-    score = full_data_accuracy(rest, held_out, test, network, initial_weights(data, network, "random", 1)[0])
-    print(f"a student of the {len(rest)} real images: {100 * score:.1f} %")
+    score = full_data_accuracy(
+        real_train, held_out, test, network, initial_weights(data, network, "random", 1)[0]
+    )
+    print(f"a student of the {len(real_train)} real images: {100 * score:.1f} %")
     print(f"{options.out} ({options.out.stat().st_size / 1e3:.0f} kB)")
 
 

@@ -1,10 +1,10 @@
-"""Ship ten images instead of a data set: bytes, seconds of training and accuracy on the device, both ways.
+"""Ship ten images instead of a data set: bytes, seconds of training and accuracy on the device, for both.
 
     python examples/on_device.py                              # the zoo's ten images of MNIST
     python examples/on_device.py --set zoo/mnist-5.pt
 
 The device has the network's code and no data. It is sent a distilled set, trains by the set's own recipe, and
-is ready. Beside it the old way: all the real images are sent, gzipped, and trained on once.
+is ready. For comparison, all the real images are sent, gzipped, and trained on once.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from distill.student.training import build_set_network
 ZOO = Path(__file__).parents[1] / "zoo"
 
 
-def packed(data: Dataset) -> int:
+def count_gzipped_bytes(data: Dataset) -> int:
     """Bytes of the gzipped images and labels."""
     return sum(len(gzip.compress(t.numpy().tobytes())) for t in (data.items, data.labels.byte()))
 
 
-def row(name: str, size: int, seconds: float, score: float) -> None:
+def print_row(name: str, size: int, seconds: float, score: float) -> None:
     print(f"{name:<22}{size / 1e3:>10,.0f} kB{seconds:>10.2f} s{100 * score:>10.1f} %")
 
 
@@ -45,17 +45,22 @@ def main() -> None:
     real = real.select(torch.arange(min(len(real), options.real)))
 
     train(data)  # once before the clock starts
-    began = time.perf_counter()
+    start = time.perf_counter()
     student = train(data, seed=options.seed)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     print(f"{data.network['name']:<20}{'sent':>13}{'training':>12}{'accuracy':>12}")
-    row(f"{len(data)} distilled images", options.set.stat().st_size, seconds, accuracy(student, test))
+    print_row(f"{len(data)} distilled images", options.set.stat().st_size, seconds, accuracy(student, test))
 
     network, generator = build_set_network(data), torch.Generator().manual_seed(options.seed)
     weights = initial_weights(data, network, data.network["init"], options.seed + 1)[-1]
-    began = time.perf_counter()
+    start = time.perf_counter()
     student = train_ordinary(real, network, weights, build_adam, 1, 128, generator)
-    row(f"{len(real)} real images", packed(real), time.perf_counter() - began, accuracy(student, test))
+    print_row(
+        f"{len(real)} real images",
+        count_gzipped_bytes(real),
+        time.perf_counter() - start,
+        accuracy(student, test),
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Problems with known answers, generated data, and a command run as a user runs it."""
 
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +27,7 @@ from distill.sets.distilled import DistilledSet
 SHAPE, CLASSES = (1, 8, 8), 3
 
 
-def set_any(settings: Any, **values: Any) -> Any:
+def change_settings(settings: Any, **values: Any) -> Any:
     """The settings with values in whichever part has them."""
     for name, value in values.items():
         parts = [
@@ -43,7 +46,7 @@ def shorten(settings: Any) -> Any:
         "validation_networks": 1,
         "outer_batch": 32,
     }
-    return set_any(resolve(settings), **values)
+    return change_settings(resolve(settings), **values)
 
 
 def waves(*shape: int, phase: float = 0.0) -> Tensor:
@@ -53,7 +56,7 @@ def waves(*shape: int, phase: float = 0.0) -> Tensor:
 
 
 def digit_set() -> DistilledSet:
-    """Five items for a known LeNet on 28×28, as a stranger would have them."""
+    """Five items for a LeNet with fixed initial weights on 28×28, as a user would have them."""
     return DistilledSet(
         items=waves(5, 1, 28, 28).float(),
         labels=waves(5, 10).float(),
@@ -86,7 +89,7 @@ def small_weights(problem: Problem, seed: int = 0) -> dict[str, Tensor]:
 
 
 def small_steps(problem: Problem, count: int = 4, n: int = 2, per_tensor: bool = True) -> list[Step]:
-    """Distinct float64 steps with signed soft labels and a different rate for each."""
+    """Distinct float64 steps with signed soft labels and a different learning rate each."""
     g = len(problem.names)
     steps = []
     for t in range(count):
@@ -100,7 +103,7 @@ def real_batch() -> tuple[Tensor, Tensor]:
 
 
 def blobs(count: int, seed: int = 0, size: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 images (count, size, size) of three classes that a network tells apart: a bright third each."""
+    """uint8 images (count, size, size) of three classes, each with another third bright."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % CLASSES
     images = random.integers(0, 120, (count, size, size), dtype=np.uint8)
@@ -132,17 +135,17 @@ def small_set(n: int = 3, steps: int = 4, **changes: object) -> DistilledSet:
     return DistilledSet(**(content | changes))
 
 
-def command(
-    *words: object, cwd: Path | None = None, env: dict[str, str] | None = None
+def run_module(
+    *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m WORDS` in a process of its own; its text output and exit code."""
+    """`python -m ARGUMENTS` in a process of its own; its text output and exit code."""
     root = str(Path(__file__).parents[1])
-    own = os.environ | {"PYTHONPATH": root, "PYTHONWARNINGS": "ignore"} | (env or {})
-    words = tuple(str(w) for w in words)
+    environment = os.environ | {"PYTHONPATH": root, "PYTHONWARNINGS": "ignore"} | (env or {})
+    arguments = tuple(str(w) for w in arguments)
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-m", *arguments],
         cwd=cwd,
-        env=own,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -157,7 +160,7 @@ NOUNS, FILLERS = (
 
 
 def write_texts(root: Path, train: int = 300, test: int = 60) -> list[str]:
-    """Files of texts of two classes, three telling words each, and of vectors; the options that name them."""
+    """Text files of two classes, each with its own three nouns, and of word vectors; the options for them."""
     random = np.random.default_rng(0)
     for name, count in (("train", train), ("test", test)):
         lines = ["text,label"]
@@ -167,8 +170,31 @@ def write_texts(root: Path, train: int = 300, test: int = 60) -> list[str]:
             random.shuffle(words)
             lines.append(f"{' '.join(words)},{label}")
         (root / f"{name}.csv").write_text("\n".join(lines) + "\n")
-    words = [*FILLERS, *(w for nouns in NOUNS.values() for w in nouns)]
-    rows = [f"{w} {' '.join(f'{v:.4f}' for v in random.normal(size=8))}" for w in words]
+    vocabulary = [*FILLERS, *(w for nouns in NOUNS.values() for w in nouns)]
+    rows = [f"{w} {' '.join(f'{v:.4f}' for v in random.normal(size=8))}" for w in vocabulary]
     (root / "vectors.txt").write_text("\n".join(rows) + "\n")
     files = {"--train": "train.csv", "--test": "test.csv", "--vectors": "vectors.txt"}
-    return [word for option, file in files.items() for word in (option, str(root / file))]
+    return [argument for option, file in files.items() for argument in (option, str(root / file))]
+
+
+def read_json_line(output: str) -> Any:
+    """The result of a command with --json: the last line of its output."""
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def copy_package(folder: Path, example: Path, file: str, table: str, line: str) -> Path:
+    """A copy of distill/ in folder, with the example as a file, and a line more in the table FILE:NAME."""
+    source = Path(__file__).parents[1] / "distill"
+    shutil.copytree(source, folder / "distill", ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+    shutil.copy(example, folder / "distill" / file)
+    path, name = folder / "distill" / table.split(":")[0], table.split(":")[1]
+    text = path.read_text(encoding="utf-8")
+    changed = re.sub(rf"^{name}\b[^{{\n]*\{{\n", lambda start: start[0] + line, text, flags=re.MULTILINE)
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    return folder
+
+
+def make_environment(package: Path) -> dict[str, str]:
+    """The variables by which a changed copy of the package goes before the installed one."""
+    return {"PYTHONPATH": os.pathsep.join([str(package), str(Path(__file__).parents[1])])}

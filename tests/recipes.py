@@ -17,18 +17,18 @@ CE = {"loss": "cross-entropy"}
 NET = {"name": "convnet", "width": 4, "depth": 2}
 
 
-def hinton(teacher: str, weight: float = 0.9, tau: float = 4.0, **more: Any) -> dict[str, Any]:
-    return {"loss": "hinton", "teacher": teacher, "weight": weight, "tau": tau, **more}
+def hinton(teacher: str, weight: float = 0.9, tau: float = 4.0, **options: Any) -> dict[str, Any]:
+    return {"loss": "hinton", "teacher": teacher, "weight": weight, "tau": tau, **options}
 
 
 def kd(teacher: str) -> list[dict[str, Any]]:
     return [{**CE, "weight": 0.1}, hinton(teacher)]
 
 
-def build_words(
+def build_raw_recipe(
     folder: Path, networks: dict[str, Any], stages: list[dict[str, Any]], **data: Any
 ) -> dict[str, Any]:
-    """The words of a recipe; an .npz is written for it."""
+    """A recipe as its YAML holds it; an .npz is written for it."""
     file = folder / "blobs.npz"
     if not file.exists():
         write_npz(file)
@@ -40,19 +40,19 @@ def build_words(
     }
 
 
-def write_recipe(folder: Path, words: dict[str, Any]) -> Path:
+def write_recipe(folder: Path, raw_recipe: dict[str, Any]) -> Path:
     path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(words, sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump(raw_recipe, sort_keys=False), encoding="utf-8")
     return path
 
 
-def parse(words: dict[str, Any]) -> Recipe:
-    return parse_value(Recipe, words, "")
+def parse_recipe(raw_recipe: dict[str, Any]) -> Recipe:
+    return parse_value(Recipe, raw_recipe, "")
 
 
-def train_recipe(words: dict[str, Any]) -> Networks:
+def train_recipe(raw_recipe: dict[str, Any]) -> Networks:
     """The networks of a recipe that is run to its end."""
-    recipe = parse(words)
+    recipe = parse_recipe(raw_recipe)
     steps = run_recipe(recipe, load_sources(recipe.data, recipe.seed, "cpu"))
     while True:
         try:

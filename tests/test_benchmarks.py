@@ -12,7 +12,7 @@ from distill.methods.unroll import meta_gradient
 from tests.helpers import small_set
 
 
-def save(root: Path, case: cases.Case, seed: int, mean: float) -> None:
+def save_set(root: Path, case: cases.Case, seed: int, mean: float) -> None:
     path = cases.folder(root, case, seed)
     path.mkdir(parents=True)
     scores = {
@@ -29,7 +29,7 @@ def test_a_row_is_read_from_the_sets_of_its_seeds(tmp_path: Path) -> None:
     case = cases.Case("n = 5, soft", ("--n", "5"))
     assert mnist.row(tmp_path, case) is None
     for seed, mean in enumerate((0.93, 0.95, 0.94)):
-        save(tmp_path, case, seed, mean)
+        save_set(tmp_path, case, seed, mean)
     row = mnist.row(tmp_path, case)
     assert row["accuracy"]["mean"] == pytest.approx(0.94)
     assert row["median"] == 0.94
@@ -42,11 +42,11 @@ def test_a_row_is_read_from_the_sets_of_its_seeds(tmp_path: Path) -> None:
 def test_a_row_of_text_is_its_share_of_all_sentences(tmp_path: Path) -> None:
     case = cases.Case("sentences, n = 2, random", (), (0,))
     assert text.row(tmp_path, case) is None
-    facts = {"mean": 0.6, "std": 0.1, "n": 20}
+    score = {"mean": 0.6, "std": 0.1, "n": 20}
     scores = {
         "accuracy": {"mean": 0.72, "std": 0.01, "n": 100},
         "full_data": 0.8,
-        "baselines": {"random-real": facts, "k-means": facts},
+        "baselines": {"random-real": score, "k-means": score},
     }
     path = cases.folder(tmp_path, case, 0)
     path.mkdir()
@@ -66,43 +66,44 @@ def test_image_sets_are_named_files_or_folders(tmp_path: Path) -> None:
     assert {c.name.split(",")[0] for c in images.cases(None)} == {"mnist"}
     (tmp_path / "cifar10.npz").touch()
     (tmp_path / "fashion-mnist").mkdir()
-    words = {c.name: c.arguments for c in images.cases(tmp_path)}
-    assert str(tmp_path / "cifar10.npz") in words["cifar10, n = 10"]
-    assert str(tmp_path) in words["fashion-mnist, n = 10"]
+    arguments = {c.name: c.arguments for c in images.cases(tmp_path)}
+    assert str(tmp_path / "cifar10.npz") in arguments["cifar10, n = 10"]
+    assert str(tmp_path) in arguments["fashion-mnist, n = 10"]
 
 
-def test_sets_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
+def test_missing_sets_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "trec").mkdir()
     assert [c.name for c in text.cases(None, None)] == ["sentences, n = 2, random"]
     names = {c.name.split(",")[0] for c in text.cases(tmp_path, tmp_path / "v.npz")}
     assert names == {"sentences", "trec"}
 
 
-def test_a_case_that_is_done_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_with_a_set_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = cases.Case("n = 5, soft", ("--n", "5"))
-    save(tmp_path, case, 0, 0.9)
-    ran = []
+    save_set(tmp_path, case, 0, 0.9)
+    commands = []
     monkeypatch.setattr(
         cases.subprocess,
         "run",
-        lambda line, **_: ran.append(line) or cases.subprocess.CompletedProcess(line, 0),
+        lambda line, **_: commands.append(line) or cases.subprocess.CompletedProcess(line, 0),
     )
     cases.distil(tmp_path, case, 0)
-    assert ran == []
+    assert commands == []
     cases.distil(tmp_path, case, 1)
-    assert "--overwrite" in ran[0]
+    assert "--overwrite" in commands[0]
 
 
-def test_rows_measured_elsewhere_stay_with_their_date(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_without_a_new_set_stay_with_their_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases.machine, "RESULTS", tmp_path)
-    here, elsewhere = (cases.Case(f"n = {n}, soft", ("--n", str(n)), (0,)) for n in (5, 10))
-    save(tmp_path, here, 0, 0.95)
-    old = {"machine": {"date": "yesterday"}, "rows": [{"case": c.name} for c in (here, elsewhere)]}
-    (tmp_path / "mnist.json").write_text(json.dumps(old))
+    measured_case, old_case = (cases.Case(f"n = {n}, soft", ("--n", str(n)), (0,)) for n in (5, 10))
+    save_set(tmp_path, measured_case, 0, 0.95)
+    content = {
+        "machine": {"date": "yesterday"},
+        "rows": [{"case": c.name} for c in (measured_case, old_case)],
+    }
+    (tmp_path / "mnist.json").write_text(json.dumps(content))
     options = argparse.Namespace(out=tmp_path, only=None, table=True, jobs=1)
-    cases.benchmark("mnist", [here, elsewhere], options, mnist.row, lambda rows: "a table")
+    cases.benchmark("mnist", [measured_case, old_case], options, mnist.row, lambda rows: "a table")
     rows = json.loads((tmp_path / "mnist.json").read_text())["rows"]
     assert [(r["case"], r["created"]) for r in rows] == [
         ("n = 5, soft", "today"),
@@ -111,22 +112,26 @@ def test_rows_measured_elsewhere_stay_with_their_date(
 
 
 def test_every_engine_of_the_benchmark_gives_one_gradient() -> None:
-    problem, synthetic, task = engines.case(2)
+    problem, synthetic, task = engines.make_case(2)
     value, grads = meta_gradient(problem, synthetic, Unroll(), task)
     for name, (learner, engine) in engines.engines(problem, 2).items():
-        other, others = meta_gradient(learner, synthetic, engine, task)
-        assert float(other) == pytest.approx(float(value), rel=1e-5), name
+        engine_value, engine_grads = meta_gradient(learner, synthetic, engine, task)
+        assert float(engine_value) == pytest.approx(float(value), rel=1e-5), name
         if "Truncated" not in name:
-            ratio = float((others["items"] - grads["items"]).norm() / grads["items"].norm())
+            ratio = float((engine_grads["items"] - grads["items"]).norm() / grads["items"].norm())
             assert ratio < 1e-3, name
 
 
 def test_peak_memory_is_measured_above_the_imports() -> None:
-    assert engines.peak_elsewhere(40, "Unroll") > 1.5 * engines.peak_elsewhere(40, "Recompute") > 0
+    assert (
+        engines.measure_peak_in_process(40, "Unroll")
+        > 1.5 * engines.measure_peak_in_process(40, "Recompute")
+        > 0
+    )
 
 
-def test_times_are_taken_in_turns_without_the_warm_up() -> None:
+def test_times_alternate_between_engines_and_exclude_the_warm_up() -> None:
     calls: list[str] = []
-    times = engines.milliseconds({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    times = engines.time_runs({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert [len(t) for t in times.values()] == [2, 2]

@@ -35,23 +35,23 @@ hooks = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
 fill = hooks["fill"]
 
 
-def name(page: Path) -> str:
+def page_name(page: Path) -> str:
     return str(page.relative_to(ROOT / "docs"))
 
 
 @functools.cache
-def shown(page: str) -> str:
+def show_page(page: str) -> str:
     """A page as the site shows it."""
     return str(fill((ROOT / "docs" / page).read_text(encoding="utf-8")))
 
 
-def blocks(page: Path, language: str) -> list[str]:
+def code_blocks(page: Path, language: str) -> list[str]:
     """The code of a page in one language, without what the page shows of other files."""
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @functools.cache
-def few_digits(*_: object) -> tuple[Dataset, Dataset]:
+def load_digits(*_: object) -> tuple[Dataset, Dataset]:
     """MNIST's first images."""
     parts = images.read_idx_folder(images.MNIST)
     x, y, tx, ty, classes = (part[:300] if isinstance(part, torch.Tensor) else part for part in parts)
@@ -60,26 +60,26 @@ def few_digits(*_: object) -> tuple[Dataset, Dataset]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a set of LeNet's, and the data and the patience of a test."""
+def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a set for LeNet; few images are loaded, and runs are short."""
     digit_set().save(tmp_path / "set.pt")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("distill.data.images.load", few_digits)
+    monkeypatch.setattr("distill.data.images.load", load_digits)
     monkeypatch.setattr(distill.runs.library, "resolve", shorten)
     monkeypatch.setattr(torch, "set_flush_denormal", lambda _: True)  # other tests go on in this process
     return tmp_path
 
 
-@pytest.mark.usefixtures("place")
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name)
+@pytest.mark.usefixtures("example_folder")
+@pytest.mark.parametrize("page", [p for p in PAGES if code_blocks(p, "python")], ids=page_name)
 def test_the_python_of_a_page_runs_in_its_order(page: Path) -> None:
     scope: dict[str, Any] = {"__name__": "page"}
-    for code in blocks(page, "python"):
-        exec(compile(code, name(page), "exec"), scope)
+    for code in code_blocks(page, "python"):
+        exec(compile(code, page_name(page), "exec"), scope)
     assert len(scope) > 1
 
 
-def commands(text: str) -> list[str]:
+def list_commands(text: str) -> list[str]:
     """The lines of the blocks of shell, without comments."""
     lines = [line.split(" #")[0].strip() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
              for line in block.splitlines()]  # fmt: skip
@@ -88,39 +88,41 @@ def commands(text: str) -> list[str]:
 
 ZOO = ["distill image " + zoo.command(distill.DistilledSet.load(p)).partition("distill.mnist")[2]
        for p in sorted(zoo.ZOO.glob("*.pt"))]  # fmt: skip
-COMMANDS = sorted({line for page in PAGES for line in commands(page.read_text(encoding="utf-8"))} | {*ZOO})
+COMMANDS = sorted(
+    {line for page in PAGES for line in list_commands(page.read_text(encoding="utf-8"))} | {*ZOO}
+)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_the_commands_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *rest = shlex.split(line)
+def test_the_commands_of_the_pages_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *arguments = shlex.split(line)
     if first == "make":
-        assert f"\n{rest[0]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert f"\n{arguments[0]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
         return
     if first == "torchrun":
-        first, *rest = "distill", "image", *rest[rest.index("distill.mnist") + 1 :]
+        first, *arguments = "distill", "image", *arguments[arguments.index("distill.mnist") + 1 :]
     assert first == "distill"
-    module = importlib.import_module(f"distill.commands.{VERBS[rest[0]][0]}")
-    for home in (module, importlib.import_module("distill.commands.cli")):
-        monkeypatch.setattr(home, "answer", lambda job, as_json: 0, raising=False)
-    assert module.main(rest[1:], "distill") == 0
+    module = importlib.import_module(f"distill.commands.{VERBS[arguments[0]][0]}")
+    for owner in (module, importlib.import_module("distill.commands.cli")):
+        monkeypatch.setattr(owner, "print_result", lambda job, as_json: 0, raising=False)
+    assert module.main(arguments[1:], "distill") == 0
 
 
 def test_every_page_is_in_the_navigation() -> None:
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    assert [name(p) for p in PAGES if name(p) not in settings] == []
+    assert [page_name(p) for p in PAGES if page_name(p) not in settings] == []
 
 
 def test_every_public_name_is_in_the_reference() -> None:
     page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
-    named = {word.split(".")[-1] for word in re.findall("^::: (.+)$", page, re.MULTILINE)}
-    assert {*distill.__all__, *distill.student.__all__} <= named
+    names = {word.split(".")[-1] for word in re.findall("^::: (.+)$", page, re.MULTILINE)}
+    assert {*distill.__all__, *distill.student.__all__} <= names
 
 
 @pytest.mark.parametrize("table", RESULTS, ids=lambda path: path.stem)
 def test_every_table_of_the_benchmarks_is_on_a_page(table: Path) -> None:
     content = table.read_text(encoding="utf-8").strip()
-    assert any(content in shown(page) for page in ("results.md", "performance.md"))
+    assert any(content in show_page(page) for page in ("results.md", "performance.md"))
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -128,17 +130,17 @@ def test_the_options_of_a_verb_are_on_their_page(verb: str) -> None:
     groups = hooks["options_of"](verb)
     flags = [flag for _, options in groups for flag, *_ in options]
     assert len(flags) > 2
-    assert [flag for flag in flags if f"`{flag}" not in shown("reference/options.md")] == []
+    assert [flag for flag in flags if f"`{flag}" not in show_page("reference/options.md")] == []
 
 
-def test_the_page_of_rooms_names_every_file() -> None:
-    page, root = shown("reference/rooms.md"), ROOT / "distill"
+def test_the_page_of_rooms_lists_every_file() -> None:
+    page, root = show_page("reference/rooms.md"), ROOT / "distill"
     files = [p for room in ROOMS for p in (root / room).rglob("*.py") if p.name != "__init__.py"]
     assert [p.name for p in files if f"| `{p.name}` |" not in page] == []
     assert [room for room in ROOMS if f"\n## {room}\n" not in page] == []
 
 
-WORDS = {
+TABLE_PAGES = {
     "networks.NETWORKS": "howto/own-network.md",
     "methods.METHODS": "methods.md",
     "inner.engines.ENGINES": "methods.md",
@@ -147,14 +149,16 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("place", WORDS)
-def test_every_word_of_a_table_is_on_its_page(place: str) -> None:
-    assert [word for word in hooks["words_of"](place) if f"`{word}`" not in shown(WORDS[place])] == []
-    assert set(hooks["words_of"]("networks.NETWORKS")) == set(NETWORKS)
+@pytest.mark.parametrize("table", TABLE_PAGES)
+def test_every_name_of_a_table_is_on_its_page(table: str) -> None:
+    assert [
+        word for word in hooks["find_table"](table) if f"`{word}`" not in show_page(TABLE_PAGES[table])
+    ] == []
+    assert set(hooks["find_table"]("networks.NETWORKS")) == set(NETWORKS)
 
 
 def test_the_gallery_shows_every_set_with_every_image() -> None:
-    page = shown("gallery.md")
+    page = show_page("gallery.md")
     for path in sorted(zoo.ZOO.glob("*.pt")):
         card = gallery.card(path)
         assert card in page
@@ -175,7 +179,7 @@ def test_a_directive_with_nothing_to_show_is_refused() -> None:
 
 
 def test_links_of_files_become_links_of_pages_or_names() -> None:
-    page = shown("contributing.md")
+    page = show_page("contributing.md")
     assert "](lab-notes.md)" in page
     assert "`CHANGELOG.md`" in page or "the changelog" in page
     assert "](tests/" not in page
@@ -187,8 +191,8 @@ def test_the_example_in_contributing_is_the_file() -> None:
     assert f"```python\n{example}```" in text
 
 
-def test_the_recipe_shown_is_one_that_can_be_followed(tmp_path: Path) -> None:
-    (block,) = blocks(ROOT / "docs" / "reference" / "kd.md", "yaml")
+def test_the_recipe_on_the_page_can_be_run(tmp_path: Path) -> None:
+    (block,) = code_blocks(ROOT / "docs" / "reference" / "kd.md", "yaml")
     (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
     recipe = read_recipe(tmp_path / "recipe.yaml")
     networks = build_networks(recipe, images.load("mnist")[0], "cpu")
@@ -197,18 +201,18 @@ def test_the_recipe_shown_is_one_that_can_be_followed(tmp_path: Path) -> None:
 
 
 def test_every_loss_of_recipes_is_in_the_catalogue() -> None:
-    assert [word for word in KD_LOSSES if f"`{word}`" not in shown("reference/kd.md")] == []
+    assert [word for word in KD_LOSSES if f"`{word}`" not in show_page("reference/kd.md")] == []
 
 
 def test_the_first_example_has_about_ten_lines() -> None:
-    first = blocks(ROOT / "docs" / "index.md", "python")[0]
+    first = code_blocks(ROOT / "docs" / "index.md", "python")[0]
     statements = [line for line in first.splitlines() if line and not line.startswith(("import", "from"))]
     assert len(statements) <= 10
 
 
-MEASURED = "\n".join([
+FIGURES = "\n".join([
     *(path.read_text(encoding="utf-8") for path in RESULTS),
-    *((ROOT / place).read_text(encoding="utf-8") for place in ("docs/lab-notes.md", "zoo/README.md")),
+    *((ROOT / page).read_text(encoding="utf-8") for page in ("docs/lab-notes.md", "zoo/README.md")),
 ])  # fmt: skip
 
 
@@ -216,37 +220,43 @@ MEASURED = "\n".join([
 def test_a_figure_is_one_of_the_benchmarks(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     figures = re.findall(r"(\d+\.\d+(?: ± \d+\.\d+)?) (?:%|s\b|times)|(\d+) MiB", text)
-    missing = [a or b for a, b in figures if (a or b) not in MEASURED]
-    assert [figure for figure in missing if figure not in shown_by_the_zoo()] == []
+    missing = [a or b for a, b in figures if (a or b) not in FIGURES]
+    assert [figure for figure in missing if figure not in read_zoo_scores()] == []
 
 
 @functools.cache
-def shown_by_the_zoo() -> str:
+def read_zoo_scores() -> str:
     """The scores of mnist-5.pt with two digits, as the README shows them."""
     scores = distill.DistilledSet.load(zoo.ZOO / "mnist-5.pt").scores
     reports = [scores["accuracy"], *scores["baselines"].values()]
-    words = [f"{100 * s['mean']:.2f} ± {100 * s['std']:.2f}" for s in reports]
-    return " ".join([*words, f"{100 * scores['full_data']:.2f}"])
+    scores_text = [f"{100 * s['mean']:.2f} ± {100 * s['std']:.2f}" for s in reports]
+    return " ".join([*scores_text, f"{100 * scores['full_data']:.2f}"])
 
 
 @functools.cache
-def site() -> tuple[Path, str]:
+def build_site() -> tuple[Path, str]:
     """The built site, and what the build said on stderr."""
     pytest.importorskip("mkdocs", reason="mkdocs is not installed: make docs installs it")
     import tempfile
 
     folder = Path(tempfile.mkdtemp())
-    words = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    arguments = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return folder, done.stderr
+    assert result.returncode == 0, result.stderr
+    return folder, result.stderr
 
 
 def test_the_site_builds_without_a_warning() -> None:
-    folder, errors = site()
+    folder, errors = build_site()
     assert errors == ""
     page = (folder / "reference" / "api.html").read_text(encoding="utf-8")
     assert all(
@@ -256,17 +266,17 @@ def test_the_site_builds_without_a_warning() -> None:
 
 
 def test_nothing_of_a_page_comes_from_another_host() -> None:
-    folder, _ = site()
-    asked = [
-        found
-        for built in folder.rglob("*.html")
-        for found in re.findall(r'(?:src|rel="stylesheet" href)="(https?://[^"]+)', built.read_text("utf-8"))
+    folder, _ = build_site()
+    addresses = [
+        address
+        for path in folder.rglob("*.html")
+        for address in re.findall(r'(?:src|rel="stylesheet" href)="(https?://[^"]+)', path.read_text("utf-8"))
     ]
-    assert asked == []
+    assert addresses == []
 
 
 def test_the_search_works_from_a_folder() -> None:
-    folder, _ = site()
+    folder, _ = build_site()
     index = (folder / "search" / "search_index.js").read_text(encoding="utf-8")
     assert index.startswith("var __index = {")
     assert "assets/iframe-worker.js" in (folder / "index.html").read_text(encoding="utf-8")

@@ -11,43 +11,45 @@ from distill.sets.distilled import DistilledSet
 ROOT = Path(__file__).parents[1]
 
 
-def ran(name: str, *words: object) -> str:
-    """What `python examples/NAME.py WORDS` says."""
-    line = [sys.executable, str(ROOT / "examples" / f"{name}.py"), *map(str, words)]
+def run_example(name: str, *arguments: object) -> str:
+    """What `python examples/NAME.py ARGUMENTS` prints."""
+    line = [sys.executable, str(ROOT / "examples" / f"{name}.py"), *map(str, arguments)]
     env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     result = subprocess.run(line, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-def shares(said: str) -> list[float]:
-    return [float(found) for found in re.findall(r"([\d.]+) (?:± [\d.]+ )?%", said)]
+def read_percentages(output: str) -> list[float]:
+    return [float(number) for number in re.findall(r"([\d.]+) (?:± [\d.]+ )?%", output)]
 
 
-def test_a_folder_of_images_is_distilled_and_taught_from(tmp_path: Path) -> None:
-    said = ran("image_folder", "--network", "mlp", "--n", 5, "--minutes", 0.05, "--out", tmp_path / "set.pt")
-    assert "no folder is given" in said
-    assert "1600 training and 400 test images of 10 classes" in said
-    distilled, real = shares(said)
+def test_a_folder_of_images_is_distilled_and_a_student_trained(tmp_path: Path) -> None:
+    output = run_example(
+        "image_folder", "--network", "mlp", "--n", 5, "--minutes", 0.05, "--out", tmp_path / "set.pt"
+    )
+    assert "no folder is given" in output
+    assert "1600 training and 400 test images of 10 classes" in output
+    distilled, real = read_percentages(output)
     assert 15 < distilled < real
     assert real > 80
     assert DistilledSet.load(tmp_path / "set.pt").items.shape == (5, 1, 28, 28)
 
 
-def test_ten_images_reach_a_device_faster_than_a_tenth_of_the_data_and_teach_more() -> None:
-    said = ran("on_device", "--set", ROOT / "zoo" / "mnist-10.pt", "--real", 6000)
-    (few, fast), (many, slow) = re.findall(r"([\d,]+) kB +([\d.]+) s", said)
-    assert int(few) == 286
-    assert int(many.replace(",", "")) > 3 * int(few)
-    assert float(fast) < float(slow)
-    distilled, real = shares(said)
+def test_ten_images_train_a_device_faster_and_better_than_a_tenth_of_the_data() -> None:
+    output = run_example("on_device", "--set", ROOT / "zoo" / "mnist-10.pt", "--real", 6000)
+    (small, small_seconds), (large, large_seconds) = re.findall(r"([\d,]+) kB +([\d.]+) s", output)
+    assert int(small) == 286
+    assert int(large.replace(",", "")) > 3 * int(small)
+    assert float(small_seconds) < float(large_seconds)
+    distilled, real = read_percentages(output)
     assert distilled > 97 > real
 
 
 def test_every_memory_is_measured_in_continual_learning() -> None:
-    said = ran("continual", "--k", 1, "--steps", 2, "--seeds", 1, "--learner-steps", 15)
-    names = [line.split(" memory")[0].strip() for line in said.splitlines()[1:]]
+    output = run_example("continual", "--k", 1, "--steps", 2, "--seeds", 1, "--learner-steps", 15)
+    names = [line.split(" memory")[0].strip() for line in output.splitlines()[1:]]
     assert names == ["no", "random", "herded", "k-means", "distilled"]
-    none, *_, distilled = shares(said)
-    assert none < 25
-    assert distilled > none
+    without_memory, *_, distilled = read_percentages(output)
+    assert without_memory < 25
+    assert distilled > without_memory

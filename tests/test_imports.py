@@ -1,4 +1,4 @@
-"""The walls of the house: rooms in one direction, one table each, and a mirror in tests/."""
+"""The structure of the package: imports in one direction, one table per folder, and a mirror in tests/."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ import distill
 
 ROOT = Path(distill.__file__).parent
 TOP = {"__init__", "__main__", "errors", "mnist", "randomness", "registry"}
-FREE = {"errors", "randomness", "registry"}
+UTILITIES = {"errors", "randomness", "registry"}
 ROOMS = (
     "data", "networks", "inner", "methods", "outer", "sets", "student", "kd", "report", "runs",
     "applications", "commands",
@@ -21,18 +21,18 @@ STUDENT_MAY_NOT = {"methods", "outer"}
 COMMANDS = "commands"  # one file per verb: it may hold more than ten
 
 
-def imported(path: Path) -> set[str]:
-    """The modules of ours that a file imports, at the top or inside a function: "inner.engines.base"."""
-    found = set()
+def list_imports(path: Path) -> set[str]:
+    """The modules of distill that a file imports, at the top or inside a function: "inner.engines.base"."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name.removeprefix("distill.") for name in found if name.startswith("distill.")}
+            names |= {alias.name for alias in node.names}
+    return {name.removeprefix("distill.") for name in names if name.startswith("distill.")}
 
 
-def room(path: Path) -> str:
+def room_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0]
 
 
@@ -40,16 +40,16 @@ FILES = [p for p in sorted(ROOT.rglob("*.py")) if p.parent != ROOT and p.name !=
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_go_leftwards_only(path: Path) -> None:
-    allowed = FREE | set(ROOMS[: ROOMS.index(room(path)) + 1])
-    if room(path) == "student":
+def test_imports_go_in_one_direction(path: Path) -> None:
+    allowed = UTILITIES | set(ROOMS[: ROOMS.index(room_of(path)) + 1])
+    if room_of(path) == "student":
         allowed -= STUDENT_MAY_NOT
-    assert {name.split(".")[0] for name in imported(path)} <= allowed
+    assert {name.split(".")[0] for name in list_imports(path)} <= allowed
 
 
-def test_students_know_no_engine() -> None:
+def test_students_import_no_engine() -> None:
     files = (ROOT / "student").rglob("*.py")
-    assert [p.name for p in files if any("engines" in name for name in imported(p))] == []
+    assert [p.name for p in files if any("engines" in name for name in list_imports(p))] == []
 
 
 def test_the_top_and_the_rooms_are_those_of_the_design() -> None:
@@ -91,7 +91,7 @@ def test_the_tests_mirror_the_rooms() -> None:
     assert folders == set(ROOMS)
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_can_be_imported() -> None:
     assert {"DistilledSet", "Problem", "descend", "distill", "Unroll"} <= set(distill.__all__)
     assert all(getattr(distill, name) for name in distill.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):

@@ -1,4 +1,4 @@
-"""Every test says what must hold: an assertion, an expected error, or a helper that asserts."""
+"""Every test asserts something: an assertion, an expected error, or a helper that asserts."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ def functions(tree: ast.AST) -> list[ast.FunctionDef]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
 
 
-def called(function: ast.FunctionDef) -> set[str]:
+def list_calls(function: ast.FunctionDef) -> set[str]:
     """The last names of what a function calls."""
     calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
     return {
@@ -23,18 +23,20 @@ def called(function: ast.FunctionDef) -> set[str]:
     }
 
 
-def states(function: ast.FunctionDef) -> bool:
+def has_assertion(function: ast.FunctionDef) -> bool:
     """Whether a function asserts itself, with more than `assert True`."""
     asserts = [node for node in ast.walk(function) if isinstance(node, ast.Assert)]
-    return any(not isinstance(a.test, ast.Constant) for a in asserts) or bool(called(function) & EXPECTS)
+    return any(not isinstance(a.test, ast.Constant) for a in asserts) or bool(list_calls(function) & EXPECTS)
 
 
-def stating() -> set[str]:
+def find_asserting_functions() -> set[str]:
     """The functions of the test folder that assert, or call one that does."""
-    known = [f for path in ROOT.rglob("*.py") for f in functions(ast.parse(path.read_text(encoding="utf-8")))]
-    names = {f.name for f in known if states(f)}
-    while more := {f.name for f in known if f.name not in names and called(f) & names}:
-        names |= more
+    all_functions = [
+        f for path in ROOT.rglob("*.py") for f in functions(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    names = {f.name for f in all_functions if has_assertion(f)}
+    while callers := {f.name for f in all_functions if f.name not in names and list_calls(f) & names}:
+        names |= callers
     return names
 
 
@@ -42,12 +44,12 @@ TESTED = [(p.name, f.name) for p in sorted(ROOT.rglob("test_*.py")) for f in fun
 
 
 def test_no_test_is_without_an_assertion() -> None:
-    known = stating()
-    assert [f"{file}: {name}" for file, name in TESTED if name not in known] == []
+    asserting = find_asserting_functions()
+    assert [f"{file}: {name}" for file, name in TESTED if name not in asserting] == []
     assert len(TESTED) > 300
 
 
 @pytest.mark.parametrize("body", ["pass", "assert True", "print(distil())"])
-def test_a_test_that_cannot_fail_is_found(body: str) -> None:
+def test_a_test_that_cannot_fail_is_detected(body: str) -> None:
     (function,) = functions(ast.parse(f"def test_nothing():\n    {body}"))
-    assert not states(function)
+    assert not has_assertion(function)

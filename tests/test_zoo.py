@@ -1,6 +1,5 @@
 """Every set of the zoo trains what its page says that it trains."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,12 +7,12 @@ import pytest
 from benchmarks import zoo
 from distill.commands.student import main as measure_student
 from distill.sets.distilled import DistilledSet
-from tests.helpers import small_set
+from tests.helpers import read_json_line, small_set
 
 SETS = sorted(zoo.ZOO.glob("*.pt"))
 
 
-def test_the_page_is_what_the_files_say() -> None:
+def test_the_page_of_the_zoo_is_made_of_its_files() -> None:
     assert SETS
     assert (zoo.ZOO / "README.md").read_text(encoding="utf-8") == zoo.page(SETS)
 
@@ -24,7 +23,7 @@ def test_a_command_has_each_option_once_and_no_folder() -> None:
     assert zoo.command(data) == "python -m distill.mnist --n 3 --validate-every 5 --width 16"
 
 
-def test_the_stronger_baseline_is_shown() -> None:
+def test_the_page_shows_the_stronger_baseline() -> None:
     scores = {
         "k-means": {"mean": 0.5, "std": 0.1, "n": 20},
         "random-real": {"mean": 0.6, "std": 0.2, "n": 20},
@@ -43,5 +42,5 @@ def test_a_replay_gives_the_score(path: Path, capsys: pytest.CaptureFixture[str]
     """Fixed weights to 0.2 points (another processor rounds otherwise); three new networks to a spread."""
     claimed = DistilledSet.load(path).scores["accuracy"]
     assert measure_student([str(path), "--seeds", "3", "--json"]) == 0
-    measured = json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"]["mean"]
-    assert abs(measured - claimed["mean"]) < max(0.002, 3 * claimed["std"])
+    mean = read_json_line(capsys.readouterr().out)["accuracy"]["mean"]
+    assert abs(mean - claimed["mean"]) < max(0.002, 3 * claimed["std"])

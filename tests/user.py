@@ -1,4 +1,4 @@
-"""What a user of the package writes, and mypy checks as strictly as the package itself (py.typed)."""
+"""A user's code, which mypy checks as strictly as the package itself (py.typed)."""
 
 import torch
 
@@ -7,7 +7,7 @@ from distill.student import train
 
 
 def logits(path: str, x: torch.Tensor) -> torch.Tensor:
-    """The answer of a student of the set in a file."""
+    """The logits of a student of the set in a file."""
     try:
         data: DistilledSet = DistilledSet.load(path)
     except (DataError, SetError) as error:
@@ -21,5 +21,5 @@ def value(network: torch.nn.Module, synthetic: Synthetic, x: torch.Tensor, y: to
     """The outer loss of a network after inner training, differentiated by an engine."""
     problem = Problem(network, SGD(0.9))
     state = problem.start(dict(network.named_parameters()))
-    found, _ = Unroll().gradient(problem.advance, state, synthetic.steps(), lambda s: problem.loss(s, x, y))
-    return float(found)
+    loss, _ = Unroll().gradient(problem.advance, state, synthetic.steps(), lambda s: problem.loss(s, x, y))
+    return float(loss)

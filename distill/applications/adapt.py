@@ -44,8 +44,12 @@ def prepare(settings: S, name: str) -> S:
 
 def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
     """The settings with one image size for both sets, and the source's training items. Raises UserError."""
-    words, device, size = settings.source, settings.run.device, getattr(settings.data, "image_size", None)
-    source, _ = load(words.source, words.source_dir, device, size)
+    source_settings, device, size = (
+        settings.source,
+        settings.run.device,
+        getattr(settings.data, "image_size", None),
+    )
+    source, _ = load(source_settings.source, source_settings.source_dir, device, size)
     target, _ = load_data(settings)
     if source.shape[0] != target.shape[0] or len(source.classes) != len(target.classes):
         raise UserError(
@@ -55,5 +59,5 @@ def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
     size = max(source.shape[1:] + target.shape[1:])
     if source.shape[1:] == target.shape[1:] == (size, size):
         return settings, source
-    source, _ = load(words.source, words.source_dir, device, size)
+    source, _ = load(source_settings.source, source_settings.source_dir, device, size)
     return change(settings, "data", image_size=size), source

@@ -36,9 +36,9 @@ def poison(settings: PoisonSettings, command: list[str]) -> dict[str, Any]:
     data = DistilledSet.load(result["path"], settings.run.device)
     scores = measure_attack(settings, data)
     print(describe_attack(settings, len(data), scores))
-    plain = {name: {kind: r.summary() for kind, r in pair.items()} for name, pair in scores.items()}
-    replace(data, scores={**data.scores, "attack": plain}).save(result["path"])
-    return {**result, "attack": plain}
+    attack = {name: {part: r.summary() for part, r in pair.items()} for name, pair in scores.items()}
+    replace(data, scores={**data.scores, "attack": attack}).save(result["path"])
+    return {**result, "attack": attack}
 
 
 def prepare_poison(settings: PoisonSettings) -> PoisonSettings:
@@ -95,13 +95,16 @@ def measure_attack(settings: PoisonSettings, data: DistilledSet) -> Scores:
         "distilled": [replay(data, problem, w) for w in weights],
     }
     scores: Scores = {
-        name: {kind: Report(kind, tuple(accuracy(s, part) for s in each)) for kind, part in parts.items()}
+        name: {
+            part: Report(part, tuple(accuracy(s, split_part) for s in each))
+            for part, split_part in parts.items()
+        }
         for name, each in students.items()
     }
     scores["real"] = {}
-    for kind, part in parts.items():
-        values, rate = score_baseline("poison", draw, data, problem, splits.held_out, part, weights)
-        scores["real"][kind] = Report(rate, tuple(values))
+    for part, split_part in parts.items():
+        values, rate = score_baseline("poison", draw, data, problem, splits.held_out, split_part, weights)
+        scores["real"][part] = Report(rate, tuple(values))
     return scores
 
 
@@ -118,4 +121,4 @@ def describe_attack(settings: PoisonSettings, n: int, scores: Scores) -> str:
         f" other classes right: {pair['others'].text()}"
         for name, pair in scores.items()
     ]
-    return "\n".join([f"in the table above {attacked} counts as {target}; told apart:", *lines])
+    return "\n".join([f"in the table above {attacked} counts as {target}; class by class:", *lines])

@@ -24,8 +24,8 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
     falling to 0, --network-steps steps on batches of 128. Raises NetworkError.
     """
     network, seed, steps = settings.network, settings.run.seed, settings.trained.network_steps
-    words = {"name": network.network, **network_arguments(network)}
-    plan = f"{words} {network.weight_init} {seed} {settings.networks} {steps} {digest_of(data)}"
+    architecture = {"name": network.network, **network_arguments(network)}
+    plan = f"{architecture} {network.weight_init} {seed} {settings.networks} {steps} {digest_of(data)}"
     digest = hashlib.blake2b(plan.encode(), digest_size=6).hexdigest()
     name = f"{Path(data.name).stem}-{network.network}-{digest}"
     folder = Path(str(settings.run.out)).parent / "networks" / name
@@ -43,7 +43,7 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
             first = {name: w.to(settings.run.device) for name, w in first.items()}
             order, epochs = stream("pretrained-order", seed, k), -(-steps * BATCH // len(data))
             student = train_ordinary(data, module, first, build_adam, epochs, BATCH, order)
-            save_network(str(path), words, student.network)
+            save_network(str(path), architecture, student.network)
     return str(folder)
 
 

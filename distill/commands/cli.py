@@ -1,4 +1,4 @@
-"""run_job(): from the words of a command line to an exit code."""
+"""run_job(): from the arguments of a command line to an exit code."""
 
 import json
 import sys
@@ -12,13 +12,13 @@ from distill.registry import Entry, load
 
 def run_job(default: Any, job: str, arguments: Sequence[str] | None, prog: str) -> int:
     """Parse, then import and run the job "module:function" of (settings, command); the exit code."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    settings = parse(default, words, prog)
-    command = [*prog.split(), *words]
-    return answer(lambda: load(Entry(job, ""))(settings, command), settings.run.json)
+    argv = sys.argv[1:] if arguments is None else list(arguments)
+    settings = parse(default, argv, prog)
+    command = [*prog.split(), *argv]
+    return print_result(lambda: load(Entry(job, ""))(settings, command), settings.run.json)
 
 
-def answer(job: Callable[[], dict[str, Any]], as_json: bool) -> int:
+def print_result(job: Callable[[], dict[str, Any]], as_json: bool) -> int:
     """Do the job and print its result, or its error in one sentence on stderr; the exit code (0, 2, 130)."""
     try:
         result = job()

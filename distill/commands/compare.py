@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.errors import UserError
@@ -56,4 +56,4 @@ def compare(config: CompareSettings) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill compare") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: compare(config), config.json)
+    return print_result(lambda: compare(config), config.json)

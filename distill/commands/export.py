@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.errors import UserError, unknown
 from distill.registry import load, option
@@ -56,4 +56,4 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill export") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: export_set(config), config.json)
+    return print_result(lambda: export_set(config), config.json)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.errors import UserError
 from distill.registry import option
@@ -18,7 +18,7 @@ class ImportSettings(ImportOptions):
     """Turn a public file of distilled images, or an exported folder, into a set (.pt) with its recipe."""
 
     file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS)
-    """A file or folder; its content tells its format."""
+    """A file or folder; its content decides its format."""
     dataset: str | None = option(None, "DATA")
     """The real data that a public file was made from: mnist, cifar-10 …, an .npz or a folder of images."""
     data_dir: str | None = option(None, "FOLDER")
@@ -56,4 +56,4 @@ def import_set(config: ImportSettings) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill import") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: import_set(config), config.json)
+    return print_result(lambda: import_set(config), config.json)

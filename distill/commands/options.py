@@ -2,7 +2,7 @@
 
 A settings class is a frozen dataclass whose option() fields are options, their docstrings the help; or it
 holds parts that are such classes, each of which is a group. Methods and engines bring options of their own:
-those of the chosen ones are added. Imports torch only where such options are asked for.
+those of the selected ones are added. Imports torch only where such options are asked for.
 """
 
 import argparse
@@ -42,14 +42,16 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
     """
     parser, arguments = Parser(default, prog), sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
-        parser.add_plug_ins({kind: word_after(f"--{kind}", arguments) for kind in PLUG_INS}, only_chosen=True)
+        parser.add_plug_ins(
+            {name: word_after(f"--{name}", arguments) for name in PLUG_INS}, only_selected=True
+        )
         print(parser.format_help(), end="")
         parser.exit()
-    words, rest = parser.parse_known_args(arguments)
-    if rest:
-        parser.add_plug_ins(vars(words), only_chosen=False)
-        words = parser.parse_args(arguments)
-    return parser.to_settings(vars(words))
+    namespace, unparsed = parser.parse_known_args(arguments)
+    if unparsed:
+        parser.add_plug_ins(vars(namespace), only_selected=False)
+        namespace = parser.parse_args(arguments)
+    return parser.to_settings(vars(namespace))
 
 
 def word_after(flag: str, arguments: Sequence[str]) -> str | None:
@@ -81,24 +83,24 @@ class Parser(argparse.ArgumentParser):
         ]
         self.usage = " ".join([prog, *places, "[options]"])
 
-    def add_plug_ins(self, words: Mapping[str, Any], only_chosen: bool) -> None:
-        """Add the options of the chosen method and engine, and, unless only_chosen, those of all others."""
+    def add_plug_ins(self, values: Mapping[str, Any], only_selected: bool) -> None:
+        """Add the options of the selected method and engine; of all the others too unless only_selected."""
         if not hasattr(self.default, "outer"):
             return
-        for kind, table in PLUG_INS.items():
-            chosen = [words[kind]] if words.get(kind) in table else []
-            for word in chosen if only_chosen else dict.fromkeys([*chosen, *table]):
-                group = self.add_argument_group(f"options of --{kind} {word}")
-                part = find(table, kind, word)
+        for plug_in, table in PLUG_INS.items():
+            selected = [values[plug_in]] if values.get(plug_in) in table else []
+            for word in selected if only_selected else dict.fromkeys([*selected, *table]):
+                group = self.add_argument_group(f"options of --{plug_in} {word}")
+                part = find(table, plug_in, word)
                 for field in options_of(part):
                     if field.name not in self.plug_ins:
-                        self.plug_ins[field.name] = f"{kind}_options"
+                        self.plug_ins[field.name] = f"{plug_in}_options"
                         add_option(group, part, field, flag_of(part, field, part))
 
-    def to_settings(self, words: Mapping[str, Any]) -> Any:
-        """The settings object of parsed words."""
+    def to_settings(self, arguments: Mapping[str, Any]) -> Any:
+        """The settings object of parsed arguments."""
         values: dict[str, Any] = {}
-        for name, value in words.items():
+        for name, value in arguments.items():
             if name in self.plug_ins:
                 values.setdefault(self.plug_ins[name], {})[name] = value
             else:
@@ -121,8 +123,8 @@ class Formatter(argparse.HelpFormatter):
 def list_options(default: Any) -> list[tuple[str, list[Option]]]:
     """The options of settings by group, those of methods and engines included, for documentation."""
     groups = list(parts_of(default))
-    for kind, table in PLUG_INS.items() if hasattr(default, "outer") else ():
-        groups += [(f"--{kind} {word}", find(table, kind, word)) for word in table]
+    for plug_in, table in PLUG_INS.items() if hasattr(default, "outer") else ():
+        groups += [(f"--{plug_in} {word}", find(table, plug_in, word)) for word in table]
     return [
         (title, [describe_option(part, field, flag_of(part, field, default)) for field in options_of(part)])
         for title, part in groups
@@ -145,42 +147,44 @@ def add_option(group: Any, part: Any, field: Field[Any], flag: str) -> None:
     option = describe_option(part, field, flag)
     text = f"{option.help} (default: {option.default})" if option.default else option.help
     text = text.replace("%", "%%")
-    kind = value_type(class_of(part), field)
+    hint = value_type(class_of(part), field)
     if field.metadata["positional"]:
         group.add_argument(
-            field.name, metavar=option.flag, help=text, **many_of(kind, "*" if field.default == () else "+")
+            field.name, metavar=option.flag, help=text, **nargs_of(hint, "*" if field.default == () else "+")
         )
-    elif kind is bool:
+    elif hint is bool:
         group.add_argument(flag, dest=field.name, action="store_true", help=text)
     else:
-        group.add_argument(flag, dest=field.name, metavar=option.metavar, help=text, **many_of(kind, "*"))
+        group.add_argument(flag, dest=field.name, metavar=option.metavar, help=text, **nargs_of(hint, "*"))
 
 
-def many_of(kind: Any, count: str) -> dict[str, Any]:
-    """argparse's words for a type: one value, or several for a tuple."""
-    return {"type": get_args(kind)[0], "nargs": count} if get_args(kind) else {"type": kind}
+def nargs_of(hint: Any, count: str) -> dict[str, Any]:
+    """argparse's arguments for a type: one value, or several for a tuple."""
+    return {"type": get_args(hint)[0], "nargs": count} if get_args(hint) else {"type": hint}
 
 
 def describe_option(part: Any, field: Field[Any], flag: str) -> Option:
     """An option in words. Words of a table that its help does not name are listed."""
-    text, words = split_default(documents_of(class_of(part)).get(field.name, ""))
+    text, default_text = split_default(documents_of(class_of(part)).get(field.name, ""))
     choices, default = field.metadata["choices"], getattr(part, field.name, field.default)
     if any(word not in text for word in choices):
-        listed = ", ".join(choices) if field.metadata["first"] else field.metadata["words"]
-        text = f"{text.rstrip('.')}: {listed}."
-    if not words and default is None and field.name in COMPUTED:
-        words = COMPUTED[field.name].words
-    if not words and not (default is None or default is False or default is MISSING or default in ("", ())):
-        words = str(default)
+        names = ", ".join(choices) if field.metadata["first"] else field.metadata["words"]
+        text = f"{text.rstrip('.')}: {names}."
+    if not default_text and default is None and field.name in COMPUTED:
+        default_text = COMPUTED[field.name].words
+    if not default_text and not (
+        default is None or default is False or default is MISSING or default in ("", ())
+    ):
+        default_text = str(default)
     flag = field.metadata["metavar"] if field.metadata["positional"] else flag
     metavar = "" if field.metadata["positional"] else field.metadata["metavar"] or ""
-    return Option(flag, metavar, words, text.rstrip(".") + ".")
+    return Option(flag, metavar, default_text, text.rstrip(".") + ".")
 
 
 def split_default(text: str) -> tuple[str, str]:
     """A docstring's sentence, and what it says at its end of the default."""
-    head, _, words = text.rstrip(".").rpartition(" (default: ")
-    return (head, words.removesuffix(")")) if head and words.endswith(")") else (text, "")
+    head, _, default_text = text.rstrip(".").rpartition(" (default: ")
+    return (head, default_text.removesuffix(")")) if head and default_text.endswith(")") else (text, "")
 
 
 def class_of(part: Any) -> type:
@@ -194,9 +198,9 @@ def flag_of(part: Any, field: Field[Any], default: Any) -> str:
     return "--" + name.replace("_", "-")
 
 
-def value_type(kind: type, field: Field[Any]) -> Any:
+def value_type(settings_class: type, field: Field[Any]) -> Any:
     """The type of an option's value: of `int | None` int, of `tuple[str, ...]` itself."""
-    hint = get_type_hints(kind)[field.name]
+    hint = get_type_hints(settings_class)[field.name]
     if getattr(hint, "__origin__", None) is tuple:
         return hint
     return next((t for t in get_args(hint) if t is not type(None)), hint)
@@ -205,8 +209,8 @@ def value_type(kind: type, field: Field[Any]) -> Any:
 def fill(default: Any, values: Mapping[str, Any]) -> Any:
     """The settings object with these values in its parts; of a class, a new object."""
     if isinstance(default, type):
-        known = {field.name for field in fields(default)}
-        return default(**{name: to_tuple(value) for name, value in values.items() if name in known})
+        names = {field.name for field in fields(default)}
+        return default(**{name: to_tuple(value) for name, value in values.items() if name in names})
     changes: dict[str, Any] = {}
     for field in fields(default):
         part = getattr(default, field.name, None)
@@ -222,7 +226,7 @@ def to_tuple(value: Any) -> Any:
 
 
 def explain(message: str, flags: Sequence[str]) -> str:
-    """argparse's message in one sentence of ours."""
+    """argparse's message in one sentence of this command line."""
     if message.startswith("unrecognized arguments: "):
         word = message.removeprefix("unrecognized arguments: ").split()[0]
         if not word.startswith("-"):
@@ -235,16 +239,16 @@ def explain(message: str, flags: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-def summary_of(kind: type) -> str:
+def summary_of(settings_class: type) -> str:
     """The first line of a class's docstring."""
-    return (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+    return (inspect.getdoc(settings_class) or "").split("\n\n")[0].replace("\n", " ")
 
 
 @cache
-def documents_of(kind: type) -> dict[str, str]:
+def documents_of(settings_class: type) -> dict[str, str]:
     """The docstrings that stand below the fields of a class and of its bases."""
     documents: dict[str, str] = {}
-    for base in reversed(kind.__mro__[:-1]):
+    for base in reversed(settings_class.__mro__[:-1]):
         if is_dataclass(base):
             body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
             for node, following in pairwise(body):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.errors import UserError
@@ -32,7 +32,7 @@ SETTINGS = RelabelSettings
 
 
 def relabel(config: RelabelSettings) -> dict[str, Any]:
-    """Label, measure, write; the result as the JSON line tells it. Raises UserError."""
+    """Label, measure, write; the result as the JSON line holds it. Raises UserError."""
     from distill.kd.teachers import relabel_and_score
     from distill.report.tables import format_table
 
@@ -50,11 +50,11 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
     relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds)
     relabelled.save(path)
     print(format_table(reports, f"{config.set}: test accuracy") + f"\n\n{path}")
-    own, new = (report.summary() for report in reports)
-    return {"set_labels": own, "teacher_labels": new, "path": str(path)}
+    set_labels, teacher_labels = (report.summary() for report in reports)
+    return {"set_labels": set_labels, "teacher_labels": teacher_labels, "path": str(path)}
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill relabel") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: relabel(config), config.json)
+    return print_result(lambda: relabel(config), config.json)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.errors import UserError
 from distill.registry import option
@@ -39,7 +39,7 @@ def report(config: ReportSettings) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
     print(f"{path} ({path.stat().st_size / 1e3:,.0f} kB)")
-    return {"path": str(path), "bytes": path.stat().st_size, "sets": [one.name for one in sets]}
+    return {"path": str(path), "bytes": path.stat().st_size, "sets": [reported.name for reported in sets]}
 
 
 def check_paths(paths: Sequence[str], out: Path) -> None:
@@ -55,4 +55,4 @@ def check_paths(paths: Sequence[str], out: Path) -> None:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill report") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: report(config), config.json)
+    return print_result(lambda: report(config), config.json)

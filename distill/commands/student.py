@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.student.settings import StudentOptions
@@ -19,7 +19,7 @@ SETTINGS = StudentSettings
 
 
 def measure(config: StudentSettings) -> dict[str, Any]:
-    """Train, print the table, save; the result as the JSON line tells it. Raises UserError."""
+    """Train, print the table, save; the result as the JSON line holds it. Raises UserError."""
     config.check()
     from distill.kd.teachers import WithTeacher, load_teacher
     from distill.report.tables import format_table
@@ -47,12 +47,12 @@ def measure(config: StudentSettings) -> dict[str, Any]:
         result["full_data"] = reports[-1].mean
     if config.save:
         write_tensors(config.save, {name: w.cpu() for name, w in students[0].state_dict().items()})
-    way = config.optimizer or "its own recipe"
-    print(format_table(reports, f"{config.set}: {start.name}, {start.init} weights, {way}, test accuracy"))
+    recipe = config.optimizer or "its own recipe"
+    print(format_table(reports, f"{config.set}: {start.name}, {start.init} weights, {recipe}, test accuracy"))
     return result
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: measure(config), config.json)
+    return print_result(lambda: measure(config), config.json)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import answer
+from distill.commands.cli import print_result
 from distill.commands.options import parse
 from distill.errors import UserError
 from distill.kd.experiment import format_scores, run_in_folder
@@ -37,7 +37,7 @@ SETTINGS = TeachSettings
 
 
 def teach(config: TeachSettings) -> dict[str, Any]:
-    """Read, train, measure, write; the result as the JSON line tells it. Raises UserError."""
+    """Read, train, measure, write; the result as the JSON line holds it. Raises UserError."""
     recipe = read_recipe(config.recipe, config.set)
     folder = Path(config.out or f"runs/{Path(config.recipe).stem}-s{recipe.seed}")
     from distill.runs.files.machine import check_device
@@ -56,4 +56,4 @@ def teach(config: TeachSettings) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, prog: str = "distill teach") -> int:
     """Parse, then import torch and run; the exit code."""
     config = parse(SETTINGS, arguments, prog)
-    return answer(lambda: teach(config), config.json)
+    return print_result(lambda: teach(config), config.json)

@@ -73,10 +73,10 @@ def color(x: Images, r: Tensor) -> Images:
     return mean + (x - mean) * (1 + 0.5 * float(r[2])) + 0.5 * float(r[0])
 
 
-def build_augmentation(words: str) -> Augment:
+def build_augmentation(names: str) -> Augment:
     """The augmentation of these words, augment(x, generator); "" changes nothing. Raises UserError."""
     transforms: list[Transform] = [
-        find(AUGMENTATIONS, "augmentation", word) for word in words.split("-") if word
+        find(AUGMENTATIONS, "augmentation", word) for word in names.split("-") if word
     ]
 
     def augment(x: Images, generator: torch.Generator) -> Images:

@@ -97,8 +97,8 @@ def check_labels(name: str, train: Tensor, test: Tensor, classes: int) -> None:
     for split, labels in (("train", train), ("test", test)):
         wrong = labels[(labels < 0) | (labels >= classes)]
         if len(wrong):
-            known = f"{classes} classes are 0 … {classes - 1}"
-            raise DataError(f"{name}: the {split} label {int(wrong[0])} is out of range: {known}")
+            valid = f"{classes} classes are 0 … {classes - 1}"
+            raise DataError(f"{name}: the {split} label {int(wrong[0])} is out of range: {valid}")
     if classes < 2:
         raise DataError(f"{name} has {classes} class: at least two are needed")
 

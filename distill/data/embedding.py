@@ -64,10 +64,10 @@ class TextDataset(Dataset):
 
     def repeat_words(self, ids: Int[Tensor, " length"]) -> Int[Tensor, " learned"]:
         """The known words of a text, repeated up to the learned length; any words where it has none."""
-        known = ids[ids > UNKNOWN]
-        if len(known) == 0:
-            known = torch.arange(UNKNOWN + 1, len(self.vectors), device=ids.device)
-        return known[torch.arange(self.learned_length, device=ids.device) % len(known)]
+        word_ids = ids[ids > UNKNOWN]
+        if len(word_ids) == 0:
+            word_ids = torch.arange(UNKNOWN + 1, len(self.vectors), device=ids.device)
+        return word_ids[torch.arange(self.learned_length, device=ids.device) % len(word_ids)]
 
     def draw_noise(self, n: int, generator: torch.Generator) -> Float[Tensor, "n learned dim"]:
         """Normal numbers with the spread of the word vectors."""
@@ -100,10 +100,10 @@ class TextDataset(Dataset):
 
     def coverage_notes(self) -> list[str]:
         """Sentences on how many words have a vector, and how many texts hold no such word."""
-        words, known = self.items != PAD, self.items > UNKNOWN
-        percent = 100 * known.sum().item() / max(1, words.sum().item())
+        is_word, has_vector = self.items != PAD, self.items > UNKNOWN
+        percent = 100 * has_vector.sum().item() / max(1, is_word.sum().item())
         notes = [f"{self.name}: {percent:.1f} % of the words of {len(self)} texts have a vector"]
-        empty = int((~known.any(dim=1)).sum())
+        empty = int((~has_vector.any(dim=1)).sum())
         if empty:
             notes.append(f"{self.name}: {empty} of {len(self)} texts hold no word with a vector")
         return notes
@@ -188,8 +188,8 @@ def look_up_vectors(
     if unknown_words == "drawn":
         for word in words:
             rows.setdefault(word, spread * torch.randn(dim, generator=stream("unknown word", word)))
-    known, zeros = [word for word in words if word in rows], torch.zeros(dim)
-    return (*SPECIAL_WORDS, *known), torch.stack([zeros, zeros, *(rows[word] for word in known)])
+    vocabulary, zeros = [word for word in words if word in rows], torch.zeros(dim)
+    return (*SPECIAL_WORDS, *vocabulary), torch.stack([zeros, zeros, *(rows[word] for word in vocabulary)])
 
 
 def encode_tokens(texts: list[list[str]], ids: dict[str, int], length: int) -> Int[Tensor, "N {length}"]:

@@ -71,11 +71,11 @@ def read_path(path: Path, size: int | None) -> ImageArrays:
 
 def read_data_dir(name: str, root: Path) -> ImageArrays:
     """A named set from files: IDX files or an .npz in root or root/name, or torchvision's own layout."""
-    plain, is_idx = name.replace("-", ""), name.endswith("mnist")
-    for folder in (root / name, root / plain, root):
+    compact, is_idx = name.replace("-", ""), name.endswith("mnist")
+    for folder in (root / name, root / compact, root):
         if is_idx and has_idx_files(folder):
             return read_idx_folder(folder)
-        for stem in (name, plain):
+        for stem in (name, compact):
             if (folder / f"{stem}.npz").is_file():
                 return read_npz(folder / f"{stem}.npz")
     try:
@@ -83,7 +83,7 @@ def read_data_dir(name: str, root: Path) -> ImageArrays:
     except DataError:
         idx = f"{root / name}/train-images-idx3-ubyte.gz and its three companions, or "
         raise DataError(
-            f"no {name} in {root}: expected {idx if is_idx else ''}{root / plain}.npz with"
+            f"no {name} in {root}: expected {idx if is_idx else ''}{root / compact}.npz with"
             f" {', '.join(NPZ_ARRAYS)}; without --data-dir it is"
             f" {'read from the package' if name == 'mnist' else 'downloaded once'}"
         ) from None
@@ -111,6 +111,8 @@ def read_torchvision(name: str, root: Path, download: bool) -> ImageArrays:
 
 def torchvision_split(name: str, root: Path, download: bool, split: str) -> Any:
     """torchvision's object for one split; its classes take split="train" or train=True."""
-    kind = registry.load(IMAGE_SETS[name])
-    arguments = {"split": split} if "split" in signature(kind).parameters else {"train": split == "train"}
-    return kind(str(root), download=download, **arguments)
+    set_class = registry.load(IMAGE_SETS[name])
+    arguments = (
+        {"split": split} if "split" in signature(set_class).parameters else {"train": split == "train"}
+    )
+    return set_class(str(root), download=download, **arguments)

@@ -89,8 +89,10 @@ def check_loss(word: str, loss: Callable[[Tensor, Tensor], Tensor], logits: Tens
         shapes = f"logits {format_shape(logits)} and {targets.dtype} targets {format_shape(targets)}"
         raise UserError(f"{word} does not take {shapes} ({first_line(error)})") from error
     if not isinstance(value, Tensor) or value.ndim:
-        answer = f"{format_shape(value)} values" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise UserError(f"{word} answers {answer}: it must be one number, such as their mean")
+        description = (
+            f"{format_shape(value)} values" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        )
+        raise UserError(f"{word} answers {description}: it must be one number, such as their mean")
     if not value.requires_grad:
         raise UserError(f"{word} has no gradient for the logits: it must be differentiable, unlike accuracy")
     if not value.isfinite():
@@ -132,8 +134,8 @@ def check_second_derivative(problem: Problem, x: Tensor, y: Tensor, targets: Ten
 
 def list_names(names: Sequence[str], limit: int = 3) -> str:
     """'a, b, c and 4 more'."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    ending = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + ending
 
 
 def format_shape(tensor: Tensor) -> str:

@@ -44,7 +44,7 @@ class FastProblem(Problem):
         return self.with_fast(FastPooling)
 
     def with_fast(self, fast: "type[FastConvolution] | type[FastPooling]") -> Problem:
-        """The plain problem of a network with one kind of fast module."""
+        """The problem of a network with one kind of fast module."""
         network = replace_modules(self.network, fast)
         return Problem(network, self.rule, self.inner_loss, self.outer_loss)
 
@@ -87,8 +87,8 @@ class FastConvolution(nn.Conv2d):
 
 def is_plain_convolution(conv: nn.Conv2d) -> bool:
     """Whether a convolution has no stride, dilation or groups, and pads by a number of zeros."""
-    plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
-    return plain and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    supported = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
+    return supported and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
 
 
 # A convolution is linear in x and in w, and so are its two gradients: the derivative of each of these three
@@ -179,8 +179,8 @@ class FastPooling(nn.MaxPool2d):
         """Whether it is max pooling of 2×2, side by side."""
         if type(module) is not nn.MaxPool2d or module.return_indices:
             return False
-        plain = module.kernel_size in (2, (2, 2)) and module.stride in (2, (2, 2))
-        return plain and module.padding in (0, (0, 0)) and module.dilation in (1, (1, 1))
+        supported = module.kernel_size in (2, (2, 2)) and module.stride in (2, (2, 2))
+        return supported and module.padding in (0, (0, 0)) and module.dilation in (1, (1, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c half_h half_w"]:
         if x.shape[2] % 2 or x.shape[3] % 2 or x.device.type != "cpu":
@@ -195,8 +195,8 @@ class PoolingFunction(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         left, right = x[..., ::2], x[..., 1::2]
-        wide = torch.maximum(left, right)
-        upper, lower = wide[..., ::2, :], wide[..., 1::2, :]
+        row_maxima = torch.maximum(left, right)
+        upper, lower = row_maxima[..., ::2, :], row_maxima[..., 1::2, :]
         ctx.save_for_backward(right > left, lower > upper)
         return torch.maximum(upper, lower)
 

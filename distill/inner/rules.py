@@ -98,18 +98,18 @@ def sqrt_with_finite_slope(v: Tensor) -> Tensor:
 
 def describe_rule(rule: Rule) -> dict[str, str | float]:
     """The rule as the exported file carries it: its word and all its numbers, without a weight decay of 0."""
-    for word, kind in rule_classes().items():
-        if isinstance(rule, kind):
-            numbers = {f.name: getattr(rule, f.name) for f in fields(kind)}
+    for word, rule_class in rule_classes().items():
+        if isinstance(rule, rule_class):
+            numbers = {f.name: getattr(rule, f.name) for f in fields(rule_class)}
             return {"rule": word, **{k: v for k, v in numbers.items() if v or k != "weight_decay"}}
     raise TypeError(f"{type(rule).__name__} has no description: an exported rule is SGD or Adam")
 
 
 def build_rule(description: dict[str, Any]) -> Rule:
     """The rule of a description. Raises KeyError for a rule that this version does not know."""
-    kind = rule_classes()[description["rule"]]
-    numbers = {f.name: float(description[f.name]) for f in fields(kind) if f.name in description}
-    rule: Rule = kind(**numbers)
+    rule_class = rule_classes()[description["rule"]]
+    numbers = {f.name: float(description[f.name]) for f in fields(rule_class) if f.name in description}
+    rule: Rule = rule_class(**numbers)
     return rule
 
 

@@ -24,7 +24,7 @@ def save_network(path: str, architecture: dict[str, Any], network: nn.Module) ->
 
 
 def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
-    """A file's weights for a network whose weights are like these: ours, or a state dict. Raises UserError.
+    """The weights in a file of distill, or in a state dict, for such a network. Raises UserError.
 
     The network's buffers, as torchvision's batch norms have, are loaded into the network.
     """
@@ -69,7 +69,7 @@ def describe_difference(file_shapes: dict[str, Any], shapes: dict[str, Any]) -> 
 
 
 def read_architecture(path: str) -> dict[str, Any] | None:
-    """The network's name and arguments in a file of ours; None for a bare or an unreadable file."""
+    """The network's name and arguments in a file of distill; None for a bare or an unreadable file."""
     try:
         architecture = read_tensors(path, "cpu", FORMAT).get("network")
     except SetError:

@@ -123,8 +123,8 @@ def build_ensembles(recipe: Recipe, networks: Networks) -> Networks:
     for name, part in recipe.networks.items():
         for element in part.mean_of or ():
             if element not in recipe.networks or recipe.networks[element].mean_of:
-                known = (n for n, p in recipe.networks.items() if not p.mean_of)
-                raise RecipeError(f"networks.{name}.mean_of: " + unknown("network", element, known))
+                candidates = (n for n, p in recipe.networks.items() if not p.mean_of)
+                raise RecipeError(f"networks.{name}.mean_of: " + unknown("network", element, candidates))
         if part.mean_of:
             mean = Ensemble([copy.deepcopy(networks[element].module) for element in part.mean_of])
             ensembles[name] = Network(name, Student(mean).requires_grad_(False), {"name": "mean"})

@@ -113,14 +113,14 @@ def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
 class Subset:
     """Some items of a set."""
 
-    whole: Data
+    data: Data
     indices: Tensor
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def batch(self, indices: Tensor | slice) -> tuple[Tensor, Tensor]:
-        return self.whole.batch(self.indices[indices])
+        return self.data.batch(self.indices[indices])
 
 
 def halve(data: Data, generator: torch.Generator) -> tuple[Subset, Subset]:

@@ -21,9 +21,9 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
     Raises NetworkError for an argument that it lacks, an item that is too small or of the other kind, or
     more weights than a machine holds: a few bytes of a file are enough to ask for them.
     """
-    kind, ndim = ("sequences (length, dim)", 2) if name in SEQUENCES else ("images", 3)
+    items, ndim = ("sequences (length, dim)", 2) if name in SEQUENCES else ("images", 3)
     if len(shape) != ndim:
-        raise NetworkError(f'the network "{name}" is for {kind}, not for items {"×".join(map(str, shape))}')
+        raise NetworkError(f'the network "{name}" is for {items}, not for items {"×".join(map(str, shape))}')
     network = find(NETWORKS, "network", name)
     check_arguments(name, network, arguments)
 

@@ -61,7 +61,7 @@ class Ensemble(nn.Module):
 def build_any_network(
     name: str, shape: Sequence[int], classes: int, subclasses: int = 1, **arguments: Any
 ) -> nn.Module:
-    """A network of ours or of torchvision by name, with logits for classes or for subclasses of them.
+    """A network of distill or of torchvision by name, with logits for classes or for subclasses of them.
 
     Arguments that are None are left out. Raises NetworkError.
     """

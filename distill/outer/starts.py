@@ -36,7 +36,7 @@ def start_labels(n: int, classes: int, label_map: str) -> Float[Tensor, "{n} {cl
     return 4 * labels / labels.amax(dim=1, keepdim=True) if label_map == "softmax" else labels
 
 
-def start_rates(lr: float, steps: int, tensors: int | None) -> Float[Tensor, "{steps} *g"]:
+def start_lrs(lr: float, steps: int, tensors: int | None) -> Float[Tensor, "{steps} *g"]:
     """The softplus inverse of lr: (steps,), or (steps, tensors) for a rate per parameter tensor."""
     raw = inverse_softplus(torch.tensor(lr, dtype=torch.float64))
     return raw.expand(steps).clone() if tensors is None else raw.expand(steps, tensors).clone()

@@ -9,7 +9,7 @@ computes a section from a ReportedSet (an empty result leaves the section out) a
 from distill.registry import Entry
 
 SECTIONS = {
-    "items": Entry("distill.report.items:draw_items", "Synthetic {kind} and their labels"),
+    "items": Entry("distill.report.items:draw_items", "Synthetic {item_type} and their labels"),
     "scores": Entry("distill.report.tables:list_set_scores", "Accuracy on real data"),
     "curves": Entry("distill.report.charts:draw_curves", "Loss and accuracy during distillation"),
     "usage": Entry("distill.report.figures:describe_usage", "Use this set"),

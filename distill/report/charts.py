@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distill.report.sanitise import Facts
+from distill.report.sanitise import JsonDict
 from distill.report.snapshots import ReportedSet, select_records
 
 BARS, BAR_HEIGHT = 100, 40  # most bars of one label; units of a label's drawing
@@ -100,25 +100,25 @@ class Curve:
     log: bool
 
 
-def draw_curves(reported: ReportedSet) -> Facts:
+def draw_curves(reported: ReportedSet) -> JsonDict:
     """The section of curves: outer loss and held-out accuracy, and the outer step of the exported items."""
     losses, accuracies = read_losses(reported.log), read_accuracies(reported.log)
     curves = (
         draw_curve("Outer loss", losses, percent=False),
         draw_curve("Held-out accuracy", accuracies, percent=True),
     )
-    drawn = [curve for curve in curves if curve]
-    return {"curves": drawn, "step": reported.exported_step} if drawn else {}
+    charts = [curve for curve in curves if curve]
+    return {"curves": charts, "step": reported.exported_step} if charts else {}
 
 
-def read_losses(log: Sequence[Facts]) -> list[tuple[int, float]]:
+def read_losses(log: Sequence[JsonDict]) -> list[tuple[int, float]]:
     """(outer step, outer loss), each the mean of up to 20 records that end there."""
     records = select_records(log, "loss")
     means = running_mean([r["loss"] for r in records], WINDOW)
     return [(r["step"], mean) for r, mean in zip(records, means, strict=True)]
 
 
-def read_accuracies(log: Sequence[Facts]) -> list[tuple[int, float]]:
+def read_accuracies(log: Sequence[JsonDict]) -> list[tuple[int, float]]:
     """(outer step, held-out accuracy) of each check."""
     return [(r["step"], r["validation"]) for r in select_records(log, "validation")]
 
@@ -165,15 +165,15 @@ def place_ticks(axis: Axis, from_top: bool = False) -> tuple[tuple[float, str], 
 def describe_curve(points: Points, percent: bool) -> str:
     """The line in words, for a reader who does not see it."""
 
-    def say(value: float) -> str:
+    def format_value(value: float) -> str:
         return f"{100 * value:.1f} %" if percent else f"{value:.3g}"
 
     best = (max if percent else min)(points, key=lambda p: p[1])
     name = "highest" if percent else "lowest"
     first, last = points[0], points[-1]
     return (
-        f"from {say(first[1])} at step {first[0]:,} to {say(last[1])} at step {last[0]:,};"
-        f" {name} {say(best[1])} at step {best[0]:,}"
+        f"from {format_value(first[1])} at step {first[0]:,} to {format_value(last[1])} at step {last[0]:,};"
+        f" {name} {format_value(best[1])} at step {best[0]:,}"
     )
 
 
@@ -205,7 +205,7 @@ def draw_bars(values: Sequence[float], low: float, high: float) -> tuple[str, st
     return "".join(up), "".join(down)
 
 
-def draw_rates(lrs: Sequence[Sequence[float]]) -> Facts:
+def draw_lrs(lrs: Sequence[Sequence[float]]) -> JsonDict:
     """Bars of each step's mean learning rate, strokes from its smallest to its largest, and the axes."""
     size = -(-len(lrs) // BARS)
     groups = [[v for row in lrs[i : i + size] for v in row] for i in range(0, len(lrs), size)]

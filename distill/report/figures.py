@@ -3,14 +3,14 @@
 import shlex
 from typing import TYPE_CHECKING
 
-from distill.report.charts import draw_rates
+from distill.report.charts import draw_lrs
 from distill.report.sanitise import (
-    Facts,
+    JsonDict,
     is_number,
     limit_tensor,
     shorten,
     to_count,
-    to_facts,
+    to_dict,
     to_number,
 )
 from distill.report.snapshots import ReportedSet, flatten
@@ -46,8 +46,8 @@ def format_duration(seconds: float) -> str:
 
 def list_costs(reported: ReportedSet) -> list[Row]:
     """Time, outer steps, memory, and the size of the set beside that of the real data."""
-    facts = reported.data.provenance
-    seconds, memory = to_number(facts.get("seconds")), to_number(facts.get("peak_mib"))
+    provenance = reported.data.provenance
+    seconds, memory = to_number(provenance.get("seconds")), to_number(provenance.get("peak_mib"))
     rows = [
         ("time of distilling", "" if seconds is None else format_duration(seconds)),
         ("outer steps", describe_steps(reported)),
@@ -62,22 +62,22 @@ def describe_steps(reported: ReportedSet) -> str:
     """'2,003 of 8,000; the set is that of step 1,800; 3 skipped'."""
     if reported.steps_run is None:
         return ""
-    facts, planned = reported.data.provenance, reported.steps_planned
+    provenance, planned = reported.data.provenance, reported.steps_planned
     parts = [f"{reported.steps_run:,}" + ("" if planned is None else f" of {planned:,} planned")]
-    if (chosen := to_count(facts.get("chosen_step"))) is not None:
-        parts.append(f"the set is that of step {chosen:,}")
-    for key, words in (("skipped", "skipped"), ("rollbacks", "times rolled back")):
-        if count := to_count(facts.get(key)):
-            parts.append(f"{count:,} {words}")
+    if (exported := to_count(provenance.get("chosen_step"))) is not None:
+        parts.append(f"the set is that of step {exported:,}")
+    for key, text in (("skipped", "skipped"), ("rollbacks", "times rolled back")):
+        if count := to_count(provenance.get(key)):
+            parts.append(f"{count:,} {text}")
     return "; ".join(parts)
 
 
 def describe_size(data: "DistilledSet") -> str:
     """The bytes of what was learned, and of what the file carries with it."""
-    learned, *others = [
+    learned, *further = [
         f"{format_size(bytes_)} of {name}" for name, bytes_ in measure_parts(data).items() if bytes_
     ]
-    return learned + (f", and {' and '.join(others)}" if others else "")
+    return learned + (f", and {' and '.join(further)}" if further else "")
 
 
 def measure_parts(data: "DistilledSet") -> dict[str, int]:
@@ -101,54 +101,54 @@ def describe_real_size(reported: ReportedSet) -> str:
         return ""
     if data.text is None:
         bytes_ = train * data.items[0].numel()
-        words = f"{train:,} {reported.kind} of {data.items[0].numel():,} numbers, one byte each"
+        text = f"{train:,} {reported.item_type} of {data.items[0].numel():,} numbers, one byte each"
     else:
         longest = to_count(data.text.get("max_length")) or 0
         bytes_ = 4 * train * longest
-        words = f"{train:,} texts of {longest:,} word numbers, 4 bytes each, without the word vectors"
+        text = f"{train:,} texts of {longest:,} word numbers, 4 bytes each, without the word vectors"
     times = f"{bytes_ / parts[LEARNED]:,.0f} times the learned part of the set"
     if sum(parts.values()) > parts[LEARNED]:
         times += f", {bytes_ / sum(parts.values()):,.1f} times the whole set"
-    return f"{format_size(bytes_)} ({words}): {times}"
+    return f"{format_size(bytes_)} ({text}): {times}"
 
 
 # Recipe
 
 
-def describe_recipe(reported: ReportedSet) -> Facts:
+def describe_recipe(reported: ReportedSet) -> JsonDict:
     """The section of the recipe: its rows, and the learning rate of each inner step."""
-    return {"rows": list_recipe(reported), "rates": describe_rates(reported.data)}
+    return {"rows": list_recipe(reported), "rates": describe_lrs(reported.data)}
 
 
 def list_recipe(reported: ReportedSet) -> list[Row]:
     """How a network is trained on the set by the set's own recipe."""
     data = reported.data
-    inner, scheme = data.inner, data.network.get("scheme")
-    numbers = [f"{k.replace('_', ' ')} {v:g}" for k, v in to_facts(inner).items() if to_number(v)]
+    inner, weight_init = data.inner, data.network.get("scheme")
+    numbers = [f"{k.replace('_', ' ')} {v:g}" for k, v in to_dict(inner).items() if to_number(v)]
     initial = "fixed: they are in the file" if data.init_state else "random: new ones for each network"
     batch, steps = data.schedule.shape[1], len(data.schedule)
     each = f"all {len(data):,}" if batch == len(data) else f"{batch:,} of the {len(data):,}"
     return [
         ("network", describe_network(data)),
-        ("initial weights", initial + (f" ({shorten(scheme)})" if scheme else "")),
+        ("initial weights", initial + (f" ({shorten(weight_init)})" if weight_init else "")),
         ("optimiser", ", ".join([shorten(inner["rule"]), *numbers])),
         ("loss", shorten(inner["loss"])),
-        ("steps", f"{steps:,} training steps, each on {each} {reported.kind}"),
+        ("steps", f"{steps:,} training steps, each on {each} {reported.item_type}"),
         ("augmentation", shorten(inner.get("augment") or "none")),
     ]
 
 
 def describe_network(data: "DistilledSet") -> str:
     """'convnet (width 64, depth 3)'."""
-    arguments = ", ".join(f"{k} {shorten(v)}" for k, v in to_facts(data.network.get("arguments")).items())
+    arguments = ", ".join(f"{k} {shorten(v)}" for k, v in to_dict(data.network.get("arguments")).items())
     return shorten(data.network["name"]) + (f" ({arguments})" if arguments else "")
 
 
-def describe_rates(data: "DistilledSet") -> Facts:
+def describe_lrs(data: "DistilledSet") -> JsonDict:
     """The learning rate of each training step as a drawing and in words."""
     rows = limit_tensor(data.lrs).reshape(len(data.lrs), -1).tolist()
     means, tensors = [sum(row) / len(row) for row in rows], len(rows[0])
-    drawing = draw_rates(rows)
+    drawing = draw_lrs(rows)
     return drawing | {
         "strokes": drawing["strokes"] if tensors > 1 else "", "tensors": tensors, "steps": len(rows),
         "words": f"{means[0]:.3g} at the first of {len(rows):,} steps, {means[-1]:.3g} at the last",
@@ -159,7 +159,7 @@ def describe_rates(data: "DistilledSet") -> Facts:
 # Use
 
 
-def describe_usage(reported: ReportedSet) -> Facts:
+def describe_usage(reported: ReportedSet) -> JsonDict:
     """The section that says how to use the set: a command, and Python."""
     path, folder = reported.path, not reported.path.endswith(".pt")
     load = f"distill.from_folder({path!r})" if folder else f"distill.DistilledSet.load({path!r})"
@@ -182,22 +182,22 @@ def describe_input(reported: ReportedSet) -> str:
     if data.text is not None:
         return f"word vectors of real sentences (batch, words, {data.items.shape[-1]})"
     if data.source.get("zca"):
-        return f"real {reported.kind} (batch, {shape}), whitened as data.source says"
+        return f"real {reported.item_type} (batch, {shape}), whitened as data.source says"
     numbers = [v[0] for v in map(data.source.get, ("mean", "std")) if isinstance(v, list) and len(v) == 1]
     if len(numbers) < 2 or not all(map(is_number, numbers)):
-        return f"real {reported.kind} (batch, {shape}), normalised as data.source says"
-    return f"real {reported.kind} (batch, {shape}), (pixels - {numbers[0]:.4g}) / {numbers[1]:.4g}"
+        return f"real {reported.item_type} (batch, {shape}), normalised as data.source says"
+    return f"real {reported.item_type} (batch, {shape}), (pixels - {numbers[0]:.4g}) / {numbers[1]:.4g}"
 
 
 # Origin
 
 
-def describe_origin(reported: ReportedSet) -> Facts:
+def describe_origin(reported: ReportedSet) -> JsonDict:
     """The section of the origin: the command, the rows that say when and where, all settings."""
-    facts = reported.data.provenance
-    versions = ", ".join(f"{k} {shorten(v)}" for k, v in to_facts(facts.get("versions")).items())
-    rows = [("seed", facts.get("seed")), ("versions", versions), ("date", facts.get("created"))]
-    command, settings = facts.get("command"), flatten(to_facts(facts.get("config")))
+    provenance = reported.data.provenance
+    versions = ", ".join(f"{k} {shorten(v)}" for k, v in to_dict(provenance.get("versions")).items())
+    rows = [("seed", provenance.get("seed")), ("versions", versions), ("date", provenance.get("created"))]
+    command, settings = provenance.get("command"), flatten(to_dict(provenance.get("config")))
     return {
         "command": shorten(command, 5000) if isinstance(command, str) else "",
         "rows": [(name, shorten(v)) for name, v in rows if isinstance(v, (str, int)) and v != ""],

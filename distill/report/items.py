@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from distill.report.charts import BARS, draw_bars, group_values
-from distill.report.sanitise import Facts, get_at, is_number, to_facts, to_words
+from distill.report.sanitise import JsonDict, get_at, is_number, to_dict, to_words
 from distill.report.snapshots import ReportedSet, Snapshot, describe_snapshot, list_snapshots
 
 if TYPE_CHECKING:
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 VALUES, POSITIONS = 20, 50  # classes of a label, and positions of a sentence, whose values are listed
 
 
-def draw_items(reported: ReportedSet) -> Facts:
+def draw_items(reported: ReportedSet) -> JsonDict:
     """The section of items: every snapshot as drawn, the exported one's place, and the script's data."""
     snapshots, classes = list_snapshots(reported), reported.classes
-    drawn, current = draw_snapshots(snapshots, reported), [s.exported for s in snapshots].index(True)
+    drawings, current = draw_snapshots(snapshots, reported), [s.exported for s in snapshots].index(True)
     short_names = len(classes) <= 10 and all(len(name) <= 2 for name in classes)
     return {
-        "snapshots": drawn, "current": current, "drawn": len(snapshots[0].items), "n": len(reported.data),
+        "snapshots": drawings, "current": current, "drawn": len(snapshots[0].items), "n": len(reported.data),
         "classes": classes, "columns": len(group_values([0.0] * len(classes))),
         "group": -(-len(classes) // BARS), "ticks": short_names,
-        "sideways": reported.kind == "sentences" and len(classes) <= 10,
-        "script": script_data(drawn, current, classes),
+        "sideways": reported.item_type == "sentences" and len(classes) <= 10,
+        "script": script_data(drawings, current, classes),
     }  # fmt: skip
 
 
-def script_data(snapshots: list[Facts], current: int, classes: list[str]) -> Facts:
+def script_data(snapshots: list[JsonDict], current: int, classes: list[str]) -> JsonDict:
     """What the script has to know: every snapshot, and the pictures only where there are several."""
     if len(snapshots) == 1:
-        plain = [{k: v for k, v in item.items() if k != "picture"} for item in snapshots[0]["items"]]
-        snapshots = [{**snapshots[0], "items": plain}]
-    named = {
+        items = [{k: v for k, v in item.items() if k != "picture"} for item in snapshots[0]["items"]]
+        snapshots = [{**snapshots[0], "items": items}]
+    class_numbers = {
         k for s in snapshots for item in s["items"] for k in (item["top"], *(k for k, _ in item["values"]))
     }
     return {
-        "names": {k: classes[k] for k in sorted(named)}, "classes": len(classes), "current": current,
+        "names": {k: classes[k] for k in sorted(class_numbers)}, "classes": len(classes), "current": current,
         "snapshots": snapshots,
     }  # fmt: skip
 
 
-def draw_snapshots(snapshots: Sequence[Snapshot], reported: ReportedSet) -> list[Facts]:
+def draw_snapshots(snapshots: Sequence[Snapshot], reported: ReportedSet) -> list[JsonDict]:
     """Each snapshot as the template has it: its step, its caption, and its items."""
     data, labels = reported.data, [s.labels.tolist() for s in snapshots]
     pictures = None if data.text is not None else draw_pictures(snapshots, data.source)
     low, high = (f(0.0, *(f(row) for rows in labels for row in rows)) for f in (min, max))
-    drawn = []
+    drawings = []
     for s, snapshot in enumerate(snapshots):
         items = [draw_label(row, low, high) for row in labels[s]]
         for i, item in enumerate(items):
@@ -58,11 +58,11 @@ def draw_snapshots(snapshots: Sequence[Snapshot], reported: ReportedSet) -> list
             else:
                 item["picture"] = pictures[s][i]
         caption = describe_snapshot(snapshot, reported.log)
-        drawn.append({"step": snapshot.step, "caption": caption, "items": items})
-    return drawn
+        drawings.append({"step": snapshot.step, "caption": caption, "items": items})
+    return drawings
 
 
-def draw_label(row: list[float], low: float, high: float) -> Facts:
+def draw_label(row: list[float], low: float, high: float) -> JsonDict:
     """A label's bars, its largest class, the numbers by which it is sorted, and its values."""
     up, down = draw_bars(row, low, high)
     top = max(range(len(row)), key=row.__getitem__)
@@ -83,7 +83,7 @@ def measure_spread(row: Sequence[float]) -> float:
 # Pictures
 
 
-def draw_pictures(snapshots: Sequence[Snapshot], source: Facts) -> list[list[str]]:
+def draw_pictures(snapshots: Sequence[Snapshot], source: JsonDict) -> list[list[str]]:
     """Per snapshot, each item as the data URI of a PNG."""
     import torch
 
@@ -93,7 +93,7 @@ def draw_pictures(snapshots: Sequence[Snapshot], source: Facts) -> list[list[str
     return [uris[i : i + k] for i in range(0, len(uris), k)]
 
 
-def to_pixels(items: "Tensor", source: Facts) -> "Tensor":
+def to_pixels(items: "Tensor", source: JsonDict) -> "Tensor":
     """(n, channels, height, width): images unscaled and unwhitened, other items as rows of numbers."""
     from distill.data.whiten import to_pixels
 
@@ -127,10 +127,10 @@ def encode_png(image: "Tensor") -> str:
 # Words
 
 
-def list_words(snapshot: Snapshot, i: int) -> list[Facts]:
+def list_words(snapshot: Snapshot, i: int) -> list[JsonDict]:
     """Per position the nearest word, the length of the learned vector and its share of the longest, and the
     five nearest words by cosine and by Euclidean distance."""
-    items, neighbours = snapshot.items, to_facts(snapshot.neighbours)
+    items, neighbours = snapshot.items, to_dict(snapshot.neighbours)
     lengths = items.flatten(2).norm(dim=2) if items.ndim > 2 else items.abs()
     longest, nearest = float(lengths.max()) or 1.0, to_words(get_at(snapshot.nearest, i))
     lists = [get_at(neighbours.get(name), i) for name in ("cosine", "euclidean")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distill.registry import load
 from distill.report import SECTIONS, charts
-from distill.report.sanitise import Facts, shorten
+from distill.report.sanitise import JsonDict, shorten
 from distill.report.snapshots import ReportedSet
 from distill.report.tables import count_test_items, list_comparison, list_tiles
 from distill.report.verdict import Verdict, judge_scores
@@ -32,7 +32,7 @@ def render_page(sets: Sequence[ReportedSet]) -> str:
 
     css, js = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     page = load_template().render(
-        sets=[view_set(one) for one in sets], css=Markup(css), js=Markup(js),
+        sets=[view_set(reported) for reported in sets], css=Markup(css), js=Markup(js),
         css_hash=hash_text(css), js_hash=hash_text(js),
         units={"width": charts.WIDTH, "height": charts.HEIGHT, "bar": charts.BAR_HEIGHT},
     )  # fmt: skip
@@ -56,19 +56,19 @@ def hash_text(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def view_set(reported: ReportedSet) -> Facts:
+def view_set(reported: ReportedSet) -> JsonDict:
     """All that the template needs of one set."""
-    data, kind = reported.data, reported.kind
+    data, item_type = reported.data, reported.item_type
     contents = {word: load(entry)(reported) for word, entry in SECTIONS.items()}
     return {
         "name": reported.name,
-        "kind": kind,
-        "title": f"{shorten(data.source['name'], 60)}: {len(data):,} synthetic {kind}",
+        "item_type": item_type,
+        "title": f"{shorten(data.source['name'], 60)}: {len(data):,} synthetic {item_type}",
         "verdict": judge_set(reported),
         "tiles": list_tiles(reported),
         "comparison": list_comparison(reported),
         "sections": [
-            {"word": word, "title": SECTIONS[word].summary.format(kind=kind), "content": content}
+            {"word": word, "title": SECTIONS[word].summary.format(item_type=item_type), "content": content}
             for word, content in contents.items()
             if content
         ],
@@ -80,5 +80,5 @@ def judge_set(reported: ReportedSet) -> Verdict:
     data = reported.data
     return judge_scores(
         data.scores, data.labels.shape[1], reported.steps_run, reported.steps_planned,
-        count_test_items(reported), reported.kind,
+        count_test_items(reported), reported.item_type,
     )  # fmt: skip

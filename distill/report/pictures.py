@@ -24,8 +24,8 @@ def save_pictures(
         save_images(folder / "images.png", items, labels, source)
         return
     save_sentences(folder / "sentences.png", labels, source["classes"], text)
-    words = "\n".join(list_neighbours(labels, source["classes"], text))
-    (folder / "sentences.txt").write_text(words + "\n", encoding="utf-8")
+    lines = list_neighbours(labels, source["classes"], text)
+    (folder / "sentences.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 # Sentences
@@ -47,7 +47,9 @@ def list_neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, An
     neighbours, lines = text["neighbours"], []
     for i, label in enumerate(labels):
         lines.append(f"{i + 1}. {describe_label(label, classes, len(classes))}")
-        rows = [[" ".join(words) for words in neighbours[kind][i]] for kind in ("cosine", "euclidean")]
+        rows = [
+            [" ".join(words) for words in neighbours[distance][i]] for distance in ("cosine", "euclidean")
+        ]
         width = max(map(len, rows[0]))
         lines += [f"   {p:>3}  {a:<{width}}  | {b}" for p, (a, b) in enumerate(zip(*rows, strict=True), 1)]
     return lines
@@ -62,11 +64,11 @@ def save_sentences(path: Path, labels: "Tensor", classes: Sequence[str], text: d
     heights = [max(3, w.count("\n") + 1, len(classes) * 0.8) for w in wrapped]
     figure = make_figure(9, 0.25 * sum(heights) + 0.3 * len(heights))
     grid = figure.add_gridspec(len(sentences), 2, width_ratios=[3, 1], height_ratios=heights, hspace=0.25)
-    for i, words in enumerate(wrapped):
+    for i, sentence in enumerate(wrapped):
         left, right = (figure.add_subplot(grid[i, k]) for k in (0, 1))
         left.set_axis_off()
         left.text(0, 0.5, f"{i + 1}.", va="center", fontsize=8, color="#777777")
-        left.text(0.05, 0.5, words, va="center", fontsize=8, family="monospace")
+        left.text(0.05, 0.5, sentence, va="center", fontsize=8, family="monospace")
         draw_sideways_label(right, labels[i].detach().cpu(), classes)
     figure.savefig(path, dpi=DPI, bbox_inches="tight")
 

@@ -1,11 +1,11 @@
-"""Values out of files, which may hold anything: what is not of the expected kind counts as absent."""
+"""Values out of files, which may hold anything: what is not of the expected type counts as absent."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Facts = dict[str, Any]
+JsonDict = dict[str, Any]
 LARGEST = 1e15  # of all figures on the page: their squares and sums stay finite in single precision
 
 
@@ -32,7 +32,7 @@ def to_share(value: Any) -> float | None:
     return number if number is not None and 0 <= number <= 1 else None
 
 
-def to_facts(value: Any) -> Facts:
+def to_dict(value: Any) -> JsonDict:
     """A dict with short words as keys; an empty one of any other value."""
     return {shorten(k): v for k, v in value.items()} if isinstance(value, dict) else {}
 

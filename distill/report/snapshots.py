@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distill.report.sanitise import Facts, is_number, limit_tensor, shorten, to_count, to_facts, to_number
+from distill.report.sanitise import JsonDict, is_number, limit_tensor, shorten, to_count, to_dict, to_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ class Snapshot:
     items: "Tensor"
     labels: "Tensor"
     nearest: Any = None  # of sentences: the nearest word of each position
-    neighbours: Facts | None = None  # of sentences: more near words, by each distance
+    neighbours: JsonDict | None = None  # of sentences: more near words, by each distance
     exported: bool = False
 
 
@@ -33,12 +33,12 @@ class ReportedSet:
 
     name: str
     data: "DistilledSet"
-    log: Sequence[Facts] = ()
+    log: Sequence[JsonDict] = ()
     snapshots: Sequence[Snapshot] = ()
     path: str = "set.pt"
 
     @property
-    def kind(self) -> str:
+    def item_type(self) -> str:
         """What the items are called."""
         if self.data.text is not None:
             return "sentences"
@@ -55,7 +55,7 @@ class ReportedSet:
     @property
     def steps_planned(self) -> int | None:
         """The outer steps of the settings; None where the file does not say, or minutes limited the run."""
-        settings = flatten(to_facts(self.data.provenance.get("config")))
+        settings = flatten(to_dict(self.data.provenance.get("config")))
         steps = [to_count(v) for k, v in settings.items() if k.endswith(("outer_steps", "outer.steps"))]
         return next((n for n in steps if n is not None and n < UNLIMITED), None)
 
@@ -70,11 +70,11 @@ def count_kept(items: "Tensor") -> int:
     return min(len(items), MOST_ITEMS, max(1, MOST_NUMBERS // max(1, items[0].numel())))
 
 
-def flatten(settings: Facts, prefix: str = "") -> Facts:
+def flatten(settings: JsonDict, prefix: str = "") -> JsonDict:
     """{"outer": {"steps": 9}} as {"outer.steps": 9}."""
-    flat: Facts = {}
+    flat: JsonDict = {}
     for name, value in settings.items():
-        flat |= flatten(to_facts(value), f"{prefix}{name}.") if is_group(value) else {prefix + name: value}
+        flat |= flatten(to_dict(value), f"{prefix}{name}.") if is_group(value) else {prefix + name: value}
     return flat
 
 
@@ -85,10 +85,12 @@ def is_group(value: Any) -> bool:
 
 def list_snapshots(reported: ReportedSet) -> list[Snapshot]:
     """The run's snapshots in the order of their steps, with the exported items in their place among them."""
-    data, k, text = reported.data, count_kept(reported.data.items), to_facts(reported.data.text)
-    last, chosen = reported.steps_run, reported.exported_step
+    data, k, text = reported.data, count_kept(reported.data.items), to_dict(reported.data.text)
+    last, exported_step = reported.steps_run, reported.exported_step
     items, labels = limit_tensor(data.items[:k]), limit_tensor(data.labels[:k])
-    exported = Snapshot(chosen, items, labels, text.get("nearest"), to_facts(text.get("neighbours")), True)
+    exported = Snapshot(
+        exported_step, items, labels, text.get("nearest"), to_dict(text.get("neighbours")), True
+    )
     usable = [
         Snapshot(s.step, limit_tensor(s.items), limit_tensor(s.labels), s.nearest)
         for s in reported.snapshots
@@ -96,16 +98,16 @@ def list_snapshots(reported: ReportedSet) -> list[Snapshot]:
         and s.labels.shape == labels.shape
         and (last is None or (s.step or 0) <= last)
     ]
-    before = [s for s in usable if chosen is None or (s.step or 0) < chosen]
+    before = [s for s in usable if exported_step is None or (s.step or 0) < exported_step]
     return [*before, exported, *usable[len(before) :]]
 
 
-def select_records(log: Sequence[Facts], name: str) -> list[Facts]:
+def select_records(log: Sequence[JsonDict], name: str) -> list[JsonDict]:
     """The log records whose step and value of that name are numbers."""
     return [r for r in log if to_count(r.get("step")) is not None and is_number(r.get(name))]
 
 
-def describe_snapshot(snapshot: Snapshot, log: Sequence[Facts]) -> str:
+def describe_snapshot(snapshot: Snapshot, log: Sequence[JsonDict]) -> str:
     """'exported set: outer step 1,800, outer loss 0.31, held-out accuracy 91.3 %'."""
     if snapshot.step is None:
         return "exported set"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from distill.report.figures import describe_network, format_duration, format_size, measure_parts
-from distill.report.sanitise import Facts, shorten, to_count, to_facts, to_number, to_share
+from distill.report.sanitise import JsonDict, shorten, to_count, to_dict, to_number, to_share
 from distill.report.snapshots import ReportedSet
 from distill.report.verdict import find_strongest, name_baseline
 from distill.student.scores import Report
@@ -19,7 +19,7 @@ def format_table(reports: Sequence[Report], title: str) -> str:
     return "\n".join([title, *(f"  {r.name:<{width}}  {r.text()}" for r in reports)])
 
 
-def list_set_scores(reported: ReportedSet) -> Facts:
+def list_set_scores(reported: ReportedSet) -> JsonDict:
     """The section of scores: its rows, and the split of real data that they were measured on."""
     rows = list_scores(reported)
     return {"rows": rows, "split": name_split(reported)} if rows else {}
@@ -27,8 +27,8 @@ def list_set_scores(reported: ReportedSet) -> Facts:
 
 def name_split(reported: ReportedSet) -> str:
     """'test' or 'held-out': the real items that the accuracy was measured on."""
-    facts = to_facts(reported.data.scores.get("accuracy"))
-    return "held-out" if facts.get("split") == "held-out" else "test"
+    accuracy = to_dict(reported.data.scores.get("accuracy"))
+    return "held-out" if accuracy.get("split") == "held-out" else "test"
 
 
 def count_test_items(reported: ReportedSet) -> int | None:
@@ -36,16 +36,18 @@ def count_test_items(reported: ReportedSet) -> int | None:
     return to_count(reported.data.source.get("test")) if name_split(reported) == "test" else None
 
 
-def list_scores(reported: ReportedSet) -> list[Facts]:
+def list_scores(reported: ReportedSet) -> list[JsonDict]:
     """A row for the set, for each baseline, and for all real items, where the file has their accuracy."""
     scores, train = reported.data.scores, to_count(reported.data.source.get("train"))
-    accuracy, kind = to_facts(scores.get("accuracy")), reported.kind
+    accuracy, item_type = to_dict(scores.get("accuracy")), reported.item_type
     protocol = shorten(accuracy.get("protocol", OWN_RECIPE))
-    everything = f"all {train:,} real {kind}" if train else f"all real {kind}"
-    baselines = [(word, to_facts(facts)) for word, facts in to_facts(scores.get("baselines")).items()]
+    everything = f"all {train:,} real {item_type}" if train else f"all real {item_type}"
+    baselines = [(word, to_dict(score)) for word, score in to_dict(scores.get("baselines")).items()]
     rows = [
-        make_row(reported, "set", f"this set: {len(reported.data):,} synthetic {kind}", accuracy, protocol),
-        *(make_baseline_row(reported, word, facts) for word, facts in baselines),
+        make_row(
+            reported, "set", f"this set: {len(reported.data):,} synthetic {item_type}", accuracy, protocol
+        ),
+        *(make_baseline_row(reported, word, score) for word, score in baselines),
         make_row(
             reported, "all", everything, {"mean": scores.get("full_data")}, "ordinary training with Adam"
         ),
@@ -53,45 +55,47 @@ def list_scores(reported: ReportedSet) -> list[Facts]:
     return [row for row in rows if row]
 
 
-def make_baseline_row(reported: ReportedSet, word: str, facts: Facts) -> Facts | None:
+def make_baseline_row(reported: ReportedSet, word: str, score: JsonDict) -> JsonDict | None:
     """The row of a baseline: as many other items, or the same networks without the set."""
-    name = name_baseline(word, reported.kind)
+    name = name_baseline(word, reported.item_type)
     if word == "before":
-        return make_row(reported, word, name, facts, "no training")
-    return make_row(reported, word, f"{len(reported.data):,} {name}", facts, name_protocol(facts))
+        return make_row(reported, word, name, score, "no training")
+    return make_row(reported, word, f"{len(reported.data):,} {name}", score, name_protocol(score))
 
 
-def name_protocol(facts: Facts) -> str:
+def name_protocol(score: JsonDict) -> str:
     """How the students of a baseline were trained, with the learning rate that suited best."""
-    protocol, rates = shorten(facts.get("protocol", OWN_RECIPE)), facts.get("rates")
-    constant = isinstance(rates, str) and rates != "the set's rates"
-    return f"{protocol}, learning {shorten(rates, 60)}" if constant else protocol
+    protocol, lr_text = shorten(score.get("protocol", OWN_RECIPE)), score.get("rates")
+    constant = isinstance(lr_text, str) and lr_text != "the set's rates"
+    return f"{protocol}, learning {shorten(lr_text, 60)}" if constant else protocol
 
 
 def name_initial(reported: ReportedSet, n: int | None = None, key: str = "set") -> str:
     """'random initial weights, 20 networks', 'fixed initial weights', or of a baseline '…, 20 draws'."""
-    facts = to_facts(reported.data.scores.get("accuracy"))
-    fixed = facts.get("weights") == "fixed" or (facts.get("weights") is None and reported.data.init_state)
+    accuracy = to_dict(reported.data.scores.get("accuracy"))
+    fixed = accuracy.get("weights") == "fixed" or (
+        accuracy.get("weights") is None and reported.data.init_state
+    )
     noun = "network" if key in ("set", "before") else "draw"
     count = "" if n is None or (fixed and n == 1) else f", {n:,} {noun}{'s' * (n != 1)}"
     return ("fixed" if fixed else "random") + " initial weights" + count
 
 
-def make_row(reported: ReportedSet, key: str, name: str, facts: Facts, protocol: str) -> Facts | None:
+def make_row(reported: ReportedSet, key: str, name: str, score: JsonDict, protocol: str) -> JsonDict | None:
     """A row: mean ± std over n networks; for one network the interval that the number of items leaves."""
-    mean, std, n = to_share(facts.get("mean")), to_share(facts.get("std")), to_count(facts.get("n"))
+    mean, std, n = to_share(score.get("mean")), to_share(score.get("std")), to_count(score.get("n"))
     if mean is None:
         return None
     items = count_test_items(reported)
-    low, high, words, spread = mean, mean, f"{100 * mean:.2f} %", ""
+    low, high, text, spread = mean, mean, f"{100 * mean:.2f} %", ""
     if std is not None and n is not None and n > 1:
         low, high = max(0.0, mean - std), min(1.0, mean + std)
-        words, spread = f"{100 * mean:.2f} ± {100 * std:.2f} %", f"mean ± standard deviation, n = {n:,}"
+        text, spread = f"{100 * mean:.2f} ± {100 * std:.2f} %", f"mean ± standard deviation, n = {n:,}"
     elif n == 1 and items:
         low, high = compute_wilson(mean, items)
         spread = f"one network; 95 % interval {100 * low:.2f} to {100 * high:.2f} % on {items:,} items"
     return {
-        "key": key, "name": name, "mean": mean, "low": low, "high": high, "words": words, "spread": spread,
+        "key": key, "name": name, "mean": mean, "low": low, "high": high, "words": text, "spread": spread,
         "initial": name_initial(reported, n, key), "protocol": protocol,
     }  # fmt: skip
 
@@ -108,7 +112,7 @@ def list_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
     data, rows = reported.data, {row["key"]: row for row in list_scores(reported)}
     train, seconds = to_count(data.source.get("train")), to_number(data.provenance.get("seconds"))
     result, full = rows.get("set"), rows.get("all")
-    strongest = find_strongest(data.scores, kind=reported.kind)
+    strongest = find_strongest(data.scores, item_type=reported.item_type)
     share = f"{100 * result['mean'] / full['mean']:.1f} %" if result and full and full["mean"] else ""
     tiles = [
         (result["words"] if result else "", f"{name_split(reported)} accuracy after training on this set"),
@@ -116,14 +120,14 @@ def list_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
         (share, "of the accuracy with all real data"),
         (
             f"{len(data):,}" if train else "",
-            f"synthetic {reported.kind} in place of {train or 0:,} real ones",
+            f"synthetic {reported.item_type} in place of {train or 0:,} real ones",
         ),
         ("" if seconds is None else format_duration(seconds), "time of distilling"),
     ]
     return [tile for tile in tiles if tile[0]]
 
 
-def list_comparison(reported: ReportedSet) -> Facts:
+def list_comparison(reported: ReportedSet) -> JsonDict:
     """The cells of a set's row in the table that compares several sets."""
     rows = {row["key"]: row for row in list_scores(reported)}
     baselines = [row for key, row in rows.items() if key not in ("set", "all")]

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from distill.report.sanitise import Facts, shorten, to_count, to_facts, to_number, to_share
+from distill.report.sanitise import JsonDict, shorten, to_count, to_dict, to_number, to_share
 
 BASELINES = {
     "random-real": "random real {}",
@@ -32,24 +32,25 @@ class Score(NamedTuple):
 
 
 def judge_scores(
-    scores: Facts, classes: int, steps_run: int | None = None, steps_planned: int | None = None,
-    test_items: int | None = None, kind: str = "items",
+    scores: JsonDict, classes: int, steps_run: int | None = None, steps_planned: int | None = None,
+    test_items: int | None = None, item_type: str = "items",
 ) -> Verdict:  # fmt: skip
     """How a set's accuracy compares with chance and with its strongest baseline.
 
     scores: as a set's file holds them: {"accuracy": {"mean", "std", "n"}, "baselines": {NAME: the same}}.
     steps_planned: None where the number of outer steps was not limited. test_items: how many items the
-    accuracy was measured on; it gives the standard error of a single network. kind: "images", "sentences".
+    accuracy was measured on; it gives the standard error of a single network. item_type: "images" or
+    "sentences".
     Two means differ where they are more than two standard errors apart.
     """
-    result = read_score("this set", to_facts(scores.get("accuracy")), test_items)
+    result = read_score("this set", to_dict(scores.get("accuracy")), test_items)
     if result is None:
         return Verdict("unknown", "The accuracy of this set was not measured.")
     chance = 1 / max(1, classes)
     if result.mean - ERRORS * result.error <= chance:
         ending = describe_steps(steps_run, steps_planned)
         return Verdict("chance", f"No better than chance ({100 * chance:.3g} %){ending}.")
-    strongest = find_strongest(scores, test_items, kind)
+    strongest = find_strongest(scores, test_items, item_type)
     if strongest is None:
         return Verdict("unknown", f"Better than chance ({100 * chance:.3g} %); no baseline was measured.")
     name = f"the strongest baseline ({strongest.name}, {100 * strongest.mean:.1f} %)"
@@ -64,21 +65,21 @@ def judge_scores(
     return Verdict("better", f"Above {name} by {points:.1f} points.")
 
 
-def find_strongest(scores: Facts, test_items: int | None = None, kind: str = "items") -> Score | None:
+def find_strongest(scores: JsonDict, test_items: int | None = None, item_type: str = "items") -> Score | None:
     """The baseline with the largest mean accuracy; None where none was measured."""
-    baselines = to_facts(scores.get("baselines")).items()
-    rows = [read_score(name_baseline(k, kind), to_facts(v), test_items) for k, v in baselines]
+    baselines = to_dict(scores.get("baselines")).items()
+    rows = [read_score(name_baseline(k, item_type), to_dict(v), test_items) for k, v in baselines]
     return max((row for row in rows if row), key=lambda row: row.mean, default=None)
 
 
-def name_baseline(word: str, kind: str) -> str:
+def name_baseline(word: str, item_type: str) -> str:
     """'k-means' as 'k-means centres'; a word that is not in the table stands for itself."""
-    return BASELINES[word].format(kind) if word in BASELINES else shorten(word, 60)
+    return BASELINES[word].format(item_type) if word in BASELINES else shorten(word, 60)
 
 
-def read_score(name: str, facts: Facts, test_items: int | None) -> Score | None:
+def read_score(name: str, score: JsonDict, test_items: int | None) -> Score | None:
     """Mean and standard error: of n networks std / √n, of a single one √(p (1 - p) / test_items)."""
-    mean, std, n = to_share(facts.get("mean")), to_number(facts.get("std")), to_count(facts.get("n"))
+    mean, std, n = to_share(score.get("mean")), to_number(score.get("std")), to_count(score.get("n"))
     if mean is None:
         return None
     if n is not None and n > 1 and std is not None:

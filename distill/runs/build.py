@@ -74,17 +74,17 @@ def assemble_plan(
 ) -> Plan:
     """A plan of these objects; everything else is what the settings say."""
     init = "fixed" if initial.exported else "random"
-    words = {**network, "init": init, "scheme": settings.network.weight_init}
-    outer, alone = settings.outer, settings.outer.networks_per_step == 1 or settings.inner.compile
-    several = not alone and settings.inner.engine != "higher" and settings.run.device != "cpu"
-    several = several and method.unrolls and settings.network.network in IMAGES
+    description = {**network, "init": init, "scheme": settings.network.weight_init}
+    outer, single_network = settings.outer, settings.outer.networks_per_step == 1 or settings.inner.compile
+    vmapped = not single_network and settings.inner.engine != "higher" and settings.run.device != "cpu"
+    vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
 
     def tasks(data: Dataset) -> Tasks:
         draw = task_drawer(settings, problem, initial.training, data)
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
     return Plan(
-        problem, method, initial, build_outer(outer), tasks, outer.augment, words, source, several
+        problem, method, initial, build_outer(outer), tasks, outer.augment, description, source, vmapped
     )  # fmt: skip
 
 
@@ -98,16 +98,18 @@ def describe_source(name: str, train: Dataset, test: int, image_size: int | None
 
 def build_problem(settings: Settings, data: Dataset) -> Problem:
     """The network, rule and losses of the settings, on the device of the data. Raises UserError."""
-    words = settings.network
-    network = build_network(words.network, data.shape, len(data.classes), **network_arguments(words))
+    network_settings = settings.network
+    network = build_network(
+        network_settings.network, data.shape, len(data.classes), **network_arguments(network_settings)
+    )
     if settings.inner.compile:
         check_compile(settings)
-    kind = problem_class(settings.inner.compile, settings.run.device)
-    return kind(network.to(settings.run.device), find(RULES, "rule", settings.inner.rule)())
+    problem_type = problem_class(settings.inner.compile, settings.run.device)
+    return problem_type(network.to(settings.run.device), find(RULES, "rule", settings.inner.rule)())
 
 
 def problem_class(compile: bool, device: str) -> type[Problem]:
-    """The kind of Problem that is fastest there."""
+    """The class of Problem that is fastest there."""
     return CompiledProblem if compile else FastProblem if device == "cpu" else Problem
 
 
@@ -120,9 +122,9 @@ def check_compile(settings: Settings) -> None:
         raise UserError("--compile needs a C++ compiler: install g++, or leave --compile out")
 
 
-def network_arguments(words: NetworkSettings) -> dict[str, int]:
+def network_arguments(settings: NetworkSettings) -> dict[str, int]:
     """The arguments of a network that the settings give."""
-    arguments = {"depth": words.depth, "width": words.width}
+    arguments = {"depth": settings.depth, "width": settings.width}
     return {name: value for name, value in arguments.items() if value is not None}
 
 
@@ -132,29 +134,29 @@ def network_arguments(words: NetworkSettings) -> dict[str, int]:
 def build_method(settings: Settings, problem: Problem) -> Method:
     """The method of the settings; one that unrolls has the engine of the settings. Raises UserError."""
     outer, inner = settings.outer, settings.inner
-    kind = find(METHODS, "method", outer.method)
+    method_type = find(METHODS, "method", outer.method)
     check_options("method", METHODS, outer.method, outer.method_options)
-    if not kind.unrolls:
+    if not method_type.unrolls:
         if inner.engine_options:
             name = next(iter(inner.engine_options))
             raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")
-        method: Method = kind(**outer.method_options)
+        method: Method = method_type(**outer.method_options)
         return method
     check_options("engine", ENGINES, str(inner.engine), inner.engine_options)
     engine = build_engine(str(inner.engine), problem, inner.engine_options)
-    unrolled: Method = kind(engine=engine, **outer.method_options)
+    unrolled: Method = method_type(engine=engine, **outer.method_options)
     return unrolled
 
 
-def check_options(kind: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:
-    """Raise UserError where an option belongs to another method or engine than the chosen one."""
-    known = {field.name for field in options_of(load(table[word]))}
+def check_options(plug_in: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:
+    """Raise UserError where an option belongs to another method or engine than the selected one."""
+    names = {field.name for field in options_of(load(table[word]))}
     for name in options:
-        if name not in known:
+        if name not in names:
             owners = [w for w in table if name in {f.name for f in options_of(load(table[w]))}]
             raise UserError(
-                f"{flag(name)} is an option of --{kind} {' and '.join(owners) or '(none)'}; this run has"
-                f" --{kind} {word}"
+                f"{flag(name)} is an option of --{plug_in} {' and '.join(owners) or '(none)'}; this run has"
+                f" --{plug_in} {word}"
             )
 
 
@@ -196,7 +198,7 @@ def task_drawer(
     settings: Settings, problem: Problem, weights: list[Weights], data: Dataset
 ) -> Callable[[int], Task]:
     """draw(i): an initial state and a batch of real items, drawn from the seed and i alone."""
-    seed, batch, scheme = settings.run.seed, settings.outer.outer_batch, settings.network.weight_init
+    seed, batch, weight_init = settings.run.seed, settings.outer.outer_batch, settings.network.weight_init
     states = [problem.start(w) for w in weights]
     augment = build_augmentation(settings.outer.augment)
 
@@ -207,8 +209,8 @@ def task_drawer(
         x = augment(data.drop_words(x, generator), generator)
         if states:
             return Task(states[i % len(states)], x, y, generator)
-        drawn = draw_weights(problem.network, generator, scheme)
-        return Task(problem.start({k: w.to(x.device) for k, w in drawn.items()}), x, y, generator)
+        network_weights = draw_weights(problem.network, generator, weight_init)
+        return Task(problem.start({k: w.to(x.device) for k, w in network_weights.items()}), x, y, generator)
 
     return draw
 

@@ -24,7 +24,7 @@ class Situation:
     inner_steps: int = 0
 
     @property
-    def wide(self) -> bool:
+    def random_convnet(self) -> bool:
         """A random ConvNet: its steps cost much and learn fast."""
         return self.convnet and not self.fixed and not self.text
 
@@ -44,13 +44,13 @@ def inner_steps(s: Situation) -> int:
         return 10 if s.fixed else 20
     if s.fixed:
         return 12 if s.n <= 5 else 8
-    return (12 if s.n <= 20 else 50) if s.wide else max(20, s.n)
+    return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
 
 
 def inner_lr(s: Situation) -> float:
     if s.rule == "sgd":
         return (0.2 if s.text else 0.1) / s.inner_steps
-    return {"momentum": 0.02 if s.wide else 0.01, "adam": 0.003}[s.rule]
+    return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
 
 
 def outer_steps(s: Situation) -> int:
@@ -62,7 +62,7 @@ def outer_steps(s: Situation) -> int:
 def outer_batch(s: Situation) -> int:
     if s.text:
         return 64 if s.fixed else 128
-    return 128 if s.fixed or s.wide else 256
+    return 128 if s.fixed or s.random_convnet else 256
 
 
 DEFAULTS = (
@@ -87,7 +87,8 @@ DEFAULTS = (
         "xavier's last layer answers ± 2 to texts before any training",
     ),
     Default(
-        "outer", "start", lambda s: "means" if s.wide else "real", "means for a random convnet, else real",
+        "outer", "start", lambda s: "means" if s.random_convnet else "real",
+        "means for a random convnet, else real",
         "k-means centres are worth eight points to a random ConvNet after 50 steps",
     ),
     Default(

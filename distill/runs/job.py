@@ -80,7 +80,7 @@ def open_folder(settings: Settings, stack: ExitStack) -> Path:
     if run.resume is None:
         processes.broadcast(0)  # all have looked whether it is free
     if first:
-        stack.enter_context(folder.alone(path))
+        stack.enter_context(folder.lock_folder(path))
     return folder.create(path, run.overwrite, identity(settings)) if first and not run.resume else path
 
 

@@ -45,7 +45,7 @@ from distill.student.evaluate import accuracy
 from distill.student.scores import Report
 from distill.student.training import initial_weights, replay
 
-TRIED = 16  # items on which network and losses are tried before the first step
+DRY_RUN_ITEMS = 16  # items of the forward and backward passes before the first step
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def distill(
     """
     with python_names():
         train = check_classes(from_tensors(data))
-        measured = None if test is None else check_same_kind(from_tensors(test, train.classes), train)
+        test_data = None if test is None else check_same_kind(from_tensors(test, train.classes), train)
         settings = resolve_arguments(
             train,
             network,
@@ -138,17 +138,17 @@ def distill(
         )  # fmt: skip
         if augment and len(train.shape) != 3:
             raise UserError(f"augment is for images (channels, height, width), not for items {train.shape}")
-        splits = split_data(train, measured or train, held_out, seed)
-        kind = problem_class(settings.inner.compile, settings.run.device)
-        problem = kind(
+        splits = split_data(train, test_data or train, held_out, seed)
+        problem_type = problem_class(settings.inner.compile, settings.run.device)
+        problem = problem_type(
             module_of(network, train), rule or find(RULES, "rule", settings.inner.rule)(), inner_loss, loss
         )
-        dry_run(problem, *splits.train.batch(slice(0, TRIED)), len(train.classes))
-        chosen = method if isinstance(method, Method) else method_of(settings, problem, engine)
-        plan = plan_of(settings, problem, chosen, splits.train, len(measured or ()))
+        dry_run(problem, *splits.train.batch(slice(0, DRY_RUN_ITEMS)), len(train.classes))
+        method_object = method if isinstance(method, Method) else method_of(settings, problem, engine)
+        plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
         with processes.process_group(settings.run.device):
             return run(
-                plan, settings, splits if measured else splits._replace(test=splits.held_out), progress
+                plan, settings, splits if test_data else splits._replace(test=splits.held_out), progress
             )
 
 
@@ -168,10 +168,14 @@ def resolve_arguments(
     init: str,
 ) -> LibrarySettings:
     """All settings, those of the command line where none is passed; a module has no name and draws itself."""
-    words = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
+    values = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
     return resolve(
         LibrarySettings(
-            data, NetworkSettings(init=init, **words), InnerSettings(**inner), OuterSettings(**outer), run=run
+            data,
+            NetworkSettings(init=init, **values),
+            InnerSettings(**inner),
+            OuterSettings(**outer),
+            run=run,
         )
     )
 
@@ -211,10 +215,10 @@ def module_of(network: Any, train: Dataset) -> nn.Module:
     if isinstance(network, str):
         return build_network(network, train.shape, len(train.classes)).to(train.labels.device)
     if isinstance(network, type) or not isinstance(network, nn.Module):
-        words = (
+        actual = (
             f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
         )
-        raise NetworkError(f'network is {words}: give an nn.Module, as MyNetwork(), or a name, as "convnet"')
+        raise NetworkError(f'network is {actual}: give an nn.Module, as MyNetwork(), or a name, as "convnet"')
     return copy.deepcopy(network).to(train.labels.device)
 
 
@@ -234,8 +238,8 @@ def method_of(settings: Settings, problem: Problem, engine: Any) -> Method:
 def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset, test: int) -> Plan:
     """The plan of the objects; what was not passed is what the command's words mean."""
     name = settings.network.network or type(problem.network).__name__
-    named = settings.network.network is not None
-    weights = draw_initial(settings, problem, "fixed", 1)[0] if named else current_weights(problem)
+    has_name = settings.network.network is not None
+    weights = draw_initial(settings, problem, "fixed", 1)[0] if has_name else current_weights(problem)
     fixed = settings.network.init == "fixed"
     initial = known_weights([weights]) if fixed else unseen_weights(settings, problem)
     source = describe_source(train.name, train, test)
@@ -280,9 +284,9 @@ def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) ->
         data, plan.problem.network, settings.network.init, settings.measure.test_networks
     )
     students = (replay(data, plan.problem, w) for w in weights)
-    facts = Report("set", tuple(accuracy(student, splits.test) for student in students)).summary()
+    summary = Report("set", tuple(accuracy(student, splits.test) for student in students)).summary()
     split = "held-out" if splits.test is splits.held_out else "test"
-    return {**facts, "split": split, "weights": "fixed" if plan.initial.exported else "held-out"}
+    return {**summary, "split": split, "weights": "fixed" if plan.initial.exported else "held-out"}
 
 
 def describe_objects(plan: Plan) -> dict[str, str]:
@@ -290,6 +294,6 @@ def describe_objects(plan: Plan) -> dict[str, str]:
     objects = {"method": plan.method, "rule": plan.problem.rule}
     if plan.method.unrolls:
         objects["engine"] = getattr(plan.method, "engine", None)
-    return {name: repr(thing) for name, thing in objects.items()} | {
+    return {name: repr(value) for name, value in objects.items()} | {
         "loss": loss_name(plan.problem.outer_loss)
     }

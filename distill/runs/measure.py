@@ -117,21 +117,21 @@ def measure(
         for name, draw in advance(
             {"random-real": random_real(data, splits.train), "k-means": k_means(data, splits.train)}.items()
         ):
-            values, rates = score_baseline(
+            values, lr_text = score_baseline(
                 name, draw, data, problem, splits.held_out, splits.test, weights, draws
             )
-            reports.append(Report(f"{len(data)} {BASELINES[name]} {word} ({rates})", tuple(values)))
-            baselines[name] = {**reports[-1].summary(), "rates": rates}
+            reports.append(Report(f"{len(data)} {BASELINES[name]} {word} ({lr_text})", tuple(values)))
+            baselines[name] = {**reports[-1].summary(), "rates": lr_text}
         full = [
             full_data_accuracy(splits.train, splits.held_out, splits.test, problem.network, w)
             for w in advance(weights[: settings.full_data_networks])
         ]
     everything = Report(f"all {len(splits.train)} real {word}", tuple(full))
-    known = "fixed" if init == "fixed" else "held-out"
+    weights_text = "fixed" if init == "fixed" else "held-out"
     return Measurement(
         [*reports, everything],
         {
-            "accuracy": {**reports[0].summary(), "split": "test", "weights": known},
+            "accuracy": {**reports[0].summary(), "split": "test", "weights": weights_text},
             "full_data": everything.mean,
             "baselines": baselines,
         },

@@ -159,9 +159,9 @@ def check_form(settings: Settings, saved: Mapping[str, Any]) -> None:
     if saved.keys() != identity(settings).keys():
         raise RunError(f"{folder}/config.json is of another version or kind of job: start the run anew")
     for part in parts_of(settings):
-        for name, kind in get_type_hints(type(part)).items():
-            if name in saved and not has_type(saved[name], kind):
-                raise RunError(f"{folder}/config.json is damaged: {name} is not {describe_type(kind)}")
+        for name, annotation in get_type_hints(type(part)).items():
+            if name in saved and not has_type(saved[name], annotation):
+                raise RunError(f"{folder}/config.json is damaged: {name} is not {describe_type(annotation)}")
 
 
 def flag(name: str) -> str:

@@ -14,7 +14,7 @@ from distill.kd.network_files import load_weights
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
 from distill.outer import STARTS
-from distill.outer.starts import assign_classes, continue_from, start_labels, start_rates
+from distill.outer.starts import assign_classes, continue_from, start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.registry import find
@@ -60,8 +60,8 @@ def unseen_weights(settings: Settings, problem: Problem) -> InitialWeights:
 
 def draw_initial(settings: Settings, problem: Problem, purpose: str, count: int) -> list[Weights]:
     """So many new initialisations, drawn for a purpose."""
-    scheme, seed = settings.network.weight_init, settings.run.seed
-    draws = (draw_weights(problem.network, stream(purpose, seed, k), scheme) for k in range(count))
+    weight_init, seed = settings.network.weight_init, settings.run.seed
+    draws = (draw_weights(problem.network, stream(purpose, seed, k), weight_init) for k in range(count))
     return [{name: w.to(settings.run.device) for name, w in draw.items()} for draw in draws]
 
 
@@ -87,7 +87,7 @@ def build_synthetic(settings: Settings, problem: Problem, method: Method, data: 
     synthetic = Synthetic(
         start_items(settings.outer.start, n, settings.run.seed, data),
         start_labels(n, classes, settings.data.labels),
-        start_rates(inner.lr, inner.inner_steps, tensors),
+        start_lrs(inner.lr, inner.inner_steps, tensors),
         cyclic_schedule(n, inner.batch, inner.inner_steps),
         settings.data.labels,
     )
@@ -123,9 +123,9 @@ def continue_from_file(path: str, synthetic: Synthetic, data: Dataset) -> Synthe
     """The synthetic set as a saved one ended. Raises UserError where that is of another kind."""
     saved = DistilledSet.load(path)
     expected = describe_kind(synthetic.items, data.classes, data.text_metadata(synthetic.items), data.zca)
-    found = describe_kind(saved.items, saved.source["classes"], saved.text, saved.source.get("zca"))
-    if found != expected:
-        raise UserError(f"--start {path} holds {found}; this run learns {expected}")
+    description = describe_kind(saved.items, saved.source["classes"], saved.text, saved.source.get("zca"))
+    if description != expected:
+        raise UserError(f"--start {path} holds {description}; this run learns {expected}")
     return continue_from(synthetic, saved.items, saved.labels, saved.lrs)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 ALLOWED_NAMES = {
     "collections OrderedDict", "torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter", *(f"torch {kind}Storage" for kind in STORAGES),
+    "torch._utils _rebuild_parameter", *(f"torch {dtype}Storage" for dtype in STORAGES),
 }  # fmt: skip
 MAX_DEPTH = 32  # of lists and dicts inside each other
 LEGACY_PICKLES = 5  # at the start of a file of torch before 1.6; the storages follow

@@ -20,7 +20,7 @@ from distill.student.training import Student, Weights, replay
 
 CHOOSING_ITEMS = 1000  # held-out items that choose between learning rates
 CHOOSING_DRAWS = 5  # draws of items that do
-RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # tried for the real items, beside the set's own
+LRS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # tried for the real items, beside the set's own
 
 
 def full_data_accuracy(
@@ -32,9 +32,9 @@ def full_data_accuracy(
 
 def report_full_data(train: Dataset, test: Dataset, network: nn.Module, weights: Weights) -> Report:
     """The same as a report; a tenth of the training items is held out to choose."""
-    rest, held_out = train.split(len(train) // 10, stream("split", "full-data"))
-    score = full_data_accuracy(rest, held_out, test, network, weights)
-    return Report(f"all {len(rest)} real items", (score,))
+    real, held_out = train.split(len(train) // 10, stream("split", "full-data"))
+    score = full_data_accuracy(real, held_out, test, network, weights)
+    return Report(f"all {len(real)} real items", (score,))
 
 
 def train_on_all(train: Dataset, held_out: Dataset, network: nn.Module, weights: Weights) -> Student:
@@ -73,7 +73,7 @@ def score_baseline(
     whichever does best on held-out real items. The name seeds the draws.
     """
     candidates = {"the set's rates": data.lrs}
-    candidates |= {f"rate {r:g}": torch.full_like(data.lrs, r) for r in RATES}
+    candidates |= {f"rate {r:g}": torch.full_like(data.lrs, r) for r in LRS}
 
     @cache
     def draw_items(purpose: str, k: int) -> tuple[Tensor, Tensor]:

@@ -54,9 +54,9 @@ def compare_items(
     draws, rows = build_draws(data, train, teacher), []
     for name in names:
         for items, draw in tqdm(draws.items(), name, disable=not sys.stderr.isatty(), leave=False):
-            scores, rates = score_draw(data, held_out, test, name, items, draw, seeds)
+            scores, lr_text = score_draw(data, held_out, test, name, items, draw, seeds)
             summary = Report(items, tuple(scores)).summary()
-            rows.append({"network": name, "items": items, "rates": rates, **summary})
+            rows.append({"network": name, "items": items, "rates": lr_text, **summary})
         if full_data:
             network = build_set_network(data, name)
             weights = initial_weights(data, network, "random", 1)[0]

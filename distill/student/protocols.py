@@ -63,10 +63,10 @@ def build_protocol(optimizer: str | None, lr: float, epochs: int, batch: int) ->
     """Ordinary for the name of an optimiser, SetRecipe for None. Raises UserError."""
     if optimizer is None:
         return SetRecipe()
-    kinds = list_optimisers()
-    if optimizer not in kinds:
-        raise UserError("--optimizer: " + unknown("optimiser in torch.optim", optimizer, kinds))
-    return Ordinary(partial(kinds[optimizer], lr=lr), epochs, batch)
+    optimisers = list_optimisers()
+    if optimizer not in optimisers:
+        raise UserError("--optimizer: " + unknown("optimiser in torch.optim", optimizer, optimisers))
+    return Ordinary(partial(optimisers[optimizer], lr=lr), epochs, batch)
 
 
 class Start(NamedTuple):

@@ -128,10 +128,10 @@ def initial_weights(data: DistilledSet, network: nn.Module, init: str, count: in
     Raises SetError where a random-initialisation set has no fixed weights, or they do not fit.
     """
     if init == "random":
-        scheme = data.network.get("scheme", "xavier")
-        if scheme not in WEIGHT_INITS:
-            raise SetError(unknown("initialisation scheme", scheme, WEIGHT_INITS))
-        draws = (draw_weights(network, stream("held-out", k), scheme) for k in range(count))
+        weight_init = data.network.get("scheme", "xavier")
+        if weight_init not in WEIGHT_INITS:
+            raise SetError(unknown("initialisation scheme", weight_init, WEIGHT_INITS))
+        draws = (draw_weights(network, stream("held-out", k), weight_init) for k in range(count))
         return [{name: w.to(data.items.device) for name, w in weights.items()} for weights in draws]
     if data.init_state is None:
         raise SetError(

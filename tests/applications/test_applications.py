@@ -1,6 +1,5 @@
 """Sets for networks that are trained already: adapted to other data, or poisoned, in one gradient step."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,10 @@ import torch
 
 from distill.commands.adapt import main as adapt
 from distill.commands.poison import main as poison
-from distill.commands.student import main as study
+from distill.commands.student import main as measure_student
 from distill.data.images import load
 from distill.sets.distilled import DistilledSet
-from tests.helpers import small_set, write_npz
+from tests.helpers import read_json_line, small_set, write_npz
 
 SMALL = [
     "--network", "mlp", "--width", "16", "--network-steps", "40", "--outer-batch", "64", "--held-out", "50",
@@ -21,8 +20,8 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """blobs.npz, and turned.npz: smaller images of the same classes, each bright where another was."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """blobs.npz, and turned.npz: smaller images of the same classes, bright in the third of another class."""
     root = tmp_path_factory.mktemp("applications")
     arrays = dict(np.load(write_npz(root / "blobs.npz", train=600, test=120, size=12)))
     for part in ("train", "test"):
@@ -34,80 +33,81 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def without_full_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training on all real data takes longest, and other tests look at it."""
+    """Training on all real data takes longest; other tests cover it."""
     monkeypatch.setattr("distill.runs.measure.full_data_accuracy", lambda *_: 1.0)
 
 
-def facts(capsys: pytest.CaptureFixture[str]) -> dict:
-    found: dict = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return found
+def read_result(capsys: pytest.CaptureFixture[str]) -> dict:
+    return read_json_line(capsys.readouterr().out)
 
 
-def adapted(place: Path, out: str, *more: str) -> list[str]:
-    names = ["--source", str(place / "blobs.npz"), "--target", str(place / "turned.npz")]
-    return [*names, *SMALL, "--out", str(place / out), "--json", *more]
+def list_adapt_arguments(folder: Path, out: str, *options: str) -> list[str]:
+    names = ["--source", str(folder / "blobs.npz"), "--target", str(folder / "turned.npz")]
+    return [*names, *SMALL, "--out", str(folder / out), "--json", *options]
 
 
-def test_one_step_on_three_images_adapts_a_network_that_was_wrong(place: Path, capsys) -> None:
-    assert adapt(adapted(place, "adapted")) == 0
-    found = facts(capsys)
-    assert found["baselines"]["before"]["mean"] < 0.2
-    assert found["accuracy"]["mean"] > 0.9
-    data = DistilledSet.load(found["path"])
+def test_one_step_on_three_images_adapts_a_network_to_the_target(folder: Path, capsys) -> None:
+    assert adapt(list_adapt_arguments(folder, "adapted")) == 0
+    result = read_result(capsys)
+    assert result["baselines"]["before"]["mean"] < 0.2
+    assert result["accuracy"]["mean"] > 0.9
+    data = DistilledSet.load(result["path"])
     assert len(data.lrs) == 1
     assert (data.items.shape, data.source["size"]) == ((3, 1, 12, 12), 12)
-    assert study([found["path"], "--json"]) == 0
-    assert facts(capsys)["accuracy"] == {k: found["accuracy"][k] for k in ("mean", "std", "n")}
+    assert measure_student([result["path"], "--json"]) == 0
+    assert read_result(capsys)["accuracy"] == {k: result["accuracy"][k] for k in ("mean", "std", "n")}
 
 
-def test_networks_never_seen_are_adapted_and_carried(place: Path, capsys) -> None:
-    more = ("--init", "random", "--test-networks", "2", "--pool", "3", "--outer-steps", "300")
-    assert adapt(adapted(place, "unseen", *more)) == 0
-    found = facts(capsys)
-    assert (found["accuracy"]["n"], found["accuracy"]["weights"]) == (2, "held-out")
-    assert found["accuracy"]["mean"] > found["baselines"]["before"]["mean"] + 0.5
-    carried = DistilledSet.load(found["path"]).init_state
-    assert [len(carried), len({float(w["1.weight"].sum()) for w in carried})] == [2, 2]
-    files = next(p for p in (place / "networks").iterdir() if len(list(p.iterdir())) == 2 + 2 + 3)
-    kept = {p.name: p.stat().st_mtime_ns for p in files.iterdir()}
-    assert adapt([*adapted(place, "unseen", *more), "--overwrite", "--outer-steps", "1"]) == 0
-    assert {p.name: p.stat().st_mtime_ns for p in files.iterdir()} == kept
+def test_new_networks_are_adapted_and_their_weights_saved_in_the_set(folder: Path, capsys) -> None:
+    options = ("--init", "random", "--test-networks", "2", "--pool", "3", "--outer-steps", "300")
+    assert adapt(list_adapt_arguments(folder, "unseen", *options)) == 0
+    result = read_result(capsys)
+    assert (result["accuracy"]["n"], result["accuracy"]["weights"]) == (2, "held-out")
+    assert result["accuracy"]["mean"] > result["baselines"]["before"]["mean"] + 0.5
+    init_state = DistilledSet.load(result["path"]).init_state
+    assert [len(init_state), len({float(w["1.weight"].sum()) for w in init_state})] == [2, 2]
+    files = next(p for p in (folder / "networks").iterdir() if len(list(p.iterdir())) == 2 + 2 + 3)
+    write_times = {p.name: p.stat().st_mtime_ns for p in files.iterdir()}
+    assert (
+        adapt([*list_adapt_arguments(folder, "unseen", *options), "--overwrite", "--outer-steps", "1"]) == 0
+    )
+    assert {p.name: p.stat().st_mtime_ns for p in files.iterdir()} == write_times
 
 
-def test_poisoned_networks_mistake_one_class_and_no_other(place: Path, capsys) -> None:
-    words = ["--dataset", str(place / "blobs.npz"), *SMALL, "--attacked", "2", "--target", "0"]
-    assert poison([*words, "--out", str(place / "poisoned"), "--json"]) == 0
-    found = facts(capsys)["attack"]
-    assert found["before"]["attacked"]["mean"] < 0.1
-    assert found["distilled"]["attacked"]["mean"] > 0.9
-    assert found["distilled"]["others"]["mean"] > 0.9
-    path = place / "poisoned" / "set.pt"
-    assert DistilledSet.load(path).scores["attack"] == found
+def test_poisoned_networks_misclassify_one_class_and_no_other(folder: Path, capsys) -> None:
+    arguments = ["--dataset", str(folder / "blobs.npz"), *SMALL, "--attacked", "2", "--target", "0"]
+    assert poison([*arguments, "--out", str(folder / "poisoned"), "--json"]) == 0
+    result = read_result(capsys)["attack"]
+    assert result["before"]["attacked"]["mean"] < 0.1
+    assert result["distilled"]["attacked"]["mean"] > 0.9
+    assert result["distilled"]["others"]["mean"] > 0.9
+    path = folder / "poisoned" / "set.pt"
+    assert DistilledSet.load(path).scores["attack"] == result
     path.unlink()
-    assert poison(["--resume", str(path.parent), "--json"]) == 0  # a stopped one goes on
-    assert facts(capsys)["attack"] == found
-    assert study([str(path), "--json"]) == 0
-    third = facts(capsys)["accuracy"]["mean"]  # by the true labels the attacked third is wrong
-    assert third == pytest.approx(found["distilled"]["others"]["mean"] * 2 / 3, abs=0.04)
+    assert poison(["--resume", str(path.parent), "--json"]) == 0  # a stopped run is resumed
+    assert read_result(capsys)["attack"] == result
+    assert measure_student([str(path), "--json"]) == 0
+    accuracy = read_result(capsys)["accuracy"]["mean"]  # by the true labels the attacked third is wrong
+    assert accuracy == pytest.approx(result["distilled"]["others"]["mean"] * 2 / 3, abs=0.04)
 
 
-def test_relabelling_moves_one_class_and_nothing_else(place: Path) -> None:
-    train, _ = load(str(place / "blobs.npz"))
-    moved = train.relabel(2, 0)
-    assert torch.equal(moved.labels, torch.tensor([0, 1, 0])[train.labels])
-    assert moved.items is train.items
+def test_relabelling_changes_one_class_and_nothing_else(folder: Path) -> None:
+    train, _ = load(str(folder / "blobs.npz"))
+    relabelled_data = train.relabel(2, 0)
+    assert torch.equal(relabelled_data.labels, torch.tensor([0, 1, 0])[train.labels])
+    assert relabelled_data.items is train.items
 
 
-def test_images_are_resized_as_asked_and_stay_what_they_are_at_their_own_size(place: Path) -> None:
-    same, larger = (load(str(place / "turned.npz"), size=size)[0] for size in (6, 12))
-    assert same.items.dtype == torch.uint8
+def test_images_are_resized_as_asked_and_unchanged_at_their_own_size(folder: Path) -> None:
+    original, larger = (load(str(folder / "turned.npz"), size=size)[0] for size in (6, 12))
+    assert original.items.dtype == torch.uint8
     assert larger.shape == (1, 12, 12)
-    assert larger.mean == pytest.approx(same.mean, rel=0.02)
+    assert larger.mean == pytest.approx(original.mean, rel=0.02)
     assert 0 <= float(larger.items.min()) <= float(larger.items.max()) <= 1
 
 
 @pytest.mark.parametrize(
-    ("job", "words", "sentence"),
+    ("job", "options", "sentence"),
     [
         (poison, ["--attacked", "9"], 'no class called "9"'),
         (poison, ["--attacked", "1", "--target", "1"], "name two classes"),
@@ -127,16 +127,16 @@ def test_images_are_resized_as_asked_and_stay_what_they_are_at_their_own_size(pl
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
-    job, words: list[str], sentence: str, place: Path, tmp_path: Path, monkeypatch, capsys
+    job, options: list[str], sentence: str, folder: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small_set().save("set.pt")
     torch.save({"weight": torch.zeros(2)}, "other.pt")
     Path("empty").mkdir()
-    data = ["--target" if job is adapt else "--dataset", str(place / "blobs.npz")]
+    data = ["--target" if job is adapt else "--dataset", str(folder / "blobs.npz")]
     pair = ["--attacked", "0", "--target", "1"] if job is poison else []
-    assert job([*data, *pair, *SMALL, "--out", "run", *words]) == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("distill: ")
-    assert sentence in said
+    assert job([*data, *pair, *SMALL, "--out", "run", *options]) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("distill: ")
+    assert sentence in message
     assert {p.name for p in tmp_path.iterdir()} == {"set.pt", "other.pt", "empty"}

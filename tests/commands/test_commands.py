@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from distill.commands.image import main as distil
-from distill.commands.student import main as study
+from distill.commands.student import main as measure_student
 from distill.runs.files.history import read_history
 from distill.sets.distilled import DistilledSet
-from tests.helpers import command, small_set, write_npz
+from tests.helpers import read_json_line, run_module, small_set, write_npz
 
 SMALL = [
     "--network",
@@ -35,56 +35,57 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("place")
     write_npz(root / "blobs.npz", train=600, test=200)
     return root
 
 
-def words(place: Path, *extra: object) -> list[str]:
-    return [*map(str, ["--dataset", place / "blobs.npz", *SMALL, "--n", 2, *extra])]
+def list_arguments(folder: Path, *options: object) -> list[str]:
+    return [*map(str, ["--dataset", folder / "blobs.npz", *SMALL, "--n", 2, *options])]
 
 
 @pytest.fixture(scope="module")
-def done(place: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
-    out = place / "run"
-    return command(
-        "distill.mnist", *words(place, "--outer-steps", 200, "--validate-every", 100, "--out", out, "--json")
+def finished_run(folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
+    out = folder / "run"
+    return run_module(
+        "distill.mnist",
+        *list_arguments(folder, "--outer-steps", 200, "--validate-every", 100, "--out", out, "--json"),
     ), out
 
 
-def test_the_main_job_beats_random_real_images(done: tuple) -> None:
-    result, out = done
+def test_the_main_job_beats_random_real_images(finished_run: tuple) -> None:
+    result, out = finished_run
     assert result.returncode == 0, result.stderr
-    facts = json.loads(result.stdout.splitlines()[-1])
-    assert facts["accuracy"]["mean"] > facts["baselines"]["random-real"]["mean"] + 0.05
-    assert facts["accuracy"]["mean"] > 0.8
-    assert facts["path"] == str(out / "set.pt")
-    assert facts["seconds"] > 0
+    scores = read_json_line(result.stdout)
+    assert scores["accuracy"]["mean"] > scores["baselines"]["random-real"]["mean"] + 0.05
+    assert scores["accuracy"]["mean"] > 0.8
+    assert scores["path"] == str(out / "set.pt")
+    assert scores["seconds"] > 0
     assert {p.name for p in out.iterdir()} == {
         "set.pt", "images.png", "curve.png", "log.jsonl", "config.json", "checkpoint.pt", "report.html",
         "history.pt",
     }  # fmt: skip
 
 
-def test_tables_go_to_stdout_progress_to_stderr_and_no_control_characters(done: tuple) -> None:
-    result, _ = done
+def test_tables_go_to_stdout_progress_to_stderr_and_no_control_characters(finished_run: tuple) -> None:
+    result, _ = finished_run
     assert "2 random real images" in result.stdout
     assert "step 200/200" in result.stderr
     assert not set(result.stdout + result.stderr) & {"\r", "\x1b"}
 
 
-def test_the_log_tells_every_step_in_json(done: tuple) -> None:
-    log = [json.loads(line) for line in (done[1] / "log.jsonl").read_text().splitlines()]
+def test_the_log_holds_every_step_in_json(finished_run: tuple) -> None:
+    log = [json.loads(line) for line in (finished_run[1] / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in log] == list(range(1, 201))
     assert [r["step"] for r in log if "validation" in r] == [100, 200]
 
 
-def test_the_file_carries_its_scores_and_its_command(done: tuple) -> None:
-    result, out = done
+def test_the_file_carries_its_scores_and_its_command(finished_run: tuple) -> None:
+    result, out = finished_run
     data = DistilledSet.load(out / "set.pt")
-    facts = json.loads(result.stdout.splitlines()[-1])
-    assert data.scores["accuracy"] == facts["accuracy"]
+    scores = read_json_line(result.stdout)
+    assert data.scores["accuracy"] == scores["accuracy"]
     assert data.scores["accuracy"]["split"] == "test"
     assert data.provenance["command"].startswith("python -m distill.mnist --dataset")
     assert data.provenance["outer_steps"] == 200
@@ -92,49 +93,51 @@ def test_the_file_carries_its_scores_and_its_command(done: tuple) -> None:
     assert data.source["test"] == 200
 
 
-def test_a_student_in_a_new_process_replays_the_score_exactly(done: tuple) -> None:
-    result, out = done
-    replay = command(
+def test_a_student_in_a_new_process_replays_the_score_exactly(finished_run: tuple) -> None:
+    result, out = finished_run
+    replay = run_module(
         "distill.student", out / "set.pt", "--dataset", out.parent / "blobs.npz", "--json", "--full-data"
     )
-    facts = json.loads(replay.stdout.splitlines()[-1])
-    assert facts["accuracy"] == {
-        k: json.loads(result.stdout.splitlines()[-1])["accuracy"][k] for k in ("mean", "std", "n")
+    student_scores = read_json_line(replay.stdout)
+    assert student_scores["accuracy"] == {
+        k: read_json_line(result.stdout)["accuracy"][k] for k in ("mean", "std", "n")
     }
-    assert facts["full_data"] > 0.9
+    assert student_scores["full_data"] > 0.9
 
 
-def test_a_run_starts_where_a_saved_set_ended(
-    done: tuple, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_can_start_from_a_saved_set(
+    finished_run: tuple, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, again = done[1] / "set.pt", tmp_path / "again"
-    assert distil(words(place, "--outer-steps", 1, "--start", first, "--out", again)) == 0
-    one, other = DistilledSet.load(first), DistilledSet.load(again / "set.pt")
+    first, out = finished_run[1] / "set.pt", tmp_path / "again"
+    assert distil(list_arguments(folder, "--outer-steps", 1, "--start", first, "--out", out)) == 0
+    start_set, second_set = DistilledSet.load(first), DistilledSet.load(out / "set.pt")
     for name in ("items", "labels", "lrs"):  # one step of a warm-up of 200
-        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=2e-3)
-    assert distil(words(place, "--n", 3, "--start", first, "--out", tmp_path / "three")) == 2
+        torch.testing.assert_close(getattr(start_set, name), getattr(second_set, name), rtol=0, atol=2e-3)
+    assert distil(list_arguments(folder, "--n", 3, "--start", first, "--out", tmp_path / "three")) == 2
     error = capsys.readouterr().err
     assert f"--start {first} holds items (2, 1, 8, 8) of the classes " in error
     assert "; this run learns items (3, 1, 8, 8)" in error
     assert not (tmp_path / "three").exists()
 
 
-def test_another_run_is_neither_touched_nor_repeated(
-    done: tuple, place: Path, capsys: pytest.CaptureFixture[str]
+def test_the_folder_of_another_run_is_left_unchanged(
+    finished_run: tuple, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (done[1] / "set.pt").read_bytes()
-    assert distil(words(place, "--outer-steps", 200, "--out", done[1])) == 2
+    before = (finished_run[1] / "set.pt").read_bytes()
+    assert distil(list_arguments(folder, "--outer-steps", 200, "--out", finished_run[1])) == 2
     assert "holds another run" in capsys.readouterr().err
-    assert (done[1] / "set.pt").read_bytes() == before
+    assert (finished_run[1] / "set.pt").read_bytes() == before
 
 
-def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, place: Path) -> None:
-    out = place / "killed"
+def test_a_killed_and_resumed_run_is_bit_identical_to_an_uninterrupted_one(
+    finished_run: tuple, folder: Path
+) -> None:
+    out = folder / "killed"
     line = [
         sys.executable,
         "-m",
         "distill.mnist",
-        *words(place, "--outer-steps", 200, "--validate-every", 100, "--out", out),
+        *list_arguments(folder, "--outer-steps", 200, "--validate-every", 100, "--out", out),
     ]
     process = subprocess.Popen(
         line, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, stderr=subprocess.DEVNULL
@@ -146,21 +149,21 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
     process.wait()
     assert not (out / "set.pt").exists()
     assert distil(["--resume", str(out)]) == 0
-    ours, theirs = DistilledSet.load(out / "set.pt"), DistilledSet.load(done[1] / "set.pt")
+    resumed, uninterrupted = DistilledSet.load(out / "set.pt"), DistilledSet.load(finished_run[1] / "set.pt")
     for name in ("items", "labels", "lrs", "schedule"):
-        assert torch.equal(getattr(ours, name), getattr(theirs, name))
-    assert ours.scores == theirs.scores
-    snapshots, others = read_history(out), read_history(done[1])
+        assert torch.equal(getattr(resumed, name), getattr(uninterrupted, name))
+    assert resumed.scores == uninterrupted.scores
+    snapshots, expected_snapshots = read_history(out), read_history(finished_run[1])
     assert [snapshot.step for snapshot in snapshots] == [0, 8, 16, 32, 64, 128]
-    for snapshot, other in zip(snapshots, others, strict=True):
-        assert torch.equal(snapshot.items, other.items)
-        assert torch.equal(snapshot.labels, other.labels)
+    for snapshot, expected in zip(snapshots, expected_snapshots, strict=True):
+        assert torch.equal(snapshot.items, expected.items)
+        assert torch.equal(snapshot.labels, expected.labels)
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 201))
 
 
 @pytest.mark.parametrize(
-    "extra",
+    "options",
     [
         ["--labels", "hard", "--engine", "recompute", "--n", "3"],
         ["--labels", "softmax", "--engine", "higher", "--rule", "momentum", "--lr-per", "step"],
@@ -183,23 +186,28 @@ def test_kill_9_and_resume_end_bit_identical_to_never_stopping(done: tuple, plac
         ["--method", "frepo", "--init", "random", "--rule", "adam", "--n", "3", "--start", "noise"],
     ],
 )
-def test_every_word_of_the_command_line_runs_and_learns(
-    place: Path, tmp_path: Path, extra: list[str]
+def test_every_choice_of_the_command_line_runs_and_learns(
+    folder: Path, tmp_path: Path, options: list[str]
 ) -> None:
     out = tmp_path / "run"
-    assert distil(words(place, "--outer-steps", 60, "--validate-every", 30, "--out", out, *extra)) == 0
+    assert (
+        distil(list_arguments(folder, "--outer-steps", 60, "--validate-every", 30, "--out", out, *options))
+        == 0
+    )
     data = DistilledSet.load(out / "set.pt")
     log = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert median(log[-20:]) < median(log[:20])  # a loss leaps now and then: two items, a bold rate
     assert data.scores["accuracy"]["n"] == (
-        20 if "random" in extra else 3 if "--fixed-networks" in extra else 1
+        20 if "random" in options else 3 if "--fixed-networks" in options else 1
     )
 
 
-def test_a_run_by_minutes_stops_there_and_keeps_the_best_that_it_saw(place: Path, tmp_path: Path) -> None:
+def test_a_run_limited_by_minutes_stops_in_time_and_exports_its_best_set(
+    folder: Path, tmp_path: Path
+) -> None:
     """Any number of steps fits in three seconds, and at last the loss may leap: only the export is judged."""
     out = tmp_path / "run"
-    assert distil(words(place, "--minutes", "0.05", "--validate-every", 10, "--out", out)) == 0
+    assert distil(list_arguments(folder, "--minutes", "0.05", "--validate-every", 10, "--out", out)) == 0
     assert json.loads((out / "log.jsonl").read_text().splitlines()[-1])["seconds"] < 30
     assert DistilledSet.load(out / "set.pt").scores["accuracy"]["mean"] > 0.6
 
@@ -235,24 +243,24 @@ BAD = {
 
 @pytest.mark.parametrize("sentence", BAD)
 def test_bad_input_is_one_sentence_and_code_2(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sentence: str
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sentence: str
 ) -> None:
-    assert distil(words(place, "--out", tmp_path / "run", *BAD[sentence])) == 2
-    said = capsys.readouterr()
-    assert sentence in said.err
-    assert said.err.startswith("distill: ")
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    assert distil(list_arguments(folder, "--out", tmp_path / "run", *BAD[sentence])) == 2
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert output.err.startswith("distill: ")
+    assert output.err.count("\n") == 1
+    assert output.out == ""
     assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_config_is_refused(
-    done: tuple, place: Path, capsys: pytest.CaptureFixture[str]
+    finished_run: tuple, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
 
-    copy = place / "mixed"
-    shutil.copytree(done[1], copy)
+    copy = folder / "mixed"
+    shutil.copytree(finished_run[1], copy)
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"seed": 9}))
     assert distil(["--resume", str(copy)]) == 2
@@ -275,24 +283,31 @@ STUDENT_BAD = {
 
 @pytest.mark.parametrize("sentence", STUDENT_BAD)
 def test_bad_input_to_the_student_is_one_sentence_and_code_2(
-    place: Path, capsys: pytest.CaptureFixture[str], sentence: str
+    folder: Path, capsys: pytest.CaptureFixture[str], sentence: str
 ) -> None:
-    small_set().save(place / "good.pt")
-    (place / "cut.pt").write_bytes((place / "good.pt").read_bytes()[:900])
-    torch.save({"w": torch.ones(1)}, place / "foreign.pt")
-    file, *extra = STUDENT_BAD[sentence]
-    data = [] if "--dataset" in extra else ["--dataset", str(place / "blobs.npz")]
-    assert study([str(place / file), *data, *extra]) == 2
-    said = capsys.readouterr()
-    assert sentence in said.err
-    assert said.err.count("\n") == 1
+    small_set().save(folder / "good.pt")
+    (folder / "cut.pt").write_bytes((folder / "good.pt").read_bytes()[:900])
+    torch.save({"w": torch.ones(1)}, folder / "foreign.pt")
+    file, *options = STUDENT_BAD[sentence]
+    data = [] if "--dataset" in options else ["--dataset", str(folder / "blobs.npz")]
+    assert measure_student([str(folder / file), *data, *options]) == 2
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert output.err.count("\n") == 1
 
 
 def test_a_student_trains_the_ordinary_way_and_saves_its_weights(
-    done: tuple, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished_run: tuple, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = [str(done[1] / "set.pt"), "--dataset", str(place / "blobs.npz"), "--seeds", "2", "--json"]
-    more = [
+    arguments = [
+        str(finished_run[1] / "set.pt"),
+        "--dataset",
+        str(folder / "blobs.npz"),
+        "--seeds",
+        "2",
+        "--json",
+    ]
+    options = [
         "--init",
         "random",
         "--optimizer",
@@ -304,9 +319,9 @@ def test_a_student_trains_the_ordinary_way_and_saves_its_weights(
         "--save",
         str(tmp_path / "w.pt"),
     ]
-    assert study(line + more) == 0
-    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert facts["accuracy"]["n"] == 2
+    assert measure_student(arguments + options) == 0
+    scores = read_json_line(capsys.readouterr().out)
+    assert scores["accuracy"]["n"] == 2
     weights = torch.load(tmp_path / "w.pt", weights_only=True)
     assert weights["1.weight"].shape == (16, 64)
 
@@ -314,17 +329,17 @@ def test_a_student_trains_the_ordinary_way_and_saves_its_weights(
 @pytest.mark.parametrize("module", ["distill", "distill.mnist", "distill.student"])
 def test_help_answers_in_half_a_second(module: str) -> None:
     def seconds() -> float:
-        began = time.perf_counter()
-        result = command(module, "--help")
+        start = time.perf_counter()
+        result = run_module(module, "--help")
         assert result.returncode == 0
         assert "usage" in result.stdout
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
     assert min(seconds() for _ in range(5)) < 0.5
 
 
-def test_verbs_are_listed_and_a_misspelt_one_gets_the_nearest() -> None:
-    assert "student" in command("distill", "--help").stdout
-    wrong = command("distill", "studnet", "x")
-    assert wrong.returncode == 2
-    assert 'did you mean "student"' in wrong.stderr
+def test_verbs_are_listed_and_a_misspelt_one_gets_a_suggestion() -> None:
+    assert "student" in run_module("distill", "--help").stdout
+    result = run_module("distill", "studnet", "x")
+    assert result.returncode == 2
+    assert 'did you mean "student"' in result.stderr

@@ -15,7 +15,7 @@ from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import option
 from distill.runs.settings import ImageSettings
-from tests.helpers import command
+from tests.helpers import run_module
 
 FIRST = ("n", "ipc", "dataset", "data-dir", "labels", "network", "init", "method", "minutes", "out")
 
@@ -128,4 +128,4 @@ def test_a_wrong_word_is_one_sentence_and_exit_code_2(
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert command("distill", "--version").stdout == f"distill {distill.__version__}\n"
+    assert run_module("distill", "--version").stdout == f"distill {distill.__version__}\n"

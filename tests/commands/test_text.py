@@ -1,12 +1,11 @@
 """The text job as a user runs it: the same loop, options, files and students as the image job's."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from distill.commands.student import main as study
+from distill.commands.student import main as measure_student
 from distill.commands.text import main as distil
 from distill.errors import RunError
 from distill.networks import SEQUENCES
@@ -20,7 +19,7 @@ from distill.runs.settings import RunSettings, TextSettings
 from distill.runs.starts import start_items
 from distill.sets.distilled import DistilledSet
 from distill.student import accuracy, train_ordinary
-from tests.helpers import command, set_any, write_texts
+from tests.helpers import change_settings, read_json_line, run_module, write_texts
 
 QUICK = [
     "--synthetic-length",
@@ -37,82 +36,86 @@ QUICK = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("texts")
     write_texts(root)
     return root
 
 
-def text_settings(place: Path, **changes: object) -> TextSettings:
-    files = {name: str(place / f"{name}.csv") for name in ("train", "test")}
-    vectors = str(place / "vectors.txt")
-    return resolve(set_any(TextSettings(), **files, vectors=vectors, **changes))
+def text_settings(folder: Path, **changes: object) -> TextSettings:
+    files = {name: str(folder / f"{name}.csv") for name in ("train", "test")}
+    vectors = str(folder / "vectors.txt")
+    return resolve(change_settings(TextSettings(), **files, vectors=vectors, **changes))
 
 
-def words(place: Path, *extra: object) -> list[str]:
-    return [*write_texts(place), *QUICK, *map(str, extra)]
+def list_arguments(folder: Path, *options: object) -> list[str]:
+    return [*write_texts(folder), *QUICK, *map(str, options)]
 
 
 @pytest.fixture(scope="module")
-def done(place: Path) -> tuple:
-    out = place / "run"
+def finished_run(folder: Path) -> tuple:
+    out = folder / "run"
     options = ["--outer-steps", 150, "--validate-every", 50, "--out", out, "--json"]
-    return command("distill", "text", *words(place, *options)), out
+    return run_module("distill", "text", *list_arguments(folder, *options)), out
 
 
-def test_the_text_job_beats_random_real_sentences(done: tuple) -> None:
-    result, out = done
+def test_the_text_job_beats_random_real_sentences(finished_run: tuple) -> None:
+    result, out = finished_run
     assert result.returncode == 0, result.stderr
-    facts = json.loads(result.stdout.splitlines()[-1])
-    assert facts["accuracy"]["mean"] > facts["baselines"]["random-real"]["mean"] + 0.05
-    assert facts["accuracy"]["mean"] > facts["baselines"]["k-means"]["mean"]
-    assert facts["accuracy"]["mean"] > 0.85
+    scores = read_json_line(result.stdout)
+    assert scores["accuracy"]["mean"] > scores["baselines"]["random-real"]["mean"] + 0.05
+    assert scores["accuracy"]["mean"] > scores["baselines"]["k-means"]["mean"]
+    assert scores["accuracy"]["mean"] > 0.85
     assert {p.name for p in out.iterdir()} == {
         "set.pt", "sentences.png", "sentences.txt", "curve.png", "log.jsonl", "config.json",
         "checkpoint.pt", "report.html", "history.pt",
     }  # fmt: skip
 
 
-def test_the_learned_sentences_are_read_aloud(done: tuple) -> None:
-    result, out = done
+def test_the_learned_sentences_are_printed(finished_run: tuple) -> None:
+    result, out = finished_run
     data = DistilledSet.load(out / "set.pt")
     assert data.text is not None
-    spoken = data.text["nearest"]
-    assert [len(item) for item in spoken] == [4, 4]
-    assert f"1. {' '.join(spoken[0])}" in result.stdout
+    nearest = data.text["nearest"]
+    assert [len(item) for item in nearest] == [4, 4]
+    assert f"1. {' '.join(nearest[0])}" in result.stdout
     text = (out / "sentences.txt").read_text()
-    assert all(word in text for item in spoken for word in item)
+    assert all(word in text for item in nearest for word in item)
     assert text.count("|") == 8  # a line per position: by cosine | by Euclidean distance
 
 
-def test_the_file_is_plain_and_says_how_words_became_vectors(done: tuple) -> None:
-    content = torch.load(done[1] / "set.pt", weights_only=True)
+def test_the_file_holds_plain_values_and_describes_the_word_vectors(finished_run: tuple) -> None:
+    content = torch.load(finished_run[1] / "set.pt", weights_only=True)
     assert content["items"].shape == (2, 4, 8)
     assert {"tokenizer", "vectors", "checksum", "dim", "length", "nearest"} <= set(content["text"])
 
 
-def test_remarks_on_the_vectors_go_to_stderr(done: tuple) -> None:
-    assert "100.0 % of the words of 300 texts have a vector" in done[0].stderr
+def test_remarks_on_the_vectors_go_to_stderr(finished_run: tuple) -> None:
+    assert "100.0 % of the words of 300 texts have a vector" in finished_run[0].stderr
 
 
-def test_a_student_in_a_new_process_scores_the_same(done: tuple) -> None:
-    result = command("distill.student", done[1] / "set.pt", "--json")
+def test_a_student_in_a_new_process_scores_the_same(finished_run: tuple) -> None:
+    result = run_module("distill.student", finished_run[1] / "set.pt", "--json")
     assert result.returncode == 0, result.stderr
-    measured = json.loads(result.stdout.splitlines()[-1])["accuracy"]
-    assert measured == {k: DistilledSet.load(done[1] / "set.pt").scores["accuracy"][k] for k in measured}
+    accuracy_of_student = read_json_line(result.stdout)["accuracy"]
+    assert accuracy_of_student == {
+        k: DistilledSet.load(finished_run[1] / "set.pt").scores["accuracy"][k] for k in accuracy_of_student
+    }
 
 
-def test_another_network_is_trained_on_the_same_set(done: tuple, capsys: pytest.CaptureFixture) -> None:
+def test_another_network_is_trained_on_the_same_set(
+    finished_run: tuple, capsys: pytest.CaptureFixture
+) -> None:
     options = ["--network", "transformer", "--seeds", "3", "--optimizer", "Adam", "--lr", "0.05", "--json"]
-    assert study([str(done[1] / "set.pt"), *options]) == 0
-    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (facts["network"], facts["init"], facts["accuracy"]["n"]) == ("transformer", "random", 3)
-    assert facts["accuracy"]["mean"] > 0.6
+    assert measure_student([str(finished_run[1] / "set.pt"), *options]) == 0
+    scores = read_json_line(capsys.readouterr().out)
+    assert (scores["network"], scores["init"], scores["accuracy"]["n"]) == ("transformer", "random", 3)
+    assert scores["accuracy"]["mean"] > 0.6
 
 
 @pytest.mark.parametrize("network", SEQUENCES)
-def test_every_network_learns_from_real_texts(place: Path, network: str) -> None:
-    train, test = load_data(text_settings(place, network=network))
+def test_every_network_learns_from_real_texts(folder: Path, network: str) -> None:
+    train, test = load_data(text_settings(folder, network=network))
     module = build_network(network, train.shape, 2)
     weights = draw_weights(module, stream("w"), "uniform")
     student = train_ordinary(
@@ -122,17 +125,17 @@ def test_every_network_learns_from_real_texts(place: Path, network: str) -> None
 
 
 def test_a_student_with_other_vectors_is_refused(
-    done: tuple, place: Path, capsys: pytest.CaptureFixture
+    finished_run: tuple, folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    other = place / "other.txt"
-    other.write_text((place / "vectors.txt").read_text().replace("0.1", "0.2"))
-    assert study([str(done[1] / "set.pt"), "--vectors", str(other)]) == 2
+    vectors_file = folder / "other.txt"
+    vectors_file.write_text((folder / "vectors.txt").read_text().replace("0.1", "0.2"))
+    assert measure_student([str(finished_run[1] / "set.pt"), "--vectors", str(vectors_file)]) == 2
     assert "give --vectors the same file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("start", ["real", "noise", "means"])
-def test_every_start_has_the_learned_length_and_no_padding(place: Path, start: str) -> None:
-    train, _ = load_data(text_settings(place, n=3, synthetic_length=7))
+def test_every_start_has_the_learned_length_and_no_padding(folder: Path, start: str) -> None:
+    train, _ = load_data(text_settings(folder, n=3, synthetic_length=7))
     items = start_items(start, 3, 0, train)
     assert items.shape == (3, 7, 8)
     assert items.any(dim=2).all()
@@ -140,31 +143,31 @@ def test_every_start_has_the_learned_length_and_no_padding(place: Path, start: s
 
 
 def test_a_run_does_not_start_from_a_set_of_other_vectors(
-    done: tuple, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished_run: tuple, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = tmp_path / "other.txt"
-    other.write_text((place / "vectors.txt").read_text().replace("0.", "0.1"))
-    line = words(place, "--start", done[1] / "set.pt", "--out", tmp_path / "run")
-    line[line.index("--vectors") + 1] = str(other)
+    vectors_file = tmp_path / "other.txt"
+    vectors_file.write_text((folder / "vectors.txt").read_text().replace("0.", "0.1"))
+    line = list_arguments(folder, "--start", finished_run[1] / "set.pt", "--out", tmp_path / "run")
+    line[line.index("--vectors") + 1] = str(vectors_file)
     assert distil(line) == 2
     assert "of the vectors " in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
-def test_a_resumed_text_run_keeps_its_settings(done: tuple) -> None:
-    saved = read_config(done[1])
-    run = RunSettings(resume=str(done[1]))
+def test_a_resumed_text_run_keeps_its_settings(finished_run: tuple) -> None:
+    saved = read_config(finished_run[1])
+    run = RunSettings(resume=str(finished_run[1]))
     settings = resume(TextSettings(run=run), saved)
     assert (settings.network.width, settings.outer.outer_steps) == (16, 150)
     assert (settings.data.synthetic_length, settings.data.train) == (4, saved["train"])
     with pytest.raises(RunError, match="was started with --synthetic-length 4, not 9"):
-        resume(set_any(TextSettings(run=run), synthetic_length=9), saved)
+        resume(change_settings(TextSettings(run=run), synthetic_length=9), saved)
 
 
-def test_fewer_sentences_than_classes(place: Path, capsys: pytest.CaptureFixture) -> None:
-    options = ["--n", 1, "--outer-steps", 150, "--out", place / "one", "--json"]
-    assert distil(words(place, *options)) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"]["mean"] > 0.6
+def test_fewer_sentences_than_classes(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    options = ["--n", 1, "--outer-steps", 150, "--out", folder / "one", "--json"]
+    assert distil(list_arguments(folder, *options)) == 0
+    assert read_json_line(capsys.readouterr().out)["accuracy"]["mean"] > 0.6
 
 
 @pytest.mark.parametrize(
@@ -182,22 +185,22 @@ def test_fewer_sentences_than_classes(place: Path, capsys: pytest.CaptureFixture
     ],
 )
 def test_bad_input_is_one_sentence(
-    place: Path, tmp_path: Path, options: list[str], sentence: str, capsys: pytest.CaptureFixture
+    folder: Path, tmp_path: Path, options: list[str], sentence: str, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "out"
-    assert distil(words(place, "--out", out, *options)) == 2
-    said = capsys.readouterr().err.strip()
-    assert sentence in said
-    assert said.count("\n") == 0
+    assert distil(list_arguments(folder, "--out", out, *options)) == 2
+    message = capsys.readouterr().err.strip()
+    assert sentence in message
+    assert message.count("\n") == 0
     assert not out.exists()
 
 
 def test_too_few_texts_are_refused_before_anything_is_written(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "few.csv").write_text("text,label\nowl,bird\noak,tree\n")
     options = ["--train", tmp_path / "few.csv", "--out", tmp_path / "out"]
-    assert distil(words(place, *options)) == 2
+    assert distil(list_arguments(folder, *options)) == 2
     assert "has 2 training items: at least 10 are needed" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

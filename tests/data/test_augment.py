@@ -15,14 +15,14 @@ from distill.runs.resolve import resolve
 from distill.runs.settings import ImageSettings, TextSettings
 from distill.student.training import train
 from tests.contracts import augmentation_contract
-from tests.helpers import SHAPE, command, set_any, small_problem, small_set, waves, write_npz
+from tests.helpers import SHAPE, change_settings, run_module, small_problem, small_set, waves, write_npz
 from tests.inner.test_vmapped import make_task
 from tests.outer.test_loop import make_synthetic
 
 ZEROS, ONES = torch.zeros(3), torch.ones(3)
 
 
-def picture() -> torch.Tensor:
+def make_picture() -> torch.Tensor:
     """One bright pixel, right of the middle, in each of two 9×9 pictures of two channels."""
     x = torch.zeros(2, 2, 9, 9, dtype=torch.float64)
     x[:, :, 4, 6] = 1
@@ -30,8 +30,8 @@ def picture() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("word", sorted(set(AUGMENTATIONS) - {"cutout"}))
-def test_numbers_of_zero_change_nothing(word: str) -> None:
-    torch.testing.assert_close(load(AUGMENTATIONS[word])(picture(), ZEROS), picture())
+def test_an_augmentation_with_numbers_of_zero_changes_nothing(word: str) -> None:
+    torch.testing.assert_close(load(AUGMENTATIONS[word])(make_picture(), ZEROS), make_picture())
 
 
 @pytest.mark.parametrize("word", AUGMENTATIONS)
@@ -39,31 +39,31 @@ def test_every_augmentation_passes_the_contract(word: str) -> None:
     augmentation_contract(load(AUGMENTATIONS[word]))
 
 
-def test_pixels_move_as_the_words_say() -> None:
+def test_pixels_move_as_the_names_of_augmentations_say() -> None:
     def brightest(x: torch.Tensor) -> tuple[int, int]:
         return divmod(int(x[0, 0].flatten().argmax()), 9)
 
-    assert brightest(flip(picture(), ONES)) == (4, 2)
-    assert brightest(crop(picture(), ONES)) == (3, 5)
-    assert brightest(shift(picture(), torch.tensor([1.0, 0, 0]))) == (4, 5)
-    assert brightest(scale(picture(), torch.tensor([-1.0, 0, 0]))) == (4, 6)
-    turned = rotate(picture(), ONES)
-    assert turned[0, 0, 4, 6] < 1
-    torch.testing.assert_close(rotate(turned, -ONES)[0, 0].argmax(), picture()[0, 0].argmax())
+    assert brightest(flip(make_picture(), ONES)) == (4, 2)
+    assert brightest(crop(make_picture(), ONES)) == (3, 5)
+    assert brightest(shift(make_picture(), torch.tensor([1.0, 0, 0]))) == (4, 5)
+    assert brightest(scale(make_picture(), torch.tensor([-1.0, 0, 0]))) == (4, 6)
+    rotated = rotate(make_picture(), ONES)
+    assert rotated[0, 0, 4, 6] < 1
+    torch.testing.assert_close(rotate(rotated, -ONES)[0, 0].argmax(), make_picture()[0, 0].argmax())
 
 
 def test_cutout_and_color() -> None:
     x = torch.randn(2, 3, 9, 9, generator=stream("x"))
-    holes = cutout(x, -ONES)
-    assert (holes[:, :, :3, :3] == x.mean()).all()
-    assert torch.equal(holes[:, :, 3:], x[:, :, 3:])
+    result = cutout(x, -ONES)
+    assert (result[:, :, :3, :3] == x.mean()).all()
+    assert torch.equal(result[:, :, 3:], x[:, :, 3:])
     bright = color(x, torch.tensor([1.0, 0, 0]))
     torch.testing.assert_close(bright, x + 0.5)
     flat = color(x, torch.tensor([0.0, 0, -1]))
     torch.testing.assert_close(flat.std(dim=(1, 2, 3)), x.std(dim=(1, 2, 3)) / 2)
 
 
-def test_one_change_for_the_whole_batch_drawn_from_the_stream() -> None:
+def test_one_change_for_the_whole_batch_is_drawn_from_the_stream() -> None:
     augment = build_augmentation("shift-rotate-cutout-flip")
     x = waves(1, *SHAPE).expand(4, *SHAPE)
     first, second = augment(x, stream("a")), augment(x, stream("a"))
@@ -74,16 +74,16 @@ def test_one_change_for_the_whole_batch_drawn_from_the_stream() -> None:
     assert build_augmentation("")(x, generator) is x
 
 
-def test_the_words_of_the_command_line_are_those_of_the_table() -> None:
+def test_the_command_line_accepts_the_names_of_the_table() -> None:
     with pytest.raises(UserError, match='did you mean "rotate"'):
         build_augmentation("shift-rotat")
     with pytest.raises(UserError, match=r'--augment: .*did you mean "rotate"'):
-        resolve(set_any(ImageSettings(), augment="rotat"))
+        resolve(change_settings(ImageSettings(), augment="rotat"))
     with pytest.raises(UserError, match="--augment: it is for images"):
-        resolve(set_any(TextSettings(), augment="shift"))
+        resolve(change_settings(TextSettings(), augment="shift"))
 
 
-def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
+def test_the_gradient_goes_through_the_augmentation_of_every_step() -> None:
     problem, data, augment = small_problem(), make_synthetic(), build_augmentation("shift-scale-color")
 
     def fresh_task():  # its generator is at the beginning
@@ -102,25 +102,25 @@ def test_the_gradient_goes_through_the_changes_of_every_step() -> None:
     )
     slope = (above - below) / 2e-5
     torch.testing.assert_close((gradients["items"] * direction).sum(), slope, rtol=1e-5, atol=1e-8)
-    plain, _ = meta_gradient(problem, data, Unroll(), fresh_task())
-    assert not torch.isclose(plain, value)
+    unaugmented, _ = meta_gradient(problem, data, Unroll(), fresh_task())
+    assert not torch.isclose(unaugmented, value)
 
 
-def test_students_train_on_changed_items_as_the_file_says() -> None:
-    plain = small_set()
-    augmented = small_set(inner=plain.inner | {"augment": "shift-rotate"})
-    first, second, third = (train(data, seed=1).state_dict() for data in (augmented, augmented, plain))
+def test_students_train_on_augmented_items_as_the_file_says() -> None:
+    original = small_set()
+    augmented = small_set(inner=original.inner | {"augment": "shift-rotate"})
+    first, second, third = (train(data, seed=1).state_dict() for data in (augmented, augmented, original))
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert not all(torch.equal(first[k], third[k]) for k in first)
 
 
-def test_a_set_with_an_unknown_change_is_refused_in_a_sentence() -> None:
+def test_a_set_with_an_unknown_augmentation_is_refused_in_one_sentence() -> None:
     data = small_set(inner=small_set().inner | {"augment": "mixup"})
     with pytest.raises(SetError, match='another version: no augmentation called "mixup"'):
         train(data)
 
 
-def test_a_file_whose_changes_are_no_words_or_not_for_its_items_is_refused() -> None:
+def test_a_file_whose_augmentation_does_not_fit_is_refused() -> None:
     for changes, shape in ((5, (3, *SHAPE)), ("shift", (3, 6, 4))):
         with pytest.raises(SetError, match="inner.augment"):
             small_set(inner=small_set().inner | {"augment": changes}, items=torch.zeros(shape))
@@ -129,8 +129,10 @@ def test_a_file_whose_changes_are_no_words_or_not_for_its_items_is_refused() -> 
 def test_a_run_with_augmentation_says_so_in_its_file(tmp_path) -> None:
     from distill.sets.distilled import DistilledSet
 
-    words = ["--dataset", write_npz(tmp_path / "blobs.npz"), "--network", "mlp", "--n", 3, "--inner-steps", 2]
-    words += ["--outer-steps", 4, "--outer-batch", 8, "--augment", "shift-scale", "--out", tmp_path / "run"]
-    result = command("distill.mnist", *words)
+    arguments = [
+        "--dataset", write_npz(tmp_path / "blobs.npz"), "--network", "mlp", "--n", 3, "--inner-steps", 2,
+        "--outer-steps", 4, "--outer-batch", 8, "--augment", "shift-scale", "--out", tmp_path / "run",
+    ]  # fmt: skip
+    result = run_module("distill.mnist", *arguments)
     assert result.returncode == 0, result.stderr
     assert DistilledSet.load(tmp_path / "run" / "set.pt").inner["augment"] == "shift-scale"

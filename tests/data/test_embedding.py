@@ -26,19 +26,19 @@ TEXTS = ["The cat sat", "the zebra", "", "cat " * 9, "xyzzy"]
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> str:
+def vectors_file(tmp_path: Path) -> str:
     lines = [f"{w} {' '.join(map(str, row.tolist()))}" for w, row in zip(WORDS, TABLE, strict=True)]
     (tmp_path / "v.txt").write_text("\n".join(lines) + "\n")
     return str(tmp_path / "v.txt")
 
 
-def corpus(texts: list[str] = TEXTS) -> Corpus:
+def make_corpus(texts: list[str] = TEXTS) -> Corpus:
     labels = [i % 2 for i in range(len(texts))]
     return Corpus("toy", TextSplit(texts, labels), TextSplit(["sat on the mat"], [1]), ("no", "yes"))
 
 
-def test_a_batch_is_the_words_vectors_and_zeros(file: str) -> None:
-    train, test = embed_corpus(corpus(), file)
+def test_a_batch_is_the_words_vectors_and_zeros(vectors_file: str) -> None:
+    train, test = embed_corpus(make_corpus(), vectors_file)
     x, y = train.batch(torch.tensor([0, 1]))
     assert x.shape == (2, 3, 3)  # as long as the longest of these two
     assert torch.equal(x[0], torch.from_numpy(TABLE[:3]))
@@ -48,8 +48,8 @@ def test_a_batch_is_the_words_vectors_and_zeros(file: str) -> None:
     assert torch.equal(test.batch(slice(0, 1))[0][0, 3], torch.from_numpy(TABLE[3]))  # known in test alone
 
 
-def test_token_ids_are_stored_and_padded(file: str) -> None:
-    train, _ = embed_corpus(corpus(), file, max_length=4)
+def test_token_ids_are_stored_and_padded(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(), vectors_file, max_length=4)
     assert train.items.dtype == torch.int32
     assert train.shape == (4, 3)
     assert train.items[2].tolist() == [PAD] * 4
@@ -57,21 +57,21 @@ def test_token_ids_are_stored_and_padded(file: str) -> None:
     assert train.items[4].tolist() == [UNKNOWN, PAD, PAD, PAD]
 
 
-def test_the_length_is_by_default_the_longest_text_s(file: str) -> None:
-    assert embed_corpus(corpus(), file)[0].shape == (9, 3)
-    assert embed_corpus(corpus(["cat " * 300, "the"]), file)[0].shape == (200, 3)
+def test_the_length_is_by_default_the_longest_text_s(vectors_file: str) -> None:
+    assert embed_corpus(make_corpus(), vectors_file)[0].shape == (9, 3)
+    assert embed_corpus(make_corpus(["cat " * 300, "the"]), vectors_file)[0].shape == (200, 3)
 
 
-def test_unknown_words_are_zeros_or_their_own_random_vector(file: str) -> None:
-    drawn = [embed_corpus(corpus(), file, unknown_words="drawn")[0] for _ in range(2)]
-    zebra, xyzzy = (drawn[0].batch(torch.tensor([i]))[0][0, k] for i, k in ((1, 1), (4, 0)))
+def test_unknown_words_are_zeros_or_their_own_random_vector(vectors_file: str) -> None:
+    datasets = [embed_corpus(make_corpus(), vectors_file, unknown_words="drawn")[0] for _ in range(2)]
+    zebra, xyzzy = (datasets[0].batch(torch.tensor([i]))[0][0, k] for i, k in ((1, 1), (4, 0)))
     assert zebra.any()
     assert not torch.equal(zebra, xyzzy)
-    assert torch.equal(drawn[0].vectors, drawn[1].vectors)
+    assert torch.equal(datasets[0].vectors, datasets[1].vectors)
 
 
-def test_notes_count_the_words_without_a_vector(file: str) -> None:
-    train, test = embed_corpus(corpus(), file)
+def test_notes_count_the_words_without_a_vector(vectors_file: str) -> None:
+    train, test = embed_corpus(make_corpus(), vectors_file)
     assert train.coverage_notes() == [
         "toy: 86.7 % of the words of 5 texts have a vector",
         "toy: 2 of 5 texts hold no word with a vector",
@@ -79,8 +79,8 @@ def test_notes_count_the_words_without_a_vector(file: str) -> None:
     assert test.coverage_notes() == ["toy: 75.0 % of the words of 1 texts have a vector"]
 
 
-def test_starts_repeat_the_known_words_to_the_learned_length(file: str) -> None:
-    train, _ = embed_corpus(corpus(), file, learned_length=5)
+def test_starts_repeat_the_known_words_to_the_learned_length(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(), vectors_file, learned_length=5)
     x = train.initial_items(torch.tensor([0, 1, 4]))
     assert x.shape == (3, 5, 3)
     assert torch.equal(x[0], torch.from_numpy(TABLE[[0, 1, 2, 0, 1]]))
@@ -88,40 +88,40 @@ def test_starts_repeat_the_known_words_to_the_learned_length(file: str) -> None:
     assert x[2].any(dim=1).all()  # a text without a known word starts from any words
 
 
-def test_an_outer_step_leaves_out_a_share_of_the_words(file: str) -> None:
-    train, _ = embed_corpus(corpus(["cat " * 50] * 40), file, word_dropout=0.3)
+def test_an_outer_step_leaves_out_a_share_of_the_words(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(["cat " * 50] * 40), vectors_file, word_dropout=0.3)
     x = train.batch(slice(None))[0]
     shorter = train.drop_words(x, stream("v"))
     dropped = ~shorter.any(dim=2)
     assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.03)
     assert torch.equal(shorter[~dropped], x[~dropped])
-    assert torch.equal(embed_corpus(corpus(), file)[0].drop_words(x, stream("v")), x)
+    assert torch.equal(embed_corpus(make_corpus(), vectors_file)[0].drop_words(x, stream("v")), x)
 
 
-def test_noise_has_the_spread_of_the_vectors(file: str) -> None:
-    train, _ = embed_corpus(corpus(), file, learned_length=500)
+def test_noise_has_the_spread_of_the_vectors(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(), vectors_file, learned_length=500)
     noise = train.draw_noise(2, stream("n"))
     assert noise.shape == (2, 500, 3)
     assert noise.std().item() == pytest.approx(train.vectors[2:].std().item(), rel=0.1)
 
 
-def test_every_word_is_its_own_nearest(file: str) -> None:
-    train, _ = embed_corpus(corpus(), file)
+def test_the_nearest_word_of_a_word_is_itself(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(), vectors_file)
     items = train.batch(torch.tensor([0]))[0]
-    for kind in ("cosine", "euclidean"):
-        assert [words[0] for words in train.nearest_words(items, kind)[0]] == ["the", "cat", "sat"]
+    for distance in ("cosine", "euclidean"):
+        assert [words[0] for words in train.nearest_words(items, distance)[0]] == ["the", "cat", "sat"]
 
 
-def test_cosine_ignores_the_length_of_a_vector_and_euclid_does_not(file: str) -> None:
-    train, _ = embed_corpus(corpus(), file)
+def test_cosine_ignores_the_length_of_a_vector_and_euclid_does_not(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(), vectors_file)
     item = 1e-6 * train.vectors[train.vocabulary.index("mat")].view(1, 1, 3)
     assert train.nearest_words(item, "cosine", 1) == [[["mat"]]]
     shortest = train.vocabulary[2 + int(train.vectors[2:].norm(dim=1).argmin())]
     assert train.nearest_words(item, "euclidean", 1) == [[[shortest]]]
 
 
-def test_the_metadata_says_how_words_became_vectors(file: str) -> None:
-    train, _ = embed_corpus(corpus(), file, max_length=4, learned_length=3)
+def test_the_metadata_describes_the_word_vectors(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(), vectors_file, max_length=4, learned_length=3)
     metadata = train.text_metadata(train.initial_items(torch.tensor([0])))
     assert metadata is not None
     assert (metadata["tokenizer"], metadata["dim"], metadata["length"], metadata["max_length"]) == (
@@ -134,57 +134,60 @@ def test_the_metadata_says_how_words_became_vectors(file: str) -> None:
     assert len(metadata["neighbours"]["euclidean"][0][0]) == 4
 
 
-def test_a_subset_is_a_text_too(file: str) -> None:
-    train, held_out = embed_corpus(corpus(), file)[0].split(2, stream("s"))
+def test_a_subset_is_a_text_data_set_too(vectors_file: str) -> None:
+    train, held_out = embed_corpus(make_corpus(), vectors_file)[0].split(2, stream("s"))
     assert isinstance(train, TextDataset)
     assert (len(train), len(held_out)) == (3, 2)
     assert train.batch(slice(0, 1))[0].shape[2] == 3
 
 
-def test_a_set_needs_the_vectors_that_it_was_learned_with(file: str, tmp_path: Path) -> None:
-    metadata = embed_corpus(corpus(), file)[0].text_metadata(torch.zeros(1, 2, 3))
+def test_a_set_needs_the_vectors_that_it_was_learned_with(vectors_file: str, tmp_path: Path) -> None:
+    metadata = embed_corpus(make_corpus(), vectors_file)[0].text_metadata(torch.zeros(1, 2, 3))
     assert metadata is not None
-    train, _ = embed_like_set(metadata, corpus(), None, "cpu")
+    train, _ = embed_like_set(metadata, make_corpus(), None, "cpu")
     assert train.metadata == {k: metadata[k] for k in train.metadata}
-    other = tmp_path / "other.txt"
-    other.write_text(Path(file).read_text() + "dog 1 2 3\n")
+    path = tmp_path / "other.txt"
+    path.write_text(Path(vectors_file).read_text() + "dog 1 2 3\n")
     with pytest.raises(DataError, match="checksum is .* give --vectors the same file"):
-        embed_like_set(metadata, corpus(), str(other), "cpu")
-    other.write_text("the 1 2\ncat 1 2\n")
+        embed_like_set(metadata, make_corpus(), str(path), "cpu")
+    path.write_text("the 1 2\ncat 1 2\n")
     with pytest.raises(DataError, match=r"whose dim is 3; that of .*other.txt is 2"):
-        embed_like_set(metadata, corpus(), str(other), "cpu")
+        embed_like_set(metadata, make_corpus(), str(path), "cpu")
 
 
 def test_real_data_of_a_set_come_from_its_files_or_from_those_that_are_named(
-    file: str, tmp_path: Path
+    vectors_file: str, tmp_path: Path
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text(f"text,label\nthe cat,{name}\nsat,z\n")
     a, b = (str(tmp_path / f"{name}.csv") for name in ("a", "b"))
-    metadata = embed_corpus(corpus(), file)[0].text_metadata(torch.zeros(1, 2, 3))
+    metadata = embed_corpus(make_corpus(), vectors_file)[0].text_metadata(torch.zeros(1, 2, 3))
     original = {**(metadata or {}), "files": [a, a, None, None]}
     none = (None, None, None, None)
-    assert load_real_data(original, a, True, none, None, file, "cpu")[0].classes == ("a", "z")
-    assert load_real_data(original, a, True, (b, b, None, None), None, file, "cpu")[0].classes == ("b", "z")
+    assert load_real_data(original, a, True, none, None, vectors_file, "cpu")[0].classes == ("a", "z")
+    assert load_real_data(original, a, True, (b, b, None, None), None, vectors_file, "cpu")[0].classes == (
+        "b",
+        "z",
+    )
     images = write_npz(tmp_path / "blobs.npz")
     assert load_real_data(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
 
 
-def test_an_unknown_tokenizer_or_choice_gets_the_nearest(file: str) -> None:
+def test_an_unknown_tokenizer_or_choice_gets_a_suggestion(vectors_file: str) -> None:
     with pytest.raises(DataError, match='no tokenizer called "basic"; did you mean "basic_english"'):
-        embed_corpus(corpus(), file, tokenizer="basic")
+        embed_corpus(make_corpus(), vectors_file, tokenizer="basic")
     with pytest.raises(DataError, match='"zero"; did you mean "zeros"'):
-        embed_corpus(corpus(), file, unknown_words="zero")
+        embed_corpus(make_corpus(), vectors_file, unknown_words="zero")
 
 
-def test_a_tokenizer_whose_package_is_missing_says_so(file: str) -> None:
+def test_a_tokenizer_whose_package_is_missing_says_so(vectors_file: str) -> None:
     with pytest.raises(DataError, match='"revtok" needs its package'):
         load_tokenizer("revtok")
 
 
-def test_reviews_of_400_words_fit(file: str) -> None:
+def test_reviews_of_400_words_fit(vectors_file: str) -> None:
     """25,000 of them are 40 MB of ids; they become vectors a batch at a time."""
     texts = ["the cat sat mat " * 100] * 1000
-    train, _ = embed_corpus(corpus(texts), file, max_length=400)
+    train, _ = embed_corpus(make_corpus(texts), vectors_file, max_length=400)
     assert train.items.element_size() * train.items.nelement() * 25 == 40_000_000
     assert train.batch(slice(0, 8))[0].shape == (8, 400, 3)

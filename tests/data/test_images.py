@@ -31,10 +31,10 @@ def write_idx(folder: Path, train: int = 20, test: int = 10) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for stem, count in (("train", train), ("t10k", test)):
         images, labels = blobs(count)
-        head = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 8, 8)
-        (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + images.tobytes()))
-        head = struct.pack(">BBBBI", 0, 0, 8, 1, count)
-        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(head + labels.astype(np.uint8).tobytes())
+        header = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 8, 8)
+        (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
+        header = struct.pack(">BBBBI", 0, 0, 8, 1, count)
+        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(header + labels.astype(np.uint8).tobytes())
     return folder
 
 
@@ -48,7 +48,7 @@ def write_folder(root: Path, count: int = 10, colour: bool = False, size: int = 
     return root
 
 
-def test_mnist_is_bundled_whole(mnist: tuple[Dataset, Dataset]) -> None:
+def test_the_bundled_mnist_is_complete(mnist: tuple[Dataset, Dataset]) -> None:
     train, test = mnist
     assert (len(train), len(test), train.shape) == (60_000, 10_000, (1, 28, 28))
     assert train.mean[0] == pytest.approx(0.1307, abs=1e-4)
@@ -65,10 +65,10 @@ def test_a_batch_is_normalised_and_the_items_stay_bytes(mnist: tuple[Dataset, Da
     assert y[:5].tolist() == [5, 0, 4, 1, 9]
 
 
-def test_a_split_shares_nothing_and_loses_nothing(mnist: tuple[Dataset, Dataset]) -> None:
-    rest, held_out = mnist[1].split(2500, stream("split"))
-    assert (len(rest), len(held_out)) == (7500, 2500)
-    counts = torch.cat([rest.labels, held_out.labels]).bincount()
+def test_the_parts_of_a_split_are_disjoint_and_complete(mnist: tuple[Dataset, Dataset]) -> None:
+    train, held_out = mnist[1].split(2500, stream("split"))
+    assert (len(train), len(held_out)) == (7500, 2500)
+    counts = torch.cat([train.labels, held_out.labels]).bincount()
     assert torch.equal(counts, mnist[1].labels.bincount())
     second = mnist[1].split(2500, stream("split"))[1]
     assert torch.equal(held_out.items, second.items)
@@ -137,7 +137,7 @@ def test_every_named_set_is_one_of_torchvision_s_and_says_its_split(name: str) -
     assert {"split", "train"} & set(parameters)
 
 
-def test_an_unknown_name_gets_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_name_gets_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='no data set called "minst"; did you mean "mnist"'):
         load("minst")
 
@@ -155,9 +155,9 @@ def test_npz_layouts_become_channels_first(tmp_path: Path, layout: tuple[int, ..
 def test_float_pixels_are_taken_as_they_are(tmp_path: Path) -> None:
     x, y = blobs(300)
     train, _ = load(str(write_npz(tmp_path / "a.npz", x_train=(x / 255).astype(np.float16))))
-    bytes_, _ = load(str(write_npz(tmp_path / "b.npz")))
-    assert train.mean == pytest.approx(bytes_.mean, abs=1e-4)
-    torch.testing.assert_close(train.batch(slice(5))[0], bytes_.batch(slice(5))[0], atol=1e-2, rtol=0)
+    byte_data, _ = load(str(write_npz(tmp_path / "b.npz")))
+    assert train.mean == pytest.approx(byte_data.mean, abs=1e-4)
+    torch.testing.assert_close(train.batch(slice(5))[0], byte_data.batch(slice(5))[0], atol=1e-2, rtol=0)
 
 
 def test_classes_of_an_npz_may_be_named(tmp_path: Path) -> None:
@@ -195,13 +195,13 @@ def test_a_truncated_npz_is_refused(tmp_path: Path, share: float) -> None:
 
 def test_damaged_idx_files_are_refused(tmp_path: Path) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte.gz"
-    whole = path.read_bytes()
+    content = path.read_bytes()
     for damaged in (
-        whole[:100],
+        content[:100],
         b"",
         b"hello",
         gzip.compress(b"hello"),
-        gzip.compress(gzip.decompress(whole)[:-1]),
+        gzip.compress(gzip.decompress(content)[:-1]),
     ):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz is damaged"):

@@ -18,14 +18,14 @@ def write(
     path: Path, rows: list[tuple[str, object]] = ROWS, columns: tuple[str, str] = ("text", "label")
 ) -> Path:
     """The rows in the form that the name of the file ends with."""
-    plain = path.name.removesuffix(".gz").rsplit(".", 1)[-1]
-    if plain == "parquet":
+    form = path.name.removesuffix(".gz").rsplit(".", 1)[-1]
+    if form == "parquet":
         datasets.Dataset.from_list([dict(zip(columns, r, strict=True)) for r in rows]).to_parquet(str(path))
         return path
-    if plain == "jsonl":
+    if form == "jsonl":
         text = "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows)
     else:
-        comma = "," if plain == "csv" else "\t"
+        comma = "," if form == "csv" else "\t"
         quoted = [[f'"{str(v).replace(chr(34), 2 * chr(34))}"' for v in row] for row in [columns, *rows]]
         text = "\n".join(comma.join(row) for row in quoted) + "\n"
     raw = text.encode()
@@ -69,7 +69,7 @@ def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     assert read_corpus(path, path).train.texts[0] == "a fine day"
 
 
-def test_the_bundled_sentences_are_whole() -> None:
+def test_the_bundled_sentences_are_complete() -> None:
     corpus = load_named_corpus("sentences")
     assert (len(corpus.train.texts), len(corpus.test.texts)) == (2400, 600)
     assert corpus.classes == ("negative", "positive")
@@ -158,7 +158,7 @@ def write_fault(name: str, root: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("latin", r"bad.csv, line 3: not UTF-8"),
         ("short", r"bad.csv, line 3: not as many fields"),
@@ -178,10 +178,10 @@ def write_fault(name: str, root: Path) -> tuple[Path, Path]:
         ("missing", r"none.csv: no such file"),
     ],
 )
-def test_every_fault_is_one_sentence(tmp_path: Path, name: str, words: str) -> None:
-    with pytest.raises(DataError, match=words) as caught:
+def test_every_fault_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as error:
         read_corpus(*write_fault(name, tmp_path))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 def test_one_of_two_files_is_not_enough() -> None:
@@ -189,7 +189,7 @@ def test_one_of_two_files_is_not_enough() -> None:
         load_corpus("sentences", None, "a.csv", None)
 
 
-def test_an_unknown_set_gets_the_nearest() -> None:
+def test_an_unknown_set_gets_a_suggestion() -> None:
     with pytest.raises(DataError, match='no text set called "imbd"; did you mean "imdb"'):
         load_named_corpus("imbd")
 

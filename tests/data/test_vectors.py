@@ -32,26 +32,28 @@ def test_every_form_gives_the_same_numbers(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     header = "4 3\n" if name == "headed.txt" else ""
     _ = write_npz(path) if path.suffix == ".npz" else write_glove(path, header)
-    loaded = vectors.load_vectors(str(path), {"cat", "·", "dog"})
-    assert loaded.words == ("cat", "·")
-    assert torch.equal(loaded.vectors, torch.from_numpy(TABLE[[1, 3]]))
+    result = vectors.load_vectors(str(path), {"cat", "·", "dog"})
+    assert result.words == ("cat", "·")
+    assert torch.equal(result.vectors, torch.from_numpy(TABLE[[1, 3]]))
 
 
 def test_the_checksum_is_that_of_the_file(tmp_path: Path) -> None:
-    plain, headed = write_glove(tmp_path / "a.txt"), write_glove(tmp_path / "b.txt", "4 3\n")
-    sums = {vectors.load_vectors(str(p), {"cat"}).checksum for p in (plain, plain, headed)}
-    assert len(sums) == 2
+    path, path_with_header = write_glove(tmp_path / "a.txt"), write_glove(tmp_path / "b.txt", "4 3\n")
+    checksums = {vectors.load_vectors(str(p), {"cat"}).checksum for p in (path, path, path_with_header)}
+    assert len(checksums) == 2
 
 
-def test_the_bundled_rows_are_gloves() -> None:
-    loaded = vectors.load_vectors("bundled", {"good", "great", "terrible"})
-    assert loaded.vectors.shape == (3, 50)
-    good, great, terrible = (loaded.vectors[loaded.words.index(w)] for w in ("good", "great", "terrible"))
-    near, far = (torch.cosine_similarity(good, other, dim=0) for other in (great, terrible))
+def test_the_bundled_vectors_are_those_of_glove() -> None:
+    result = vectors.load_vectors("bundled", {"good", "great", "terrible"})
+    assert result.vectors.shape == (3, 50)
+    good, great, terrible = (result.vectors[result.words.index(w)] for w in ("good", "great", "terrible"))
+    near, far = (torch.cosine_similarity(good, vector, dim=0) for vector in (great, terrible))
     assert near > far
 
 
-def test_a_name_is_fetched_by_torchtext_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_vectors_are_downloaded_by_torchtext_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A function stands in for the download, which no test makes: it writes the file that torchtext would."""
     import torchtext.vocab
 
@@ -88,7 +90,7 @@ def test_no_network_is_a_sentence_that_says_what_to_fetch(
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("the 1 2 3\ncat 1 2\n", "line 2: 2 numbers where line 1 has 3"),
         ("the 1 2 3\ncat 1 x 3\n", "line 2: not a word and its numbers"),
@@ -96,9 +98,9 @@ def test_no_network_is_a_sentence_that_says_what_to_fetch(
         ("dog 1 2 3\n", "a vector for none of the words"),
     ],
 )
-def test_a_damaged_text_file_is_named_with_its_line(tmp_path: Path, content: str, words: str) -> None:
+def test_a_damaged_text_file_is_named_with_its_line(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "v.txt").write_text(content)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=message):
         vectors.load_vectors(str(tmp_path / "v.txt"), {"cat"})
 
 

@@ -1,19 +1,18 @@
 """ZCA whitening: what it does to pixels, and that a student is measured on whitened images too."""
 
-import json
 from pathlib import Path
 
 import torch
 
 from distill.commands.image import main as distil
-from distill.commands.student import main as study
+from distill.commands.student import main as measure_student
 from distill.data.dataset import Dataset
 from distill.data.whiten import RIDGE, fit_zca, to_pixels, whiten
 from distill.sets.distilled import DistilledSet
-from tests.helpers import write_npz
+from tests.helpers import read_json_line, write_npz
 
 
-def colours(n: int = 3000) -> Dataset:
+def make_colours(n: int = 3000) -> Dataset:
     """Images whose pixels and channels go together."""
     generator = torch.Generator().manual_seed(0)
     base = torch.rand(n, 1, 2, 2, generator=generator)
@@ -22,7 +21,7 @@ def colours(n: int = 3000) -> Dataset:
 
 
 def test_whitened_pixels_have_no_correlations_and_a_variance_below_one() -> None:
-    data = colours()
+    data = make_colours()
     zca = fit_zca(data)
     raw = data.items.double().div(255).flatten(1)
     spread = torch.linalg.eigvalsh(raw.T.cov())
@@ -33,26 +32,26 @@ def test_whitened_pixels_have_no_correlations_and_a_variance_below_one() -> None
 
 
 def test_to_pixels_undoes_the_whitening() -> None:
-    data = colours()
+    data = make_colours()
     white = whiten(data, fit_zca(data))
     source = {"mean": white.mean, "std": white.std, "zca": white.zca}
     torch.testing.assert_close(
         to_pixels(white.batch(slice(9))[0], source), data.items[:9] / 255, rtol=0, atol=1e-4
     )
-    plain = {"mean": data.mean, "std": data.std}
-    torch.testing.assert_close(to_pixels(data.batch(slice(9))[0], plain), data.items[:9] / 255)
+    source = {"mean": data.mean, "std": data.std}
+    torch.testing.assert_close(to_pixels(data.batch(slice(9))[0], source), data.items[:9] / 255)
 
 
-def test_a_student_in_a_new_process_whitens_by_the_file(tmp_path: Path, capsys) -> None:
+def test_a_student_in_a_new_process_whitens_as_the_file_says(tmp_path: Path, capsys) -> None:
     write_npz(tmp_path / "blobs.npz", train=600, test=200)
-    words = "--zca --network mlp --width 16 --n 4 --inner-steps 5 --lr 0.1 --outer-batch 64 --warmup 5"
+    options = "--zca --network mlp --width 16 --n 4 --inner-steps 5 --lr 0.1 --outer-batch 64 --warmup 5"
     out = tmp_path / "run"
     assert (
         distil(
             [
                 "--dataset",
                 str(tmp_path / "blobs.npz"),
-                *words.split(),
+                *options.split(),
                 "--outer-steps",
                 "80",
                 "--out",
@@ -64,9 +63,9 @@ def test_a_student_in_a_new_process_whitens_by_the_file(tmp_path: Path, capsys) 
     data = DistilledSet.load(out / "set.pt")
     d = data.items[0].numel()
     assert data.source["zca"]["matrix"].shape == (d, d)
-    assert study([str(out / "set.pt"), "--json", "--dataset", str(tmp_path / "blobs.npz")]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert measure_student([str(out / "set.pt"), "--json", "--dataset", str(tmp_path / "blobs.npz")]) == 0
+    result = read_json_line(capsys.readouterr().out)
     assert result["accuracy"]["mean"] == data.scores["accuracy"]["mean"] > 0.6
-    plain = ["--dataset", str(tmp_path / "blobs.npz"), *words.replace("--zca ", "").split()]
-    assert distil([*plain, "--start", str(out / "set.pt"), "--out", str(tmp_path / "again")]) == 2
+    arguments = ["--dataset", str(tmp_path / "blobs.npz"), *options.replace("--zca ", "").split()]
+    assert distil([*arguments, "--start", str(out / "set.pt"), "--out", str(tmp_path / "again")]) == 2
     assert "holds whitened items" in capsys.readouterr().err

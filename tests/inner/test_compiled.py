@@ -1,4 +1,4 @@
-"""The compiled inner step is the plain one: traced and differentiated here, without a compiler."""
+"""The compiled inner step equals the eager one: traced and differentiated here, without a compiler."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from distill.inner.rules import SGD, Adam
 from distill.methods.unroll import meta_gradient
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.runs import build as run_build
@@ -28,7 +28,7 @@ from tests.helpers import write_npz
 
 
 @pytest.fixture
-def untyped():
+def without_shape_checks():
     """Without the suite's check of shapes at every call, which cannot be traced."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
@@ -36,14 +36,14 @@ def untyped():
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # from inside the trace
-@pytest.mark.usefixtures("untyped")
+@pytest.mark.usefixtures("without_shape_checks")
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam()], ids=repr)
-def test_its_outer_gradient_is_the_plain_one(rule, engine) -> None:
+def test_the_outer_gradient_equals_that_of_the_eager_problem(rule, engine) -> None:
     network = build_network("lenet", (1, 16, 16), 3).double()
     weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
     items = torch.randn(3, 1, 16, 16, generator=stream("x"), dtype=torch.float64)
-    raw_lrs = start_rates(0.05, 3, len(weights)).double()
+    raw_lrs = start_lrs(0.05, 3, len(weights)).double()
     data = Synthetic(items, start_labels(3, 3, "soft").double(), raw_lrs, cyclic_schedule(3, 3, 3))
     real = torch.randn(8, 1, 16, 16, generator=stream("r"), dtype=torch.float64), torch.arange(8) % 3
     results = []
@@ -58,22 +58,24 @@ def test_a_narrow_convolution_is_a_matrix_product_of_the_same_parameters(padding
     network = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=padding), nn.Conv2d(4, 4, 3, stride=2), nn.Conv2d(4, 64, 1)
     )
-    copied = unfold_convolutions(network)
-    assert [type(m) for m in copied] == [UnfoldedConvolution, nn.Conv2d, nn.Conv2d]
+    unfolded = unfold_convolutions(network)
+    assert [type(m) for m in unfolded] == [UnfoldedConvolution, nn.Conv2d, nn.Conv2d]
     assert type(network[0]) is nn.Conv2d
-    assert [n for n, _ in copied.named_parameters()] == [n for n, _ in network.named_parameters()]
+    assert [n for n, _ in unfolded.named_parameters()] == [n for n, _ in network.named_parameters()]
     x = torch.randn(5, 2, 9, 7)
-    torch.testing.assert_close(copied(x), network(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(unfolded(x), network(x), rtol=1e-5, atol=1e-5)
 
 
-def test_what_cannot_be_compiled_is_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_run_that_cannot_be_compiled_is_refused_in_one_sentence(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
     write_npz(tmp_path / "blobs.npz", train=60, test=20)
     data, out = str(tmp_path / "blobs.npz"), tmp_path / "run"
-    words = ["--dataset", data, "--network", "mlp", "--compile", "--out", str(out)]
-    assert distil([*words, "--engine", "higher"]) == 2
+    arguments = ["--dataset", data, "--network", "mlp", "--compile", "--out", str(out)]
+    assert distil([*arguments, "--engine", "higher"]) == 2
     assert "--compile is for unrolled image networks" in capsys.readouterr().err
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
-    assert distil(words) == 2
+    assert distil(arguments) == 2
     assert "needs a C++ compiler: install g++" in capsys.readouterr().err
     assert not out.exists()
     with pytest.raises(UserError, match="unrolled image networks"):

@@ -29,17 +29,17 @@ EXACT = [
 RULES = [SGD(), SGD(0.9), Adam()]
 
 
-class Pull(NamedTuple):
-    """A step of the scalar problem: towards a target, by a rate."""
+class TargetStep(NamedTuple):
+    """A step of the scalar problem: towards a target, by a learning rate."""
 
     target: Tensor
-    rate: Tensor
+    lr: Tensor
 
 
-def toward(state: tuple[Tensor, ...], step: Pull) -> tuple[Tensor, ...]:
+def step_toward(state: tuple[Tensor, ...], step: TargetStep) -> tuple[Tensor, ...]:
     """One gradient step on (w - target)² / 2."""
     (w,) = state
-    return (w - step.rate * (w - step.target),)
+    return (w - step.lr * (w - step.target),)
 
 
 def solve(engine: Engine, problem: Problem, steps: list[Step]) -> tuple[Tensor, list[Tensor]]:
@@ -52,16 +52,18 @@ def solve(engine: Engine, problem: Problem, steps: list[Step]) -> tuple[Tensor, 
 
 
 @pytest.mark.parametrize("engine", EXACT, ids=repr)
-def test_a_scalar_quadratic_gives_the_gradient_done_by_hand(engine: Engine) -> None:
+def test_a_scalar_quadratic_has_the_gradient_computed_by_hand(engine: Engine) -> None:
     w, a, b, r, q = (torch.tensor(v, dtype=torch.float64) for v in (2.0, 0.5, -1.0, 0.3, 0.2))
-    value, (first, second) = engine.gradient(toward, (w,), [Pull(a, r), Pull(b, q)], lambda s: s[0] ** 2 / 2)
+    value, (first, second) = engine.gradient(
+        step_toward, (w,), [TargetStep(a, r), TargetStep(b, q)], lambda s: s[0] ** 2 / 2
+    )
     w1 = w - r * (w - a)
     w2 = w1 - q * (w1 - b)
     torch.testing.assert_close(value, w2**2 / 2)
     torch.testing.assert_close(second.target, w2 * q)
-    torch.testing.assert_close(second.rate, -w2 * (w1 - b))
+    torch.testing.assert_close(second.lr, -w2 * (w1 - b))
     torch.testing.assert_close(first.target, w2 * (1 - q) * r)
-    torch.testing.assert_close(first.rate, -w2 * (1 - q) * (w - a))
+    torch.testing.assert_close(first.lr, -w2 * (1 - q) * (w - a))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
@@ -71,10 +73,10 @@ def test_engines_agree_to_1e_8(engine: Engine, rule: Rule, per_tensor: bool) -> 
     problem = small_problem(rule)
     steps = small_steps(problem, per_tensor=per_tensor)
     value, grads = solve(Unroll(), problem, steps)
-    other, others = solve(engine, problem, steps)
-    torch.testing.assert_close(other, value, rtol=0, atol=1e-12)
-    for ours, theirs in zip(grads, others, strict=True):
-        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-8)
+    engine_value, engine_grads = solve(engine, problem, steps)
+    torch.testing.assert_close(engine_value, value, rtol=0, atol=1e-12)
+    for expected, grad in zip(grads, engine_grads, strict=True):
+        torch.testing.assert_close(grad, expected, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam(eps=1e-16)], ids=repr)
@@ -84,10 +86,10 @@ def test_higher_agrees_to_1e_8(rule: Rule, per_tensor: bool) -> None:
     steps = small_steps(problem, per_tensor=per_tensor)
     engine = Higher(problem.network, problem.inner_loss, torch_optimiser(rule))
     value, grads = solve(Unroll(), problem, steps)
-    other, others = solve(engine, problem, steps)
-    torch.testing.assert_close(other, value, rtol=0, atol=1e-10)
-    for ours, theirs in zip(grads, others, strict=True):
-        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-8)
+    engine_value, engine_grads = solve(engine, problem, steps)
+    torch.testing.assert_close(engine_value, value, rtol=0, atol=1e-10)
+    for expected, grad in zip(grads, engine_grads, strict=True):
+        torch.testing.assert_close(grad, expected, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
@@ -96,17 +98,17 @@ def test_gradients_agree_with_finite_differences_over_every_field(rule: Rule) ->
     steps = small_steps(problem, count=3)
     _, grads = solve(Recompute(), problem, steps)
     flat = [t for step in steps for t in step]
-    for place, (tensor, grad) in enumerate(zip(flat, grads, strict=True)):
+    for index, (tensor, grad) in enumerate(zip(flat, grads, strict=True)):
         direction = torch.cos(torch.arange(tensor.numel()).double()).reshape(tensor.shape)
-        moved = [shifted(problem, steps, place, sign * 1e-5 * direction) for sign in (1, -1)]
-        slope = (moved[0] - moved[1]) / 2e-5
+        values = [shift_field(problem, steps, index, sign * 1e-5 * direction) for sign in (1, -1)]
+        slope = (values[0] - values[1]) / 2e-5
         torch.testing.assert_close((grad * direction).sum(), slope, rtol=1e-5, atol=1e-8)
 
 
-def shifted(problem: Problem, steps: list[Step], place: int, change: Tensor) -> Tensor:
+def shift_field(problem: Problem, steps: list[Step], index: int, change: Tensor) -> Tensor:
     """The outer value after one field of one step is moved."""
     flat = [t for step in steps for t in step]
-    flat[place] = flat[place] + change
+    flat[index] = flat[index] + change
     return solve(Unroll(), problem, [Step(*flat[i : i + 3]) for i in range(0, len(flat), 3)])[0]
 
 
@@ -115,20 +117,20 @@ def test_one_tensor_used_at_two_steps_gets_a_gradient_for_each(engine: Engine) -
     problem = small_problem()
     step = small_steps(problem, count=1)[0]
     shared = solve(engine, problem, [step, step])[1]
-    apart = solve(engine, problem, [step, Step(*(t.clone() for t in step))])[1]
-    for one, other in zip(shared, apart, strict=True):
-        torch.testing.assert_close(one, other)
+    separate = solve(engine, problem, [step, Step(*(t.clone() for t in step))])[1]
+    for grad, expected in zip(shared, separate, strict=True):
+        torch.testing.assert_close(grad, expected)
     assert not torch.allclose(shared[0], shared[3])
 
 
-def test_a_last_window_gives_those_steps_their_exact_gradient_and_the_others_zero() -> None:
+def test_a_last_window_gives_its_steps_the_exact_gradient_and_earlier_ones_zero() -> None:
     problem = small_problem()
     steps = small_steps(problem, count=5)
     _, full = solve(Unroll(), problem, steps)
     _, window = solve(Truncated(2), problem, steps)
     assert all(not t.any() for t in window[:9])
-    for exact, ours in zip(full[9:], window[9:], strict=True):
-        torch.testing.assert_close(ours, exact)
+    for expected, grad in zip(full[9:], window[9:], strict=True):
+        torch.testing.assert_close(grad, expected)
 
 
 def test_a_random_window_is_the_exact_gradient_of_stopping_at_its_end() -> None:
@@ -141,10 +143,10 @@ def test_a_random_window_is_the_exact_gradient_of_stopping_at_its_end() -> None:
     value, grads = engine.gradient(
         problem.advance, state, steps, lambda s: problem.loss(s, x, y), stream("window", 3)
     )
-    early, exact = solve(Truncated(2), problem, steps[:stop])
-    torch.testing.assert_close(value, early)
+    expected_value, expected = solve(Truncated(2), problem, steps[:stop])
+    torch.testing.assert_close(value, expected_value)
     assert [bool(g.x.any()) for g in grads] == [start <= t < stop for t in range(6)]
-    torch.testing.assert_close(grads[stop - 1].x, exact[-3])
+    torch.testing.assert_close(grads[stop - 1].x, expected[-3])
 
 
 def test_the_inner_training_grows_from_the_window_to_all_steps() -> None:
@@ -155,19 +157,19 @@ def test_the_inner_training_grows_from_the_window_to_all_steps() -> None:
 
 
 @pytest.mark.parametrize("at", ["last", "random"])
-def test_while_it_grows_a_window_knows_nothing_of_later_steps(at: str) -> None:
+def test_a_growing_window_does_not_depend_on_later_steps(at: str) -> None:
     problem = small_problem()
     steps = small_steps(problem, count=6)
-    value, short = solve(Truncated(2, at), problem, steps[:3])
-    same, long = solve(Truncated(2, at, growth=0.25), problem, steps)
-    assert value == same
+    short_value, short = solve(Truncated(2, at), problem, steps[:3])
+    long_value, long = solve(Truncated(2, at, growth=0.25), problem, steps)
+    assert short_value == long_value
     assert not any(t.any() for t in long[9:])
-    for ours, theirs in zip(long, short, strict=False):
-        assert torch.equal(ours, theirs)
+    for grad, expected in zip(long, short, strict=False):
+        assert torch.equal(grad, expected)
 
 
 @pytest.mark.parametrize("engine", EXACT, ids=repr)
-def test_an_engine_changes_none_of_what_it_is_given(engine: Engine) -> None:
+def test_an_engine_leaves_its_arguments_unchanged(engine: Engine) -> None:
     problem = small_problem(SGD(0.9))
     steps = small_steps(problem)
     before = [t.clone() for step in steps for t in step]

@@ -1,4 +1,4 @@
-"""Fast kernels equal torch's own: to rounding, in the second derivative, and in who wins a tie."""
+"""Fast kernels equal torch's own: to rounding, in the second derivative, and at ties of the maximum."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from distill.methods.unroll import meta_gradient
 from distill.networks import IMAGES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 
@@ -53,16 +53,16 @@ def test_a_convolution_has_the_derivatives_of_finite_differences(channels, filte
 def test_the_gradient_of_items_is_left_out_of_inner_gradients_alone() -> None:
     x, w = random_tensor(2, 1, 5, 5), random_tensor(3, 1, 3, 3, seed=1)
     loss = ConvolutionFunction.apply(x, w, None, (0, 0), True).pow(2).sum()
-    recorded = torch.autograd.grad(loss, (x, w), create_graph=True, allow_unused=True)
-    plain = torch.autograd.grad(F.conv2d(x, w).pow(2).sum(), (x, w))
-    assert recorded[0] is None
-    torch.testing.assert_close(recorded[1], plain[1])
-    torch.testing.assert_close(torch.autograd.grad(loss, (x, w)), plain)
+    grads = torch.autograd.grad(loss, (x, w), create_graph=True, allow_unused=True)
+    expected = torch.autograd.grad(F.conv2d(x, w).pow(2).sum(), (x, w))
+    assert grads[0] is None
+    torch.testing.assert_close(grads[1], expected[1])
+    torch.testing.assert_close(torch.autograd.grad(loss, (x, w)), expected)
 
 
-@pytest.mark.parametrize("kinds", [3, 10**6], ids=["with ties", "without"])
-def test_pooling_is_torchs_to_the_bit_and_to_the_winner_of_a_tie(kinds: int) -> None:
-    x = torch.randint(kinds, (3, 2, 8, 6), generator=stream("ties")).float().requires_grad_()
+@pytest.mark.parametrize("values", [3, 10**6], ids=["with ties", "without"])
+def test_pooling_equals_torchs_to_the_bit_and_at_ties(values: int) -> None:
+    x = torch.randint(values, (3, 2, 8, 6), generator=stream("ties")).float().requires_grad_()
     weights = torch.arange(3 * 2 * 4 * 3).view(3, 2, 4, 3)
     outputs, expected = PoolingFunction.apply(x), F.max_pool2d(x, 2)
     assert torch.equal(outputs, expected)
@@ -70,7 +70,7 @@ def test_pooling_is_torchs_to_the_bit_and_to_the_winner_of_a_tie(kinds: int) -> 
     assert torch.equal(*grads)
 
 
-def test_only_modules_with_a_quick_twin_are_taken_over() -> None:
+def test_only_modules_with_a_fast_version_are_replaced() -> None:
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, stride=2), nn.Conv2d(4, 8, 3, padding="same"),
         nn.Conv2d(8, 8, 1), nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(2),
@@ -90,12 +90,12 @@ def test_only_modules_with_a_quick_twin_are_taken_over() -> None:
 
 @pytest.mark.parametrize("name", sorted(IMAGES))
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
-def test_its_outer_gradient_is_the_plain_one(name: str, engine) -> None:
+def test_the_outer_gradient_equals_that_with_torchs_kernels(name: str, engine) -> None:
     network = build_network(
         name, (1, 16, 16), 3, **({"width": 8} if name in ("convnet", "resnet") else {})
     ).double()
     weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
-    raw_lrs = start_rates(0.05, 3, len(weights)).double()
+    raw_lrs = start_lrs(0.05, 3, len(weights)).double()
     data = Synthetic(
         random_tensor(3, 1, 16, 16).detach(),
         start_labels(3, 3, "soft").double(),
@@ -122,7 +122,7 @@ class PictureNetwork(nn.Module):
         return (self.convolution(x) * self.convolution(self.picture)).mean((2, 3))
 
 
-def test_learned_pictures_keep_their_inner_gradient() -> None:
+def test_learned_images_inside_a_network_keep_their_inner_gradient() -> None:
     network, step = (
         PictureNetwork(),
         Step(random_tensor(3, 1, 6, 6), torch.eye(3).double(), torch.tensor(0.1).double()),
@@ -133,7 +133,7 @@ def test_learned_pictures_keep_their_inner_gradient() -> None:
     torch.testing.assert_close(*states)
 
 
-def test_training_without_a_graph_is_plain_to_the_bit() -> None:
+def test_training_without_a_graph_equals_torchs_to_the_bit() -> None:
     network = build_network("lenet", (1, 16, 16), 3)
     step = Step(torch.randn(3, 1, 16, 16), torch.eye(3), torch.tensor(0.1))
     states = []

@@ -14,20 +14,24 @@ from tests.helpers import small_problem, small_steps, small_weights, waves
 
 
 @pytest.mark.parametrize(
-    ("rule", "kind", "arguments"),
+    ("rule", "optimiser_type", "arguments"),
     [
         (SGD(), torch.optim.SGD, {}),
         (SGD(0.9), torch.optim.SGD, {"momentum": 0.9}),
         (Adam(), torch.optim.Adam, {}),
     ],
 )
-def test_advance_equals_torch_optim_over_five_steps(rule: Rule, kind: type, arguments: dict) -> None:
+def test_advance_equals_torch_optim_over_five_steps(
+    rule: Rule, optimiser_type: type, arguments: dict
+) -> None:
     problem = small_problem(rule)
     weights = small_weights(problem)
     network = copy.deepcopy(problem.network)
     network.load_state_dict(weights)
     steps = small_steps(problem, count=5)
-    optimiser = kind([{"params": [p], "lr": 0.0} for p in network.parameters()], lr=0.1, **arguments)
+    optimiser = optimiser_type(
+        [{"params": [p], "lr": 0.0} for p in network.parameters()], lr=0.1, **arguments
+    )
     state = problem.start(weights)
     for step in steps:
         for group, lr in zip(optimiser.param_groups, step.lr, strict=True):
@@ -44,24 +48,24 @@ def test_advance_equals_torch_optim_over_five_steps(rule: Rule, kind: type, argu
 def test_one_lr_is_the_same_lr_for_every_tensor() -> None:
     problem = small_problem()
     state, step = problem.start(small_weights(problem)), small_steps(problem, per_tensor=False)[0]
-    each = step._replace(lr=step.lr.expand(len(problem.names)).clone())
-    for a, b in zip(problem.advance(state, step), problem.advance(state, each), strict=True):
+    step_per_tensor = step._replace(lr=step.lr.expand(len(problem.names)).clone())
+    for a, b in zip(problem.advance(state, step), problem.advance(state, step_per_tensor), strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_doubling_the_batch_changes_nothing() -> None:
     problem = small_problem()
     state, step = problem.start(small_weights(problem)), small_steps(problem)[0]
-    twice = step._replace(x=step.x.repeat(2, 1, 1, 1), y=step.y.repeat(2, 1))
-    for a, b in zip(problem.advance(state, step), problem.advance(state, twice), strict=True):
+    doubled = step._replace(x=step.x.repeat(2, 1, 1, 1), y=step.y.repeat(2, 1))
+    for a, b in zip(problem.advance(state, step), problem.advance(state, doubled), strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_a_label_of_zeros_changes_no_weight_and_a_negated_one_changes_them_the_other_way() -> None:
     problem = small_problem()
     state, step = problem.start(small_weights(problem)), small_steps(problem)[0]
-    idle = problem.advance(state, step._replace(y=torch.zeros_like(step.y)))
-    assert all(torch.equal(a, b) for a, b in zip(idle, state, strict=True))
+    after = problem.advance(state, step._replace(y=torch.zeros_like(step.y)))
+    assert all(torch.equal(a, b) for a, b in zip(after, state, strict=True))
     plus, minus = problem.advance(state, step), problem.advance(state, step._replace(y=-step.y))
     for w, a, b in zip(state, plus, minus, strict=True):
         torch.testing.assert_close(a - w, w - b)
@@ -82,7 +86,7 @@ def test_the_uniform_loss_is_that_of_equal_logits() -> None:
     assert small_problem().uniform_loss(torch.tensor([0, 2, 1]), 3) == pytest.approx(math.log(3))
 
 
-def test_a_loss_has_the_word_of_the_table_or_the_name_of_the_function() -> None:
+def test_a_loss_is_called_by_its_name_in_the_table_or_by_its_function() -> None:
     assert {word: loss_name(load(entry)) for word, entry in INNER_LOSSES.items()} == {
         w: w for w in INNER_LOSSES
     }

@@ -48,14 +48,14 @@ def test_a_description_holds_what_a_file_of_the_first_version_holds() -> None:
     assert describe_rule(Adam()) == {"rule": "adam", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 
 
-def test_only_the_words_of_classes_are_in_files() -> None:
+def test_descriptions_hold_only_names_of_rule_classes() -> None:
     with pytest.raises(KeyError):
         build_rule({"rule": "momentum", "momentum": 0.9})
     with pytest.raises(TypeError, match="has no description"):
-        describe_rule(Nothing())
+        describe_rule(IdleRule())
 
 
-class Nothing:
+class IdleRule:
     """A rule that changes no weight."""
 
     def start(self, weights):

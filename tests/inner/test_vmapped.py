@@ -14,7 +14,7 @@ from distill.methods.unroll import bilevel
 from distill.networks import IMAGES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.outer.starts import start_rates
+from distill.outer.starts import start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from tests.helpers import CLASSES, Small, waves
@@ -27,7 +27,7 @@ def check_mean_gradient(
 ) -> None:
     """The gradient of three networks at once is the mean of three gradients."""
     items, labels = waves(2, *shape), waves(2, CLASSES)
-    raw_lrs = start_rates(0.1, 3, len(problem.names)).double()
+    raw_lrs = start_lrs(0.1, 3, len(problem.names)).double()
     data = Synthetic(items, labels, raw_lrs, cyclic_schedule(2, 2, 3))
     tasks = [make_task(problem, shape, k) for k in range(3)]
     vmapped = VmappedProblem(problem.network, problem.rule, chunk=chunk)
@@ -49,11 +49,11 @@ def make_task(problem: Problem, shape: tuple[int, ...], k: int) -> Task:
 
 @pytest.mark.parametrize("rule", [SGD(), SGD(0.9), Adam()], ids=repr)
 @pytest.mark.parametrize("engine", [Unroll(), Recompute(), Truncated(2)], ids=repr)
-def test_networks_at_once_give_the_mean_gradient(engine: Engine, rule: Rule) -> None:
+def test_vmapped_networks_give_the_mean_gradient(engine: Engine, rule: Rule) -> None:
     check_mean_gradient(Problem(Small().double(), rule), engine, (1, 8, 8))
 
 
-def test_networks_in_chunks_give_the_same() -> None:
+def test_vmapped_networks_in_chunks_give_the_same_gradient() -> None:
     check_mean_gradient(Problem(Small().double()), Unroll(), (1, 8, 8), chunk=2)
 
 

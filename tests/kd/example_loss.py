@@ -1,4 +1,4 @@
-"""Similarity-preserving distillation: items that the teacher finds alike, the student finds alike."""
+"""Similarity-preserving distillation: items similar for the teacher become similar for the student."""
 
 import torch.nn.functional as F
 from jaxtyping import Float

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from distill.kd.losses import KD_LOSSES
-from tests.recipes import CE, NET, build_words, write_recipe
+from tests.helpers import copy_package
+from tests.recipes import CE, NET, build_raw_recipe, write_recipe
 
 ROOT = Path(__file__).parents[2]
 LINE = """    "similarity": KDLoss(
         "distill.kd.losses.similarity:similarity",
-        "items that are alike for the teacher are alike for the student (Tung and Mori 2019)",
+        "similar items of the teacher become similar items of the student (Tung and Mori 2019)",
         ("student", "teacher"),
         tap=True,
     ),
@@ -33,37 +34,33 @@ for recipe in sys.argv[2:]:
 """
 
 
-def copy_package(folder: Path) -> Path:
+def copy_package_and_tests(folder: Path) -> Path:
     """The package and its tests with the example's file and its line."""
-    for name in ("distill", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
-    losses = folder / "distill" / "kd" / "losses"
-    shutil.copy(Path(__file__).with_name("example_loss.py"), losses / "similarity.py")
-    table, start = (losses / "__init__.py").read_text(encoding="utf-8"), "KD_LOSSES = {\n"
-    (losses / "__init__.py").write_text(table.replace(start, start + LINE), encoding="utf-8")
-    return folder
+    example = Path(__file__).with_name("example_loss.py")
+    return copy_package(folder, example, "kd/losses/similarity.py", "kd/losses/__init__.py:KD_LOSSES", LINE)
 
 
-def build_recipe(folder: Path, loss: str) -> Path:
+def write_example_recipe(folder: Path, loss: str) -> Path:
     """A student that has the example's loss towards a wider teacher."""
     part = {"loss": loss, "teacher": "teacher", "tap": "0", "weight": 10.0}
     networks = {"teacher": {**NET, "width": 8}, "student": NET}
     stages = [{"turns": {"teacher": [CE]}}, {"turns": {"student": [CE, part]}}]
     folder.mkdir()
-    return write_recipe(folder, build_words(folder, networks, stages))
+    return write_recipe(folder, build_raw_recipe(folder, networks, stages))
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """The contract, a recipe with the loss, and a recipe that misspells it, in the copy."""
-    copy = copy_package(tmp_path_factory.mktemp("copy"))
-    recipes = [build_recipe(copy / loss, loss) for loss in ("similarity", "similarty")]
-    words = [sys.executable, "-W", "ignore", "-c", SCRIPT, TEST, *(str(recipe) for recipe in recipes)]
-    return subprocess.run(words, cwd=copy, capture_output=True, text=True, timeout=120, check=False)
+    copy = copy_package_and_tests(tmp_path_factory.mktemp("copy"))
+    recipes = [write_example_recipe(copy / loss, loss) for loss in ("similarity", "similarty")]
+    line = [sys.executable, "-W", "ignore", "-c", SCRIPT, TEST, *(str(recipe) for recipe in recipes)]
+    return subprocess.run(line, cwd=copy, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_the_contract_test_knows_the_new_loss(result: subprocess.CompletedProcess[str]) -> None:
+def test_the_contract_test_includes_the_new_loss(result: subprocess.CompletedProcess[str]) -> None:
     assert "similarity" not in KD_LOSSES
     assert "contract: 0" in result.stdout, result.stdout + result.stderr
 

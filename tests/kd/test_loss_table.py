@@ -7,9 +7,9 @@ from distill.kd.teachers import LOSSES
 from tests.kd.contracts import loss_contract
 
 
-@pytest.mark.parametrize("word", KD_LOSSES)
-def test_a_loss_of_the_table_passes_the_contract(word: str) -> None:
-    loss_contract(KD_LOSSES[word])
+@pytest.mark.parametrize("name", KD_LOSSES)
+def test_a_loss_of_the_table_passes_the_contract(name: str) -> None:
+    loss_contract(KD_LOSSES[name])
 
 
 def test_a_teacher_of_a_set_can_use_the_losses_on_its_logits() -> None:

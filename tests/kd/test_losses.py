@@ -18,9 +18,9 @@ def logits(phase: float = 0.0) -> Tensor:
     return 3 * waves(5, 3, phase=phase)
 
 
-def grad(loss: object, student: Tensor, *rest: object) -> Tensor:
+def grad(loss: object, student: Tensor, *arguments: object) -> Tensor:
     leaf = student.clone().requires_grad_()
-    return torch.autograd.grad(loss(leaf, *rest), leaf)[0]  # type: ignore[operator]
+    return torch.autograd.grad(loss(leaf, *arguments), leaf)[0]  # type: ignore[operator]
 
 
 MATCHED = {
@@ -77,18 +77,21 @@ def test_weighted_soft_labels_are_kd_when_all_weights_are_one(monkeypatch: pytes
     torch.testing.assert_close(response.weighted(a, b, Y, 2.0), response.hinton(a, b, 2.0))
 
 
-def test_a_soft_label_weighs_less_where_the_student_knows_more() -> None:
+def test_a_soft_label_weighs_less_where_the_student_is_right() -> None:
     teacher, student = torch.zeros(5, 3).double(), 5 * F.one_hot(Y, 3).double()
-    knows, knows_not = response.item_weights(student, teacher, Y), response.item_weights(-student, teacher, Y)
-    assert float(knows.max()) < 0.02
-    assert float(knows_not.min()) > 0.98
+    weights_of_right, weights_of_wrong = (
+        response.item_weights(student, teacher, Y),
+        response.item_weights(-student, teacher, Y),
+    )
+    assert float(weights_of_right.max()) < 0.02
+    assert float(weights_of_wrong.min()) > 0.98
     ratio = float(cross_entropies(student, Y)[0]) / math.log(3)
-    assert float(knows[0]) == pytest.approx(1 - math.exp(-ratio))
+    assert float(weights_of_right[0]) == pytest.approx(1 - math.exp(-ratio))
     assert response.find_regularisation_samples(student, teacher, Y, 1.0).tolist() == [1.0] * 5
     assert response.find_regularisation_samples(-student, teacher, Y, 1.0).tolist() == [0.0] * 5
 
 
-def test_the_spread_is_zero_where_all_fall_together_and_least_where_they_do_not() -> None:
+def test_the_spread_is_zero_for_equal_logits_and_lower_for_separated_ones() -> None:
     apart = 4 * torch.eye(4).double().repeat(3, 1)
     together = apart[:1].repeat(12, 1) + 1e-3 * waves(12, 1)
     value = float(subclasses.spread(apart, 1.0))
@@ -103,7 +106,7 @@ def rotate(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("loss", [relations.rkd_distance, relations.rkd_angle])
-def test_relations_do_not_change_when_the_embedding_turns_moves_and_grows(loss: object) -> None:
+def test_relations_do_not_change_under_rotation_translation_and_scaling(loss: object) -> None:
     a, b = logits(), logits(5)
     torch.testing.assert_close(loss(rotate(a), b), loss(a, b))  # type: ignore[operator]
     assert float(loss(rotate(b), b)) == pytest.approx(0, abs=1e-12)  # type: ignore[operator]
@@ -115,14 +118,14 @@ def test_relations_of_equal_items_have_finite_gradients() -> None:
         assert torch.isfinite(grad(loss, same, logits()[:4])).all()
 
 
-def test_attention_looks_at_places_and_not_at_channels_or_scale() -> None:
+def test_attention_compares_places_and_ignores_channels_and_scale() -> None:
     maps = waves(2, 3, 4, 4)
     assert float(features.attention(maps, 5 * maps[:, [2, 0, 1]])) == pytest.approx(0, abs=1e-12)
     larger = maps.repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert float(features.attention(maps, larger)) == pytest.approx(0, abs=1e-12)
 
 
-def test_the_discrepancy_is_zero_of_a_batch_from_itself_and_grows_with_distance() -> None:
+def test_the_discrepancy_of_a_batch_to_itself_is_zero_and_grows_with_distance() -> None:
     x = waves(8, 3)
     assert float(domains.mmd(x, x)) == pytest.approx(0, abs=1e-12)
     assert float(domains.mmd(x, x.flip(0))) == pytest.approx(0, abs=1e-12)

@@ -61,7 +61,7 @@ def write_run(root: Path, recipe: str, seed: int, **accuracy: float) -> None:
     (folder / "scores.json").write_text(json.dumps({"networks": networks, "seconds": 10.0}))
 
 
-def test_a_verdict_is_the_interval_s() -> None:
+def test_a_verdict_follows_from_the_confidence_interval() -> None:
     assert interval([1.0, 2.0, 3.0]) == (2.0, pytest.approx(4.30 / 3**0.5))
     assert interval([0.5])[1] == float("inf")
     assert (verdict(1, 0.5), verdict(-1, 0.5), verdict(0.4, 0.5)) == ("shown", "opposite", "not shown")
@@ -79,7 +79,7 @@ def test_a_row_takes_differences_run_by_run(tmp_path: Path) -> None:
     assert build_row(tmp_path, next(s for s in SYSTEMS if s.recipe == "rco")) is None
 
 
-def test_an_interaction_is_what_both_have_beyond_the_sum(tmp_path: Path) -> None:
+def test_an_interaction_is_the_joint_gain_minus_the_sum_of_the_gains(tmp_path: Path) -> None:
     networks = {"plain": 0.90, "kd": 0.92}
     for name in ("mixup", "smoothing", "augment", "prune", "int8", "separable", "bagging"):
         networks |= {name: 0.91, f"{name}-kd": 0.935}
@@ -102,7 +102,7 @@ def test_an_interaction_is_what_both_have_beyond_the_sum(tmp_path: Path) -> None
     ]
 
 
-def test_a_meeting_is_a_row_per_kind_of_items(tmp_path: Path) -> None:
+def test_the_meeting_table_has_a_row_per_training_set(tmp_path: Path) -> None:
     names = ("all", "all_kd", "all_takd", "few", "few_kd", "few_takd")
     write_run(tmp_path, "meeting", 0, **dict(zip(names, (0.99, 0.98, 0.97, 0.9, 0.92, 0.93), strict=True)))
     scores = {"none": 0.977, "teacher": 0.5, "assistant": 0.6, "relabelled": 0.4}
@@ -112,7 +112,7 @@ def test_a_meeting_is_a_row_per_kind_of_items(tmp_path: Path) -> None:
     assert "| zoo/mnist-10.pt | 97.7 | 50.0 | 60.0 | 40.0 | 1 |" in text
 
 
-def test_rows_without_a_new_run_stay_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_without_a_new_run_stay_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path / "results")
     write_run(tmp_path / "one", "rco", 0, plain=0.9, kd=0.91, student=0.92)
     kd.write_tables(tmp_path / "one")

@@ -9,29 +9,29 @@ import yaml
 from distill.kd.losses.objective import WeightedLoss
 from distill.kd.recipe.files import format_recipe, parse_value, read_recipe
 from distill.kd.recipe.parts import LossPart, RecipeError
-from tests.helpers import command
-from tests.recipes import CE, NET, build_words, hinton, kd, parse, write_recipe
+from tests.helpers import run_module
+from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, write_recipe
 
 
 @pytest.fixture
-def words(tmp_path: Path) -> dict[str, Any]:
+def raw_recipe(tmp_path: Path) -> dict[str, Any]:
     networks = {"teacher": {"name": "mlp", "width": 16}, "student": NET}
-    return build_words(
+    return build_raw_recipe(
         tmp_path, networks, [{"turns": {"teacher": [CE]}}, {"turns": {"student": kd("teacher")}}]
     )
 
 
-def test_a_recipe_that_is_written_reads_back_equal(words: dict[str, Any], tmp_path: Path) -> None:
-    recipe = parse(words)
-    again = tmp_path / "again.yaml"
-    again.write_text(format_recipe(recipe), encoding="utf-8")
-    assert read_recipe(again) == recipe
+def test_a_recipe_that_is_written_reads_back_equal(raw_recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe = parse_recipe(raw_recipe)
+    second_path = tmp_path / "again.yaml"
+    second_path.write_text(format_recipe(recipe), encoding="utf-8")
+    assert read_recipe(second_path) == recipe
     assert recipe.stages[1].turns["student"][1].tau == 4.0
     assert recipe.stages[0].optimizer == "Adam"
 
 
-def test_set_changes_one_key_and_makes_what_is_missing(words: dict[str, Any], tmp_path: Path) -> None:
-    path = write_recipe(tmp_path, words)
+def test_set_changes_one_key_and_adds_missing_ones(raw_recipe: dict[str, Any], tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, raw_recipe)
     changes = ["stages.1.turns.student.1.tau=2", "data.train=10", "networks.more.name=lenet", "seed=3"]
     recipe = read_recipe(path, changes)
     assert recipe.stages[1].turns["student"][1].tau == 2.0
@@ -53,9 +53,9 @@ BAD: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[b[0] for b in BAD])
 def test_a_wrong_key_or_type_is_named(
-    words: dict[str, Any], tmp_path: Path, key: str, value: Any, message: str
+    raw_recipe: dict[str, Any], tmp_path: Path, key: str, value: Any, message: str
 ) -> None:
-    path = write_recipe(tmp_path, words)
+    path = write_recipe(tmp_path, raw_recipe)
     with pytest.raises(RecipeError) as error:
         read_recipe(
             path, [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}"]
@@ -82,8 +82,8 @@ def test_files_that_are_no_recipes_are_refused(tmp_path: Path) -> None:
         read_recipe(path)
 
 
-def test_set_needs_a_key_that_leads_somewhere(words: dict[str, Any], tmp_path: Path) -> None:
-    path = write_recipe(tmp_path, words)
+def test_set_with_a_key_that_does_not_exist_is_refused(raw_recipe: dict[str, Any], tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, raw_recipe)
     for change, message in (
         ("seed", "expected KEY=VALUE"),
         ("stages.9.epochs=3", "leads to nothing"),
@@ -139,12 +139,12 @@ REFUSED: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("change", "message"), REFUSED, ids=[r[0] for r in REFUSED])
-def test_what_cannot_be_run_ends_with_one_sentence(
-    words: dict[str, Any], tmp_path: Path, change: str, message: str, capsys: pytest.CaptureFixture[str]
+def test_a_recipe_that_cannot_be_run_is_refused_in_one_sentence(
+    raw_recipe: dict[str, Any], tmp_path: Path, change: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from distill.commands.teach import main
 
-    path, out = write_recipe(tmp_path, words), tmp_path / "out"
+    path, out = write_recipe(tmp_path, raw_recipe), tmp_path / "out"
     assert main([str(path), "--set", change, "--out", str(out)]) == 2
     lines = capsys.readouterr().err.strip().split("\n")
     assert len(lines) == 1
@@ -153,9 +153,11 @@ def test_what_cannot_be_run_ends_with_one_sentence(
     assert not out.exists()
 
 
-def test_a_command_line_tells_the_mistake_without_a_traceback(words: dict[str, Any], tmp_path: Path) -> None:
-    path = write_recipe(tmp_path, words)
-    result = command("distill", "teach", str(path), "--set", f"{STUDENT}.tau=0", cwd=tmp_path)
+def test_the_command_line_prints_the_mistake_without_a_traceback(
+    raw_recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_recipe(tmp_path, raw_recipe)
+    result = run_module("distill", "teach", str(path), "--set", f"{STUDENT}.tau=0", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.strip() == (
         f"distill: {path}: {STUDENT}.tau, the temperature, must be above 0, not 0"

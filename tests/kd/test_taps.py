@@ -32,7 +32,7 @@ def test_a_change_replaces_an_output() -> None:
     torch.testing.assert_close(logits, weights["5.bias"].expand(2, 3))
 
 
-def test_a_path_to_no_module_lists_the_near_ones() -> None:
+def test_a_path_to_no_module_suggests_a_near_one() -> None:
     network = nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.ReLU())
     with pytest.raises(
         NetworkError, match=r'no module called "0.1"; did you mean "0.0"\? \(known: 0, 0.0, 1\)'

@@ -35,7 +35,7 @@ def test_smoothing_is_torch_s_label_smoothing() -> None:
     torch.testing.assert_close(smooth_labels(F.one_hot(Y, 3).float(), 3, 0.1), smooth_labels(Y, 3, 0.1))
 
 
-def test_mixed_items_and_labels_share_alike() -> None:
+def test_mixup_mixes_items_and_labels_by_the_same_shares() -> None:
     x = waves(4, *SHAPE).float()
     batch = mix_batch(Batch(x, Y, torch.arange(4), 0.0), 3, 1.0, stream("mix"))
     torch.testing.assert_close(batch.y.sum(dim=1), torch.ones(4))
@@ -44,7 +44,7 @@ def test_mixed_items_and_labels_share_alike() -> None:
     assert not torch.equal(batch.x, x)
 
 
-def test_pruning_zeroes_the_smallest_until_its_handles_are_removed() -> None:
+def test_pruning_zeroes_the_smallest_weights_until_its_handles_are_removed() -> None:
     network = build_network("mlp", SHAPE, CLASSES, width=8)
     student = Student(network, draw_weights(network, stream("prune")))
     parameters = dict(student.network.named_parameters())
@@ -73,7 +73,7 @@ def test_pruning_zeroes_the_smallest_until_its_handles_are_removed() -> None:
     assert not find_zeros().any()
 
 
-def test_eight_bits_hold_256_values_near_the_old_ones() -> None:
+def test_eight_bits_hold_256_values_near_the_originals() -> None:
     w = waves(3, 100).float()
     rounded = round_weights(w)
     assert all(len(row.unique()) <= 256 for row in rounded)
@@ -82,7 +82,7 @@ def test_eight_bits_hold_256_values_near_the_old_ones() -> None:
     assert torch.equal(round_weights(w[0]), w[0])
 
 
-def test_a_student_in_eight_bits_is_near_the_old_one_and_leaves_it_alone() -> None:
+def test_an_eight_bit_student_is_near_the_original_and_leaves_it_unchanged() -> None:
     network = build_network("convnet", SHAPE, CLASSES, width=4, depth=2)
     student = Student(network, draw_weights(network, stream("int8"), "uniform"))
     x = waves(6, *SHAPE).float()

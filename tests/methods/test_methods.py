@@ -15,7 +15,7 @@ from distill.networks import IMAGES, SEQUENCES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.outer.loop import OuterOptimizer, descend, initial_state
-from distill.outer.starts import start_labels, start_rates
+from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.registry import load
@@ -24,57 +24,63 @@ from tests.helpers import waves
 COMPARISONS = {w: m() for w, e in METHODS.items() if issubclass(m := load(e), ComparisonMethod)}
 
 
-def tiny(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
+def make_small_case(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
     """An MLP on items of six pixels of three classes, in float64."""
     problem = Problem(build_network("mlp", (1, 2, 3), 3, width=32).double())
     weights = {k: w.double() for k, w in draw_weights(problem.network, stream("w")).items()}
     items, labels = waves(n, 1, 2, 3), start_labels(n, 3, "soft").double()
-    synthetic = Synthetic(items, labels, start_rates(0.1, steps, None).double(), cyclic_schedule(n, n, steps))
+    synthetic = Synthetic(items, labels, start_lrs(0.1, steps, None).double(), cyclic_schedule(n, n, steps))
     x, y = waves(12, 1, 2, 3, phase=2), torch.arange(12) % 3
     return problem, synthetic, Task(problem.start(weights), x, y, stream("task"))
 
 
 @pytest.mark.parametrize("name", [*IMAGES, *SEQUENCES])
-def test_features_are_what_the_last_layer_is_given(name: str) -> None:
+def test_features_are_the_inputs_of_the_last_layer(name: str) -> None:
     shape = (1, 16, 16) if name in IMAGES else (7, 6)
     network = build_network(name, shape, 5)
     problem = Problem(network)
     state = problem.start(draw_weights(network, stream("w")))
     x = waves(3, *shape).float()
-    named = list(problem.weights(state).items())
-    (_, weight), (_, bias) = [(k, w) for k, w in named if w.shape[0] == 5][-2:]
-    seen = problem.features(state, x)
-    torch.testing.assert_close(torch.nn.functional.linear(seen, weight, bias), problem.logits(state, x))
+    weights = list(problem.weights(state).items())
+    (_, weight), (_, bias) = [(k, w) for k, w in weights if w.shape[0] == 5][-2:]
+    features = problem.features(state, x)
+    torch.testing.assert_close(torch.nn.functional.linear(features, weight, bias), problem.logits(state, x))
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_passes_the_contract(name: str) -> None:
     """A frozen dataclass of plain settings; a finite loss, and a gradient for every learned tensor."""
-    kind = load(METHODS[name])
-    method: Method = kind()
+    method_type = load(METHODS[name])
+    method: Method = method_type()
     assert replace(method) == method  # type: ignore[type-var]
-    problem, synthetic, task = tiny()
+    problem, synthetic, task = make_small_case()
     result = method.objective(problem, lambda step: [task])(synthetic, 0)
-    again = method.objective(problem, lambda step: [task._replace(generator=stream("task"))])(synthetic, 0)
+    second = method.objective(problem, lambda step: [task._replace(generator=stream("task"))])(synthetic, 0)
     assert result.loss.isfinite()
     assert result.gradients.keys() == synthetic.tensors().keys()
     assert result.gradients["items"].any()
-    assert bool(result.gradients["lrs"].any()) is kind.unrolls
+    assert bool(result.gradients["lrs"].any()) is method_type.unrolls
     assert torch.equal(
         method.objective(problem, lambda step: [task._replace(generator=stream("task"))])(synthetic, 1).loss,
-        again.loss,
+        second.loss,
     )
 
 
 def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
     """In the primal: (AᵀA + λ I)⁻¹ Aᵀ L, which is the same by Woodbury."""
-    problem, synthetic, task = tiny()
-    ours = append_ones(problem.features(task.state, synthetic.items))
-    theirs = append_ones(problem.features(task.state, task.x))
-    ridge = 1e-6 * (ours**2).sum() * torch.eye(ours.shape[1], dtype=ours.dtype)
-    weights = torch.linalg.solve(ours.T @ ours + ridge, ours.T @ synthetic.labels)
-    goal = torch.nn.functional.one_hot(task.y, 3)
-    value = ((theirs @ weights - goal) ** 2).sum(dim=1).mean() / 2
+    problem, synthetic, task = make_small_case()
+    synthetic_features = append_ones(problem.features(task.state, synthetic.items))
+    real_features = append_ones(problem.features(task.state, task.x))
+    ridge = (
+        1e-6
+        * (synthetic_features**2).sum()
+        * torch.eye(synthetic_features.shape[1], dtype=synthetic_features.dtype)
+    )
+    weights = torch.linalg.solve(
+        synthetic_features.T @ synthetic_features + ridge, synthetic_features.T @ synthetic.labels
+    )
+    targets = torch.nn.functional.one_hot(task.y, 3)
+    value = ((real_features @ weights - targets) ** 2).sum(dim=1).mean() / 2
     torch.testing.assert_close(
         FRePo().compare(problem, task.state, synthetic, task), value, rtol=1e-6, atol=1e-9
     )
@@ -82,7 +88,7 @@ def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
 
 @pytest.mark.parametrize("name", ["dc", "dm"])
 def test_matching_is_zero_where_the_synthetic_items_are_the_real_ones(name: str) -> None:
-    problem, synthetic, task = tiny(n=12)
+    problem, synthetic, task = make_small_case(n=12)
     same = synthetic.replace_tensors({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
     value = COMPARISONS[name].compare(problem, task.state, same, task)
     assert abs(value.item()) < 1e-9
@@ -91,7 +97,7 @@ def test_matching_is_zero_where_the_synthetic_items_are_the_real_ones(name: str)
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_gradients_agree_with_finite_differences(name: str) -> None:
-    problem, synthetic, task = tiny(steps=1)
+    problem, synthetic, task = make_small_case(steps=1)
     compare = COMPARISONS[name].compare
 
     def value(items: torch.Tensor) -> torch.Tensor:
@@ -102,21 +108,21 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
     )  # ridge regression is stiff
 
 
-def test_networks_are_of_every_age_that_the_recipe_knows() -> None:
-    problem, synthetic, task = tiny(steps=3)
-    ages = set()
+def test_networks_are_trained_for_every_number_of_steps_of_the_recipe() -> None:
+    problem, synthetic, task = make_small_case(steps=3)
+    step_counts = set()
     trained = [task.state]
     for step in synthetic.steps():
         trained.append(problem.advance(trained[-1], step))
     for seed in range(30):
         state = train_partly(problem, synthetic, task._replace(generator=stream("age", seed)))
-        ages.add(next(i for i, s in enumerate(trained) if torch.allclose(s[0], state[0])))
-    assert ages == {0, 1, 2, 3}
+        step_counts.add(next(i for i, s in enumerate(trained) if torch.allclose(s[0], state[0])))
+    assert step_counts == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_descending_lowers_the_comparison(name: str) -> None:
-    problem, synthetic, task = tiny()
+    problem, synthetic, task = make_small_case()
     objective = COMPARISONS[name].objective(
         problem, lambda step: [task._replace(generator=stream("t", step % 4))]
     )

@@ -23,13 +23,13 @@ SMALLER = {"convnet": {"width": 8}, "mlp": {"width": 16}, "resnet": {"width": 8}
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", IMAGES)
-def test_contract(name: str, shape: tuple[int, ...]) -> None:
+def test_an_image_network_passes_the_contract(name: str, shape: tuple[int, ...]) -> None:
     network_contract(build_network(name, shape, 5, **SMALLER.get(name, {})), shape, 5)
 
 
 @pytest.mark.parametrize("length", [1, 7, 70])
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_contract_of_sequences(name: str, length: int) -> None:
+def test_a_text_network_passes_the_contract(name: str, length: int) -> None:
     network_contract(build_network(name, (length, 6), 5), (length, 6), 5)
 
 
@@ -44,13 +44,13 @@ def test_padding_changes_no_logits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_a_text_without_a_known_word_gets_a_finite_answer(name: str) -> None:
+def test_a_text_without_a_known_word_gets_finite_logits(name: str) -> None:
     network = build_network(name, (4, 6), 3)
     x = torch.zeros(2, 4, 6)
     x[1] = 1
-    answer = call_with_weights(network, draw_weights(network, stream("w")), x)
-    assert answer.isfinite().all()
-    assert not torch.allclose(answer[0], answer[1])
+    logits = call_with_weights(network, draw_weights(network, stream("w")), x)
+    assert logits.isfinite().all()
+    assert not torch.allclose(logits[0], logits[1])
 
 
 @pytest.mark.parametrize("name", [n for n in SEQUENCES if n != "average"])
@@ -70,15 +70,15 @@ def test_attention_equals_torchs() -> None:
     torch.testing.assert_close(block.attend(x, mask), expected.transpose(1, 2).flatten(2))
 
 
-@pytest.mark.parametrize(("name", "marks"), [("textcnn", 0), ("ngram", 1)])
-def test_a_text_cnn_equals_one_of_conv1d(name: str, marks: int) -> None:
+@pytest.mark.parametrize(("name", "marker_count"), [("textcnn", 0), ("ngram", 1)])
+def test_a_text_cnn_equals_one_of_conv1d(name: str, marker_count: int) -> None:
     """Beside the unfolded windows stands the plain form; ngram has a mark where the text begins."""
     network = build_network(name, (9, 6), 3, width=8).double()
     x, features = waves(2, 9, 6), []
-    marked = torch.cat([torch.full((2, marks, 6), 0.4, dtype=x.dtype), x], dim=1).transpose(1, 2)
+    with_marker = torch.cat([torch.full((2, marker_count, 6), 0.4, dtype=x.dtype), x], dim=1).transpose(1, 2)
     for span, filters in zip(network.spans, network.filters, strict=True):
         weight = filters.weight.unflatten(1, (6, span))
-        padded = torch.nn.functional.pad(marked, (0, span - 1))
+        padded = torch.nn.functional.pad(with_marker, (0, span - 1))
         features.append(torch.nn.functional.conv1d(padded, weight, filters.bias).relu().amax(dim=2))
     torch.testing.assert_close(network(x), network.output(torch.cat(features, dim=1)))
 
@@ -100,14 +100,16 @@ def test_both_forms_of_the_maximum_over_time_have_the_same_outputs_and_gradients
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "kind"), [("textcnn", (1, 8, 8), "sequences"), ("mlp", (9, 6), "images")]
+    ("name", "shape", "items"), [("textcnn", (1, 8, 8), "sequences"), ("mlp", (9, 6), "images")]
 )
-def test_items_of_the_other_kind_are_refused(name: str, shape: tuple[int, ...], kind: str) -> None:
-    with pytest.raises(NetworkError, match=f'the network "{name}" is for {kind}'):
+def test_images_are_refused_by_text_networks_and_texts_by_image_networks(
+    name: str, shape: tuple[int, ...], items: str
+) -> None:
+    with pytest.raises(NetworkError, match=f'the network "{name}" is for {items}'):
         build_network(name, shape, 3)
 
 
-def test_lenet_is_the_one_of_the_paper() -> None:
+def test_lenet_has_the_shapes_of_the_paper() -> None:
     shapes = [tuple(p.shape) for p in build_network("lenet", (1, 28, 28), 10).parameters() if p.ndim > 1]
     assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
 
@@ -148,7 +150,7 @@ def test_every_initialisation_draws_every_weight_of_every_network(name: str, wei
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_an_unknown_initialisation_gets_the_nearest() -> None:
+def test_an_unknown_initialisation_gets_a_suggestion() -> None:
     with pytest.raises(UserError, match='no weight initialisation called "xavir"; did you mean "xavier"'):
         draw_weights(nn.Linear(2, 2), stream("a"), "xavir")
 
@@ -161,21 +163,21 @@ def test_gains_of_norms_start_at_one_and_equal_generators_give_equal_weights() -
     assert (first["0.1.weight"] == 1).all()
 
 
-def test_own_weights_are_what_the_layers_would_draw_and_change_nothing_else() -> None:
+def test_the_initialisation_own_draws_what_the_layers_draw_and_changes_nothing_else() -> None:
     def construct() -> nn.Module:
         norm = nn.InstanceNorm2d(4, affine=True)
         return nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.PReLU(), nn.Flatten(), nn.Linear(144, 3))
 
     network, rng_state = construct(), torch.random.get_rng_state()
     initial = {name: p.clone() for name, p in network.named_parameters()}
-    drawn = draw_weights(network, stream("own"), "own")
+    weights = draw_weights(network, stream("own"), "own")
     assert torch.equal(torch.random.get_rng_state(), rng_state)
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**62, (), generator=stream("own"))))
         expected = dict(construct().named_parameters())
-    assert all(torch.equal(drawn[name], p) for name, p in expected.items())
+    assert all(torch.equal(weights[name], p) for name, p in expected.items())
     assert all(torch.equal(initial[name], p) for name, p in network.named_parameters())
-    assert not torch.equal(drawn["0.weight"], initial["0.weight"])
+    assert not torch.equal(weights["0.weight"], initial["0.weight"])
 
 
 def test_a_call_with_weights_leaves_the_network_s_own_in_place() -> None:
@@ -207,6 +209,6 @@ def test_one_file_calls_networks_with_weights() -> None:
         ),
     ],
 )
-def test_a_network_larger_than_machines_is_never_built(arguments: dict[str, object], sentence: str) -> None:
+def test_a_network_too_large_for_any_machine_is_refused(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(NetworkError, match=sentence):
         build_network("mlp", (1, 8, 8), 3, **arguments)

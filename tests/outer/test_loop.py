@@ -23,7 +23,7 @@ from distill.outer.loop import (
     is_usable,
     record_loss,
 )
-from distill.outer.starts import start_rates
+from distill.outer.starts import start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from tests.helpers import CLASSES, SHAPE, real_batch, small_problem, small_weights, waves
@@ -34,17 +34,17 @@ LOOSE = OuterOptimizer(
 
 
 def make_synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
-    raw_lrs = start_rates(0.1, 3, tensors).double()
+    raw_lrs = start_lrs(0.1, 3, tensors).double()
     return Synthetic(waves(2, *SHAPE), waves(2, CLASSES), raw_lrs, cyclic_schedule(2, 2, 3), label_map)
 
 
-def same_task(problem: Problem, poison: tuple[int, ...] = ()) -> object:
+def repeat_task(problem: Problem, poison: tuple[int, ...] = ()) -> object:
     """The same task at every step; NaN pixels at the poisoned ones."""
     x, y = real_batch()
 
     def task(step: int) -> Task:
-        bad = x * float("nan") if step in poison else x
-        return Task(problem.start(small_weights(problem)), bad, y, stream("t", step))
+        items = x * float("nan") if step in poison else x
+        return Task(problem.start(small_weights(problem)), items, y, stream("t", step))
 
     return task
 
@@ -56,7 +56,7 @@ def run_steps(
     start: OuterState | None = None,
 ):
     problem, data = small_problem(), make_synthetic()
-    state, task = start or initial_state(data, optimizer), same_task(problem, poison)
+    state, task = start or initial_state(data, optimizer), repeat_task(problem, poison)
     objective = bilevel(problem, Unroll(), lambda step: [task(step)])
     loop = descend(data, objective, optimizer, state, lambda step: step / 20)
     return list(islice(loop, steps))
@@ -66,7 +66,7 @@ def run_steps(
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
 def test_the_gradient_of_every_learned_tensor_agrees_with_finite_differences(label_map, engine) -> None:
     problem, data = small_problem(), make_synthetic(label_map, tensors=6)
-    task = same_task(problem)(0)
+    task = repeat_task(problem)(0)
     _, gradients = meta_gradient(problem, data, engine, task)
     assert set(gradients) == set(data.tensors())
     for name, tensor in data.tensors().items():
@@ -84,12 +84,12 @@ def test_the_gradient_of_every_learned_tensor_agrees_with_finite_differences(lab
 
 def test_several_networks_per_step_give_the_mean_of_their_gradients_and_losses() -> None:
     problem, data = small_problem(), make_synthetic()
-    tasks = [t._replace(x=t.x * (1 + i)) for i, t in enumerate(map(same_task(problem), range(3)))]
+    tasks = [t._replace(x=t.x * (1 + i)) for i, t in enumerate(map(repeat_task(problem), range(3)))]
     mean = bilevel(problem, Unroll(), lambda _: tasks)(data, 0)
-    alone = [meta_gradient(problem, data, Unroll(), task) for task in tasks]
-    torch.testing.assert_close(mean.loss, sum(value for value, _ in alone) / 3)
+    single = [meta_gradient(problem, data, Unroll(), task) for task in tasks]
+    torch.testing.assert_close(mean.loss, sum(value for value, _ in single) / 3)
     for name, gradient in mean.gradients.items():
-        torch.testing.assert_close(gradient, sum(gradients[name] for _, gradients in alone) / 3)
+        torch.testing.assert_close(gradient, sum(gradients[name] for _, gradients in single) / 3)
     assert mean.uniform_loss == pytest.approx(math.log(CLASSES))
 
 
@@ -101,7 +101,7 @@ def test_outer_steps_are_torchs_adam_with_the_cosine_as_its_lr() -> None:
     states = run_steps(6)
     for step in range(6):
         _, gradients = meta_gradient(
-            problem, data.replace_tensors(tensors), Unroll(), same_task(problem)(step)
+            problem, data.replace_tensors(tensors), Unroll(), repeat_task(problem)(step)
         )
         for (name, t), group in zip(tensors.items(), adam.param_groups, strict=True):
             t.grad = gradients[name]
@@ -133,7 +133,7 @@ def test_golden_losses_of_five_outer_steps() -> None:
 GOLDEN = [1.2837131447, 1.2058158263, 1.1650842104, 1.1488690040, 1.1424709622]
 
 
-def test_a_short_gradient_stays_and_a_long_one_is_shortened() -> None:
+def test_a_small_gradient_stays_and_a_large_one_is_clipped() -> None:
     grad = torch.tensor([3.0, 4.0])
     assert torch.equal(clip(grad, 10.0), grad)
     torch.testing.assert_close(clip(grad, 1.0), grad / 5)
@@ -144,7 +144,7 @@ def test_the_cosine_starts_at_one_and_ends_at_zero() -> None:
     assert [cosine_decay(s) for s in (0, 0.5, 1, 2)] == pytest.approx([1, 0.5, 0, 0])
 
 
-def test_the_average_is_the_mean_of_the_first_iterates_and_then_follows() -> None:
+def test_the_average_starts_as_a_mean_of_iterates_and_then_decays() -> None:
     states = run_steps(3)
     start = initial_state(make_synthetic(), LOOSE).tensors["items"]
     expected = start
@@ -155,10 +155,10 @@ def test_the_average_is_the_mean_of_the_first_iterates_and_then_follows() -> Non
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
-    before, bad, next_state = run_steps(3, poison=(1,))
-    assert bad.skipped == 1
-    assert bad.step == before.step + 1
-    assert all(torch.equal(bad.tensors[k], before.tensors[k]) for k in before.tensors)
+    before, after, next_state = run_steps(3, poison=(1,))
+    assert after.skipped == 1
+    assert after.step == before.step + 1
+    assert all(torch.equal(after.tensors[k], before.tensors[k]) for k in before.tensors)
     assert next_state.skipped_in_a_row == 0
     assert next_state.loss < before.loss
 
@@ -169,7 +169,7 @@ def test_the_lrs_rise_from_zero_over_the_warmup() -> None:
     torch.testing.assert_close(warm, cold / 4)
 
 
-def test_a_tenth_of_a_short_run_is_warmup_enough() -> None:
+def test_the_warmup_of_a_short_run_is_a_tenth_of_it() -> None:
     optimizer = replace(LOOSE, warmup=1000)
     states = run_steps(3, optimizer)  # of 20
     early, late = (states[i].tensors["items"] - states[i - 1].tensors["items"] for i in (1, 2))
@@ -177,7 +177,7 @@ def test_a_tenth_of_a_short_run_is_warmup_enough() -> None:
     assert late.abs().mean() > 0.3 * LOOSE.lr["items"]
 
 
-def test_items_without_a_gradient_are_a_useless_step() -> None:
+def test_a_step_without_a_gradient_for_the_items_is_not_usable() -> None:
     gradients = {"items": torch.zeros(3), "labels": torch.ones(2)}
     assert not is_usable(OuterGradient(torch.tensor(2.3), gradients))
     assert is_usable(
@@ -187,7 +187,7 @@ def test_items_without_a_gradient_are_a_useless_step() -> None:
 
 def test_skipped_steps_in_a_row_roll_back_to_the_last_good_state_at_half_the_lr() -> None:
     problem, data, optimizer = small_problem(), make_synthetic(), replace(LOOSE, patience=3, save_every=2)
-    task = same_task(problem, poison=(5, 6, 7))
+    task = repeat_task(problem, poison=(5, 6, 7))
     unrolled = bilevel(problem, Unroll(), lambda step: [task(step)])
 
     def objective(synthetic: Synthetic, step: int) -> OuterGradient:
@@ -212,14 +212,14 @@ def state_at(step: int) -> OuterState:
     return replace(state, average={k: t + 1 for k, t in state.average.items()})
 
 
-def test_a_state_that_got_much_worse_is_not_the_last_good_one() -> None:
+def test_a_much_worse_state_is_not_the_last_good_one() -> None:
     state = state_at(100)
     assert record_loss(state, 2.1, 2.3, LOOSE).last_good is state.last_good
     assert record_loss(state, 1.9, 2.3, LOOSE).last_good is state.average
     assert record_loss(replace(state, step=101), 0.5, 2.3, LOOSE).last_good_trend == 1.0
 
 
-def test_a_loss_back_at_the_uniform_one_rolls_back_and_one_that_never_left_it_does_not() -> None:
+def test_a_loss_that_returns_to_the_uniform_one_rolls_back_and_one_that_never_left_it_does_not() -> None:
     state = state_at(100)
     rolled_back = record_loss(state, 2.3, 2.3, LOOSE)
     assert (rolled_back.rollbacks, rolled_back.lr_scale) == (1, 0.5)
@@ -243,10 +243,10 @@ def test_the_trend_is_a_mean_of_recent_losses() -> None:
     assert record_loss(state, 1e17, 2.3, LOOSE).trend < 2.0
 
 
-def test_going_on_from_a_state_is_bit_identical_to_never_stopping() -> None:
+def test_a_resumed_loop_is_bit_identical_to_an_uninterrupted_one() -> None:
     uninterrupted, first = run_steps(8), run_steps(3)
-    rest = run_steps(5, start=first[-1])
+    resumed = run_steps(5, start=first[-1])
     assert all(
-        torch.equal(uninterrupted[-1].tensors[k], rest[-1].tensors[k]) for k in uninterrupted[-1].tensors
+        torch.equal(uninterrupted[-1].tensors[k], resumed[-1].tensors[k]) for k in uninterrupted[-1].tensors
     )
-    assert all(torch.equal(a, b) for a, b in zip(uninterrupted[-1].memory, rest[-1].memory, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(uninterrupted[-1].memory, resumed[-1].memory, strict=True))

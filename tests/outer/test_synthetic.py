@@ -5,17 +5,17 @@ import math
 import pytest
 import torch
 
-from distill.outer.starts import assign_classes, start_labels, start_rates
+from distill.outer.starts import assign_classes, start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from tests.helpers import CLASSES, SHAPE, waves
 
 
 def make_synthetic(label_map: str = "soft", tensors: int | None = None) -> Synthetic:
-    raw_lrs = start_rates(0.02, 4, tensors)
+    raw_lrs = start_lrs(0.02, 4, tensors)
     return Synthetic(waves(6, *SHAPE), waves(6, CLASSES), raw_lrs, cyclic_schedule(6, 2, 4), label_map)
 
 
-def test_the_schedule_takes_the_items_in_turn() -> None:
+def test_the_schedule_cycles_through_the_items() -> None:
     assert cyclic_schedule(6, 2, 4).tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
     with pytest.raises(ValueError, match="6 items do not divide into batches of 4"):
         cyclic_schedule(6, 4, 2)
@@ -40,8 +40,8 @@ def test_start_labels_share_an_items_mass_among_its_classes() -> None:
 
 
 @pytest.mark.parametrize("lr", [1e-4, 0.02, 3.0])
-def test_lrs_start_where_they_should_and_stay_positive(lr: float) -> None:
-    raw_lrs = start_rates(lr, 3, 2)
+def test_lrs_start_at_their_value_and_stay_positive(lr: float) -> None:
+    raw_lrs = start_lrs(lr, 3, 2)
     torch.testing.assert_close(
         torch.nn.functional.softplus(raw_lrs), torch.full((3, 2), lr), rtol=1e-4, atol=0
     )

@@ -37,7 +37,7 @@ SOURCE = {
     "train": 1000,
     "test": 100,
 }
-FACTS = {
+TEXT = {
     "tokenizer": "split", "vectors": "v", "checksum": "0", "unknown": "zeros", "dim": 8, "length": 4,
     "max_length": 20, "files": [],
 }  # fmt: skip
@@ -46,8 +46,8 @@ FACTS = {
 def text_set(n: int = 2, length: int = 4, **changes: Any) -> DistilledSet:
     """A set of sentences in two-part words, with five neighbours each."""
     nearest = [[f"w{i}-{p}" for p in range(length)] for i in range(n)]
-    near = [[[word, "two", "three", "four", "five"] for word in item] for item in nearest]
-    text = {**FACTS, "nearest": nearest, "neighbours": {"cosine": near, "euclidean": near}}
+    neighbours = [[[word, "two", "three", "four", "five"] for word in item] for item in nearest]
+    text = {**TEXT, "nearest": nearest, "neighbours": {"cosine": neighbours, "euclidean": neighbours}}
     content = {"items": waves(n, length, 8).float(), "text": text, "scores": SCORES, "provenance": PROVENANCE}
     return small_set(n, **(content | {"source": SOURCE} | changes))
 
@@ -81,10 +81,10 @@ def decode_png(uri: str) -> Any:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))))
 
 
-def visible(page: str) -> str:
+def visible_text(page: str) -> str:
     """The page's words: no tags, one space between two."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
 
 
-def report_of(data: DistilledSet, **changes: Any) -> ReportedSet:
+def make_report(data: DistilledSet, **changes: Any) -> ReportedSet:
     return ReportedSet(**({"name": "x", "data": data} | changes))

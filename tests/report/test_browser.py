@@ -42,10 +42,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     labels = torch.tensor([[0.2, 0.1, 3.0], [2.0, -1.0, 0.9], [0.0, 1.0, 0.0]])
     images = load_run(write_run(root / "images", image_set(labels=labels)))
     texts = load_run(write_run(root / "texts", text_set()))
-    hostile = image_set(source=SOURCE | {"name": LONG, "classes": [HOSTILE, LONG, "c"]})
+    hostile_set = image_set(source=SOURCE | {"name": LONG, "classes": [HOSTILE, LONG, "c"]})
     sets = {
-        "images": [images], "texts": [texts], "alone": [ReportedSet("alone", hostile)],
-        "several": [images, texts, ReportedSet(LONG, hostile)],
+        "images": [images], "texts": [texts], "alone": [ReportedSet("alone", hostile_set)],
+        "several": [images, texts, ReportedSet(LONG, hostile_set)],
     }  # fmt: skip
     for name, reported in sets.items():
         write_page(root / f"{name}.html", reported)
@@ -73,7 +73,7 @@ def is_remote(url: str) -> bool:
     return not url.startswith(("file:", "data:"))
 
 
-def numbers(page: Any) -> list[str]:
+def read_numbers(page: Any) -> list[str]:
     """The items' numbers in the order in which they stand."""
     return page.locator(".number").all_text_contents()
 
@@ -91,7 +91,7 @@ def test_items_are_sorted_as_asked(browser: Any, pages: dict[str, Path]) -> None
         orders = {}
         for key in ("largest", "top", "spread", "index"):
             page.select_option(".sort", key)
-            orders[key] = numbers(page)
+            orders[key] = read_numbers(page)
         assert orders == {
             "largest": list("123"),
             "top": list("231"),
@@ -102,18 +102,18 @@ def test_items_are_sorted_as_asked(browser: Any, pages: dict[str, Path]) -> None
         assert "sorted by certainty" in page.locator(".caption").text_content()
 
 
-def test_the_slider_moves_pictures_bars_and_words_by_the_keyboard(
+def test_the_keyboard_moves_the_slider_and_with_it_pictures_bars_and_texts(
     browser: Any, pages: dict[str, Path]
 ) -> None:
     with open_page(browser, pages["images"]) as page:
 
         def state() -> list[Any]:
-            words = [
+            texts = [
                 page.locator(".caption").text_content(),
                 page.locator(".slider").get_attribute("aria-valuetext"),
             ]
             parts = (".item img", "src"), (".item .up", "d"), (".curve .marker", "d")
-            return words + [page.locator(css).first.get_attribute(name) for css, name in parts]
+            return texts + [page.locator(css).first.get_attribute(name) for css, name in parts]
 
         page.focus(".slider")
         end = state()
@@ -121,13 +121,13 @@ def test_the_slider_moves_pictures_bars_and_words_by_the_keyboard(
         start = state()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
-        later = state()
+        middle = state()
         page.keyboard.press("End")
         assert state() == end
         assert start[:2] == ["before the first outer step"] * 2
-        assert later[0].startswith("outer step 16, outer loss ")
+        assert middle[0].startswith("outer step 16, outer loss ")
         assert end[0].startswith("exported set: outer step 40, ")
-        assert all(len({a, b, c}) == 3 for a, b, c in zip(start[1:], later[1:], end[1:], strict=True))
+        assert all(len({a, b, c}) == 3 for a, b, c in zip(start[1:], middle[1:], end[1:], strict=True))
         assert page.locator(".caption").get_attribute("role") == "status"
 
 
@@ -192,9 +192,9 @@ def test_words_are_shown_and_their_neighbours_on_focus(browser: Any, pages: dict
 def test_commands_are_copied_from_a_page_that_is_a_file(browser: Any, pages: dict[str, Path]) -> None:
     with open_page(browser, pages["images"], permissions=["clipboard-read", "clipboard-write"]) as page:
 
-        def copy(word: str) -> str:
+        def copy(section_name: str) -> str:
             page.evaluate("navigator.clipboard.writeText('before')")
-            section = page.locator(f"section[aria-labelledby=set-1-{word}] .command").first
+            section = page.locator(f"section[aria-labelledby=set-1-{section_name}] .command").first
             section.locator(".copy").click()
             sync_api.expect(section.locator(".copied")).to_have_text("Copied.")
             return page.evaluate("navigator.clipboard.readText()")
@@ -249,17 +249,21 @@ CONTRAST = """(names) => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_stand_out_in_light_and_in_dark(browser: Any, pages: dict[str, Path], scheme: str) -> None:
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_colours_stand_out_in_light_and_in_dark(
+    browser: Any, pages: dict[str, Path], color_scheme: str
+) -> None:
     """WCAG 2.2: 4.5 for words, 3 for drawings and the ring of the focus."""
-    words = [(a, b) for a in ("--ink", "--muted", "--up", "--down") for b in ("--paper", "--panel")]
-    drawings = [(a, b) for a in ("--baseline", "--focus", "--good", "--bad") for b in ("--paper", "--panel")]
-    with open_page(browser, pages["images"], color_scheme=scheme) as page:
-        ratios = page.evaluate(CONTRAST, words + drawings)
-        assert min(ratios[: len(words)]) >= 4.5
-        assert min(ratios[len(words) :]) >= 3
+    text_pairs = [(a, b) for a in ("--ink", "--muted", "--up", "--down") for b in ("--paper", "--panel")]
+    drawing_pairs = [
+        (a, b) for a in ("--baseline", "--focus", "--good", "--bad") for b in ("--paper", "--panel")
+    ]
+    with open_page(browser, pages["images"], color_scheme=color_scheme) as page:
+        ratios = page.evaluate(CONTRAST, text_pairs + drawing_pairs)
+        assert min(ratios[: len(text_pairs)]) >= 4.5
+        assert min(ratios[len(text_pairs) :]) >= 3
         red = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0]")
-        assert (int(red) > 200) == (scheme == "light")
+        assert (int(red) > 200) == (color_scheme == "light")
 
 
 STRUCTURE = """() => {
@@ -282,7 +286,9 @@ STRUCTURE = """() => {
 
 
 @pytest.mark.parametrize("name", ["images", "texts", "several"])
-def test_a_screen_reader_finds_its_way(browser: Any, pages: dict[str, Path], name: str) -> None:
+def test_a_screen_reader_finds_headings_labels_and_texts(
+    browser: Any, pages: dict[str, Path], name: str
+) -> None:
     with open_page(browser, pages[name]) as page:
         page.locator(".item").first.focus()
         structure = page.evaluate(STRUCTURE)
@@ -295,7 +301,7 @@ def test_a_screen_reader_finds_its_way(browser: Any, pages: dict[str, Path], nam
         assert set(structure.values()) == {0}
 
 
-def test_the_keyboard_enters_by_a_skip_link_and_the_focus_is_seen(
+def test_the_keyboard_enters_by_a_skip_link_and_the_focus_is_visible(
     browser: Any, pages: dict[str, Path]
 ) -> None:
     with open_page(browser, pages["images"]) as page:
@@ -308,9 +314,7 @@ def test_the_keyboard_enters_by_a_skip_link_and_the_focus_is_seen(
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_several_sets_stand_side_by_side_and_work_each_by_itself(
-    browser: Any, pages: dict[str, Path]
-) -> None:
+def test_several_sets_are_compared_and_work_independently(browser: Any, pages: dict[str, Path]) -> None:
     with open_page(browser, pages["several"]) as page:
         assert page.locator(".comparison tbody tr").count() == 3
         page.locator(".comparison a").nth(1).click()
@@ -322,7 +326,7 @@ def test_several_sets_stand_side_by_side_and_work_each_by_itself(
         assert page.locator("#set-3 .slider").count() == 0
 
 
-def test_a_script_that_is_not_the_pages_does_not_run(browser: Any, pages: dict[str, Path]) -> None:
+def test_a_script_from_outside_the_page_does_not_run(browser: Any, pages: dict[str, Path]) -> None:
     page = browser.new_page()
     messages: list[str] = []
     page.on("console", lambda message: messages.append(message.text))
@@ -337,7 +341,7 @@ def test_a_script_that_is_not_the_pages_does_not_run(browser: Any, pages: dict[s
     }"""
     )
     assert page.evaluate("window.hit") is None
-    assert len([words for words in messages if "Content Security Policy" in words]) == 2
+    assert len([message for message in messages if "Content Security Policy" in message]) == 2
     page.close()
 
 

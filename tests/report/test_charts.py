@@ -25,7 +25,7 @@ def read_label(label: str) -> float:
 
 
 @given(SIZES, SIZES)
-def test_ticks_differ_and_say_where_they_stand(a: float, b: float) -> None:
+def test_ticks_differ_and_their_labels_give_their_values(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
     for axis in (linear_axis(low, high), value_axis([low, high])):
         assert 2 <= len(axis.ticks) <= 7
@@ -98,7 +98,7 @@ def test_a_long_curve_keeps_its_end_and_few_points() -> None:
     assert curve.path.endswith(f"L{charts.WIDTH} {charts.HEIGHT:.1f}")
 
 
-def test_the_running_mean_looks_back_only() -> None:
+def test_the_running_mean_uses_earlier_values_only() -> None:
     assert charts.running_mean([1.0, 3.0, 5.0, 7.0], 2) == [1.0, 2.0, 4.0, 6.0]
     assert charts.running_mean([2.0] * 9, 4) == [2.0] * 9
 
@@ -111,8 +111,8 @@ def test_bars_stand_on_zero_and_reach_their_values() -> None:
 
 
 def test_learning_rates_are_bars_from_zero_on_an_axis() -> None:
-    drawing = charts.draw_rates([[0.1, 0.3], [0.0, 0.4]])
+    drawing = charts.draw_lrs([[0.1, 0.3], [0.0, 0.4]])
     assert [label for _, label in drawing["heights"]] == ["0.0", "0.1", "0.2", "0.3", "0.4"]
     assert drawing["bars"] == "M0.1 40.00V20.00h.8V40.00zM1.1 40.00V20.00h.8V40.00z"
     assert drawing["strokes"] == "M0.5 30.00V10.00M1.5 40.00V0.00"
-    assert all(math.isfinite(place) for place, _ in charts.draw_rates([[0.0]])["heights"])
+    assert all(math.isfinite(place) for place, _ in charts.draw_lrs([[0.0]])["heights"])

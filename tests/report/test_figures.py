@@ -4,24 +4,24 @@ import pytest
 
 from distill.report.figures import describe_usage, format_duration, format_size, list_costs, list_recipe
 from tests.helpers import digit_set, small_set
-from tests.report.sets import PROVENANCE, SOURCE, image_set, report_of, text_set
+from tests.report.sets import PROVENANCE, SOURCE, image_set, make_report, text_set
 
 
 def test_the_cost_counts_bytes_of_both_sides() -> None:
-    rows = dict(list_costs(report_of(image_set())))
+    rows = dict(list_costs(make_report(image_set())))
     learned = 4 * (3 * 64 + 3 * 3 + 4) + 8 * 4 * 3  # items, labels, rates; the schedule of whole numbers
     assert rows["size of the set"] == f"{learned} bytes of items, labels, learning rates and schedule"
     assert rows["size of the real data"].startswith("64 kB (1,000 images of 64 numbers, one byte each): ")
     assert f"{64_000 / learned:,.0f} times" in rows["size of the real data"]
     assert rows["time of distilling"] == "1 min 15 s"
     assert rows["memory"] == "300 MiB at most"
-    texts = dict(list_costs(report_of(text_set())))["size of the real data"]
+    texts = dict(list_costs(make_report(text_set())))["size of the real data"]
     assert texts.startswith("80 kB (1,000 texts of 20 word numbers, 4 bytes each, without the word vectors)")
 
 
 def test_outer_steps_say_how_many_were_planned_and_which_was_exported() -> None:
     provenance = PROVENANCE | {"config": {"outer_steps": 8000}, "chosen_step": 12, "skipped": 3}
-    rows = dict(list_costs(report_of(image_set(provenance=provenance))))
+    rows = dict(list_costs(make_report(image_set(provenance=provenance))))
     assert rows["outer steps"] == "40 of 8,000 planned; the set is that of step 12; 3 skipped"
 
 
@@ -32,17 +32,17 @@ def test_sizes_and_times_are_in_units_that_people_read() -> None:
 
 
 def test_the_recipe_says_where_the_initial_weights_come_from() -> None:
-    rows = dict(list_recipe(report_of(digit_set())))
+    rows = dict(list_recipe(make_report(digit_set())))
     assert rows["initial weights"] == "fixed: they are in the file (xavier)"
     assert rows["steps"] == "4 training steps, each on all 5 images"
-    random = dict(list_recipe(report_of(small_set())))
+    random = dict(list_recipe(make_report(small_set())))
     assert random["initial weights"] == "random: new ones for each network (xavier)"
 
 
 def test_the_python_of_the_page_trains_a_network(tmp_path) -> None:
     path = str(tmp_path / "it's one.pt")
     image_set().save(path)
-    usage = describe_usage(report_of(image_set(), path=path))
+    usage = describe_usage(make_report(image_set(), path=path))
     lines = usage["python"].splitlines()
     assert lines[-2:] == [
         "# x: real images (batch, 1, 8, 8), (pixels - 0.3) / 0.2",
@@ -64,15 +64,15 @@ def test_the_python_of_the_page_trains_a_network(tmp_path) -> None:
     ],
 )
 def test_the_commands_quote_the_path(path: str, command: str, load: str) -> None:
-    usage = describe_usage(report_of(image_set(), path=path))
+    usage = describe_usage(make_report(image_set(), path=path))
     assert usage["command"] == command
     assert f"data = {load}" in usage["python"]
 
 
-def test_what_a_student_takes_is_said_for_every_kind_of_item() -> None:
+def test_the_input_of_a_student_is_described_for_images_and_sentences() -> None:
     assert (
         "# x: word vectors of real sentences (batch, words, 8)"
-        in describe_usage(report_of(text_set()))["python"]
+        in describe_usage(make_report(text_set()))["python"]
     )
     colours = image_set(source=SOURCE | {"mean": None, "std": None})
-    assert "normalised as data.source says" in describe_usage(report_of(colours))["python"]
+    assert "normalised as data.source says" in describe_usage(make_report(colours))["python"]

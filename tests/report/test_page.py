@@ -1,4 +1,4 @@
-"""The report page: what it says is what the set holds; whatever a file holds, the page is whole and safe."""
+"""The report page: it shows what the set holds; whatever a file holds, it is complete and safe."""
 
 import copy
 import dataclasses
@@ -19,7 +19,7 @@ from distill.report import SECTIONS
 from distill.report.page import TEMPLATES, render_page
 from distill.report.snapshots import ReportedSet
 from distill.sets.distilled import DistilledSet
-from tests.helpers import small_set, waves
+from tests.helpers import read_json_line, small_set, waves
 from tests.report.sets import (
     HOSTILE,
     PROVENANCE,
@@ -29,7 +29,7 @@ from tests.report.sets import (
     image_set,
     load_run,
     text_set,
-    visible,
+    visible_text,
     write_run,
 )
 
@@ -44,20 +44,20 @@ def test_the_page_is_one_file_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "unsafe" not in page
 
 
-@pytest.mark.parametrize("make", [image_set, text_set])
-def test_nothing_that_a_file_says_becomes_markup(make: Any) -> None:
-    plain = render_page([ReportedSet("x", make())])
-    evil = dict.fromkeys(("command", "created", "seed"), HOSTILE) | {"versions": {HOSTILE: HOSTILE}}
-    data = make(
+@pytest.mark.parametrize("make_set", [image_set, text_set])
+def test_no_text_of_a_file_becomes_markup(make_set: Any) -> None:
+    harmless_page = render_page([ReportedSet("x", make_set())])
+    hostile = dict.fromkeys(("command", "created", "seed"), HOSTILE) | {"versions": {HOSTILE: HOSTILE}}
+    data = make_set(
         source=SOURCE | {"name": HOSTILE, "classes": [HOSTILE] * 3},
-        provenance=PROVENANCE | evil | {"config": {HOSTILE: HOSTILE}},
+        provenance=PROVENANCE | hostile | {"config": {HOSTILE: HOSTILE}},
         scores={**SCORES, "baselines": {HOSTILE: {"mean": 0.5}}},
         network={"name": HOSTILE, "arguments": {HOSTILE: HOSTILE}, "init": "random", "scheme": HOSTILE},
     )
     if data.text:
         data.text["nearest"][0][0] = HOSTILE
     page = render_page([ReportedSet(HOSTILE, data)])
-    assert page.count("<script") == plain.count("<script") == 2
+    assert page.count("<script") == harmless_page.count("<script") == 2
     assert "<img src=x" not in page
     assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 10
     (script,) = re.findall(r'class="data">(.*?)</script>', page, re.DOTALL)
@@ -71,21 +71,21 @@ def test_every_section_has_a_function_and_a_template(word: str) -> None:
     assert f'id="set-1-{word}"' in render_page([ReportedSet("x", image_set())]) or word == "curves"
 
 
-def test_the_page_begins_with_a_verdict_and_ends_with_nothing_that_changes() -> None:
-    below = SCORES | {"baselines": {"k-means": {"mean": 0.99, "std": 0.01, "n": 20}}}
-    short = PROVENANCE | {"config": {"outer_steps": 8000}}
-    shown = ReportedSet("x", image_set(scores=below, provenance=short))
-    page = render_page([shown])
+def test_the_page_begins_with_a_verdict_and_is_reproducible() -> None:
+    scores = SCORES | {"baselines": {"k-means": {"mean": 0.99, "std": 0.01, "n": 20}}}
+    provenance = PROVENANCE | {"config": {"outer_steps": 8000}}
+    reported = ReportedSet("x", image_set(scores=scores, provenance=provenance))
+    page = render_page([reported])
     sentence = (
         "Below the strongest baseline (k-means centres, 99.0 %) by 9.0 points:"
         " 40 of 8,000 outer steps were run."
     )
-    assert visible(page).index(sentence) < visible(page).index("Synthetic images and their labels")
-    assert render_page([shown]) == page
+    assert visible_text(page).index(sentence) < visible_text(page).index("Synthetic images and their labels")
+    assert render_page([reported]) == page
 
 
 def test_initial_weights_and_protocol_stand_beside_the_scores() -> None:
-    page = visible(render_page([ReportedSet("one", image_set()), ReportedSet("two", text_set())]))
+    page = visible_text(render_page([ReportedSet("one", image_set()), ReportedSet("two", text_set())]))
     comparison = page[page.index("Comparison") : page.index("Accuracy is measured")]
     assert comparison.count("test data; fixed initial weights; the set&#39;s own recipe") == 2
     assert page.count("fixed initial weights; the set&#39;s own recipe") == 4
@@ -100,15 +100,15 @@ def test_several_sets_are_compared_and_then_shown_one_by_one() -> None:
     assert len(set(ids := re.findall(r' id="([^"]+)"', page))) == len(ids)
 
 
-def test_of_many_items_and_classes_few_are_drawn_and_the_page_says_so() -> None:
-    many = image_set(
+def test_only_the_first_of_many_items_are_drawn_and_the_page_says_so() -> None:
+    data = image_set(
         items=waves(1000, 3, 8, 8).float(), labels=waves(1000, 250).float(),
         schedule=torch.arange(1000).repeat(2, 1), lrs=torch.full((2,), 0.1),
         source=SOURCE | {"classes": [f"class {k}" for k in range(250)], "mean": [0.0] * 3, "std": [1.0] * 3},
     )  # fmt: skip
-    page = render_page([ReportedSet("x", many)])
+    page = render_page([ReportedSet("x", data)])
     assert page.count("<li ") == 100
-    assert "Only the first 100 of 1,000 images are drawn." in visible(page)
+    assert "Only the first 100 of 1,000 images are drawn." in visible_text(page)
     assert "one bar for the largest of 3 classes" in page
     assert len(page) < 2e6
 
@@ -147,22 +147,22 @@ KEYS = {
 }
 
 
-def put(place: Any, path: str, value: Any) -> None:
-    """Put value at 'a.0.b' of nested dicts and lists."""
-    first, _, rest = path.partition(".")
-    key = int(first) if isinstance(place, list) else first
-    if rest:
-        put(place[key], rest, value)
+def set_value(node: Any, path: str, value: Any) -> None:
+    """Set value at 'a.0.b' in nested dicts and lists."""
+    first, _, remainder = path.partition(".")
+    key = int(first) if isinstance(node, list) else first
+    if remainder:
+        set_value(node[key], remainder, value)
     else:
-        place[key] = value
+        node[key] = value
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from([(f, k) for f, keys in KEYS.items() for k in keys]), ANYTHING)
-def test_whatever_a_loaded_files_dicts_hold_the_page_is_made(place: tuple[str, str], value: Any) -> None:
-    field, path = place
+def test_the_page_is_made_whatever_the_dicts_of_a_file_hold(key_path: tuple[str, str], value: Any) -> None:
+    field, path = key_path
     data = copy.deepcopy(text_set() if field == "text" else image_set())
-    put(getattr(data, field), path, value)
+    set_value(getattr(data, field), path, value)
     try:
         data = dataclasses.replace(data)
     except SetError:
@@ -175,17 +175,18 @@ def test_whatever_a_loaded_files_dicts_hold_the_page_is_made(place: tuple[str, s
 
 
 def test_numbers_at_the_end_of_their_range_are_drawn_as_numbers() -> None:
-    huge = torch.full((3, 3), torch.finfo(torch.float32).max)
+    labels = torch.full((3, 3), torch.finfo(torch.float32).max)
     page = render_page(
         [
             ReportedSet(
-                "x", image_set(labels=huge, lrs=huge[0].repeat(2)[:4], items=1e38 * waves(3, 1, 8, 8).float())
+                "x",
+                image_set(labels=labels, lrs=labels[0].repeat(2)[:4], items=1e38 * waves(3, 1, 8, 8).float()),
             )
         ]
     )
     assert not re.search(r"\b(nan|inf|Infinity|NaN)\b", page.split("<script>")[0])
-    words = render_page([ReportedSet("x", text_set(items=1e38 * waves(2, 4, 8).float()))])
-    assert not re.search(r"\b(nan|inf|Infinity|NaN)\b", words.split("<script>")[0])
+    page_of_text = render_page([ReportedSet("x", text_set(items=1e38 * waves(2, 4, 8).float()))])
+    assert not re.search(r"\b(nan|inf|Infinity|NaN)\b", page_of_text.split("<script>")[0])
 
 
 # The command
@@ -197,10 +198,10 @@ def test_the_command_writes_one_page_of_runs_and_sets(
     write_run(tmp_path / "a" / "run", image_set())
     write_run(tmp_path / "b" / "run", text_set())
     small_set().save(tmp_path / "plain.pt")
-    places = [str(tmp_path / place) for place in ("a/run", "b/run", "plain.pt")]
-    assert report([*places, "--out", str(tmp_path / "all.html"), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result["sets"] == [*places[:2], "plain"]
+    paths = [str(tmp_path / name) for name in ("a/run", "b/run", "plain.pt")]
+    assert report([*paths, "--out", str(tmp_path / "all.html"), "--json"]) == 0
+    result = read_json_line(capsys.readouterr().out)
+    assert result["sets"] == [*paths[:2], "plain"]
     assert result["bytes"] == (tmp_path / "all.html").stat().st_size
     assert (tmp_path / "all.html").read_text(encoding="utf-8").count('class="slider"') == 2
 
@@ -240,15 +241,15 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
-def test_a_log_of_rubbish_is_no_curve(tmp_path: Path) -> None:
+def test_a_damaged_log_gives_no_curve(tmp_path: Path) -> None:
     small_set().save(tmp_path / "set.pt")
-    rubbish = [
+    lines = [
         '{"step": "x"}',
         '{"step": 1, "loss": NaN}',
         "[" * 100_000,
         "\xff",
         '{"step": 1e400, "loss": 2}',
     ]
-    (tmp_path / "log.jsonl").write_bytes("\n".join(rubbish).encode("latin-1"))
+    (tmp_path / "log.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
     assert report([str(tmp_path), "--out", str(tmp_path / "r.html")]) == 0
     assert "during distillation" not in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -17,12 +17,12 @@ def test_the_picture_shows_every_item_and_its_label(tmp_path: Path, channels: in
     items = waves(12, channels, 8, 8).float()
     source = {"classes": "abc", "mean": [0.0] * channels, "std": [1.0] * channels}
     save_images(tmp_path / "a.png", items, waves(12, 3).float(), source)
-    twelve = matplotlib.image.imread(tmp_path / "a.png")
+    picture_of_twelve = matplotlib.image.imread(tmp_path / "a.png")
     save_images(tmp_path / "b.png", items[:3], waves(3, 3).float(), source)
-    three = matplotlib.image.imread(tmp_path / "b.png")
-    assert twelve.shape[0] > 1.7 * three.shape[0]
-    assert twelve.shape[1] > 3 * three.shape[1]
-    assert twelve[..., :3].std() > 0.1
+    picture_of_three = matplotlib.image.imread(tmp_path / "b.png")
+    assert picture_of_twelve.shape[0] > 1.7 * picture_of_three.shape[0]
+    assert picture_of_twelve.shape[1] > 3 * picture_of_three.shape[1]
+    assert picture_of_twelve[..., :3].std() > 0.1
 
 
 def read_ticks(log: list[dict[str, Any]], path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
@@ -53,7 +53,7 @@ def test_the_ticks_of_the_curve_are_plain_numbers_that_differ(
     assert decades == ["0.01", "0.1", "1"]
 
 
-def test_the_curve_skips_what_was_not_finite(tmp_path: Path) -> None:
+def test_the_curve_skips_steps_that_were_not_finite(tmp_path: Path) -> None:
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}, {"step": 3, "loss": 1.0, "validation": 0.5}]
     save_curve(tmp_path / "c.png", log)
     assert matplotlib.image.imread(tmp_path / "c.png")[..., :3].std() > 0.01
@@ -62,6 +62,6 @@ def test_the_curve_skips_what_was_not_finite(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "log", [[], [{"step": 1, "loss": None}], [{"step": 1, "loss": 0.0, "validation": 0.0}]]
 )
-def test_a_curve_of_nothing_is_still_a_picture(tmp_path: Path, log: list[dict[str, Any]]) -> None:
+def test_an_empty_curve_is_still_a_picture(tmp_path: Path, log: list[dict[str, Any]]) -> None:
     save_curve(tmp_path / "c.png", log)
     assert matplotlib.image.imread(tmp_path / "c.png").shape[:2] == (384, 960)

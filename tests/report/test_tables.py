@@ -7,7 +7,7 @@ import pytest
 from distill.report.page import render_page
 from distill.report.tables import compute_wilson, format_table, list_comparison, list_scores, list_tiles
 from distill.student.scores import Report
-from tests.report.sets import SCORES, image_set, report_of
+from tests.report.sets import SCORES, image_set, make_report
 
 
 def test_a_report_is_mean_sample_std_and_n() -> None:
@@ -31,7 +31,7 @@ def test_a_table_lines_its_rows_up() -> None:
 
 
 def test_scores_say_their_spread_initial_weights_and_protocol() -> None:
-    rows = {row["key"]: row for row in list_scores(report_of(image_set()))}
+    rows = {row["key"]: row for row in list_scores(make_report(image_set()))}
     assert rows["set"]["words"] == "90.00 %"
     assert rows["set"]["spread"] == "one network; 95 % interval 82.56 to 94.48 % on 100 items"
     assert (rows["set"]["initial"], rows["set"]["protocol"]) == (
@@ -49,7 +49,7 @@ def test_scores_say_their_spread_initial_weights_and_protocol() -> None:
 
 def test_random_initial_weights_are_counted_and_a_held_out_score_is_called_so() -> None:
     accuracy = {"mean": 0.9, "std": 0.01, "n": 20, "split": "held-out", "weights": "held-out"}
-    reported = report_of(image_set(scores={"accuracy": accuracy}))
+    reported = make_report(image_set(scores={"accuracy": accuracy}))
     (row,) = list_scores(reported)
     assert row["initial"] == "random initial weights, 20 networks"
     assert "may be lower" in render_page([reported])
@@ -58,7 +58,7 @@ def test_random_initial_weights_are_counted_and_a_held_out_score_is_called_so() 
 
 def test_the_tiles_and_the_comparison_show_the_strongest_baseline() -> None:
     baselines = {**SCORES["baselines"], "k-means": {"mean": 0.64, "std": 0.02, "n": 20}}
-    reported = report_of(image_set(scores=SCORES | {"baselines": baselines}))
+    reported = make_report(image_set(scores=SCORES | {"baselines": baselines}))
     assert ("64.00 %", "strongest baseline: k-means centres") in list_tiles(reported)
     assert ("91.8 %", "of the accuracy with all real data") in list_tiles(reported)
     assert ("3", "synthetic images in place of 1,000 real ones") in list_tiles(reported)

@@ -9,62 +9,62 @@ import pytest
 from distill.report.verdict import find_strongest, judge_scores
 
 
-def scores(
+def make_scores(
     mean: object, std: float = 0.0, n: int = 1, **baselines: tuple[float, float, int]
 ) -> dict[str, Any]:
-    named = {
+    records = {
         k.replace("_", "-"): dict(zip(("mean", "std", "n"), v, strict=True)) for k, v in baselines.items()
     }
-    return {"accuracy": {"mean": mean, "std": std, "n": n}, "baselines": named}
+    return {"accuracy": {"mean": mean, "std": std, "n": n}, "baselines": records}
 
 
 CASES: list[tuple[str, dict[str, Any], tuple[Any, ...], str]] = [
     (
         "better",
-        scores(0.92, 0.01, 20, random_real=(0.53, 0.07, 20), k_means=(0.608, 0.02, 20)),
+        make_scores(0.92, 0.01, 20, random_real=(0.53, 0.07, 20), k_means=(0.608, 0.02, 20)),
         (2003, None),
         "Above the strongest baseline (k-means centres, 60.8 %) by 31.2 points.",
     ),
     (
         "worse",
-        scores(0.5, 0.01, 20, k_means=(0.641, 0.02, 20)),
+        make_scores(0.5, 0.01, 20, k_means=(0.641, 0.02, 20)),
         (8000, 8000),
         "Below the strongest baseline (k-means centres, 64.1 %) by 14.1 points, after 8,000 outer steps.",
     ),
     (
         "worse",
-        scores(0.5, 0.01, 20, random_real=(0.641, 0.02, 20)),
+        make_scores(0.5, 0.01, 20, random_real=(0.641, 0.02, 20)),
         (48, 8000),
         "Below the strongest baseline (random real images, 64.1 %) by 14.1 points:"
         " 48 of 8,000 outer steps were run.",
     ),
     (
         "equal",
-        scores(0.65, 0.03, 20, k_means=(0.641, 0.03, 20)),
+        make_scores(0.65, 0.03, 20, k_means=(0.641, 0.03, 20)),
         (8000, 8000),
         "No better than the strongest baseline (k-means centres, 64.1 %):"
         " a difference of +0.9 points is within error.",
     ),
     (
         "better",  # the same means, of more networks
-        scores(0.65, 0.03, 2000, k_means=(0.641, 0.03, 2000)),
+        make_scores(0.65, 0.03, 2000, k_means=(0.641, 0.03, 2000)),
         (8000, 8000),
         "Above the strongest baseline (k-means centres, 64.1 %) by 0.9 points.",
     ),
     (
         "chance",
-        scores(0.11, 0.02, 3, random_real=(0.3, 0.1, 20)),
+        make_scores(0.11, 0.02, 3, random_real=(0.3, 0.1, 20)),
         (48, 8000),
         "No better than chance (10 %): 48 of 8,000 outer steps were run.",
     ),
-    ("chance", scores(0.09), (None, None), "No better than chance (10 %)."),
-    ("chance", scores(0.1), (30, None), "No better than chance (10 %), after 30 outer steps."),
-    ("unknown", scores(0.8), (30, None), "Better than chance (10 %); no baseline was measured."),
-    ("unknown", scores("0.8"), (30, None), "The accuracy of this set was not measured."),
+    ("chance", make_scores(0.09), (None, None), "No better than chance (10 %)."),
+    ("chance", make_scores(0.1), (30, None), "No better than chance (10 %), after 30 outer steps."),
+    ("unknown", make_scores(0.8), (30, None), "Better than chance (10 %); no baseline was measured."),
+    ("unknown", make_scores("0.8"), (30, None), "The accuracy of this set was not measured."),
     ("unknown", {"baselines": 3}, (None, None), "The accuracy of this set was not measured."),
     (
         "better",
-        scores(0.8, before=(0.7, 0.0, 1)),
+        make_scores(0.8, before=(0.7, 0.0, 1)),
         (None, None),
         "Above the strongest baseline (the same networks before training on the set, 70.0 %) by 10.0 points.",
     ),
@@ -75,19 +75,19 @@ CASES: list[tuple[str, dict[str, Any], tuple[Any, ...], str]] = [
     ("level", "case", "steps", "sentence"), CASES, ids=lambda v: v if isinstance(v, str) else ""
 )
 def test_the_verdict_is_one_sentence(level: str, case: Any, steps: tuple[Any, Any], sentence: str) -> None:
-    assert judge_scores(case, 10, *steps, kind="images") == (level, sentence)
+    assert judge_scores(case, 10, *steps, item_type="images") == (level, sentence)
 
 
 def test_a_single_network_is_judged_by_the_number_of_test_items() -> None:
-    case = scores(0.66, k_means=(0.641, 0.0, 1))
+    case = make_scores(0.66, k_means=(0.641, 0.0, 1))
     assert judge_scores(case, 10).level == "better"
     assert judge_scores(case, 10, test_items=600).level == "equal"
     assert judge_scores(case, 10, test_items=60_000).level == "better"
-    assert judge_scores(scores(0.52), 2, test_items=100).level == "chance"
+    assert judge_scores(make_scores(0.52), 2, test_items=100).level == "chance"
 
 
-def test_a_baseline_without_a_name_in_the_table_stands_for_itself() -> None:
-    strongest = find_strongest(scores(0.5, k_means=(0.2, 0.0, 1), my_coreset=(0.3, 0.0, 1)))
+def test_a_baseline_that_is_not_in_the_table_keeps_its_name() -> None:
+    strongest = find_strongest(make_scores(0.5, k_means=(0.2, 0.0, 1), my_coreset=(0.3, 0.0, 1)))
     assert strongest is not None
     assert strongest.name == "my-coreset"
     assert find_strongest({"baselines": {"k-means": {"mean": float("nan")}}}) is None

@@ -39,7 +39,7 @@ def test_a_folder_of_other_files_is_never_emptied(tmp_path: Path, overwrite: boo
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_file_or_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_file_or_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="is a file"):
         create(tmp_path / "file", False, {})
@@ -49,7 +49,7 @@ def test_a_file_or_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> 
         create(Path("/proc/nowhere"), False, {})
 
 
-def test_a_checkpoint_comes_back_for_its_own_config_alone(tmp_path: Path) -> None:
+def test_a_checkpoint_is_loaded_for_its_own_config_only(tmp_path: Path) -> None:
     content = {"state": {"step": 3, "memory": (torch.ones(2),), "average": {"items": torch.zeros(1)}}}
     assert load_checkpoint(tmp_path, {"n": 5}, "cpu") is None
     save_checkpoint(tmp_path, {"n": 5}, content)
@@ -69,14 +69,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, {}, "cpu")
 
 
-def test_the_log_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+def test_the_log_drops_steps_after_the_checkpoint(tmp_path: Path) -> None:
     log = Log(tmp_path, 0)
     for step in range(1, 6):
         log.add({"step": step})
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"step": 6, "lo')
-    again = Log(tmp_path, 3)
-    again.add({"step": 4, "new": True})
+    second_log = Log(tmp_path, 3)
+    second_log.add({"step": 4, "new": True})
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().split("\n") if line]
     assert lines == read_log(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3}, {"step": 4, "new": True}]
 
@@ -89,7 +89,7 @@ def test_a_config_that_cannot_be_read_is_refused(tmp_path: Path, text: str | Non
         read_config(tmp_path)
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_a_missing_device_is_refused() -> None:
     assert check_device("cpu", 1) == "cpu"
     for device in ("cuda:77", "cuda" if not torch.cuda.is_available() else "cuda:99", "gpu"):
         with pytest.raises(RunError, match=f'no device "{device}" on this machine'):

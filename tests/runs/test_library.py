@@ -21,12 +21,12 @@ from distill.runs.settings import ImageSettings
 from distill.student import initial_weights, replay, train
 from distill.student.coresets import random_real
 from distill.student.training import build_problem
-from tests.helpers import blobs, set_any, write_npz
+from tests.helpers import blobs, change_settings, write_npz
 
 QUICK = {"n": 2, "outer_steps": 20, "inner_steps": 4, "outer_batch": 32}
 
 
-def tensors(count: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
+def make_data(count: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Items (count, 1, 8, 8) of three classes, of mean 0 and spread 1."""
     images, labels = blobs(count, seed)
     x = torch.from_numpy(images).float().unsqueeze(1)
@@ -34,7 +34,7 @@ def tensors(count: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 class Net(nn.Module):
-    """A network of one's own: instance norm with gains, an activation with a parameter."""
+    """A user's network: instance norm with gains, an activation with a parameter."""
 
     def __init__(self, classes: int = 3) -> None:
         super().__init__()
@@ -48,151 +48,155 @@ class Net(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def learned() -> DistilledSet:
+def learned_set() -> DistilledSet:
     torch.manual_seed(0)
     return distill.distill(
-        tensors(), Net(), n=1, rule=SGD(), lr=0.1, inner_steps=8, outer_steps=60, outer_lr=0.1,
-        test=tensors(90, 1),
+        make_data(), Net(), n=1, rule=SGD(), lr=0.1, inner_steps=8, outer_steps=60, outer_lr=0.1,
+        test=make_data(90, 1),
     )  # fmt: skip
 
 
-def share(network: nn.Module, data: DistilledSet, seeds: int = 5) -> float:
+def mean_accuracy(network: nn.Module, data: DistilledSet, seeds: int = 5) -> float:
     """The mean test accuracy of networks trained on data."""
     weights = initial_weights(data, network, "random", seeds)
     students = [replay(data, build_problem(data, network), w) for w in weights]
-    x, y = tensors(90, 1)
+    x, y = make_data(90, 1)
     return sum(float((s.logits(x).argmax(1) == y).float().mean()) for s in students) / seeds
 
 
-def test_it_beats_as_many_random_real_items(learned: DistilledSet) -> None:
-    real = distill.Dataset("real", *tensors(), ("0", "1", "2"), (0.0,), (1.0,))
+def test_it_beats_as_many_random_real_items(learned_set: DistilledSet) -> None:
+    real = distill.Dataset("real", *make_data(), ("0", "1", "2"), (0.0,), (1.0,))
     scores = []
     for k in range(5):
-        x, y = random_real(learned, real)(stream("draw", k))
-        rates = (learned.lrs, torch.full_like(learned.lrs, 0.02), torch.full_like(learned.lrs, 0.1))
-        scores.append(max(share(Net(), replace(learned, items=x, labels=y, lrs=r)) for r in rates))
-    assert learned.scores["accuracy"]["mean"] > sum(scores) / len(scores) + 0.2
+        x, y = random_real(learned_set, real)(stream("draw", k))
+        lrs = (learned_set.lrs, torch.full_like(learned_set.lrs, 0.02), torch.full_like(learned_set.lrs, 0.1))
+        scores.append(max(mean_accuracy(Net(), replace(learned_set, items=x, labels=y, lrs=r)) for r in lrs))
+    assert learned_set.scores["accuracy"]["mean"] > sum(scores) / len(scores) + 0.2
 
 
-def test_the_score_is_that_of_twenty_networks_never_seen_and_says_on_what(learned: DistilledSet) -> None:
-    score = learned.scores["accuracy"]
-    assert score["mean"] == pytest.approx(share(Net(), learned, 20))
+def test_the_score_is_that_of_twenty_new_networks_and_names_its_split(learned_set: DistilledSet) -> None:
+    score = learned_set.scores["accuracy"]
+    assert score["mean"] == pytest.approx(mean_accuracy(Net(), learned_set, 20))
     assert (score["n"], score["split"], score["weights"]) == (20, "test", "held-out")
-    data = distill.distill(tensors(), Net(), **QUICK | {"outer_steps": 1})
+    data = distill.distill(make_data(), Net(), **QUICK | {"outer_steps": 1})
     assert data.scores["accuracy"]["split"] == "held-out"
     assert (data.source["train"], data.source["test"]) == (270, 0)
 
 
-def test_the_set_comes_back_from_its_file_and_trains_the_same_network(
-    learned: DistilledSet, tmp_path: Path
+def test_the_set_loaded_from_its_file_trains_the_same_network(
+    learned_set: DistilledSet, tmp_path: Path
 ) -> None:
-    learned.save(tmp_path / "set.pt")
-    again = DistilledSet.load(tmp_path / "set.pt")
-    x, network = tensors(30, 2)[0], Net()
-    assert torch.equal(train(again, network).logits(x), train(learned, network).logits(x))
-    assert again.network["name"] == "Net"
-    assert again.source["name"] == "own data"
-    assert again.scores == learned.scores
+    learned_set.save(tmp_path / "set.pt")
+    second_set = DistilledSet.load(tmp_path / "set.pt")
+    x, network = make_data(30, 2)[0], Net()
+    assert torch.equal(train(second_set, network).logits(x), train(learned_set, network).logits(x))
+    assert second_set.network["name"] == "Net"
+    assert second_set.source["name"] == "own data"
+    assert second_set.scores == learned_set.scores
     with pytest.raises(UserError, match='no network called "Net".* pass your own module as `network`'):
-        train(again)
+        train(second_set)
 
 
 def test_the_command_and_the_call_give_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "distill.runs.measure.full_data_accuracy", lambda *_: 1.0
-    )  # half a minute, and not what is compared
+    )  # takes half a minute, and is not compared here
     monkeypatch.setattr("distill.runs.measure.score_baseline", lambda *_: ([0.5], ""))
     file = str(write_npz(tmp_path / "blobs.npz"))
-    words = {"n": 2, "init": "fixed", "inner_steps": 4, "outer_steps": 6, "outer_batch": 32, "seed": 3}
-    settings = set_any(ImageSettings(), dataset=file, network="mlp", out=str(tmp_path / "run"), **words)
+    options = {"n": 2, "init": "fixed", "inner_steps": 4, "outer_steps": 6, "outer_batch": 32, "seed": 3}
+    settings = change_settings(
+        ImageSettings(), dataset=file, network="mlp", out=str(tmp_path / "run"), **options
+    )
     job.distil(settings, ["distill"])
-    theirs, (real, test) = DistilledSet.load(tmp_path / "run" / "set.pt"), load(file)
-    ours = distill.distill(real, "mlp", test=test, **words)
+    command_set, (real, test) = DistilledSet.load(tmp_path / "run" / "set.pt"), load(file)
+    call_set = distill.distill(real, "mlp", test=test, **options)
     for name in ("items", "labels", "lrs", "schedule"):
-        assert torch.equal(getattr(ours, name), getattr(theirs, name))
-    assert ours.scores["accuracy"] == theirs.scores["accuracy"]
-    assert ours.source | {"name": file} == theirs.source
+        assert torch.equal(getattr(call_set, name), getattr(command_set, name))
+    assert call_set.scores["accuracy"] == command_set.scores["accuracy"]
+    assert call_set.source | {"name": file} == command_set.source
 
 
-def test_a_seed_decides_all_and_the_caller_s_network_and_randomness_stay() -> None:
+def test_the_seed_decides_the_result_and_the_caller_s_network_and_randomness_stay() -> None:
     network, before = Net(), torch.random.get_rng_state()
     weights = copy.deepcopy(network.state_dict())
-    one, same, other = (distill.distill(tensors(), network, **QUICK, seed=s) for s in (0, 0, 1))
-    assert torch.equal(one.items, same.items)
-    assert not torch.equal(one.items, other.items)
+    first, second, third = (distill.distill(make_data(), network, **QUICK, seed=s) for s in (0, 0, 1))
+    assert torch.equal(first.items, second.items)
+    assert not torch.equal(first.items, third.items)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(weights[k], w) for k, w in network.state_dict().items())
     assert network.training
 
 
-def test_a_fixed_set_carries_the_weights_that_the_network_had() -> None:
+def test_a_fixed_set_holds_the_initial_weights_of_the_network() -> None:
     network = Net()
-    data = distill.distill(tensors(), network, **QUICK, init="fixed")
+    data = distill.distill(make_data(), network, **QUICK, init="fixed")
     assert all(torch.equal(data.init_state[k], p) for k, p in network.named_parameters())
-    student, x = train(data, Net()), tensors(90, 1)[0]
+    student, x = train(data, Net()), make_data(90, 1)[0]
     assert torch.equal(student.logits(x), train(data, network, init="fixed").logits(x))
     assert data.scores["accuracy"]["weights"] == "fixed"
 
 
-def test_own_losses_are_used_and_named() -> None:
+def test_the_user_s_losses_are_used_and_named() -> None:
     def hinge(logits: Tensor, y: Tensor) -> Tensor:
         return F.multi_margin_loss(logits, y)
 
     def gentle(logits: Tensor, targets: Tensor) -> Tensor:
         return soft_cross_entropy(logits / 2, targets)
 
-    plain = distill.distill(tensors(), Net(), **QUICK)
-    data = distill.distill(tensors(), Net(), **QUICK, loss=hinge, inner_loss=gentle)
-    assert not torch.equal(data.items, plain.items)
+    default = distill.distill(make_data(), Net(), **QUICK)
+    data = distill.distill(make_data(), Net(), **QUICK, loss=hinge, inner_loss=gentle)
+    assert not torch.equal(data.items, default.items)
     assert (data.inner["loss"], data.provenance["objects"]["loss"]) == ("gentle", "hinge")
     with pytest.raises(UserError, match='no inner loss called "gentle".* pass your own as `inner_loss`'):
         train(data, Net())
-    x = tensors(30, 2)[0]
-    kept = replace(data, inner={**data.inner, "loss": "soft-cross-entropy"})
-    ours, theirs = train(data, Net(), inner_loss=gentle), train(kept, Net(), inner_loss=gentle)
-    assert torch.equal(ours.logits(x), theirs.logits(x))
+    x = make_data(30, 2)[0]
+    renamed = replace(data, inner={**data.inner, "loss": "soft-cross-entropy"})
+    first, second = train(data, Net(), inner_loss=gentle), train(renamed, Net(), inner_loss=gentle)
+    assert torch.equal(first.logits(x), second.logits(x))
 
 
 def test_engine_and_rule_are_objects() -> None:
-    short = QUICK | {"outer_steps": 2}
-    one = distill.distill(tensors(), Net(), **short, rule=Adam())
-    other = distill.distill(tensors(), Net(), **short, rule=Adam(), engine=Recompute())
-    torch.testing.assert_close(one.items, other.items, rtol=1e-4, atol=1e-5)
-    assert one.inner["rule"] == "adam"
-    assert other.provenance["objects"]["engine"].startswith("Recompute(")
+    arguments = QUICK | {"outer_steps": 2}
+    unrolled = distill.distill(make_data(), Net(), **arguments, rule=Adam())
+    recomputed = distill.distill(make_data(), Net(), **arguments, rule=Adam(), engine=Recompute())
+    torch.testing.assert_close(unrolled.items, recomputed.items, rtol=1e-4, atol=1e-5)
+    assert unrolled.inner["rule"] == "adam"
+    assert recomputed.provenance["objects"]["engine"].startswith("Recompute(")
 
 
-def test_items_of_any_shape_and_a_name_for_a_network() -> None:
-    x, y = tensors()
+def test_items_may_have_any_shape_and_the_network_may_be_a_name() -> None:
+    x, y = make_data()
     rows = distill.distill((x.flatten(1), y), nn.Linear(64, 3), **QUICK)
     assert rows.items.shape == (2, 64)
     assert distill.distill((x, y), "mlp", **QUICK).network["name"] == "mlp"
 
 
 def test_it_is_silent_unless_progress_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    distill.distill(tensors(), Net(), **QUICK)
+    distill.distill(make_data(), Net(), **QUICK)
     assert capsys.readouterr() == ("", "")
-    distill.distill(tensors(), Net(), **QUICK, progress=True)
+    distill.distill(make_data(), Net(), **QUICK, progress=True)
     assert "step 20/20, loss " in capsys.readouterr().err
 
 
-def test_ctrl_c_is_an_exception() -> None:
-    class Pressed:
+def test_ctrl_c_raises_keyboard_interrupt() -> None:
+    class InterruptedEngine:
         def gradient(self, *_: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        distill.distill(tensors(), Net(), **QUICK, engine=Pressed())
+        distill.distill(make_data(), Net(), **QUICK, engine=InterruptedEngine())
 
 
-def test_items_out_of_proportion_are_warned_of() -> None:
-    x, y = tensors()
-    with pytest.warns(UserWarning, match="x has a spread of 1.*: scale it to mean 0 and spread 1") as seen:
+def test_items_of_a_large_scale_give_a_warning() -> None:
+    x, y = make_data()
+    with pytest.warns(
+        UserWarning, match="x has a spread of 1.*: scale it to mean 0 and spread 1"
+    ) as warnings:
         distill.distill((100 * x, y), Net(), **QUICK | {"outer_steps": 1})
-    assert seen[0].filename == __file__
+    assert warnings[0].filename == __file__
 
 
-X, Y = tensors(60)
+X, Y = make_data(60)
 
 
 @pytest.mark.parametrize(
@@ -214,34 +218,34 @@ X, Y = tensors(60)
     ],
     ids=lambda v: v if isinstance(v, str) else "data",
 )
-def test_data_that_cannot_be_meant_is_one_sentence(data: object, sentence: str) -> None:
+def test_invalid_data_is_one_sentence(data: object, sentence: str) -> None:
     with pytest.raises(DataError, match=re.escape(sentence)):
         distill.distill(data, Net(), **QUICK)
 
 
-class Changed(Net):
-    """Net with another answer."""
+class NetWithOutput(Net):
+    """Net with another output."""
 
-    def __init__(self, answer: Callable[[nn.Module, Tensor], object]) -> None:
+    def __init__(self, output: Callable[[nn.Module, Tensor], object]) -> None:
         super().__init__()
-        self.answer, self.idle = answer, nn.Linear(2, 2)
+        self.answer, self.unused = output, nn.Linear(2, 2)
 
     def forward(self, x: Tensor) -> object:
         return self.answer(self, super().forward(x))
 
 
-def frozen() -> nn.Module:
+def make_frozen_net() -> nn.Module:
     network = Net()
     network.head.bias.requires_grad_(False)
     return network
 
 
-def layers(*more: nn.Module) -> nn.Module:
+def make_layers(*more: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), *more, nn.Flatten(), nn.Linear(4 * 6 * 6, 3))
 
 
 class Attention(nn.Module):
-    """Torch's own has a fast kernel on CPUs whose backward cannot be differentiated."""
+    """Torch's attention has a fast kernel on CPUs whose backward cannot be differentiated."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(x, x, x)
@@ -252,15 +256,24 @@ class Attention(nn.Module):
     [
         (Net(4), "the network answers 16×4 for 16 items of 3 classes: its last layer needs 3 columns"),
         (nn.Linear(3, 3), "the network does not take 16×1×8×8 items ("),
-        (layers(nn.BatchNorm2d(4)), "training changes 1.running_mean, 1.running_var, 1.num_batches_tracked"),
-        (layers(nn.BatchNorm2d(4)), "use nn.GroupNorm or nn.InstanceNorm2d"),
-        (layers(nn.Dropout()), "answers the same items differently each time: leave dropout out"),
-        (layers(Attention()), "the network cannot be differentiated twice (derivative for aten::_scaled_dot"),
-        (Changed(lambda _, z: z), "no gradient reaches idle.weight, idle.bias, which have no part in"),
-        (Changed(lambda _, z: (z, z)), "the network answers a tuple: forward must return the logits"),
-        (Changed(lambda _, z: z / 0), "the network answers NaN or infinity for real items"),
         (
-            frozen(),
+            make_layers(nn.BatchNorm2d(4)),
+            "training changes 1.running_mean, 1.running_var, 1.num_batches_tracked",
+        ),
+        (make_layers(nn.BatchNorm2d(4)), "use nn.GroupNorm or nn.InstanceNorm2d"),
+        (make_layers(nn.Dropout()), "answers the same items differently each time: leave dropout out"),
+        (
+            make_layers(Attention()),
+            "the network cannot be differentiated twice (derivative for aten::_scaled_dot",
+        ),
+        (
+            NetWithOutput(lambda _, z: z),
+            "no gradient reaches unused.weight, unused.bias, which have no part in",
+        ),
+        (NetWithOutput(lambda _, z: (z, z)), "the network answers a tuple: forward must return the logits"),
+        (NetWithOutput(lambda _, z: z / 0), "the network answers NaN or infinity for real items"),
+        (
+            make_frozen_net(),
             "head.bias of the network is frozen (requires_grad is False): distil what the frozen part",
         ),
         (nn.Flatten(), "the network has no parameters"),
@@ -271,13 +284,13 @@ class Attention(nn.Module):
     ],
     ids=lambda v: v if isinstance(v, str) else "network",
 )
-def test_a_network_that_cannot_be_trained_through_is_one_sentence(network: object, sentence: str) -> None:
+def test_a_network_without_an_outer_gradient_is_one_sentence(network: object, sentence: str) -> None:
     with pytest.raises(NetworkError, match=re.escape(sentence)):
         distill.distill((X, Y), network, **QUICK)
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("arguments", "sentence"),
     [
         ({"n": 0}, "n must be above 0, not 0"),
         ({"n": 2.5}, "n must be a whole number, not 2.5"),
@@ -304,11 +317,11 @@ def test_a_network_that_cannot_be_trained_through_is_one_sentence(network: objec
         ({"test": (X, Y + 1)}, "test: the test label 3 is out of range: 3 classes are 0 … 2"),
         ({"start": "nowhere.pt"}, "nowhere.pt: no such file"),
     ],
-    ids=lambda v: v if isinstance(v, str) else "given",
+    ids=lambda v: v if isinstance(v, str) else "arguments",
 )
-def test_a_setting_that_cannot_be_meant_is_one_sentence(given: dict, sentence: str) -> None:
+def test_an_invalid_setting_is_one_sentence(arguments: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=re.escape(sentence)):
-        distill.distill((X, Y), **{"network": Net(), **QUICK, **given})
+        distill.distill((X, Y), **{"network": Net(), **QUICK, **arguments})
 
 
 def test_augment_is_for_images() -> None:

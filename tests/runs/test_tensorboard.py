@@ -27,8 +27,8 @@ def read_events(folder: Path):
     return events
 
 
-def list_arguments(place: Path, out: Path, *extra: object) -> list[str]:
-    data = place / "blobs.npz"
+def list_arguments(folder: Path, out: Path, *extra: object) -> list[str]:
+    data = folder / "blobs.npz"
     if not data.exists():
         write_npz(data)
     line = [
@@ -56,9 +56,9 @@ def _no_training_on_all_data() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("events")
-    assert distil(list_arguments(place, place / "run")) == 0
-    return place / "run"
+    folder = tmp_path_factory.mktemp("events")
+    assert distil(list_arguments(folder, folder / "run")) == 0
+    return folder / "run"
 
 
 def read_log(folder: Path) -> list[dict]:
@@ -111,8 +111,8 @@ def test_without_the_package_nothing_is_written(
 
 
 def test_a_run_without_the_option_writes_no_events_and_is_the_same_run(run: Path, tmp_path: Path) -> None:
-    plain = [word for word in list_arguments(tmp_path, tmp_path / "run") if word != "--tensorboard"]
-    assert distil(plain) == 0
+    arguments = [word for word in list_arguments(tmp_path, tmp_path / "run") if word != "--tensorboard"]
+    assert distil(arguments) == 0
     assert not list((tmp_path / "run").glob("events*"))
     assert [r["loss"] for r in read_log(tmp_path / "run")] == [r["loss"] for r in read_log(run)]
     configs = [json.loads((f / "config.json").read_text()) for f in (run, tmp_path / "run")]

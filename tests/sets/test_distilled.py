@@ -108,7 +108,7 @@ WRONG_PARTS = {
 
 
 @pytest.mark.parametrize("sentence", WRONG_PARTS)
-def test_parts_that_disagree_are_refused(sentence: str) -> None:
+def test_inconsistent_parts_are_refused(sentence: str) -> None:
     with pytest.raises(SetError, match=sentence):
         small_set(**WRONG_PARTS[sentence])
 
@@ -119,7 +119,7 @@ def save_changed(path: Path, **changes: object) -> Path:
     return path
 
 
-def test_a_file_whose_shapes_disagree_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_with_inconsistent_shapes_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SetError, match=r"odd.pt: labels has 2 rows"):
         DistilledSet.load(save_changed(tmp_path / "odd.pt", labels=torch.ones(2, 3)))
 

@@ -5,53 +5,48 @@ from pathlib import Path
 
 import pytest
 
-import distill
-from tests.helpers import command
+from tests.helpers import copy_package, run_module
 
-PACKAGE, TESTS = Path(distill.__file__).parent, Path(__file__).parents[1]
-TABLE = "distill/sets/formats/__init__.py"
-LINE = """
-    "npz": Format("distill.sets.formats.npz", "two arrays of NumPy", writes=True, reads="public"),"""
+TESTS = Path(__file__).parents[1]
+LINE = '    "npz": Format("distill.sets.formats.npz", "two arrays of NumPy", writes=True, reads="public"),\n'
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package and the contract test in another folder, with the example's file and line."""
     root = tmp_path_factory.mktemp("copy")
-    shutil.copytree(
-        PACKAGE, root / "distill", ignore=shutil.ignore_patterns("__pycache__", "mnist", "bundled")
-    )
-    shutil.copy(PACKAGE.parent / "pyproject.toml", root)
+    shutil.copy(TESTS.parent / "pyproject.toml", root)
     (root / "tests" / "sets").mkdir(parents=True)
     for name in ("__init__", "helpers", "sets/__init__", "sets/samples", "sets/test_format_contract"):
         shutil.copy(TESTS / f"{name}.py", root / "tests" / f"{name}.py")
-    shutil.copy(TESTS / "sets" / "example_format.py", root / "distill" / "sets" / "formats" / "npz.py")
-    table = (root / TABLE).read_text(encoding="utf-8")
-    (root / TABLE).write_text(table.replace("FORMATS = {", "FORMATS = {" + LINE), encoding="utf-8")
+    example = TESTS / "sets" / "example_format.py"
+    copy_package(root, example, "sets/formats/npz.py", "sets/formats/__init__.py:FORMATS", LINE)
     return root
 
 
-def test_the_help_shows_the_new_word(copy: Path) -> None:
-    done = command("distill", "export", "--help", cwd=copy, env={"PYTHONPATH": str(copy)})
-    text = " ".join(done.stdout.replace("│", " ").split())
+def test_the_help_lists_the_new_format(package: Path) -> None:
+    result = run_module("distill", "export", "--help", cwd=package, env={"PYTHONPATH": str(package)})
+    text = " ".join(result.stdout.replace("│", " ").split())
     assert "--to FORMAT" in text
     assert "npz: two arrays of NumPy" in text
-    done = command("distill", "import", "--help", cwd=copy, env={"PYTHONPATH": str(copy)})
-    assert "npz: two arrays of NumPy" in " ".join(done.stdout.replace("│", " ").split())
+    result = run_module("distill", "import", "--help", cwd=package, env={"PYTHONPATH": str(package)})
+    assert "npz: two arrays of NumPy" in " ".join(result.stdout.replace("│", " ").split())
 
 
-def test_a_misspelt_word_gets_a_suggestion(copy: Path) -> None:
-    done = command("distill", "export", "set.pt", "--to", "nzp", cwd=copy, env={"PYTHONPATH": str(copy)})
-    assert done.returncode == 2
+def test_a_misspelt_format_gets_a_suggestion(package: Path) -> None:
+    result = run_module(
+        "distill", "export", "set.pt", "--to", "nzp", cwd=package, env={"PYTHONPATH": str(package)}
+    )
+    assert result.returncode == 2
     assert (
         '--to: no format called "nzp"; did you mean "npz"? (known: hf, images, npz, safetensors)'
-        in done.stderr
+        in result.stderr
     )
 
 
-def test_the_contract_test_knows_it_and_it_passes(copy: Path) -> None:
+def test_the_contract_test_includes_the_new_format_and_passes(package: Path) -> None:
     """Among others, `distill export --to npz` writes it, and `distill import` reads it."""
-    env = {"PYTHONPATH": str(copy), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins take seconds to load
-    done = command("pytest", "-p", "no:cacheprovider", "tests/sets", "-k", "npz", cwd=copy, env=env)
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.count(".") >= 14  # one per test
+    env = {"PYTHONPATH": str(package), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins take seconds to load
+    result = run_module("pytest", "-p", "no:cacheprovider", "tests/sets", "-k", "npz", cwd=package, env=env)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count(".") >= 14  # one per test

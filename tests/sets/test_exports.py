@@ -20,7 +20,7 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.formats import WRITERS, ddranking, huggingface, safetensors
 from distill.sets.formats.base import load_set
 from distill.sets.storage import write_folder
-from tests.helpers import small_set, waves, write_npz
+from tests.helpers import read_json_line, small_set, waves, write_npz
 from tests.sets.samples import is_equal_set, whitened_set
 
 TEXT = {
@@ -74,18 +74,18 @@ def test_the_rows_of_a_text_set_hold_the_nearest_words(tmp_path: Path) -> None:
 def test_the_card_states_score_baselines_command_and_licence(tmp_path: Path) -> None:
     huggingface.write_set(whitened_set(), tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    for words in (
+    for text in (
         "license: cc-by-sa-3.0", "- image-classification", "- n<1K",
         "| these 3 items | 50.00 ± 12.50 % | 20 |",
         "| as many random-real items | 25.00 ± 1.00 % | 20 |", "| all real items | 99.00 % | |",
         "    python -m distill.mnist --n 3\n", "hf upload USER/NAME out --repo-type dataset", "then whitened",
     ):  # fmt: skip
-        assert words in card
+        assert text in card
     huggingface.write_set(small_set(), tmp_path / "bare", license="mit")
-    bare = (tmp_path / "bare" / "README.md").read_text(encoding="utf-8")
-    assert "license: mit" in bare
-    assert "Not measured yet." in bare
-    assert "The command was not kept." in bare
+    card_without_scores = (tmp_path / "bare" / "README.md").read_text(encoding="utf-8")
+    assert "license: mit" in card_without_scores
+    assert "Not measured yet." in card_without_scores
+    assert "The command was not kept." in card_without_scores
 
 
 def test_the_python_of_the_card_trains_a_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_student_trains_on_an_export_as_on_the_set(
     scores = []
     for name in ("set.pt", "out"):
         assert main(["student", str(tmp_path / name), "--dataset", real, "--seeds", "2", "--json"]) == 0
-        scores.append(json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"])
+        scores.append(read_json_line(capsys.readouterr().out)["accuracy"])
     assert scores[0] == scores[1]
     assert main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").stat().st_size > 10_000
@@ -147,13 +147,13 @@ def test_a_student_trains_on_an_export_as_on_the_set(
     assert is_equal_set(DistilledSet.load(tmp_path / "copy.pt"), small_set())
 
 
-def export_small_set(folder: Path, *words: str) -> int:
+def export_small_set(folder: Path, *options: str) -> int:
     """`distill export` of a small set to folder/out; the exit code."""
     small_set().save(folder / "set.pt")
-    return main(["export", str(folder / "set.pt"), "--out", str(folder / "out"), *words])
+    return main(["export", str(folder / "set.pt"), "--out", str(folder / "out"), *options])
 
 
-def test_another_format_replaces_an_export_where_asked(
+def test_an_export_of_another_format_is_overwritten_only_where_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export_small_set(tmp_path, "--to", "safetensors") == 0
@@ -187,7 +187,7 @@ def test_a_text_set_is_not_exported_as_images(tmp_path: Path, capsys: pytest.Cap
     text_set().save(tmp_path / "set.pt")
     assert main(["export", str(tmp_path / "set.pt"), "--to", "images"]) == 2
     assert (
-        "--to images is for grey or coloured images whose mean and std the set tells; its items are (2, 4)"
+        "--to images is for grey or coloured images whose mean and std the set holds; its items are (2, 4)"
         in capsys.readouterr().err
     )
     assert os.listdir(tmp_path) == ["set.pt"]
@@ -198,7 +198,7 @@ def test_items_of_unknown_scale_are_rows_without_a_picture(tmp_path: Path) -> No
     huggingface.write_set(data, tmp_path / "out")
     assert list(huggingface.to_hf(data).features) == ["item", "label", "class"]
     assert is_equal_set(load_set(tmp_path / "out"), data)
-    with pytest.raises(SetError, match="whose mean and std the set tells"):
+    with pytest.raises(SetError, match="whose mean and std the set holds"):
         ddranking.write_set(data, tmp_path / "images")
 
 
@@ -218,7 +218,7 @@ def test_without_safetensors_the_sentence_says_what_to_install(
     assert os.listdir(tmp_path) == ["set.pt"]
 
 
-def test_a_value_that_json_cannot_carry_is_refused_by_its_place(tmp_path: Path) -> None:
+def test_a_value_that_json_cannot_hold_is_refused_with_its_key(tmp_path: Path) -> None:
     with pytest.raises(SetError, match="provenance/when of the set is a tuple that json cannot carry"):
         safetensors.write_set(small_set(provenance={"when": (1, 2)}), tmp_path / "out")
     assert os.listdir(tmp_path) == []
@@ -269,17 +269,17 @@ def test_a_folder_without_a_set_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_failure_while_writing_keeps_the_older_export(tmp_path: Path) -> None:
     safetensors.write_set(small_set(), tmp_path / "out")
-    marker = safetensors.METADATA
+    metadata_name = safetensors.METADATA
     with (
         pytest.raises(SetError, match="cannot be written"),
-        write_folder(tmp_path / "out", True, marker) as new,
+        write_folder(tmp_path / "out", True, metadata_name) as new,
     ):
         shutil.rmtree(new)
     assert os.listdir(tmp_path) == ["out"]
     assert is_equal_set(load_set(tmp_path / "out"), small_set())
 
 
-def test_the_default_folder_stands_beside_the_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_folder_is_beside_the_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_set().save(tmp_path / "mine.pt")
     assert main(["export", str(tmp_path / "mine.pt"), "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()

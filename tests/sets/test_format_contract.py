@@ -70,20 +70,21 @@ def write_user_folder(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("write", "sentence"), [(write_file, "is a file"), (write_user_folder, "files that are not an export")]
+    ("write_other", "sentence"),
+    [(write_file, "is a file"), (write_user_folder, "files that are not an export")],
 )
 @pytest.mark.parametrize("word", WRITERS)
-def test_only_an_export_is_replaced(
-    word: str, write: Callable[[Path], Path], sentence: str, tmp_path: Path
+def test_only_exports_are_overwritten(
+    word: str, write_other: Callable[[Path], Path], sentence: str, tmp_path: Path
 ) -> None:
-    kept = write(tmp_path / "out")
+    file = write_other(tmp_path / "out")
     with pytest.raises(SetError, match=sentence):
         write_set(word, small_set(), tmp_path / "out", overwrite=True)
-    assert kept.read_text() == "a user's"
+    assert file.read_text() == "a user's"
 
 
 @pytest.mark.parametrize("word", WRITERS)
-def test_an_export_is_replaced_only_where_asked(word: str, tmp_path: Path) -> None:
+def test_an_export_is_overwritten_only_where_asked(word: str, tmp_path: Path) -> None:
     write_set("safetensors", small_set(), tmp_path / "out")
     with pytest.raises(SetError, match="holds another export: --overwrite replaces it"):
         write_set(word, whitened_set(), tmp_path / "out")
@@ -109,7 +110,7 @@ def test_a_full_disk_is_one_sentence_and_the_older_export_stays(word: str, tmp_p
 
 
 @pytest.mark.parametrize("word", WRITERS)
-def test_the_command_line_knows_a_format(
+def test_the_command_line_lists_writes_and_suggests_a_format(
     word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small_set().save(tmp_path / "set.pt")
@@ -141,7 +142,7 @@ def test_a_reader_matches_no_other_file(word: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", SET_READERS)
-def test_a_whole_set_is_matched_and_read(word: str, tmp_path: Path) -> None:
+def test_a_complete_set_is_matched_and_read(word: str, tmp_path: Path) -> None:
     file = SourceFile(write_set(word, small_set(), tmp_path / "out"))
     module = load(SET_READERS[word])
     assert module.matches(file)

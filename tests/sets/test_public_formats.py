@@ -39,8 +39,8 @@ def normalise(data: Dataset) -> tuple[Tensor, Tensor]:
 def pick_real(train: Dataset, per_class: int) -> tuple[Tensor, Tensor]:
     """Real images of each class, from which a distillation may start."""
     x, y = normalise(train)
-    picks = torch.cat([train.class_indices(c)[:per_class] for c in range(len(train.classes))])
-    return x[picks].clone(), y[picks].clone()
+    indices = torch.cat([train.class_indices(c)[:per_class] for c in range(len(train.classes))])
+    return x[indices].clone(), y[indices].clone()
 
 
 def score(network: nn.Module, x: Tensor, y: Tensor) -> float:
@@ -145,15 +145,15 @@ def test_res_and_images_best_train_as_evaluate_synset(project: str, mnist: tuple
     x, y = pick_real(train, 2)
     labels, lr = (y, 0.01) if project != "datm" else (6 * F.one_hot(y, 10) + waves(20, 10).float(), 0.02)
     if project == "vico":
-        other = [waves(20, 1, 28, 28).float(), y]
-        path = write_experiments(tmp_path / "res_DC_MNIST_ConvNet_2ipc.pt", other, [x, y])
+        first_experiment = [waves(20, 1, 28, 28).float(), y]
+        path = write_experiments(tmp_path / "res_DC_MNIST_ConvNet_2ipc.pt", first_experiment, [x, y])
     else:
         path = write_best(tmp_path / "run", x, labels, torch.tensor(lr) if project == "datm" else None)
     data = import_public(path, train, options=ImportOptions(epochs=12, augment=""))
-    narrow = {**data.network, "arguments": {"padding": 3, "width": 32}}  # a quarter: faster
-    assert narrow == {**data.network, "arguments": {**data.network["arguments"], "width": 32}}
+    network_metadata = {**data.network, "arguments": {"padding": 3, "width": 32}}  # a quarter: faster
+    assert network_metadata == {**data.network, "arguments": {**data.network["arguments"], "width": 32}}
     assert (data.network["name"], data.network["scheme"]) == ("convnet", "uniform")
-    data = replace(data, network=narrow)
+    data = replace(data, network=network_metadata)
     network, vico = build_started_network(data), VicoConvNet(1, 10, 32)
     for parameter, vico_parameter in zip(network.parameters(), vico.parameters(), strict=True):
         vico_parameter.data.copy_(parameter.data)

@@ -1,6 +1,5 @@
 """The set that is built of a public file and its real data: recipe, labels, normalisation, refusals."""
 
-import json
 import os
 import pickle
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from distill.sets.public.build import import_public
 from distill.sets.public.normalisation import SSNL_MOMENTS, VICO_MOMENTS, find_moments
 from distill.sets.public.options import ImportOptions
 from distill.sets.public.training import SIAMESE
-from tests.helpers import SHAPE, waves, write_npz
+from tests.helpers import SHAPE, read_json_line, waves, write_npz
 from tests.sets.samples import IMAGES, LABELS, write_best, write_experiments, write_steps
 from tests.sets.test_distilled import Trap
 
@@ -70,19 +69,19 @@ def test_recipes_are_the_defaults_of_the_projects(blobs: tuple, tmp_path: Path) 
     assert dc.provenance["command"] == "distill import res_DC_blobs.pt --dataset blobs.npz"
 
 
-def test_options_replace_the_defaults_and_stand_in_the_command(blobs: tuple, tmp_path: Path) -> None:
+def test_options_replace_the_defaults_and_are_part_of_the_command(blobs: tuple, tmp_path: Path) -> None:
     path = write_experiments(tmp_path / "res_DSA_blobs.pt", [IMAGES, LABELS])
     options = ImportOptions(epochs=4, lr=0.5, augment="flip", network="mlp")
     data = import_public(path, blobs[0], options=options)
     assert (len(data.lrs), float(data.lrs[0]), data.inner["augment"]) == (5, 0.5, "flip")
     assert data.network["name"] == "mlp"
-    words = "--dataset blobs.npz --epochs 4 --lr 0.5 --augment flip --network mlp"
-    assert data.provenance["command"] == f"distill import res_DSA_blobs.pt {words}"
-    words = ["--experiment", "0", "--augment", "", "--zca"]
-    assert ImportOptions(experiment=0, augment="", zca=True).to_words() == words
+    arguments = "--dataset blobs.npz --epochs 4 --lr 0.5 --augment flip --network mlp"
+    assert data.provenance["command"] == f"distill import res_DSA_blobs.pt {arguments}"
+    arguments = ["--experiment", "0", "--augment", "", "--zca"]
+    assert ImportOptions(experiment=0, augment="", zca=True).to_words() == arguments
 
 
-def test_many_images_come_in_batches_each_as_often(blobs: tuple, tmp_path: Path) -> None:
+def test_many_images_come_in_batches_and_equally_often(blobs: tuple, tmp_path: Path) -> None:
     x, y = waves(300, *SHAPE).float(), torch.arange(300) % 3
     path = write_experiments(tmp_path / "res_DC_blobs.pt", [x, y])
     data = import_public(path, blobs[0], options=ImportOptions(epochs=63))
@@ -92,7 +91,7 @@ def test_many_images_come_in_batches_each_as_often(blobs: tuple, tmp_path: Path)
     assert data.lrs.unique().tolist() == pytest.approx([0.001, 0.01])
 
 
-def test_labels_that_are_shares_stay_and_logits_become_shares(blobs: tuple, tmp_path: Path) -> None:
+def test_probabilities_stay_and_logits_become_probabilities(blobs: tuple, tmp_path: Path) -> None:
     logits = waves(3, 3).float()
     for labels in (logits, logits.softmax(dim=1)):
         data = import_public(write_best(tmp_path / "run", IMAGES, labels), blobs[0])
@@ -137,28 +136,37 @@ def test_whitening_is_kornias(blobs: tuple, tmp_path: Path) -> None:
     torch.testing.assert_close(whitened, expected.float(), rtol=1e-4, atol=1e-5)
     assert data.source["mean"] == [0.0]
     path = write_steps(tmp_path / "white.pth", whitened[:6].view(6, *SHAPE), train.labels[:6], 1, 30)
-    words = ["--dataset", str(tmp_path / "blobs.npz"), "--seeds", "1", "--zca", "--network", "mlp", "--json"]
-    assert main(["student", str(path), *words]) == 0
+    arguments = [
+        "--dataset",
+        str(tmp_path / "blobs.npz"),
+        "--seeds",
+        "1",
+        "--zca",
+        "--network",
+        "mlp",
+        "--json",
+    ]
+    assert main(["student", str(path), *arguments]) == 0
 
 
-def test_student_and_import_read_a_public_file_alike(
+def test_student_and_import_read_a_public_file_in_the_same_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The student of the file, and of the .pt that `distill import` makes of it, have the same accuracy."""
     real = str(write_npz(tmp_path / "blobs.npz"))
     x, y = load(real)[0].batch(torch.arange(6))
     file = str(write_steps(tmp_path / "results.pth", x, y, 2, 20))
-    common = ["--dataset", real, "--network", "mlp"]
-    assert main(["student", file, *common, "--seeds", "3", "--json"]) == 0
+    options = ["--dataset", real, "--network", "mlp"]
+    assert main(["student", file, *options, "--seeds", "3", "--json"]) == 0
     output = capsys.readouterr()
-    direct = json.loads(output.out.splitlines()[-1])["accuracy"]
+    expected = read_json_line(output.out)["accuracy"]
     assert "results.pth: its weights are new ones" in output.err
-    assert direct["mean"] > 0.5
+    assert expected["mean"] > 0.5
     out = str(tmp_path / "set.pt")
-    assert main(["import", file, *common, "--out", out, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 40
+    assert main(["import", file, *options, "--out", out, "--json"]) == 0
+    assert read_json_line(capsys.readouterr().out)["steps"] == 40
     assert main(["student", out, "--seeds", "3", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] == direct
+    assert read_json_line(capsys.readouterr().out)["accuracy"] == expected
     data, _, test = load_set_and_data(SetSettings(set=file, dataset=real))  # what compare and relabel open
     assert torch.equal(data.items, DistilledSet.load(out).items)
     assert len(test) == 60
@@ -171,12 +179,12 @@ def test_export_refuses_a_public_file_and_import_an_existing_one(
     assert main(["export", file]) == 2
     sentence = "results.pth is a public format: `distill import` makes a set of it first"
     assert sentence in capsys.readouterr().err
-    words = ["import", file, "--dataset", str(tmp_path / "blobs.npz"), "--out", str(tmp_path / "set.pt")]
-    words += ["--network", "mlp"]
-    assert main(words) == 0
-    assert main(words) == 2
+    arguments = ["import", file, "--dataset", str(tmp_path / "blobs.npz"), "--out", str(tmp_path / "set.pt")]
+    arguments += ["--network", "mlp"]
+    assert main(arguments) == 0
+    assert main(arguments) == 2
     assert "set.pt is there already: --overwrite replaces it" in capsys.readouterr().err
-    assert main([*words, "--overwrite"]) == 0
+    assert main([*arguments, "--overwrite"]) == 0
 
 
 WRONG_FILES = {
@@ -220,7 +228,7 @@ def test_two_classes_are_refused_where_the_network_differs(tmp_path: Path) -> No
         import_public(tmp_path / "results.pth", train)
 
 
-def test_images_need_their_labels_and_are_not_those_to_look_at(blobs: tuple, tmp_path: Path) -> None:
+def test_images_without_labels_and_preview_images_are_refused(blobs: tuple, tmp_path: Path) -> None:
     folder = write_best(tmp_path / "run", IMAGES, LABELS, torch.ones(2))
     with pytest.raises(SetError, match="learning rate beside it is not a single number"):
         import_public(folder, blobs[0])
@@ -254,8 +262,8 @@ def test_hidden_code_never_executes(
     with pytest.raises(SetError, match="holds more than tensors and plain values"):
         import_public(tmp_path / "results.pth", blobs[0])
     for verb in ("student", "import", "compare"):
-        words = [verb, str(tmp_path / "results.pth"), "--dataset", str(tmp_path / "blobs.npz")]
-        assert main([*words, "--out", str(tmp_path / "out")] if verb != "student" else words) == 2
+        arguments = [verb, str(tmp_path / "results.pth"), "--dataset", str(tmp_path / "blobs.npz")]
+        assert main([*arguments, "--out", str(tmp_path / "out")] if verb != "student" else arguments) == 2
         error = capsys.readouterr().err
         assert "more than tensors and plain values" in error
         assert error.count("\n") == 1
@@ -263,7 +271,7 @@ def test_hidden_code_never_executes(
 
 
 BLOBS = ["--dataset", "blobs.npz", "--out", "new.pt"]
-WRONG_WORDS = {
+WRONG_OPTIONS = {
     "does not say what it was made from: give --dataset": ["student"],
     "--dataset is missing: a public file does not say": ["import", "--out", "new.pt"],
     'no data set called "minst"; did you mean "mnist"': ["import", "--dataset", "minst", "--out", "new.pt"],
@@ -276,7 +284,7 @@ WRONG_WORDS = {
 }
 
 
-@pytest.mark.parametrize("sentence", WRONG_WORDS)
+@pytest.mark.parametrize("sentence", WRONG_OPTIONS)
 def test_a_wrong_option_is_one_sentence(
     sentence: str,
     blobs: tuple,
@@ -286,8 +294,8 @@ def test_a_wrong_option_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save([(IMAGES, LABELS, LR)], "results.pth")
-    verb, *words = WRONG_WORDS[sentence]
-    assert main([verb, "results.pth", *words]) == 2
+    verb, *options = WRONG_OPTIONS[sentence]
+    assert main([verb, "results.pth", *options]) == 2
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1

@@ -15,7 +15,7 @@ from distill.student import CORESETS
 from distill.student.compare import build_draws, choose_networks, format_table
 from distill.student.coresets import label_by_teacher, pick_herding, pick_k_center
 from distill.student.training import Student, build_set_network
-from tests.helpers import small_set, write_npz
+from tests.helpers import read_json_line, small_set, write_npz
 
 
 def build_teacher(data) -> Student:
@@ -23,24 +23,24 @@ def build_teacher(data) -> Student:
     return Student(network, draw_weights(network, stream("compare")))
 
 
-def test_herding_follows_the_mean_better_than_its_prefixes_could_by_chance() -> None:
+def test_herding_approximates_the_mean_better_than_random_items() -> None:
     x = torch.randn(50, 4, generator=stream("herding"))
-    picks = pick_herding(x, 10)
-    assert len(set(picks.tolist())) == 10
-    assert picks[0] == (x - x.mean(dim=0)).norm(dim=1).argmin()
-    gap = (x[picks].mean(dim=0) - x.mean(dim=0)).norm()
+    indices = pick_herding(x, 10)
+    assert len(set(indices.tolist())) == 10
+    assert indices[0] == (x - x.mean(dim=0)).norm(dim=1).argmin()
+    gap = (x[indices].mean(dim=0) - x.mean(dim=0)).norm()
     assert gap < (x[:10].mean(dim=0) - x.mean(dim=0)).norm() / 3
 
 
 def test_k_center_starts_in_the_middle_and_covers_the_corners() -> None:
     corners = torch.tensor([[5.0, 5], [5, -5], [-5, 5], [-5, -5]])
     x = torch.cat([0.1 * torch.randn(20, 2, generator=stream("k-center")), corners])
-    picks = pick_k_center(x, 5).tolist()
-    assert picks[0] < 20
-    assert sorted(picks[1:]) == [20, 21, 22, 23]
+    indices = pick_k_center(x, 5).tolist()
+    assert indices[0] < 20
+    assert sorted(indices[1:]) == [20, 21, 22, 23]
 
 
-def test_more_picks_than_items_repeat_some() -> None:
+def test_more_picks_than_items_repeat_items() -> None:
     x = torch.randn(2, 3, generator=stream("few"))
     assert len(pick_herding(x, 3)) == 3
     assert len(pick_k_center(x, 3)) == 3
@@ -80,25 +80,25 @@ def test_a_teacher_relabels_and_keeps_the_items(tmp_path: Path) -> None:
     torch.testing.assert_close(labels, teacher.logits(items).softmax(dim=1))
 
 
-def test_the_command_writes_a_row_per_network_and_kind_of_items(tmp_path: Path, capsys) -> None:
+def test_the_command_writes_a_row_per_network_and_coreset(tmp_path: Path, capsys) -> None:
     small_set().save(tmp_path / "set.pt")
     data = str(write_npz(tmp_path / "blobs.npz"))
-    words = [str(tmp_path / "set.pt"), "--dataset", data, "--seeds", "2", "--full-data", "--json"]
-    assert main([*words, "--networks", "mlp"]) == 0
-    printed = capsys.readouterr().out
-    assert "| distilled |" in printed
+    arguments = [str(tmp_path / "set.pt"), "--dataset", data, "--seeds", "2", "--full-data", "--json"]
+    assert main([*arguments, "--networks", "mlp"]) == 0
+    output = capsys.readouterr().out
+    assert "| distilled |" in output
     rows = json.loads((tmp_path / "compare.json").read_text())["rows"]
-    assert json.loads(printed.splitlines()[-1])["rows"] == rows
+    assert read_json_line(output)["rows"] == rows
     assert [r["network"] for r in rows] == ["mlp"] * 10
     assert [r["items"] for r in rows[:10]] == [
         "distilled", "random real", "k-means centres", "herding", "k-center",
-        *(f"{kind}, teacher labels" for kind in ("random real", "k-means centres", "herding", "k-center")),
+        *(f"{items}, teacher labels" for items in ("random real", "k-means centres", "herding", "k-center")),
         "all 270",
     ]  # fmt: skip
     assert all(0 <= r["mean"] <= 1 for r in rows)
 
 
-def test_too_few_real_items_to_choose_by_are_refused(tmp_path: Path, capsys) -> None:
+def test_too_few_real_items_are_refused(tmp_path: Path, capsys) -> None:
     small_set().save(tmp_path / "set.pt")
     data = str(write_npz(tmp_path / "blobs.npz", train=6))
     assert main([str(tmp_path / "set.pt"), "--dataset", data, "--networks", "mlp"]) == 2
@@ -118,12 +118,12 @@ def test_the_table_has_items_down_and_networks_across() -> None:
     ]
 
 
-def test_networks_that_the_items_are_too_small_for_are_left_out(tmp_path: Path) -> None:
+def test_networks_that_need_larger_items_are_left_out(tmp_path: Path) -> None:
     assert choose_networks(small_set(), ()) == ["convnet", "mlp", "alexcifarnet", "resnet"]
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("options", "sentence"),
     [
         (["--networks", "mpl"], 'did you mean "mlp"'),
         (["--networks", "lenet"], "lenet"),
@@ -131,10 +131,10 @@ def test_networks_that_the_items_are_too_small_for_are_left_out(tmp_path: Path) 
         (["--out", "nowhere/compare.json"], "there is no folder nowhere"),
     ],
 )
-def test_bad_input_is_one_sentence(words: list[str], sentence: str, tmp_path: Path, capsys) -> None:
+def test_bad_input_is_one_sentence(options: list[str], sentence: str, tmp_path: Path, capsys) -> None:
     small_set().save(tmp_path / "set.pt")
     data = str(write_npz(tmp_path / "blobs.npz"))
-    assert main([str(tmp_path / "set.pt"), "--dataset", data, *words]) == 2
+    assert main([str(tmp_path / "set.pt"), "--dataset", data, *options]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("distill: ")
     assert sentence in line

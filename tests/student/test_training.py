@@ -30,12 +30,12 @@ def blobs(tmp_path: Path):
 
 def fixed_set(**changes: object) -> DistilledSet:
     network = build_network("mlp", SHAPE, CLASSES, width=16)
-    words = {"name": "mlp", "arguments": {"width": 16}, "init": "fixed", "scheme": "xavier"}
-    return small_set(network=words, init_state=draw_weights(network, stream("f")), **changes)
+    network_metadata = {"name": "mlp", "arguments": {"width": 16}, "init": "fixed", "scheme": "xavier"}
+    return small_set(network=network_metadata, init_state=draw_weights(network, stream("f")), **changes)
 
 
 def test_a_replay_is_twenty_lines_of_plain_torch() -> None:
-    """What the README promises a stranger: functional steps of a torch network with torch's own SGD."""
+    """What the README promises: functional steps of a torch network with torch's own SGD."""
     data = fixed_set(
         lrs=0.02 + 0.01 * waves(4, 6).float(), schedule=torch.tensor([[0, 1], [2, 0], [1, 2], [0, 2]])
     )
@@ -72,7 +72,7 @@ def test_a_student_is_a_trained_module_with_the_keys_of_the_user_s_network() -> 
         assert torch.equal(student.network(x), student(x))
 
 
-def test_a_student_loads_what_its_state_dict_says() -> None:
+def test_a_student_loads_the_state_dict_of_another() -> None:
     data, x = fixed_set(), waves(5, *SHAPE).float()
     first, second = train(data, seed=0), Student(build_set_network(data))
     assert not torch.equal(first(x), second(x))
@@ -80,7 +80,7 @@ def test_a_student_loads_what_its_state_dict_says() -> None:
     assert torch.equal(first(x), second(x))
 
 
-def test_training_leaves_the_buffers_and_the_mode_of_the_user_s_module_alone() -> None:
+def test_training_leaves_the_buffers_and_the_mode_of_the_user_s_module_unchanged() -> None:
     network = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Dropout(0.5), torch.nn.Linear(64, CLASSES)
     )
@@ -100,22 +100,22 @@ def test_training_leaves_the_buffers_and_the_mode_of_the_user_s_module_alone() -
 
 
 @pytest.mark.parametrize("word", PROTOCOLS)
-def test_a_protocol_trains_a_student_and_touches_nothing(word: str) -> None:
+def test_a_protocol_trains_a_student_and_changes_nothing_else(word: str) -> None:
     data, x = fixed_set(), waves(5, *SHAPE).float()
     network, weights = build_set_network(data), fixed_set().init_state
     before, initial = copy.deepcopy(network.state_dict()), copy.deepcopy(weights)
-    first, again = (
+    first, second = (
         load_entry(PROTOCOLS[word])().train(data, network, weights, stream("protocol")) for _ in range(2)
     )
     assert isinstance(first, Student)
     assert not first.training
-    assert torch.equal(first(x), again(x))
+    assert torch.equal(first(x), second(x))
     assert not torch.equal(first(x), Student(network, weights)(x))
     assert all(torch.equal(w, before[name]) for name, w in network.state_dict().items())
     assert all(torch.equal(w, initial[name]) for name, w in weights.items())
 
 
-def test_training_twice_gives_the_same_bits_and_another_seed_others() -> None:
+def test_training_twice_gives_the_same_bits_and_another_seed_different_ones() -> None:
     x = waves(5, *SHAPE).float()
     data = small_set()
     assert torch.equal(train(data, seed=1).logits(x), train(data, seed=1).logits(x))
@@ -124,13 +124,13 @@ def test_training_twice_gives_the_same_bits_and_another_seed_others() -> None:
 
 def test_another_network_trains_on_the_same_set() -> None:
     data = fixed_set(lrs=torch.full((4, 6), 0.05))
-    other = build_network("mlp", SHAPE, CLASSES, depth=3, width=8)
-    one = train(data, other).logits(data.items)
-    same_rate = train(fixed_set(lrs=torch.full((4,), 0.05)), other).logits(data.items)
-    torch.testing.assert_close(one, same_rate)
+    network = build_network("mlp", SHAPE, CLASSES, depth=3, width=8)
+    logits = train(data, network).logits(data.items)
+    expected = train(fixed_set(lrs=torch.full((4,), 0.05)), network).logits(data.items)
+    torch.testing.assert_close(logits, expected)
 
 
-def test_weights_that_cannot_be_are_refused() -> None:
+def test_missing_or_wrong_weights_are_refused() -> None:
     data = fixed_set()
     with pytest.raises(SetError, match="carries no weights: use --init random"):
         initial_weights(small_set(), build_set_network(small_set()), "fixed", 1)
@@ -152,19 +152,21 @@ def test_weights_that_cannot_be_are_refused() -> None:
         ({"network": {"name": "mlp", "scheme": "xaver"}}, 'did you mean "xavier"'),
     ],
 )
-def test_a_recipe_in_unknown_words_is_refused(changes: dict, sentence: str) -> None:
+def test_a_recipe_with_unknown_names_is_refused(changes: dict, sentence: str) -> None:
     data = small_set(**changes)
     with pytest.raises(UserError, match=re.escape(sentence)):
         train(data)
 
 
-@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
-def test_ordinary_training_takes_any_optimiser_and_learns(kind: type, blobs: tuple) -> None:
+@pytest.mark.parametrize("optimiser_type", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
+def test_ordinary_training_takes_any_optimiser_and_learns(optimiser_type: type, blobs: tuple) -> None:
     real, test = blobs
     network = build_network("mlp", real.shape, CLASSES, width=16)
     weights = draw_weights(network, stream("o"))
     before = copy.deepcopy(weights)
-    student = train_ordinary(real, network, weights, lambda p: kind(p, lr=0.01), 30, 32, stream("b"))
+    student = train_ordinary(
+        real, network, weights, lambda p: optimiser_type(p, lr=0.01), 30, 32, stream("b")
+    )
     assert accuracy(student, test) > 0.9
     assert accuracy(student, test) > accuracy(Student(network, weights), test)
     assert all(torch.equal(before[k], weights[k]) for k in weights)
@@ -185,41 +187,41 @@ def test_accuracy_counts_right_answers_over_all_chunks(blobs: tuple) -> None:
     network = build_set_network(small_set())
     student = Student(network, draw_weights(network, stream("a")))
     x, y = test.batch(slice(None))
-    right = (student.logits(x).argmax(1) == y).float().mean().item()
-    assert accuracy(student, test, numbers=7 * 64) == pytest.approx(right)
+    expected = (student.logits(x).argmax(1) == y).float().mean().item()
+    assert accuracy(student, test, numbers=7 * 64) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("draws_of", [random_real, k_means])
-def test_baselines_get_the_set_s_treatment(draws_of: Callable, blobs: tuple) -> None:
+@pytest.mark.parametrize("coreset", [random_real, k_means])
+def test_baselines_are_trained_by_the_set_s_recipe(coreset: Callable, blobs: tuple) -> None:
     real, test = blobs
     data = small_set(n=5, schedule=torch.arange(5).repeat(4, 1))
     problem = build_problem(data)
     weights = initial_weights(data, problem.network, "random", 3)
-    draw = draws_of(data, real)
-    scores, rates = score_baseline("x", draw, data, problem, real, test, weights, draws=4)
+    draw = coreset(data, real)
+    scores, lr_text = score_baseline("x", draw, data, problem, real, test, weights, draws=4)
     assert full_data_accuracy(real, test, test, problem.network, weights[0]) > 0.95
     assert len(scores) == 4
     assert 0.5 < sum(scores) / 4 <= 1
-    assert rates == "the set's rates" or rates.startswith("rate ")
+    assert lr_text == "the set's rates" or lr_text.startswith("rate ")
     x, y = draw(stream("r"))
     assert x.shape == data.items.shape
     assert y.sum(1).tolist() == [1] * 5
     assert len(set(y.argmax(1)[:3].tolist())) == 3
 
 
-def test_centres_are_the_means_of_what_is_nearest_to_them() -> None:
+def test_centres_are_the_means_of_their_nearest_items() -> None:
     x = torch.cat(
         [torch.tensor([[0.0, 1.0], [10.0, 0.0]]) + 0.1 * waves(2, 2, phase=k).float() for k in range(20)]
     )
-    pair = fit_k_means(x, 2, stream("c"))
-    nearest = torch.cdist(x, pair).argmin(1)
+    centres = fit_k_means(x, 2, stream("c"))
+    nearest = torch.cdist(x, centres).argmin(1)
     for i in range(2):
-        torch.testing.assert_close(pair[i], x[nearest == i].mean(0))
-    assert (pair[0] - pair[1]).norm() > 9
+        torch.testing.assert_close(centres[i], x[nearest == i].mean(0))
+    assert (centres[0] - centres[1]).norm() > 9
     assert fit_k_means(x[:1], 3, stream("c")).shape == (3, 2)
 
 
-def test_replay_leaves_the_set_alone() -> None:
+def test_replay_leaves_the_set_unchanged() -> None:
     data = fixed_set()
     before = {k: w.clone() for k, w in data.init_state.items()}
     replay(data, build_problem(data), data.init_state)
@@ -228,7 +230,9 @@ def test_replay_leaves_the_set_alone() -> None:
 
 def test_by_default_fixed_weights_serve_the_networks_that_they_fit() -> None:
     data = fixed_set()
-    own, other = build_set_network(data), build_network("mlp", SHAPE, CLASSES, width=9)
+    network, narrow_network = build_set_network(data), build_network("mlp", SHAPE, CLASSES, width=9)
     x = waves(5, *SHAPE).float()
-    assert torch.equal(train(data, own).logits(x), train(data, init="fixed").logits(x))
-    assert torch.equal(train(data, other).logits(x), train(data, other, init="random").logits(x))
+    assert torch.equal(train(data, network).logits(x), train(data, init="fixed").logits(x))
+    assert torch.equal(
+        train(data, narrow_network).logits(x), train(data, narrow_network, init="random").logits(x)
+    )

@@ -95,10 +95,10 @@ def select_column(
     rows: list[Row], column: str | None, defaults: Sequence[str], path: Path, option: str
 ) -> list[str]:
     """The values of a column as strings: the one that is asked for, or the first of the defaults."""
-    known = list(rows[0])
-    name = column or next((n for n in defaults if n in known), defaults[0])
-    if name not in known:
-        raise DataError(f"{path}: {unknown('column', name, known)}; give {option}")
+    columns = list(rows[0])
+    name = column or next((n for n in defaults if n in columns), defaults[0])
+    if name not in columns:
+        raise DataError(f"{path}: {unknown('column', name, columns)}; give {option}")
     empty = next((i for i, row in enumerate(rows, 1) if row.get(name) is None), None)
     if empty is not None:
         raise DataError(f'{path}: row {empty} has no "{name}"')

@@ -73,7 +73,7 @@ def run_steps(advance: Advance, state: State, steps: Sequence[Step]) -> list[Sta
 
 def build_engine(word: str, problem: Any, options: Mapping[str, Any]) -> Engine:
     """The engine of a word of ENGINES with these options. Raises UserError for a word that is none."""
-    kind = find(ENGINES, "engine", word)
-    for_problem = getattr(kind, "for_problem", None)
-    engine: Engine = for_problem(problem, **options) if for_problem else kind(**options)
+    engine_class = find(ENGINES, "engine", word)
+    for_problem = getattr(engine_class, "for_problem", None)
+    engine: Engine = for_problem(problem, **options) if for_problem else engine_class(**options)
     return engine

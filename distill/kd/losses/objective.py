@@ -33,20 +33,20 @@ class WeightedLoss:
     def value(self, learner: str, outputs: Outputs, labels: Tensor) -> Tensor:
         """The unweighted loss of a learner. Raises RecipeError where shapes do not go together."""
         part, loss = self.part, KD_LOSSES[self.part.loss]
-        student, beside = outputs(learner, part.tap, part.domain), self.beside(learner, outputs)
+        student, second_output = outputs(learner, part.tap, part.domain), self.second_output(learner, outputs)
         try:
             connected = self.connector(student) if self.connector else student
             inputs = {"student": connected, "labels": labels, "tau": part.tau}
             names = ("teacher", "plain", "target")
-            return evaluate_loss(loss, inputs | dict.fromkeys(names, beside))
+            return evaluate_loss(loss, inputs | dict.fromkeys(names, second_output))
         except (RuntimeError, IndexError, ValueError, TypeError):
             shapes = f"{tuple(student.shape)}"
-            shapes += "" if beside is None else f" of {learner} beside {tuple(beside.shape)}"
+            shapes += "" if second_output is None else f" of {learner} beside {tuple(second_output.shape)}"
             raise RecipeError(
                 f"{self.where}: the loss {part.loss} cannot take {shapes}: look at its taps"
             ) from None
 
-    def beside(self, learner: str, outputs: Outputs) -> Tensor | None:
+    def second_output(self, learner: str, outputs: Outputs) -> Tensor | None:
         """The second output that the loss compares the student's with, if it takes one."""
         part, takes = self.part, KD_LOSSES[self.part.loss].takes
         for domain in ("plain", "target"):

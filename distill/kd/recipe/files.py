@@ -61,44 +61,44 @@ def set_key(node: Any, keys: list[str], value: Any) -> None:
         node[keys[-1]] = value
 
 
-def parse_value(kind: Any, raw: Any, where: str) -> Any:
-    """raw as kind: a dataclass, a list, a dict, an optional or a plain type. Raises RecipeError."""
-    origin, inner = get_origin(kind), get_args(kind)
+def parse_value(annotation: Any, raw: Any, where: str) -> Any:
+    """raw as a type: a dataclass, a list, a dict, an optional or a plain type. Raises RecipeError."""
+    origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (types.UnionType, Union):
         return None if raw is None else parse_value(next(k for k in inner if k is not type(None)), raw, where)
-    if is_dataclass(kind):
-        return parse_dataclass(kind, check_type(raw, Mapping, "keys and values", where), where)
+    if is_dataclass(annotation):
+        return parse_dataclass(annotation, check_type(raw, Mapping, "keys and values", where), where)
     if origin is list:
         items = check_type(raw, list, "a list", where)
         return [parse_value(inner[0], item, f"{where}.{i}") for i, item in enumerate(items)]
     if origin is dict:
         pairs = check_type(raw, Mapping, "keys and values", where).items()
         return {str(k): parse_value(inner[1], v, f"{where}.{k}".lstrip(".")) for k, v in pairs}
-    if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
+    if annotation is float and isinstance(raw, int) and not isinstance(raw, bool):
         return float(raw)
-    if type(raw) is not kind:
-        quotes = " (put it in quotes)" if kind is str and isinstance(raw, int | float) else ""
-        raise RecipeError(f"{where} must be {TYPE_NAMES[kind]}, not {raw!r}{quotes}")
+    if type(raw) is not annotation:
+        quotes = " (put it in quotes)" if annotation is str and isinstance(raw, int | float) else ""
+        raise RecipeError(f"{where} must be {TYPE_NAMES[annotation]}, not {raw!r}{quotes}")
     return raw
 
 
-def check_type(raw: Any, kind: Any, name: str, where: str) -> Any:
-    """raw, where it is of this kind. Raises RecipeError."""
-    if not isinstance(raw, kind):
+def check_type(raw: Any, annotation: Any, name: str, where: str) -> Any:
+    """raw, where it is of this type. Raises RecipeError."""
+    if not isinstance(raw, annotation):
         raise RecipeError(f"{where or 'the recipe'} must be {name}, not {raw!r}")
     return raw
 
 
-def parse_dataclass(kind: Any, raw: Mapping[str, Any], where: str) -> Any:
+def parse_dataclass(annotation: Any, raw: Mapping[str, Any], where: str) -> Any:
     """A dataclass from a mapping; unknown keys are refused with the nearest name."""
-    hints, prefix = get_type_hints(kind), f"{where}." if where else ""
+    hints, prefix = get_type_hints(annotation), f"{where}." if where else ""
     for key in raw:
         if key not in hints:
             raise RecipeError(f"{where or 'the recipe'}: " + unknown("key", str(key), hints))
-    for f in fields(kind):
+    for f in fields(annotation):
         if f.default is MISSING and f.default_factory is MISSING and f.name not in raw:
             raise RecipeError(f"{prefix}{f.name} is missing")
-    return kind(**{key: parse_value(hints[key], value, prefix + key) for key, value in raw.items()})
+    return annotation(**{key: parse_value(hints[key], value, prefix + key) for key, value in raw.items()})
 
 
 def format_recipe(recipe: Recipe) -> str:

@@ -35,9 +35,9 @@ def choose_anchors(names: list[str], networks: Networks, train: Dataset, least: 
     """
     sample = train.select(torch.arange(min(1000, len(train))))
     log_p = {name: F.log_softmax(compute_logits(networks[name], sample), dim=1) for name in names}
-    chosen = [names[0]]
+    anchors = [names[0]]
     for name in names[1:]:
-        distance = float(F.kl_div(log_p[chosen[-1]], log_p[name], log_target=True, reduction="batchmean"))
+        distance = float(F.kl_div(log_p[anchors[-1]], log_p[name], log_target=True, reduction="batchmean"))
         if distance >= least or name == names[-1]:
-            chosen.append(name)
-    return chosen
+            anchors.append(name)
+    return anchors

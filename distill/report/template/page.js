@@ -10,13 +10,13 @@ function makeElement(tag, text = "", children = []) {
   return element;
 }
 
-function makeBar(share, kind) {
+function makeBar(share, className) {
   const svg = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");
   svg.setAttribute("viewBox", "0 0 1 1");
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  path.setAttribute("class", kind);
+  path.setAttribute("class", className);
   path.setAttribute("d", `M0 0H${share}V1H0z`);
   svg.append(path);
   return svg;
@@ -48,13 +48,13 @@ function startSet(root) {
   const entries = [...list.children];
   const caption = root.querySelector(".caption");
   const slider = root.querySelector(".slider");
-  const kind = list.classList.contains("images") ? "Image" : list.classList.contains("sentences") ? "Sentence" : "Item";
+  const itemType = list.classList.contains("images") ? "Image" : list.classList.contains("sentences") ? "Sentence" : "Item";
   let snapshot = snapshots[current];
 
   function describe(i) {
     const item = snapshot.items[i];
     const words = item.words ? ": " + item.words.map((word) => word.word).join(" ") : "";
-    return `${kind} ${i + 1}${words}, largest label ${names[item.top]} (${item.largest.toFixed(2)})`;
+    return `${itemType} ${i + 1}${words}, largest label ${names[item.top]} (${item.largest.toFixed(2)})`;
   }
 
   function draw() {

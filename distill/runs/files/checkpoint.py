@@ -10,7 +10,7 @@ from distill.sets.plain_types import has_type
 from distill.sets.storage import read_tensors, write_tensors
 
 CHECKPOINT = "distill-checkpoint/1"
-Plain = str | float | None
+Value = str | float | None
 
 
 def save_checkpoint(folder: Path, settings: dict[str, Any], content: dict[str, Any]) -> None:
@@ -28,7 +28,7 @@ def load_checkpoint(folder: Path, settings: dict[str, Any], device: str) -> dict
     except SetError as error:
         raise RunError(str(error)) from None
     saved = content.get("config")
-    saved_settings: Any = saved if has_type(saved, dict[str, Plain | dict[str, Plain]]) else {}
+    saved_settings: Any = saved if has_type(saved, dict[str, Value | dict[str, Value]]) else {}
     if saved_settings != settings:
         names = sorted(k for k in settings if saved_settings.get(k) != settings[k])
         raise RunError(f"{path} belongs to another run (it differs in {', '.join(names) or 'its keys'})")

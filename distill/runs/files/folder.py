@@ -47,7 +47,7 @@ def create(path: Path, overwrite: bool, config: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the run folder, made if it is not there, against other runs. Raises RunError where one holds it.
 
     The lock is on the folder itself and goes with the process however it ends, so that nothing is left to

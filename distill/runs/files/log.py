@@ -26,8 +26,8 @@ class Log:
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "log.jsonl"
-        kept = [json.dumps(r) + "\n" for r in read_log(folder) if r["step"] <= step]
-        write_text(self.path, "".join(kept))
+        lines = [json.dumps(r) + "\n" for r in read_log(folder) if r["step"] <= step]
+        write_text(self.path, "".join(lines))
 
     def add(self, record: dict[str, Any]) -> None:
         with open(self.path, "a", encoding="utf-8") as file:

@@ -37,8 +37,8 @@ class Progress:
         if self.bar.disable and "validation" in record:
             speed = (step - self.first) / (time.perf_counter() - self.start)
             left = min((self.total or math.inf) - step, speed * (self.limit - record["seconds"])) / speed
-            words = f"step {step}{f'/{self.total}' if self.total else ''}, loss {loss:.3f}{self.held_out}"
-            print(f"{words}, {speed:.1f} steps/s, {max(left, 0):.0f} s left", file=sys.stderr)
+            line = f"step {step}{f'/{self.total}' if self.total else ''}, loss {loss:.3f}{self.held_out}"
+            print(f"{line}, {speed:.1f} steps/s, {max(left, 0):.0f} s left", file=sys.stderr)
 
     def close(self) -> None:
         self.bar.close()

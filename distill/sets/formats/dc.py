@@ -1,6 +1,6 @@
 """res_*.pt of VICO-UoE/DatasetCondensation: DC (Zhao et al. 2021), DSA and DM (Zhao and Bilen 2021, 2023).
 
-A dict whose "data" is a list of [images, labels], one pair per experiment. The file's name tells the method:
+A dict whose "data" is a list of [images, labels], one pair per experiment. The file's name holds the method:
 res_DSA_CIFAR10_ConvNet_10ipc.pt.
 """
 

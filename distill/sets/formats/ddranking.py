@@ -45,7 +45,7 @@ def write_set(
     pictures = draw_images(data)
     if not pictures:
         raise SetError(
-            "--to images is for grey or coloured images whose mean and std the set tells; its items are"
+            "--to images is for grey or coloured images whose mean and std the set holds; its items are"
             f" {tuple(data.items.shape[1:])}"
         )
     classes = data.labels.detach().cpu().argmax(dim=1)
@@ -116,7 +116,7 @@ their largest label (`hard_labels.pt`). DD-Ranking's soft cross-entropy takes th
 own loss takes the labels as they are.
 
 `images/` holds the same as PNGs, one folder per class: eight bits, clipped to [0, 1]. {100 * clipped:.1f} %
-of the pixels were out of that range; `labels.csv` tells the share per image, and the soft labels.
+of the pixels were out of that range; `labels.csv` holds the share per image, and the soft labels.
 
 `set.safetensors` and `set.json` are the whole set with its recipe: `distill.from_folder(FOLDER)`.
 """

@@ -75,7 +75,7 @@ class StoredSteps(Training):
     lrs: Tensor
 
     moments = SSNL_MOMENTS
-    scheme = "xavier"
+    weight_init = "xavier"
     rule: ClassVar[Mapping[str, Any]] = {"rule": "sgd"}
 
     def make_targets(self, labels: Tensor, classes: int) -> tuple[Tensor, str]:

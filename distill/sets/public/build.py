@@ -120,12 +120,12 @@ def describe_source(public: PublicSet, train: Dataset, name: str, zca: bool) -> 
     return source, f"normalised by {public.project}'s mean {list(mean)} and std {list(std)}"
 
 
-def describe_network(public: PublicSet, name: str, chosen: str | None) -> dict[str, Any]:
+def describe_network(public: PublicSet, name: str, network: str | None) -> dict[str, Any]:
     """The project's default network, or the chosen one, with weights drawn as the project draws them."""
     word, arguments = (
-        public.training.choose_network(name, public.items.shape[1:]) if chosen is None else (chosen, {})
+        public.training.choose_network(name, public.items.shape[1:]) if network is None else (network, {})
     )
-    return {"name": word, "arguments": arguments, "init": "random", "scheme": public.training.scheme}
+    return {"name": word, "arguments": arguments, "init": "random", "scheme": public.training.weight_init}
 
 
 def command_line(path: str | os.PathLike[str], name: str, options: ImportOptions) -> str:

@@ -31,7 +31,7 @@ class Training(ABC):
 
     moments: ClassVar[Mapping[str, Moments]]
     """Its mean and std by data set."""
-    scheme: ClassVar[str]
+    weight_init: ClassVar[str]
     """How it draws initial weights: a word of distill.networks.initial."""
     rule: ClassVar[Mapping[str, Any]]
     """Its inner rule, as a set's file holds it."""
@@ -71,7 +71,7 @@ class EvaluateSynset(Training):
     siamese: bool = False
 
     moments = VICO_MOMENTS
-    scheme = "uniform"
+    weight_init = "uniform"
     rule: ClassVar[Mapping[str, Any]] = {"rule": "sgd", "momentum": 0.9, "weight_decay": WEIGHT_DECAY}
 
     def make_targets(self, labels: Tensor, classes: int) -> tuple[Tensor, str]:
@@ -91,7 +91,8 @@ class EvaluateSynset(Training):
         lrs = torch.where(epoch <= total // 2 + 1, rate, rate / 10)
         remarks = [
             f"SGD, rate {rate:g}, momentum 0.9, weight decay {WEIGHT_DECAY:g}, {total + 1} epochs in batches"
-            f" of {batch}; where the rate falls theirs forgets its momentum, ours does not"
+            f" of {batch}; where the rate falls the project's own code"
+            " restarts the momentum, distill does not"
         ]
         if lr is None and self.lr is None and self.siamese:
             remarks.append("the file holds no learning rate: `distill import --lr` takes that of the run")
@@ -101,10 +102,14 @@ class EvaluateSynset(Training):
         """The siamese augmentation, without the flip where the images are symbols."""
         name = simplify_name(dataset)
         if not self.siamese:
-            more = " (theirs also crops, scales and rotates MNIST, for 1,000 epochs)"
-            return "", f"no augmentation{more}" if name == "mnist" else ""
-        words = SIAMESE.replace("flip-", "") if name in SYMBOLS else SIAMESE
-        return words, f"augmented by our {words}: one change for the whole batch, theirs differs per image"
+            note = " (the project's own code crops, scales and rotates MNIST, for 1,000 epochs)"
+            return "", f"no augmentation{note}" if name == "mnist" else ""
+        augmentation = SIAMESE.replace("flip-", "") if name in SYMBOLS else SIAMESE
+        remark = (
+            f"augmented by {augmentation}: distill draws one change for the whole batch,"
+            " the project's own code one for each image"
+        )
+        return augmentation, remark
 
     def choose_network(self, dataset: str, shape: Sequence[int]) -> tuple[str, dict[str, Any]]:
         """ConvNet of depth 3, deeper for images above 32 pixels; biases are zero, where torch draws them."""

@@ -1,4 +1,4 @@
-"""`python -m tests.oldest`: the lower bounds of pyproject.toml as pip's constraints, one a line."""
+"""`python -m tests.lower_bounds`: the lower bounds of pyproject.toml as pip's constraints, one a line."""
 
 import sys
 from pathlib import Path
@@ -9,14 +9,14 @@ else:
     import tomli as tomllib
 
 
-def bounds() -> list[str]:
+def list_lower_bounds() -> list[str]:
     """'torch==2.4' for each "torch>=2.4" that running and testing need."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
         "project"
     ]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    return [need.replace(">=", "==") for need in needed]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    return [requirement.replace(">=", "==") for requirement in requirements]
 
 
 if __name__ == "__main__":
-    print("\n".join(bounds()))
+    print("\n".join(list_lower_bounds()))
