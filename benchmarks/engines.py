@@ -103,7 +103,7 @@ def peak(steps: int, name: str) -> float:
     """MiB by which one outer step's peak exceeds what a process holds that has imported everything (Linux).
 
     About 50 MiB of it are kernels that torch loads when they are first used, whatever the engine. Freed
-    memory goes back here, as glibc has it; runs keep it for speed (speed_up_cpu), which is 10 MiB more at times.
+    memory goes back here, as glibc has it; runs keep it for speed (speed_up_cpu): 10 MiB more at times.
     """
     problem, synthetic, task = case(steps)
     before = resident("VmRSS")
