@@ -1,5 +1,6 @@
 """Settings: defaults from n, words and numbers that are refused, and what a resumed run may be asked."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from distill.errors import RunError, UserError
 from distill.inner.engines import ENGINES
 from distill.inner.engines.base import Engine
+from distill.inner.engines.recompute import Recompute
+from distill.inner.engines.truncated import Truncated
 from distill.inner.problem import Problem
 from distill.methods import METHODS
 from distill.methods.base import Method
@@ -90,6 +93,18 @@ def test_images_per_class_are_n_by_the_classes_of_the_data() -> None:
         set_ipc(image(n=5, ipc=2), classes=10)
 
 
+def test_images_per_class_are_judged_by_the_n_that_they_mean() -> None:
+    """Until the classes are known no batch is refused for not dividing the default n, nor an engine's option
+    for not being that of the default n's engine.
+    """
+    wanted = image(ipc=11, batch=11, init="random", engine_options={"window": 4})
+    resolve(wanted)
+    settings = resolve(set_ipc(wanted, classes=3))
+    assert (settings.data.n, settings.inner.inner_steps, settings.inner.engine) == (33, 33, "truncated")
+    with pytest.raises(UserError, match="--batch 4 does not divide --n 6"):
+        resolve(set_ipc(image(ipc=2, batch=4), classes=3))
+
+
 def test_words_and_objects_agree() -> None:
     problem = Problem(build_network("mlp", (1, 8, 8), 3))
     for word in ENGINES:
@@ -100,13 +115,56 @@ def test_words_and_objects_agree() -> None:
 
 
 def test_an_option_of_another_method_or_engine_is_refused() -> None:
-    problem = Problem(build_network("mlp", (1, 8, 8), 3))
     with pytest.raises(UserError, match="--ridge is an option of --method frepo; this run has --method dc"):
-        build_method(resolve(image(method="dc", method_options={"ridge": 1.0})), problem)
+        resolve(image(method="dc", method_options={"ridge": 1.0}))
     with pytest.raises(
         UserError, match="--window is an option of --engine truncated; this run has --engine unr"
     ):
-        build_method(resolve(image(engine_options={"window": 3})), problem)
+        resolve(image(engine_options={"window": 3}))
+    with pytest.raises(UserError, match="--window is for methods that unroll"):
+        resolve(image(method="dm", engine="truncated", engine_options={"window": 3}))
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "sentence"),
+    [
+        ("truncated", {"window": 0}, "--window must be above 0, not 0"),
+        ("truncated", {"window": 2.5}, "--window must be a whole number, not 2.5"),
+        ("truncated", {"window_at": "lsat"}, 'no place called "lsat"; did you mean "last"'),
+        ("truncated", {"grow_over": -1}, "--grow-over must be above 0, not -1"),
+        ("recompute", {"every": 0}, "--every must be above 0, not 0"),
+        ("frepo", {"ridge": -1.0}, "--ridge must be above 0, not -1"),
+        ("frepo", {"ridge": float("nan")}, "--ridge must be a finite number, not nan"),
+    ],
+)
+def test_a_value_that_a_method_or_an_engine_cannot_have_is_refused(
+    word: str, options: dict[str, Any], sentence: str
+) -> None:
+    kind = "method" if word in METHODS else "engine"
+    with pytest.raises(UserError, match=sentence):
+        resolve(image(**{kind: word, f"{kind}_options": options}))
+
+
+def test_a_place_for_states_that_is_not_there_is_refused() -> None:
+    problem = Problem(build_network("mlp", (1, 8, 8), 3))
+    with pytest.raises(UserError, match='--states-device: no device "nowhere" on this machine'):
+        build_method(resolve(image(engine="recompute", engine_options={"states_device": "nowhere"})), problem)
+
+
+@pytest.mark.parametrize(
+    "engine", [lambda: Truncated(0), lambda: Truncated(2, "lsat"), lambda: Recompute(every=-1)]
+)
+def test_an_engine_that_cannot_be_is_no_object_either(engine: Callable) -> None:
+    with pytest.raises(UserError, match="give "):
+        engine()
+
+
+def test_numbers_without_end_are_refused() -> None:
+    for name in ("lr", "minutes", "outer_lr"):
+        with pytest.raises(UserError, match=f"{name.replace('_', '-')} must be a finite number, not inf"):
+            resolve(image(**{name: float("inf")}))
+    with pytest.raises(UserError, match="--ema-decay must be between 0 and 1, not 2"):
+        resolve(image(ema_decay=2.0))
 
 
 def test_a_resumed_run_keeps_its_settings_and_may_be_written_otherwise() -> None:
@@ -122,11 +180,31 @@ def test_a_resumed_run_refuses_other_settings() -> None:
     saved = identity(resolve(image(n=10)))
     with pytest.raises(RunError, match="r was started with --n 10, not 20"):
         resume(image(n=20, resume="r"), saved)
-    with pytest.raises(RunError, match="damaged: lr is not"):
+    with pytest.raises(RunError, match="r was started without --ipc, not 2"):
+        resume(image(ipc=2, resume="r"), saved)
+    with pytest.raises(RunError, match=r"damaged: lr is not float \| None"):
         resume(image(resume="r"), saved | {"lr": "fast"})
+    with pytest.raises(RunError, match="damaged: n is not int"):
+        resume(image(resume="r"), saved | {"n": None, "ipc": 2})
     del saved["lr"]
     with pytest.raises(RunError, match="of another version"):
         resume(image(resume="r"), saved)
+
+
+def test_a_resumed_run_keeps_the_options_of_its_method_and_engine() -> None:
+    saved = identity(resolve(image(engine="truncated", engine_options={"window": 4, "grow_over": 9})))
+    assert resume(image(resume="r", engine_options={"window": 4}), saved).inner.engine_options == {
+        "window": 4,
+        "grow_over": 9,
+    }
+    with pytest.raises(RunError, match="r was started with --window 4, not 5"):
+        resume(image(resume="r", engine_options={"window": 5}), saved)
+    with pytest.raises(RunError, match="r was started without --ridge, not 1.0"):
+        resume(image(resume="r", method_options={"ridge": 1.0}), saved)
+    with pytest.raises(RunError, match="damaged: engine_options is not"):
+        resume(image(resume="r"), saved | {"engine_options": {"window": [4]}})
+    with pytest.raises(UserError, match="--window must be above 0, not 0"):
+        resume(image(resume="r"), saved | {"engine_options": {"window": 0}})
 
 
 def test_no_two_options_have_one_name() -> None:
