@@ -33,6 +33,8 @@ def poison(settings: PoisonSettings, command: list[str]) -> dict[str, Any]:
     else:
         settings = prepare_poison(settings)
     result = distil(settings, command, load_poisoned)
+    if not result:  # one of several processes, not the first
+        return {}
     data = DistilledSet.load(result["path"], settings.run.device)
     scores = measure_attack(settings, data)
     print(describe_attack(settings, len(data), scores))

@@ -55,9 +55,14 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
 
 
 def word_after(flag: str, arguments: Sequence[str]) -> str | None:
-    """The word that follows a flag."""
-    places = [i for i, word in enumerate(arguments[:-1]) if word == flag]
-    return arguments[places[-1] + 1] if places else None
+    """The word that follows a flag, or that is joined to it: --method frepo, --method=frepo."""
+    found = None
+    for word, following in pairwise([*arguments, ""]):
+        if word == flag:
+            found = following
+        elif word.startswith(f"{flag}="):
+            found = word.removeprefix(f"{flag}=")
+    return found
 
 
 class Parser(argparse.ArgumentParser):
@@ -155,7 +160,7 @@ def add_option(group: Any, part: Any, field: Field[Any], flag: str) -> None:
     elif hint is bool:
         group.add_argument(flag, dest=field.name, action="store_true", help=text)
     else:
-        group.add_argument(flag, dest=field.name, metavar=option.metavar, help=text, **nargs_of(hint, "*"))
+        group.add_argument(flag, dest=field.name, metavar=option.metavar, help=text, **nargs_of(hint, "+"))
 
 
 def nargs_of(hint: Any, count: str) -> dict[str, Any]:
@@ -234,9 +239,11 @@ def explain(message: str, flags: Sequence[str]) -> str:
         near = get_close_matches(word, flags, n=1, cutoff=0.4)
         hint = f'; did you mean "{near[0]}"?' if near else ";"
         return f'no option called "{word}"{hint} (--help lists them)'
+    if message.startswith("the following arguments are required: "):
+        return f"{message.rpartition(': ')[2]} is missing: name it before the options (--help lists them)"
     return message.replace("argument ", "", 1).replace("invalid int value", "not a whole number").replace(
         "invalid float value", "not a number"
-    )  # fmt: skip
+    ).replace("expected one argument", "a value is missing (write --option=VALUE where it begins with a dash)")  # fmt: skip
 
 
 def summary_of(settings_class: type) -> str:

@@ -20,7 +20,7 @@ class FRePo(ComparisonMethod):
     ½ |Y - K_ts (K_ss + λ I)⁻¹ L|² per real item, λ = ridge · tr K_ss.
     """
 
-    ridge: float = option(1e-6, "FLOAT")
+    ridge: float = option(1e-6, "FLOAT", above=0)
     """λ of the ridge regression, as a share of the trace of its kernel."""
 
     def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:

@@ -1,6 +1,6 @@
 """From settings to objects: the one place where words become networks, rules, engines, methods and tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner import RULES
 from distill.inner.compiled import CompiledProblem, has_compiler
-from distill.inner.engines import ENGINES
 from distill.inner.engines.base import build_engine
 from distill.inner.kernels import FastProblem
 from distill.inner.losses import loss_name
@@ -27,8 +26,7 @@ from distill.outer.loop import OuterOptimizer
 from distill.outer.processes import average_processes, rank, world_size
 from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
-from distill.registry import Entry, find, load, options_of
-from distill.runs.resolve import flag
+from distill.registry import find
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.starts import InitialWeights, Weights, initial_weights
 from distill.sets.distilled import DistilledSet
@@ -135,29 +133,12 @@ def build_method(settings: Settings, problem: Problem) -> Method:
     """The method of the settings; one that unrolls has the engine of the settings. Raises UserError."""
     outer, inner = settings.outer, settings.inner
     method_type = find(METHODS, "method", outer.method)
-    check_options("method", METHODS, outer.method, outer.method_options)
     if not method_type.unrolls:
-        if inner.engine_options:
-            name = next(iter(inner.engine_options))
-            raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")
         method: Method = method_type(**outer.method_options)
         return method
-    check_options("engine", ENGINES, str(inner.engine), inner.engine_options)
     engine = build_engine(str(inner.engine), problem, inner.engine_options)
     unrolled: Method = method_type(engine=engine, **outer.method_options)
     return unrolled
-
-
-def check_options(plug_in: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:
-    """Raise UserError where an option belongs to another method or engine than the selected one."""
-    names = {field.name for field in options_of(load(table[word]))}
-    for name in options:
-        if name not in names:
-            owners = [w for w in table if name in {f.name for f in options_of(load(table[w]))}]
-            raise UserError(
-                f"{flag(name)} is an option of --{plug_in} {' and '.join(owners) or '(none)'}; this run has"
-                f" --{plug_in} {word}"
-            )
 
 
 # The outer loop

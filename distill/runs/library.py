@@ -144,7 +144,7 @@ def distill(
             module_of(network, train), rule or find(RULES, "rule", settings.inner.rule)(), inner_loss, loss
         )
         dry_run(problem, *splits.train.batch(slice(0, DRY_RUN_ITEMS)), len(train.classes))
-        method_object = method if isinstance(method, Method) else method_of(settings, problem, engine)
+        method_object = method_of(settings, problem, method, engine)
         plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
         with processes.process_group(settings.run.device):
             return run(
@@ -153,7 +153,7 @@ def distill(
 
 
 def whole_number(n: Any) -> int:
-    if not isinstance(n, int):
+    if not isinstance(n, int) or isinstance(n, bool):
         raise UserError(f"n must be a whole number, not {n!r}")
     return n
 
@@ -222,15 +222,18 @@ def module_of(network: Any, train: Dataset) -> nn.Module:
     return copy.deepcopy(network).to(train.labels.device)
 
 
-def method_of(settings: Settings, problem: Problem, engine: Any) -> Method:
-    """The method of the settings, with the engine where one is passed. Raises UserError."""
-    method = build_method(settings, problem)
+def method_of(settings: Settings, problem: Problem, argument: str | Method, engine: Any) -> Method:
+    """The method given, or that of the settings with the engine where one is passed. Raises UserError."""
+    method = argument if isinstance(given, Method) else build_method(settings, problem)
     if engine is None:
         return method
     if isinstance(engine, type) or not isinstance(engine, Engine):
         raise UserError(f"engine is {engine!r}: give Unroll(), Recompute() or Truncated(15) of distill")
     if not method.unrolls:
-        raise UserError(f'engine is for methods that unroll, not for "{settings.outer.method}": leave it out')
+        word = argument if isinstance(given, str) else type(argument).__name__
+        raise UserError(f'engine is for methods that unroll, not for "{word}": leave it out')
+    if method is argument:
+        raise UserError("engine is passed beside a Method object, which has its own: leave one of them out")
     changed: Any = method
     return replace(changed, engine=engine)
 

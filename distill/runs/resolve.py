@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from distill.data import AUGMENTATIONS
 from distill.errors import RunError, UserError, unknown
-from distill.registry import options_of
+from distill.inner.engines import ENGINES
+from distill.methods import METHODS
+from distill.registry import Entry, load, options_of
 from distill.runs.defaults import DEFAULTS, Situation
 from distill.runs.settings import Settings, TextData
-from distill.sets.plain_types import describe_type, has_type
+from distill.sets.plain_types import describe_type, describe_value, has_type
 
 S = TypeVar("S", bound=Settings)
 NOUNS = {
@@ -20,13 +22,16 @@ NOUNS = {
     "weight_init": "initialisation scheme",
 }
 
+TYPE_WORDS = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a word"}
+
 
 def resolve(settings: S) -> S:
     """The settings with every default filled in, and every word and number checked. Raises UserError.
 
-    --ipc must have become --n before: set_ipc().
+    Where --ipc has not become --n yet, by set_ipc(), they are good for loading data: n may be another.
     """
     check(settings)
+    knows_n = settings.data.ipc is None or settings.data.n is not None
     if settings.data.n is None:
         settings = change(settings, "data", n=settings.n_default)
     for default in DEFAULTS:
@@ -36,10 +41,9 @@ def resolve(settings: S) -> S:
             settings = change(settings, default.part, **{default.name: value})
     if settings.run.out is None:
         settings = change(settings, "run", out=default_folder(settings))
-    if settings.data.n % settings.inner.batch:
-        raise UserError(
-            f"--batch {settings.inner.batch} does not divide --n {settings.data.n}: choose a divisor"
-        )
+    if knows_n:
+        check_batch(settings)
+        check_plug_ins(settings)
     return settings
 
 
@@ -92,17 +96,59 @@ def all_options(settings: Settings) -> Iterator[tuple[Any, Any]]:
 
 def check(settings: Settings) -> None:
     """Raise UserError for the first word or number that is not possible."""
-    for field, value in all_options(settings):
-        check_value(field, value)
+    for part in parts_of(settings):
+        for field in options_of(part):
+            check_value(type(part), field, getattr(part, field.name))
     check_augment(settings.outer.augment, isinstance(settings.data, TextData))
     if isinstance(settings.data, TextData) and not 0 <= settings.data.word_dropout < 1:
         raise UserError("--word-dropout must be at least 0 and below 1")
+    decay = settings.outer.ema_decay
+    if decay is not None and not 0 <= decay <= 1:
+        raise UserError(f"--ema-decay must be between 0 and 1, not {decay:g}")
 
 
-def check_value(field: Any, value: Any) -> None:
-    """Raise UserError where an option's value is none of its words, or not above its bound."""
+def check_batch(settings: Settings) -> None:
+    """Raise UserError where the inner batch does not divide n."""
+    if settings.data.n % settings.inner.batch:
+        raise UserError(
+            f"--batch {settings.inner.batch} does not divide --n {settings.data.n}: choose a divisor"
+        )
+
+
+def check_plug_ins(settings: Settings) -> None:
+    """Raise UserError for options that the method or engine has not, or values that they cannot have."""
+    outer, inner = settings.outer, settings.inner
+    check_options("method", METHODS, outer.method, outer.method_options)
+    if inner.engine_options and not load(METHODS[outer.method]).unrolls:
+        name = next(iter(inner.engine_options))
+        raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")
+    check_options("engine", ENGINES, str(inner.engine), inner.engine_options)
+
+
+def check_options(plug_in: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:
+    """Raise UserError where an option belongs to another method or engine, or its value is not possible."""
+    selected = load(table[word])
+    fields_by_name = {field.name: field for field in options_of(selected)}
+    for name, value in options.items():
+        if name not in fields_by_name:
+            owners = [w for w in table if name in {f.name for f in options_of(load(table[w]))}]
+            raise UserError(
+                f"{flag(name)} is an option of --{plug_in} {' and '.join(owners) or '(none)'}; this run has"
+                f" --{plug_in} {word}"
+            )
+        check_value(selected, fields_by_name[name], value)
+
+
+def check_value(owner: type, field: Any, value: Any) -> None:
+    """Raise UserError where an option's value has another type, another word or too low a number."""
     choices, above = field.metadata["choices"], field.metadata["above"]
-    if value is None or (field.name == "start" and value.endswith(".pt")):
+    hint = get_type_hints(owner)[field.name]
+    if value is None:
+        return
+    if not has_type(value, hint):
+        value_type = next(word for word in TYPE_WORDS if word in (hint, *get_args(hint)))
+        raise UserError(f"{flag(field.name)} must be {TYPE_WORDS[value_type]}, not {describe_value(value)}")
+    if field.name == "start" and value.endswith(".pt"):
         return
     if choices and value not in choices:
         noun = NOUNS.get(field.name, field.name.replace("_", " "))
@@ -139,11 +185,14 @@ def resume(settings: S, saved: Mapping[str, Any]) -> S:
     folder, default = settings.run.resume, identity(type(settings)())
     check_form(settings, saved)
     for name, value in identity(settings).items():
-        if value not in (default[name], saved[name]):
-            raise RunError(
-                f"{folder} was started with {flag(name)} {saved[name]}, not {value}:"
-                " a resumed run keeps its settings"
-            )
+        if isinstance(value, dict):  # options of a method or an engine: only those of the command
+            asked = [(word, value[word], saved[name].get(word)) for word in value]
+        else:
+            asked = [] if value == default[name] else [(settings.flags.get(name, name), value, saved[name])]
+        for word, new, old in asked:
+            if new != old:
+                started = f"without {flag(word)}" if old is None else f"with {flag(word)} {old}"
+                raise RunError(f"{folder} was started {started}, not {new}: a resumed run keeps its settings")
     changes: dict[str, Any] = {}
     for field in fields(settings):
         part = getattr(settings, field.name)
@@ -162,6 +211,8 @@ def check_form(settings: Settings, saved: Mapping[str, Any]) -> None:
         for name, annotation in get_type_hints(type(part)).items():
             if name in saved and not has_type(saved[name], annotation):
                 raise RunError(f"{folder}/config.json is damaged: {name} is not {describe_type(annotation)}")
+    if saved["n"] is None:
+        raise RunError(f"{folder}/config.json is damaged: n is not int")
 
 
 def flag(name: str) -> str:

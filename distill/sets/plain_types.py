@@ -23,6 +23,10 @@ def has_type(value: Any, expected: Any) -> bool:
 
 def describe_type(expected: Any) -> str:
     """A type as Python writes it: 'str', 'list[str] | None'."""
+    if get_origin(expected) in (UnionType, Union):
+        return " | ".join(map(describe_type, get_args(expected)))
+    if expected is type(None):
+        return "None"
     return str(expected) if get_origin(expected) else expected.__name__
 
 

@@ -45,6 +45,8 @@ class Student(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network)
         load_parameters(self.network, weights or {})
+        self.register_state_dict_post_hook(strip_prefix)
+        self.register_load_state_dict_pre_hook(add_prefix)
         self.eval()
 
     def forward(self, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
@@ -65,13 +67,29 @@ class Student(nn.Module):
         """The inputs of the network's last linear layer for x, without a graph."""
         return extract_features(self.network, dict(self.network.named_parameters()), x)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The trained weights and the buffers, by their names in the network."""
-        return self.network.state_dict(*args, **kwargs)
-
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load what state_dict() returned; as nn.Module.load_state_dict."""
         return self.network.load_state_dict(state_dict, *args, **kwargs)
+
+
+PREFIX = "network."  # before the keys of the network in those of a student
+
+
+def strip_prefix(student: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+    """The keys of a student's state dict as in its network, wherever in a larger module it is."""
+    rename_keys(state, prefix + PREFIX, prefix)
+    rename_keys(getattr(state, "_metadata", {}), prefix + PREFIX, prefix)
+
+
+def add_prefix(student: nn.Module, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
+    """The inverse of strip_prefix(), before a larger module loads its state dict."""
+    rename_keys(state, prefix, prefix + PREFIX)
+
+
+def rename_keys(state: dict[str, Any], old: str, new: str) -> None:
+    """Give the keys that begin with `old` the beginning `new`."""
+    values = {key.removeprefix(old): state.pop(key) for key in list(state) if key.startswith(old)}
+    state.update({new + key: value for key, value in values.items()})
 
 
 @torch.no_grad()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+import distill.applications.poison as poisoning
+from distill.applications.settings import PoisonSettings
 from distill.commands.adapt import main as adapt
 from distill.commands.poison import main as poison
 from distill.commands.student import main as measure_student
@@ -140,3 +142,11 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert message.startswith("distill: ")
     assert sentence in message
     assert {p.name for p in tmp_path.iterdir()} == {"set.pt", "other.pt", "empty"}
+
+
+def test_a_process_that_is_not_the_first_measures_no_attack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distill.applications.poison.distil", lambda *_: {})
+    monkeypatch.setattr("distill.applications.poison.prepare_poison", lambda settings: settings)
+    assert poisoning.poison(PoisonSettings(), []) == {}

@@ -338,6 +338,20 @@ def test_help_answers_in_half_a_second(module: str) -> None:
     assert min(seconds() for _ in range(5)) < 0.5
 
 
+@pytest.mark.parametrize("choice", [["--method", "frepo"], ["--method=frepo"]])
+def test_help_shows_the_options_of_the_chosen_method(
+    choice: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in ([*choice, "--help"], ["--help", *choice]):
+        with pytest.raises(SystemExit) as end:
+            distil(arguments)
+        assert end.value.code == 0
+        assert "--ridge" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        distil(["--help"])
+    assert "--ridge" not in capsys.readouterr().out
+
+
 def test_verbs_are_listed_and_a_misspelt_one_gets_a_suggestion() -> None:
     assert "student" in run_module("distill", "--help").stdout
     result = run_module("distill", "studnet", "x")

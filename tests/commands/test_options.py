@@ -111,7 +111,10 @@ def test_words_fill_the_parts(arguments: list[str], part: Part) -> None:
             'distill: no option called "--cuont"; did you mean "--count"? (--help lists them)\n',
         ),
         (["--count", "five"], "distill: --count: not a whole number: 'five'\n"),
-        (["--count"], "distill: --count: expected one argument\n"),
+        (
+            ["--count"],
+            "distill: --count: a value is missing (write --option=VALUE where it begins with a dash)\n",
+        ),
         (
             ["--coun", "5"],
             'distill: no option called "--coun"; did you mean "--count"? (--help lists them)\n',

@@ -15,6 +15,8 @@ import distill
 from distill import SGD, Adam, DataError, DistilledSet, NetworkError, Recompute, UserError
 from distill.data.images import load
 from distill.inner.losses import soft_cross_entropy
+from distill.methods.kernel_ridge import FRePo
+from distill.methods.unroll import BPTT
 from distill.randomness import stream
 from distill.runs import job
 from distill.runs.settings import ImageSettings
@@ -299,6 +301,13 @@ def test_a_network_without_an_outer_gradient_is_one_sentence(network: object, se
             {"engine": Recompute},
             "engine is <class 'distill.inner.engines.recompute.Recompute'>: give Unroll()",
         ),
+        ({"method": FRePo(), "engine": Recompute()}, 'engine is for methods that unroll, not for "FRePo"'),
+        ({"method": BPTT(), "engine": Recompute()}, "engine is passed beside a Method object, which has its"),
+        ({"outer_steps": "2"}, "outer_steps must be a whole number, not '2'"),
+        ({"inner_steps": 2.5}, "inner_steps must be a whole number, not 2.5"),
+        ({"lr": "fast"}, "lr must be a finite number, not 'fast'"),
+        ({"start": Path("x.pt")}, "start must be a word, not PosixPath"),
+        ({"n": True}, "n must be a whole number, not True"),
         ({"outer_steps": -1}, "outer_steps must be above 0, not -1"),
         ({"labels": "sotf"}, 'labels: no labels called "sotf"; did you mean "soft"?'),
         ({"init": "fxed"}, 'init: no init called "fxed"; did you mean "fixed"?'),

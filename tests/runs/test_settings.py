@@ -1,5 +1,6 @@
 """Settings: defaults from n, names and numbers that are refused, and what a resumed run may change."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from distill.errors import RunError, UserError
 from distill.inner.engines import ENGINES
 from distill.inner.engines.base import Engine
+from distill.inner.engines.recompute import Recompute
+from distill.inner.engines.truncated import Truncated
 from distill.inner.problem import Problem
 from distill.methods import METHODS
 from distill.methods.base import Method
@@ -94,6 +97,18 @@ def test_images_per_class_are_n_by_the_classes_of_the_data() -> None:
         set_ipc(image_settings(n=5, ipc=2), classes=10)
 
 
+def test_items_per_class_are_checked_by_the_n_that_they_mean() -> None:
+    """Until the classes are known no batch is refused for not dividing the default n, nor an engine's option
+    for not being that of the default n's engine.
+    """
+    settings = image_settings(ipc=11, batch=11, init="random", engine_options={"window": 4})
+    resolve(settings)
+    resolved = resolve(set_ipc(settings, classes=3))
+    assert (resolved.data.n, resolved.inner.inner_steps, resolved.inner.engine) == (33, 33, "truncated")
+    with pytest.raises(UserError, match="--batch 4 does not divide --n 6"):
+        resolve(set_ipc(image_settings(ipc=2, batch=4), classes=3))
+
+
 def test_every_name_builds_its_object() -> None:
     problem = Problem(build_network("mlp", (1, 8, 8), 3))
     for word in ENGINES:
@@ -104,13 +119,58 @@ def test_every_name_builds_its_object() -> None:
 
 
 def test_an_option_of_another_method_or_engine_is_refused() -> None:
-    problem = Problem(build_network("mlp", (1, 8, 8), 3))
     with pytest.raises(UserError, match="--ridge is an option of --method frepo; this run has --method dc"):
-        build_method(resolve(image_settings(method="dc", method_options={"ridge": 1.0})), problem)
+        resolve(image_settings(method="dc", method_options={"ridge": 1.0}))
     with pytest.raises(
         UserError, match="--window is an option of --engine truncated; this run has --engine unr"
     ):
-        build_method(resolve(image_settings(engine_options={"window": 3})), problem)
+        resolve(image_settings(engine_options={"window": 3}))
+    with pytest.raises(UserError, match="--window is for methods that unroll"):
+        resolve(image_settings(method="dm", engine="truncated", engine_options={"window": 3}))
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "sentence"),
+    [
+        ("truncated", {"window": 0}, "--window must be above 0, not 0"),
+        ("truncated", {"window": 2.5}, "--window must be a whole number, not 2.5"),
+        ("truncated", {"window_at": "lsat"}, 'no place called "lsat"; did you mean "last"'),
+        ("truncated", {"grow_over": -1}, "--grow-over must be above 0, not -1"),
+        ("recompute", {"every": 0}, "--every must be above 0, not 0"),
+        ("frepo", {"ridge": -1.0}, "--ridge must be above 0, not -1"),
+        ("frepo", {"ridge": float("nan")}, "--ridge must be a finite number, not nan"),
+    ],
+)
+def test_a_value_that_a_method_or_an_engine_cannot_have_is_refused(
+    word: str, options: dict[str, Any], sentence: str
+) -> None:
+    kind = "method" if word in METHODS else "engine"
+    with pytest.raises(UserError, match=sentence):
+        resolve(image_settings(**{kind: word, f"{kind}_options": options}))
+
+
+def test_an_unknown_device_for_states_is_refused() -> None:
+    problem = Problem(build_network("mlp", (1, 8, 8), 3))
+    with pytest.raises(UserError, match='--states-device: no device "nowhere" on this machine'):
+        build_method(
+            resolve(image_settings(engine="recompute", engine_options={"states_device": "nowhere"})), problem
+        )
+
+
+@pytest.mark.parametrize(
+    "engine", [lambda: Truncated(0), lambda: Truncated(2, "lsat"), lambda: Recompute(every=-1)]
+)
+def test_an_engine_with_impossible_values_is_refused(engine: Callable) -> None:
+    with pytest.raises(UserError, match="give "):
+        engine()
+
+
+def test_infinite_numbers_are_refused() -> None:
+    for name in ("lr", "minutes", "outer_lr"):
+        with pytest.raises(UserError, match=f"{name.replace('_', '-')} must be a finite number, not inf"):
+            resolve(image_settings(**{name: float("inf")}))
+    with pytest.raises(UserError, match="--ema-decay must be between 0 and 1, not 2"):
+        resolve(image_settings(ema_decay=2.0))
 
 
 def test_a_resumed_run_keeps_its_settings_and_may_change_its_output() -> None:
@@ -126,11 +186,33 @@ def test_a_resumed_run_refuses_other_settings() -> None:
     saved = identity(resolve(image_settings(n=10)))
     with pytest.raises(RunError, match="r was started with --n 10, not 20"):
         resume(image_settings(n=20, resume="r"), saved)
-    with pytest.raises(RunError, match="damaged: lr is not"):
+    with pytest.raises(RunError, match="r was started without --ipc, not 2"):
+        resume(image_settings(ipc=2, resume="r"), saved)
+    with pytest.raises(RunError, match=r"damaged: lr is not float \| None"):
         resume(image_settings(resume="r"), saved | {"lr": "fast"})
+    with pytest.raises(RunError, match="damaged: n is not int"):
+        resume(image_settings(resume="r"), saved | {"n": None, "ipc": 2})
     del saved["lr"]
     with pytest.raises(RunError, match="of another version"):
         resume(image_settings(resume="r"), saved)
+
+
+def test_a_resumed_run_keeps_the_options_of_its_method_and_engine() -> None:
+    saved = identity(
+        resolve(image_settings(engine="truncated", engine_options={"window": 4, "grow_over": 9}))
+    )
+    assert resume(image_settings(resume="r", engine_options={"window": 4}), saved).inner.engine_options == {
+        "window": 4,
+        "grow_over": 9,
+    }
+    with pytest.raises(RunError, match="r was started with --window 4, not 5"):
+        resume(image_settings(resume="r", engine_options={"window": 5}), saved)
+    with pytest.raises(RunError, match="r was started without --ridge, not 1.0"):
+        resume(image_settings(resume="r", method_options={"ridge": 1.0}), saved)
+    with pytest.raises(RunError, match="damaged: engine_options is not"):
+        resume(image_settings(resume="r"), saved | {"engine_options": {"window": [4]}})
+    with pytest.raises(UserError, match="--window must be above 0, not 0"):
+        resume(image_settings(resume="r"), saved | {"engine_options": {"window": 0}})
 
 
 def test_option_names_are_unique() -> None:

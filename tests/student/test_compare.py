@@ -139,3 +139,17 @@ def test_bad_input_is_one_sentence(options: list[str], sentence: str, tmp_path: 
     assert line.startswith("distill: ")
     assert sentence in line
     assert not (tmp_path / "compare.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--networks", "mlp", "set.pt"], "SET is missing: name it before the options"),
+        (["set.pt", "--networks"], "--networks: expected at least one argument"),
+    ],
+)
+def test_a_set_behind_a_list_and_an_empty_list_are_said(words: list[str], sentence: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err

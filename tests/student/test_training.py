@@ -1,12 +1,14 @@
 """Students: trained modules, the recipe replayed exactly, ordinary training, and the baselines."""
 
 import copy
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from distill.data.clusters import fit_k_means
 from distill.data.images import load
@@ -78,6 +80,35 @@ def test_a_student_loads_the_state_dict_of_another() -> None:
     assert not torch.equal(first(x), second(x))
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(x), second(x))
+
+
+class Shadowed(torch.nn.Module):
+    """A network with a part called as a student's is, and one called as a part of that part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(64, 4), torch.nn.BatchNorm1d(4)
+        )
+        self.add_module("1", torch.nn.Linear(4, CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_submodule("1")(self.network(x))
+
+
+@pytest.mark.parametrize("network", [lambda: build_network("mlp", SHAPE, CLASSES, width=16), Shadowed])
+def test_a_student_is_saved_and_loaded_as_a_part_of_a_larger_module(network: Callable) -> None:
+    x = waves(5, *SHAPE).float()
+    first, second = (torch.nn.Sequential(Student(network()), torch.nn.Softmax(1)) for _ in range(2))
+    assert not torch.equal(first(x), second(x))
+    assert list(first.state_dict()) == ["0." + key for key in network().state_dict()]
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(x), second(x))
+    network().load_state_dict(first[0].state_dict())
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(first)))
+    copied.load_state_dict(second.state_dict())
+    with pytest.raises(RuntimeError, match='Unexpected key.*"odd"'):
+        first[0].load_state_dict(first[0].state_dict() | {"odd": x})
 
 
 def test_training_leaves_the_buffers_and_the_mode_of_the_user_s_module_unchanged() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill.errors import UserError
 from distill.inner.engines.base import (
     Advance,
     Gradient,
@@ -32,6 +33,17 @@ class Recompute:
     """Store each K-th state (default: the square root of the inner steps, which stores the fewest)."""
     states_device: str | None = option(None, "DEVICE")
     """Where stored states wait: cpu spares a GPU's memory (default: the device of the run)."""
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise UserError(f"{self!r}: give every above 0, or leave it out")
+        if self.states_device is not None:
+            try:
+                torch.zeros(1, device=self.states_device)
+            except (RuntimeError, AssertionError):
+                raise UserError(
+                    f'--states-device: no device "{self.states_device}" on this machine: use cpu'
+                ) from None
 
     def gradient(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from distill.errors import UserError
 from distill.inner.engines.base import Advance, Engine, Gradient, Loss, State, Step, run_steps
 from distill.inner.engines.unroll import Unroll
 from distill.registry import option
@@ -27,6 +28,12 @@ class Truncated:
     """Outer steps over which the inner training grows from the window to all its steps."""
     inner: Engine = field(default_factory=Unroll)
     growth: float = 1.0  # the share of that growth that is done
+
+    def __post_init__(self) -> None:
+        if self.window_at not in ("last", "random") or min(self.window, self.grow_over or 1) < 1:
+            raise UserError(
+                f'{self!r}: give a window and grow_over above 0, and window_at "last" or "random"'
+            )
 
     def at_step(self, step: int) -> "Truncated":
         """The engine of an outer step: with grow_over, more and more of the inner steps are run."""
