@@ -169,15 +169,8 @@ def resolve_arguments(
 ) -> LibrarySettings:
     """All settings, those of the command line where none is passed; a module has no name and draws itself."""
     values = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
-    return resolve(
-        LibrarySettings(
-            data,
-            NetworkSettings(init=init, **values),
-            InnerSettings(**inner),
-            OuterSettings(**outer),
-            run=run,
-        )
-    )
+    parts = (data, NetworkSettings(init=init, **values), InnerSettings(**inner), OuterSettings(**outer))
+    return resolve(LibrarySettings(*parts, run=run))
 
 
 @contextmanager
@@ -222,15 +215,15 @@ def module_of(network: Any, train: Dataset) -> nn.Module:
     return copy.deepcopy(network).to(train.labels.device)
 
 
-def method_of(settings: Settings, problem: Problem, argument: str | Method, engine: Any) -> Method:
-    """The method given, or that of the settings with the engine where one is passed. Raises UserError."""
-    method = argument if isinstance(given, Method) else build_method(settings, problem)
+def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) -> Method:
+    """The method that is passed, or that of the settings with the engine where one is passed. Raises UserError."""
+    method = argument if isinstance(argument, Method) else build_method(settings, problem)
     if engine is None:
         return method
     if isinstance(engine, type) or not isinstance(engine, Engine):
         raise UserError(f"engine is {engine!r}: give Unroll(), Recompute() or Truncated(15) of distill")
     if not method.unrolls:
-        word = argument if isinstance(given, str) else type(argument).__name__
+        word = argument if isinstance(argument, str) else type(argument).__name__
         raise UserError(f'engine is for methods that unroll, not for "{word}": leave it out')
     if method is argument:
         raise UserError("engine is passed beside a Method object, which has its own: leave one of them out")
