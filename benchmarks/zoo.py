@@ -30,8 +30,8 @@ number of steps at the best of seven learning rates. The stronger of random real
 is shown.
 
 """
-COMMANDS = """The commands, with today's names of the options. `--minutes` was the time of distilling then; now it
-includes the measuring.
+COMMANDS = """The commands, with today's names of the options. `--minutes` was the time of distilling then;
+now it includes the measuring.
 
 """
 BASELINES = {"random-real": "random real", "k-means": "k-means"}
