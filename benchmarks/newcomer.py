@@ -36,7 +36,11 @@ def time_first_line(*arguments: str) -> float:
     return seconds
 
 
-CASES = {"distill --help": ("distill", "--help"), "distill.mnist --n 5": ("distill.mnist", "--n", "5")}
+CASES = {
+    "distill --help": ("distill", "--help"),
+    "distill image --help": ("distill", "image", "--help"),
+    "distill.mnist --n 5": ("distill.mnist", "--n", "5"),
+}
 
 
 def main() -> None:
