@@ -39,7 +39,7 @@ def cases(data_dir: Path | None) -> list[Case]:
             data_options, name = ["--dataset", str(data_dir / name)], name.split(".")[0]
         else:
             data_options += ["--dataset", name]
-        arguments = ("--n", str(n), *data_options, *CONVNET, "--minutes", str(minutes), *options)
+        arguments = ("--n", str(n), *data_options, *CONVNET, "--distil-minutes", str(minutes), *options)
         rows.append(Case(f"{name}, n = {n}", arguments, (0,)))
     return rows + [
         Case(f"mnist, n = 10, {name}, short", list_short_arguments(name), (0,)) for name in METHODS
@@ -49,7 +49,7 @@ def cases(data_dir: Path | None) -> list[Case]:
 def list_short_arguments(method: str) -> tuple[str, ...]:
     """Three minutes of a method on narrower networks."""
     arguments = ("--method", method, "--inner-steps", METHODS[method])
-    return ("--n", "10", *CONVNET, "--width", "32", "--minutes", "3", *arguments)
+    return ("--n", "10", *CONVNET, "--width", "32", "--distil-minutes", "3", *arguments)
 
 
 def row(root: Path, case: Case) -> dict[str, Any] | None:

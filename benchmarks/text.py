@@ -31,7 +31,17 @@ def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
     """The rows whose data are there: set, sentences, initialisation, minutes of distilling."""
     rows = []
     for name, n, init, minutes, *case_options in QUOTED:
-        options = ["--dataset", name, "--n", str(n), "--init", init, "--minutes", str(minutes), *case_options]
+        options = [
+            "--dataset",
+            name,
+            "--n",
+            str(n),
+            "--init",
+            init,
+            "--distil-minutes",
+            str(minutes),
+            *case_options,
+        ]
         if name != "sentences":
             if data_dir is None or vectors is None or not (data_dir / name).is_dir():
                 continue

@@ -30,12 +30,15 @@ number of steps at the best of seven learning rates. The stronger of random real
 is shown.
 
 """
-COMMANDS = """The commands, with today's names of the options. `--minutes` was the time of distilling then;
-now it includes the measuring.
+COMMANDS = """The commands, with today's names of the options.
 
 """
 BASELINES = {"random-real": "random real", "k-means": "k-means"}
-RENAMED = {"--check-every": "--validate-every", "--ceilings": "--full-data-networks"}
+RENAMED = {
+    "--minutes": "--distil-minutes",
+    "--check-every": "--validate-every",
+    "--ceilings": "--full-data-networks",
+}
 
 
 def initial_weights(data: DistilledSet) -> str:

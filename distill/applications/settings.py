@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from distill.registry import option
+from distill.runs.resolve import is_timed
 from distill.runs.settings import (
     AUTO,
     Auto,
@@ -69,7 +70,7 @@ class TrainedSettings(ImageSettings):
 
     def overrides(self) -> dict[str, Any]:
         """Defaults of this job in the place of the general ones."""
-        steps = {} if self.run.minutes else {"outer_steps": 800 if self.network.init == "fixed" else 1200}
+        steps = {} if is_timed(self.run) else {"outer_steps": 800 if self.network.init == "fixed" else 1200}
         return {"validation_networks": 2, **steps}
 
     @property
@@ -117,3 +118,5 @@ class PoisonSettings(TrainedSettings):
 
     outer: OuterSettings = field(default_factory=lambda: TrainedOuter(start="noise"))
     attack: Attack = field(default_factory=Attack)
+
+    is_judged: ClassVar[bool] = False  # its scores count the attacked class as the target

@@ -26,6 +26,14 @@ FIRST = "what people use first"
 PLUG_INS: dict[str, Mapping[str, Entry]] = {"method": METHODS, "engine": ENGINES}
 
 
+PLAIN_ENGLISH = {  # of argparse's messages
+    "argument ": "",
+    "invalid int value": "not a whole number",
+    "invalid float value": "not a number",
+    "expected one argument": "a value is missing (write --option=VALUE where it begins with a dash)",
+}
+
+
 class Option(NamedTuple):
     """One option as help and documentation show it; metavar is empty for a switch."""
 
@@ -236,14 +244,14 @@ def explain(message: str, flags: Sequence[str]) -> str:
         word = message.removeprefix("unrecognized arguments: ").split()[0]
         if not word.startswith("-"):
             return f'"{word}" belongs to no option'
-        near = get_close_matches(word, flags, n=1, cutoff=0.4)
+        near = get_close_matches(word, flags, n=1, cutoff=0.6)
         hint = f'; did you mean "{near[0]}"?' if near else ";"
         return f'no option called "{word}"{hint} (--help lists them)'
     if message.startswith("the following arguments are required: "):
         return f"{message.rpartition(': ')[2]} is missing: name it before the options (--help lists them)"
-    return message.replace("argument ", "", 1).replace("invalid int value", "not a whole number").replace(
-        "invalid float value", "not a number"
-    ).replace("expected one argument", "a value is missing (write --option=VALUE where it begins with a dash)")  # fmt: skip
+    for words, plain_words in PLAIN_ENGLISH.items():
+        message = message.replace(words, plain_words, 1)
+    return message
 
 
 def summary_of(settings_class: type) -> str:

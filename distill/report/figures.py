@@ -177,7 +177,7 @@ def describe_usage(reported: ReportedSet) -> JsonDict:
 
 
 def describe_input(reported: ReportedSet) -> str:
-    """What a trained student takes: 'images (batch, 1, 28, 28), (pixels - 0.1307) / 0.3081'."""
+    """What a trained student takes: 'images (batch, 1, 28, 28), (pixels / 255 - 0.1307) / 0.3081'."""
     data, shape = reported.data, ", ".join(map(str, reported.data.items.shape[1:]))
     if data.text is not None:
         return f"word vectors of real sentences (batch, words, {data.items.shape[-1]})"
@@ -186,7 +186,9 @@ def describe_input(reported: ReportedSet) -> str:
     numbers = [v[0] for v in map(data.source.get, ("mean", "std")) if isinstance(v, list) and len(v) == 1]
     if len(numbers) < 2 or not all(map(is_number, numbers)):
         return f"real {reported.item_type} (batch, {shape}), normalised as data.source says"
-    return f"real {reported.item_type} (batch, {shape}), (pixels - {numbers[0]:.4g}) / {numbers[1]:.4g}"
+    if numbers == [0.0, 1.0]:
+        return f"real {reported.item_type} (batch, {shape}), as they were passed to distill"
+    return f"real {reported.item_type} (batch, {shape}), (pixels / 255 - {numbers[0]:.4g}) / {numbers[1]:.4g}"
 
 
 # Origin

@@ -1,6 +1,8 @@
 """The main job: from settings to a run folder with a distilled set in it, measured."""
 
+import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -86,16 +88,24 @@ def open_folder(settings: Settings, stack: ExitStack) -> Path:
 
 def plan_schedule(settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits) -> Schedule:
     """When the outer loop ends: --minutes less the seconds that measuring takes, but at least a quarter."""
-    steps, every = settings.outer.outer_steps, settings.measure.validate_every
-    if settings.run.minutes is None:
-        return Schedule(steps, every)
-    seconds = 60 * settings.run.minutes
+    steps, every, run = settings.outer.outer_steps, settings.measure.validate_every, settings.run
+    if run.minutes is None:
+        return Schedule(steps, every, 60 * run.distil_minutes if run.distil_minutes else None)
+    seconds = 60 * run.minutes
     estimate = processes.broadcast(
         estimate_seconds(settings.measure, build_set(plan, synthetic), plan.problem, splits)
     )
     if processes.rank() == 0:
-        print(f"measuring will take about {estimate:.0f} of the {seconds:.0f} s", file=sys.stderr)
+        advice = advise(estimate, seconds)
+        print(f"measuring will take about {estimate:.0f} of the {seconds:.0f} s{advice}", file=sys.stderr)
     return Schedule(steps, every, max(seconds - estimate, seconds / 4))
+
+
+def advise(estimate: float, seconds: float) -> str:
+    """What to do where measuring takes most of --minutes."""
+    if estimate < 0.75 * seconds:
+        return ""
+    return ": the run will take longer; --full-data-networks, --test-networks or --distil-minutes bound it"
 
 
 def run_with_files(
@@ -196,10 +206,16 @@ def finish(
         print(line)
     size, seconds = set_path.stat().st_size / 1e3, source["seconds"]
     print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling)")
-    print_verdict(settings, data, source["outer_steps"])
-    print(f"look at it: {path / 'report.html'}\ntrain on it: distill student {set_path}")
+    if settings.is_judged:
+        print_verdict(settings, data, source["outer_steps"])
+    print(f"look at it: {path / 'report.html'}\ntrain on it: {program_name()} student {set_path}")
     steps = source["outer_steps"]
     return {**measurement.scores, "seconds": seconds, "outer_steps": steps, "path": str(set_path)}
+
+
+def program_name() -> str:
+    """How a shell starts this program: by its name, where that is on the path."""
+    return "distill" if shutil.which("distill") else f"{os.path.relpath(sys.executable)} -m distill"
 
 
 def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> None:

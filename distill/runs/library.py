@@ -216,7 +216,7 @@ def module_of(network: Any, train: Dataset) -> nn.Module:
 
 
 def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) -> Method:
-    """The method that is passed, or that of the settings with the engine where one is passed. Raises UserError."""
+    """The method that is passed, or that of the settings with the engine that is. Raises UserError."""
     method = argument if isinstance(argument, Method) else build_method(settings, problem)
     if engine is None:
         return method

@@ -11,7 +11,7 @@ from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, load, options_of
 from distill.runs.defaults import DEFAULTS, Situation
-from distill.runs.settings import Settings, TextData
+from distill.runs.settings import RunSettings, Settings, TextData
 from distill.sets.plain_types import describe_type, describe_value, has_type
 
 S = TypeVar("S", bound=Settings)
@@ -69,9 +69,14 @@ def situation_of(settings: Settings) -> Situation:
     return Situation(
         n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
         convnet=settings.network.network == "convnet", bundled=bundled,
-        limited=settings.run.minutes is not None,
+        limited=is_timed(settings.run),
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
     )  # fmt: skip
+
+
+def is_timed(run: RunSettings) -> bool:
+    """Whether time ends the run, rather than a number of outer steps."""
+    return run.minutes is not None or run.distil_minutes is not None
 
 
 def default_folder(settings: Settings) -> str:
@@ -99,6 +104,8 @@ def check(settings: Settings) -> None:
     for part in parts_of(settings):
         for field in options_of(part):
             check_value(type(part), field, getattr(part, field.name))
+    if settings.run.minutes is not None and settings.run.distil_minutes is not None:
+        raise UserError("--minutes and --distil-minutes both limit the time: leave one of them out")
     check_augment(settings.outer.augment, isinstance(settings.data, TextData))
     if isinstance(settings.data, TextData) and not 0 <= settings.data.word_dropout < 1:
         raise UserError("--word-dropout must be at least 0 and below 1")

@@ -223,6 +223,9 @@ class RunSettings:
     minutes: float | None = option(None, "MINUTES", above=0, first=True)
     """The time for the run, measuring included; at least a quarter of it distils, even if measuring then
     takes longer. Such runs are not bit-identical (default: no limit: --outer-steps ends the run)."""
+    distil_minutes: float | None = option(None, "MINUTES", above=0)
+    """The time for the outer loop alone, in the place of --minutes: measuring comes on top, so that methods
+    can be compared at equal time (default: no limit)."""
     seed: int = option(0, "SEED")
     """The seed of all random numbers."""
     device: str = option("cpu", "DEVICE")
@@ -254,6 +257,7 @@ class Settings:
 
     n_default: ClassVar[int] = 5
     as_fixed: ClassVar[bool] = False  # the defaults of a known initialisation, whatever --init says
+    is_judged: ClassVar[bool] = True  # the scores say how good the set is
     flags: ClassVar[dict[str, str]] = {}  # options that this job calls otherwise: {field: flag}
 
     def overrides(self) -> dict[str, Any]:

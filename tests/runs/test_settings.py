@@ -16,7 +16,7 @@ from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.build import build_network
 from distill.runs.build import build_method
-from distill.runs.defaults import DEFAULTS
+from distill.runs.defaults import DEFAULTS, FOREVER
 from distill.runs.resolve import all_options, identity, parts_of, resolve, resume, set_ipc
 from distill.runs.settings import (
     DataSettings,
@@ -47,7 +47,10 @@ def test_n_decides_every_default(settings_type: type[Settings], n: int, init: st
     settings = resolve(change_settings(settings_type(), n=n, init=init))
     empty = {field.name for field, value in all_options(settings) if value is None}
     unset = {"image_size"} if settings_type is ImageSettings else set(FILES)
-    assert empty == {"data_dir", "ipc", "depth", "width", "weights", "minutes", "resume"} | unset
+    assert (
+        empty
+        == {"data_dir", "ipc", "depth", "width", "weights", "minutes", "distil_minutes", "resume"} | unset
+    )
     assert n % settings.inner.batch == 0
     assert resolve(settings) == settings
 
@@ -227,3 +230,10 @@ def test_settings_are_frozen_parts() -> None:
         settings.data.n = 3  # type: ignore[misc]
     assert isinstance(settings.data, ImageData)
     assert replace(settings.data, n=3) == ImageData(n=3) != DataSettings(n=3)
+
+
+def test_the_time_of_the_run_and_of_distilling_exclude_each_other() -> None:
+    for name in ("minutes", "distil_minutes"):
+        assert resolve(image_settings(**{name: 2.0})).outer.outer_steps == FOREVER
+    with pytest.raises(UserError, match="--minutes and --distil-minutes both limit the time"):
+        resolve(image_settings(minutes=2.0, distil_minutes=1.0))
