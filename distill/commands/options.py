@@ -64,13 +64,13 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
 
 def word_after(flag: str, arguments: Sequence[str]) -> str | None:
     """The word that follows a flag, or that is joined to it: --method frepo, --method=frepo."""
-    found = None
+    value = None
     for word, following in pairwise([*arguments, ""]):
         if word == flag:
-            found = following
+            value = following
         elif word.startswith(f"{flag}="):
-            found = word.removeprefix(f"{flag}=")
-    return found
+            value = word.removeprefix(f"{flag}=")
+    return value
 
 
 class Parser(argparse.ArgumentParser):

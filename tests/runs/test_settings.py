@@ -147,9 +147,9 @@ def test_an_option_of_another_method_or_engine_is_refused() -> None:
 def test_a_value_that_a_method_or_an_engine_cannot_have_is_refused(
     word: str, options: dict[str, Any], sentence: str
 ) -> None:
-    kind = "method" if word in METHODS else "engine"
+    plug_in = "method" if word in METHODS else "engine"
     with pytest.raises(UserError, match=sentence):
-        resolve(image_settings(**{kind: word, f"{kind}_options": options}))
+        resolve(image_settings(**{plug_in: word, f"{plug_in}_options": options}))
 
 
 def test_an_unknown_device_for_states_is_refused() -> None:
