@@ -75,7 +75,7 @@ class TextDataset(Dataset):
         return noise.to(self.vectors) * self.vectors[UNKNOWN + 1 :].std()
 
     def drop_words(self, x: Float[Tensor, "b length dim"], generator: torch.Generator) -> Tensor:
-        """x without a random share of its words: the learned sentences generalise better (docs/lab-notes.md)."""
+        """x without a random share of its words: what is learned generalises better (docs/lab-notes.md)."""
         mask = torch.rand(*x.shape[:2], 1, generator=generator) >= self.word_dropout
         return x * mask.to(x.device)
 
