@@ -45,7 +45,7 @@ def test_the_python_of_the_page_trains_a_network(tmp_path) -> None:
     usage = describe_usage(make_report(image_set(), path=path))
     lines = usage["python"].splitlines()
     assert lines[-2:] == [
-        "# x: real images (batch, 1, 8, 8), (pixels - 0.3) / 0.2",
+        "# x: real images (batch, 1, 8, 8), (pixels / 255 - 0.3) / 0.2",
         "classes = student(x).argmax(dim=1)",
     ]
     names: dict = {}
