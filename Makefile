@@ -25,7 +25,7 @@ test: .venv/ready ## Run the test suite, two processes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-faults: .venv/ready ## All twenty kills, and every hostile file
-	$(RUN) -m pytest -m 'slow or not slow' tests/runs/test_faults.py tests/test_hostile.py $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'slow or not slow' tests/runs/test_faults.py tests/test_hostile.py $(ARGS)
 
 test-oldest: ## Run the test suite on the lower bounds of pyproject.toml, by Python 3.10: OLDEST=python3.10
 	$(OLDEST) -m venv .venv-oldest
@@ -35,7 +35,7 @@ test-oldest: ## Run the test suite on the lower bounds of pyproject.toml, by Pyt
 	.venv-oldest/bin/python -m pytest -W default $(ARGS)
 
 coverage: .venv/ready ## Run the test suite and fail below 95 % of distill/'s lines
-	$(RUN) -m pytest --cov=distill --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadscope --cov=distill --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
 
 wheel: .venv/ready ## Build the wheel, install it elsewhere, and distil there from an empty directory
 	$(RUN) -m tests.wheel
