@@ -139,15 +139,21 @@ def measure(
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Any]:
-    """advance(items): iterate with one bar for all that is measured; a line per part where no terminal is."""
-    quiet = not sys.stderr.isatty()
+def progress(total: int, every: float = 10.0) -> Iterator[Any]:
+    """advance(items): iterate, with one bar for all parts; without a terminal, a line every ten seconds."""
+    quiet, last = not sys.stderr.isatty(), time.perf_counter()
     with tqdm(total=total, desc="measuring", unit="part", disable=quiet, leave=False) as bar:
+        count = 0
 
         def advance(items: Any) -> Iterator[Any]:
+            nonlocal count, last
             for item in items:
                 yield item
                 bar.update()
+                count += 1
+                if quiet and time.perf_counter() - last > every:
+                    last = time.perf_counter()
+                    print(f"measured {count} of {total} networks and baselines", file=sys.stderr)
 
         yield advance
 
