@@ -20,6 +20,7 @@ class Situation:
     convnet: bool
     bundled: bool  # the data set is in the package
     limited: bool  # --minutes ends the run
+    unrolls: bool = True
     rule: str = ""
     inner_steps: int = 0
 
@@ -45,6 +46,12 @@ def inner_steps(s: Situation) -> int:
     if s.fixed:
         return 12 if s.n <= 5 else 8
     return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
+
+
+def engine(s: Situation) -> str | None:
+    if not s.unrolls:
+        return None
+    return "unroll" if s.inner_steps <= 30 else "truncated"
 
 
 def inner_lr(s: Situation) -> float:
@@ -139,8 +146,8 @@ DEFAULTS = (
         "bundled for the sentences, else glove.6B.100d", "100 dimensions gain four points on TREC over 50",
     ),
     Default(
-        "inner", "engine", lambda s: "unroll" if s.inner_steps <= 30 else "truncated",
-        "unroll up to 30 steps, truncated beyond",
+        "inner", "engine", engine,
+        "unroll up to 30 steps, truncated beyond; none for methods that do not unroll",
         "beyond 30 steps the whole graph is slow and its gradient wild",
     ),
 )  # fmt: skip

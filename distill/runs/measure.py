@@ -16,10 +16,15 @@ from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
 from distill.sets.distilled import DistilledSet
-from distill.student.baselines import build_adam, full_data_accuracy, score_baseline
+from distill.student.baselines import (
+    ORDINARY_BATCH,
+    epochs_on_all,
+    full_data_accuracy,
+    score_baseline,
+    train_epochs,
+)
 from distill.student.coresets import k_means, random_real
 from distill.student.evaluate import accuracy
-from distill.student.loop import train_ordinary
 from distill.student.scores import Report
 from distill.student.training import Student, initial_weights, replay
 
@@ -164,24 +169,25 @@ def estimate_seconds(
     """About how long measure() will take, from one student, some test items and a few real batches."""
     weights = initial_weights(data, problem.network, data.network["init"], 1)[0]
     part = splits.test.select(torch.arange(min(500, len(splits.test)), device=splits.test.labels.device))
-    batches = splits.train.select(torch.arange(min(3 * 128, len(splits.train)), device=part.labels.device))
+    batches = splits.train.select(
+        torch.arange(min(3 * ORDINARY_BATCH, len(splits.train)), device=part.labels.device)
+    )
     train = min(seconds_of(lambda: replay(data, problem, weights)) for _ in range(trials))
     student = replay(data, problem, weights)
     test = (
         min(seconds_of(lambda: accuracy(student, part)) for _ in range(trials)) * len(splits.test) / len(part)
     )
-    step = min(seconds_of(lambda: train_ordinarily(batches, problem, weights)) for _ in range(trials)) / 3
+    part_of_epoch = min(
+        seconds_of(lambda: train_epochs(batches, problem.network, weights, 1)) for _ in range(trials)
+    )
+    epoch = part_of_epoch * len(splits.train) / len(batches)
     networks = 1 if data.network["init"] == "fixed" else settings.test_networks
     draws = min(20, settings.test_networks)
     short = test * min(1000, len(splits.held_out)) / len(splits.test)
     choice = 5 * 7 * (train + short)  # five draws at seven rates choose a baseline's rate
-    full = min(networks, settings.full_data_networks) * (2300 * step + 3 * test)
+    epochs = sum(epochs_on_all(len(splits.train)))
+    full = min(networks, settings.full_data_networks) * (epochs * epoch + 3 * test)
     return networks * (train + test) + 2 * (choice + draws * (train + test)) + full
-
-
-def train_ordinarily(data: Dataset, problem: Problem, weights: dict[str, torch.Tensor]) -> Student:
-    """One epoch of what full_data() does."""
-    return train_ordinary(data, problem.network, weights, build_adam, 1, 128, stream("estimate"))
 
 
 def seconds_of(function: Callable[[], Any]) -> float:

@@ -70,6 +70,7 @@ def situation_of(settings: Settings) -> Situation:
         n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
         convnet=settings.network.network == "convnet", bundled=bundled,
         limited=is_timed(settings.run),
+        unrolls=load(METHODS[settings.outer.method]).unrolls,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
     )  # fmt: skip
 
@@ -126,10 +127,11 @@ def check_plug_ins(settings: Settings) -> None:
     """Raise UserError for options that the method or engine has not, or values that they cannot have."""
     outer, inner = settings.outer, settings.inner
     check_options("method", METHODS, outer.method, outer.method_options)
-    if inner.engine_options and not load(METHODS[outer.method]).unrolls:
-        name = next(iter(inner.engine_options))
+    if load(METHODS[outer.method]).unrolls:
+        check_options("engine", ENGINES, str(inner.engine), inner.engine_options)
+    elif inner.engine_options or inner.engine is not None:
+        name = next(iter(inner.engine_options), "engine")
         raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")
-    check_options("engine", ENGINES, str(inner.engine), inner.engine_options)
 
 
 def check_options(plug_in: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:

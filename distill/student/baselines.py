@@ -20,6 +20,11 @@ from distill.student.training import Student, Weights, replay
 
 CHOOSING_ITEMS = 1000  # held-out items that choose between learning rates
 CHOOSING_DRAWS = 5  # draws of items that do
+ORDINARY = (
+    (600, 2),
+    (1700, 4),
+)  # steps on all real data that are tried, and the epochs that they are at least
+ORDINARY_BATCH = 128
 LRS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # tried for the real items, beside the set's own
 
 
@@ -44,12 +49,18 @@ def train_on_all(train: Dataset, held_out: Dataset, network: nn.Module, weights:
     whichever does best on held-out items: text networks forget how to generalise in the longer one.
     """
 
-    def train_for(steps: int, least_epochs: int) -> Student:
-        epochs = max(least_epochs, math.ceil(steps * 128 / len(train)))
-        return train_ordinary(train, network, weights, build_adam, epochs, 128, stream("full-data"))
-
-    students = [train_for(600, 2), train_for(1700, 4)]
+    students = [train_epochs(train, network, weights, epochs) for epochs in epochs_on_all(len(train))]
     return max(students, key=lambda student: accuracy(student, held_out))
+
+
+def epochs_on_all(items: int) -> list[int]:
+    """The numbers of epochs that train_on_all() tries on so many items."""
+    return [max(least, math.ceil(steps * ORDINARY_BATCH / items)) for steps, least in ORDINARY]
+
+
+def train_epochs(train: Dataset, network: nn.Module, weights: Weights, epochs: int) -> Student:
+    """The network trained on all real data for so many epochs."""
+    return train_ordinary(train, network, weights, build_adam, epochs, ORDINARY_BATCH, stream("full-data"))
 
 
 def build_adam(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:

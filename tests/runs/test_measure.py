@@ -9,6 +9,7 @@ from distill.networks.build import build_network
 from distill.randomness import stream
 from distill.runs.measure import estimate_seconds, progress, split_data
 from distill.runs.settings import MeasureSettings
+from distill.student.baselines import epochs_on_all
 from tests.helpers import CLASSES, SHAPE, small_set, write_npz
 
 
@@ -40,3 +41,9 @@ def test_the_held_out_items_are_a_tenth_at_most_and_none_of_the_others(tmp_path)
     assert [len(split) for split in splits] == [270, 30, 60]
     with pytest.raises(DataError, match="has 9 training items: at least 10 are needed"):
         split_data(train.split(9, stream("few"))[1], test, 5, seed=0)
+
+
+def test_a_large_data_set_is_estimated_by_whole_epochs() -> None:
+    assert epochs_on_all(55_000) == [2, 4]
+    assert epochs_on_all(300_000) == [2, 4]  # more steps, not fewer epochs
+    assert epochs_on_all(1_000) == [77, 218]

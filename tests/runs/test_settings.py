@@ -130,6 +130,14 @@ def test_an_option_of_another_method_or_engine_is_refused() -> None:
         resolve(image_settings(engine_options={"window": 3}))
     with pytest.raises(UserError, match="--window is for methods that unroll"):
         resolve(image_settings(method="dm", engine="truncated", engine_options={"window": 3}))
+    with pytest.raises(UserError, match="--engine is for methods that unroll"):
+        resolve(image_settings(method="dm", engine="unroll"))
+
+
+def test_a_method_that_does_not_unroll_has_no_engine() -> None:
+    settings = resolve(image_settings(method="dm"))
+    assert settings.inner.engine is None
+    assert resolve(settings) == settings
 
 
 @pytest.mark.parametrize(
