@@ -3,12 +3,12 @@
 Everything becomes a Corpus: strings and class numbers, train and test. embedding.py makes vectors of it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from distill.data import TEXT_SETS, TextSet
+from distill.data.files.labels import encode_labels
 from distill.data.files.rows import ENDINGS, hide_progress_bars, read_rows, select_column
 from distill.errors import DataError, unknown
 
@@ -107,30 +107,6 @@ def read_corpus(
 def name_classes(classes: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
     """The names where the classes are 0, 1, 2 … of as many; else the classes as they are."""
     return names if classes == tuple(map(str, range(len(names)))) else classes
-
-
-def encode_labels(
-    train: Sequence[str], test: Sequence[str], train_name: str, test_name: str
-) -> tuple[tuple[str, ...], tuple[list[int], list[int]]]:
-    """The classes of the training labels, numbers before words, in order; and both splits' class numbers."""
-    classes = sorted(
-        set(train), key=lambda label: (0, int(label), "") if is_integer(label) else (1, 0, label)
-    )
-    if len(classes) < 2:
-        raise DataError(f'{train_name} has one class only ("{classes[0]}"): at least two are needed')
-    codes = {label: i for i, label in enumerate(classes)}
-    unseen = next((label for label in test if label not in codes), None)
-    if unseen is not None:
-        raise DataError(
-            f'{test_name} has the label "{unseen}", which {train_name} never has'
-            f" (known: {', '.join(classes)})"
-        )
-    return tuple(classes), ([codes[v] for v in train], [codes[v] for v in test])
-
-
-def is_integer(word: str) -> bool:
-    """Whether a word is a whole number, as "-5"."""
-    return word.removeprefix("-").isdecimal()
 
 
 def load_from_hub(name: str, text_set: TextSet) -> Corpus:
