@@ -60,16 +60,23 @@ def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> Non
             partial.unlink()
 
 
-def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str] | None] = ()) -> None:
-    """Raise SetError where a file cannot be written at path, or would replace one of the inputs.
+def check_output(
+    path: str | os.PathLike[str],
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+    overwrite: bool = True,
+) -> None:
+    """Raise SetError where a file cannot be written at path, or would replace one that is to be kept.
 
-    To be asked before hours of work rather than after. inputs: files, folders, or names that are neither.
+    To be asked before hours of work rather than after. inputs: what is read and so is never replaced: files,
+    folders, or names that are neither. overwrite: whether any other file may be.
     """
     path = Path(path)
     check_regular(path)
-    for source in filter(None, inputs):
-        if path.exists() and is_within(path, Path(source)):
+    for source in inputs:
+        if source and path.exists() and is_within(path, Path(source)):
             raise SetError(f"{path} would replace what is read from {source}: choose another place")
+    if path.exists() and not overwrite:
+        raise SetError(f"{path} is there already: --overwrite replaces it, or give another --out")
     if not path.parent.is_dir():
         raise SetError(f"{path} cannot be written (there is no folder {path.parent}): choose another place")
     try:
@@ -118,7 +125,7 @@ def check_device_word(device: str) -> None:
     try:
         torch.zeros(1, device=device).tolist()
     except (RuntimeError, AssertionError, TypeError):
-        raise SetError(f'no device "{str(device):.40}" on this machine: use "cpu"') from None
+        raise SetError(f'no device "{device!s:.40}" on this machine: use "cpu"') from None
 
 
 def check_format(content: Any, path: str | os.PathLike[str], expected: str = FORMAT) -> dict[str, Any]:

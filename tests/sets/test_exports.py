@@ -17,8 +17,8 @@ from distill.__main__ import main
 from distill.data.whiten import to_pixels
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
-from distill.sets.formats import WRITERS, ddranking, huggingface, safetensors
 from distill.sets.folders import write_folder
+from distill.sets.formats import WRITERS, ddranking, huggingface, safetensors
 from distill.sets.formats.base import load_set
 from tests.helpers import read_json_line, small_set, waves, write_npz
 from tests.sets.samples import is_equal_set, whitened_set

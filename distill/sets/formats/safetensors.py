@@ -15,8 +15,8 @@ from torch import Tensor
 
 from distill.errors import SetError, require
 from distill.sets.distilled import DistilledSet
-from distill.sets.formats.base import SourceFile
 from distill.sets.folders import Owner, write_folder
+from distill.sets.formats.base import SourceFile
 from distill.sets.provenance import without_places
 from distill.sets.safe_load import MAX_DEPTH
 from distill.sets.storage import FORMAT, check_device_word, check_format, write_file, write_text
@@ -135,5 +135,7 @@ def insert_tensors(value: Any, tensors: dict[str, Tensor], device: str, folder: 
         return {k: insert_tensors(v, tensors, device, folder, depth + 1) for k, v in value.items()}
     name = value[TENSOR_KEY]
     if not isinstance(name, str) or name not in tensors:
-        raise SetError(f"{folder / TENSORS} lacks the tensor {str(name)!r:.80}: its two files are not of one set")
+        raise SetError(
+            f"{folder / TENSORS} lacks the tensor {str(name)!r:.80}: its two files are not of one set"
+        )
     return tensors[name].to(device)
