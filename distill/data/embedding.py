@@ -34,7 +34,8 @@ class TextDataset(Dataset):
     """One split of a set of texts: items (N, max_length) int32 are token ids, vectors (V, dim) their vectors.
 
     vocabulary holds the V words. learned_length is the length of the sequences that a distillation learns,
-    word_dropout the share of words that an outer step leaves out; metadata says how the items were made.
+    word_dropout the share of words that an outer step leaves out; metadata says how the items were made;
+    words_beyond counts the words that are not read.
     """
 
     vectors: Tensor
@@ -42,6 +43,7 @@ class TextDataset(Dataset):
     learned_length: int
     word_dropout: float
     metadata: dict[str, Any]
+    words_beyond: int = 0  # of the texts of a whole split, behind the first max_length of each
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -99,10 +101,16 @@ class TextDataset(Dataset):
         return [words[i : i + items.shape[1]] for i in range(0, len(words), items.shape[1])]
 
     def coverage_notes(self) -> list[str]:
-        """Sentences on how many words have a vector, and how many texts hold no such word."""
+        """Sentences on words that have no vector or are not read, and on texts without a word."""
         is_word, has_vector = self.items != PAD, self.items > UNKNOWN
         percent = 100 * has_vector.sum().item() / max(1, is_word.sum().item())
         notes = [f"{self.name}: {percent:.1f} % of the words of {len(self)} texts have a vector"]
+        if self.words_beyond:
+            share = 100 * self.words_beyond / (self.words_beyond + is_word.sum().item())
+            notes[0] += (
+                f"; {share:.1f} % of the words are beyond the first {self.items.shape[1]} of their text and"
+                " are not read (--max-length reads more)"
+            )
         empty = int((~has_vector.any(dim=1)).sum())
         if empty:
             notes.append(f"{self.name}: {empty} of {len(self)} texts hold no word with a vector")
@@ -147,7 +155,7 @@ def embed_corpus(
         items, labels = encode_tokens(texts, ids, width).to(device), torch.tensor(split.labels, device=device)
         return TextDataset(
             corpus.name, items, labels, corpus.classes, (0.0,), (1.0,), table, vocabulary, learned_length,
-            word_dropout, metadata,
+            word_dropout, metadata, sum(max(0, len(text) - width) for text in texts),
         )  # fmt: skip
 
     return embed(tokens["train"], corpus.train), embed(tokens["test"], corpus.test)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from distill.data import TEXT_SETS, TextSet
 from distill.data.files.labels import encode_labels
-from distill.data.files.rows import ENDINGS, hide_progress_bars, read_rows, select_column
+from distill.data.files.rows import ENDINGS, LABEL_KINDS, hide_progress_bars, read_rows, select_column
 from distill.errors import DataError, unknown
 
 BUNDLED = Path(__file__).parent / "bundled" / "sentences"
@@ -93,9 +93,10 @@ def read_corpus(
         if not rows:
             raise DataError(f"{path} is empty: it holds no row of text")
         texts = select_column(rows, text_column, TEXT_COLUMNS, path, "--text-column")
-        splits.append((texts, select_column(rows, label_column, ("label",), path, "--label-column")))
-    (texts, labels), (test_texts, test_labels) = splits
-    classes, (numbers, test_numbers) = encode_labels(labels, test_labels, f"{train}", f"{test}")
+        labels = select_column(rows, label_column, ("label",), path, "--label-column", LABEL_KINDS)
+        splits.append((texts, labels))
+    (texts, train_labels), (test_texts, test_labels) = splits
+    classes, (numbers, test_numbers) = encode_labels(train_labels, test_labels, f"{train}", f"{test}")
     return Corpus(
         name or Path(train).name.split(".")[0],
         TextSplit(texts, numbers),

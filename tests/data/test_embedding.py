@@ -79,6 +79,15 @@ def test_notes_count_the_words_without_a_vector(vectors_file: str) -> None:
     assert test.coverage_notes() == ["toy: 75.0 % of the words of 1 texts have a vector"]
 
 
+def test_texts_of_304_words_whose_telling_words_come_last_are_said_to_be_cut(vectors_file: str) -> None:
+    train, test = embed_corpus(make_corpus(["cat " * 300 + "mat " * 4, "the cat"]), vectors_file)
+    assert train.coverage_notes() == [
+        "toy: 100.0 % of the words of 2 texts have a vector; 34.0 % of the words are beyond the first 200 of"
+        " their text and are not read (--max-length reads more)"
+    ]
+    assert test.coverage_notes() == ["toy: 75.0 % of the words of 1 texts have a vector"]
+
+
 def test_starts_repeat_the_known_words_to_the_learned_length(vectors_file: str) -> None:
     train, _ = embed_corpus(make_corpus(), vectors_file, learned_length=5)
     x = train.initial_items(torch.tensor([0, 1, 4]))
