@@ -4,9 +4,8 @@ Token ids are stored and become vectors batch by batch, so that 25,000 reviews o
 is padding, a vector of zeros; id 1 an unknown word, zeros too. Networks leave out vectors of zeros.
 """
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +15,13 @@ from torch import Tensor
 
 from distill.data.dataset import Dataset
 from distill.data.images import load as load_images
-from distill.data.texts import Corpus, TextSplit, load_corpus
+from distill.data.texts import Corpus, TextSplit, load_corpus, load_tokenizer, tokenize
 from distill.data.vectors import WordVectors, load_vectors
 from distill.errors import DataError, unknown
 from distill.randomness import stream
 
-Tokenizer = Callable[[str], list[str]]
 PAD, UNKNOWN = 0, 1
 SPECIAL_WORDS = ("<pad>", "<unk>")
-TOKENIZERS = ("basic_english", "split", "spacy", "moses", "toktok", "revtok", "subword")
 UNKNOWN_WORDS = ("zeros", "drawn")
 MAX_LENGTH = 200  # words of a text, where the longest is longer and max_length is not given
 
@@ -159,23 +156,6 @@ def embed_corpus(
         )  # fmt: skip
 
     return embed(tokens["train"], corpus.train), embed(tokens["test"], corpus.test)
-
-
-def tokenize(texts: list[str], split_words: Tokenizer) -> list[list[str]]:
-    """The words of each text, one string object per word: IMDB has 12 million words, 150,000 different."""
-    return [[sys.intern(word) for word in split_words(text)] for text in texts]
-
-
-def load_tokenizer(name: str) -> Tokenizer:
-    """torchtext's tokenizer of that name; "split" parts words at spaces. Raises DataError."""
-    from torchtext.data.utils import get_tokenizer
-
-    if name not in TOKENIZERS:
-        raise DataError(unknown("tokenizer", name, TOKENIZERS))
-    try:
-        return get_tokenizer(None if name == "split" else name)
-    except Exception as error:  # whatever the missing package behind the tokenizer makes torchtext raise
-        raise DataError(f'the tokenizer "{name}" needs its package ({error}): use basic_english') from None
 
 
 def build_vocabulary(words: Iterable[str]) -> list[str]:

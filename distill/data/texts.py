@@ -1,8 +1,10 @@
-"""Where texts come from: the bundled sentences, named sets by hub or folder, a user's own files.
+"""Where texts come from, the bundled sentences, named sets, a user's own files; and the words that they have.
 
 Everything becomes a Corpus: strings and class numbers, train and test. embedding.py makes vectors of it.
 """
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,8 @@ from distill.errors import DataError, unknown
 
 BUNDLED = Path(__file__).parent / "bundled" / "sentences"
 TEXT_COLUMNS = ("text", "sentence")
+Tokenizer = Callable[[str], list[str]]
+TOKENIZERS = ("basic_english", "split", "spacy", "moses", "toktok", "revtok", "subword")
 
 
 class TextSplit(NamedTuple):
@@ -136,3 +140,20 @@ def load_from_hub(name: str, text_set: TextSet) -> Corpus:
         TextSplit(test_texts, test_numbers),
         name_classes(classes, text_set.classes),
     )
+
+
+def tokenize(texts: list[str], split_words: Tokenizer) -> list[list[str]]:
+    """The words of each text, one string object per word: IMDB has 12 million words, 150,000 different."""
+    return [[sys.intern(word) for word in split_words(text)] for text in texts]
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """torchtext's tokenizer of that name; "split" parts words at spaces. Raises DataError."""
+    from torchtext.data.utils import get_tokenizer
+
+    if name not in TOKENIZERS:
+        raise DataError(unknown("tokenizer", name, TOKENIZERS))
+    try:
+        return get_tokenizer(None if name == "split" else name)
+    except Exception as error:  # whatever the missing package behind the tokenizer makes torchtext raise
+        raise DataError(f'the tokenizer "{name}" needs its package ({error}): use basic_english') from None

@@ -47,6 +47,8 @@ def load_vectors(source: str, vocabulary: Container[str]) -> WordVectors:
     words, rows = read_npz(path, vocabulary) if path.suffix == ".npz" else read_glove(path, vocabulary)
     if not words:
         raise DataError(f"{source} holds a vector for none of the words of these texts")
+    if rows.shape[1] < 2:
+        raise DataError(f"{path} holds one number for each word: a vector has several")
     if not np.isfinite(rows).all():
         raise DataError(f"{path} holds vectors that are NaN or infinite")
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,9 +13,8 @@ from distill.data.embedding import (
     embed_corpus,
     embed_like_set,
     load_real_data,
-    load_tokenizer,
 )
-from distill.data.texts import Corpus, TextSplit
+from distill.data.texts import Corpus, TextSplit, load_tokenizer
 from distill.errors import DataError
 from distill.randomness import stream
 from tests.helpers import write_npz

@@ -155,9 +155,11 @@ def test_a_byte_order_mark_does_not_lose_the_first_word(tmp_path: Path) -> None:
     assert vectors.load_vectors(str(path), {"the", "cat"}).words == ("the", "cat")
 
 
-def test_a_word_of_one_number_is_not_a_header(tmp_path: Path) -> None:
-    (tmp_path / "v.txt").write_text("the 0.5\ncat 1.5\n")
-    assert vectors.load_vectors(str(tmp_path / "v.txt"), {"the", "cat"}).words == ("the", "cat")
+def test_one_number_for_each_word_is_no_vector(tmp_path: Path) -> None:
+    """Its first line is no header either, and is not passed over."""
+    (tmp_path / "v.txt").write_text("cat 0.5\ndog 1.5\n")
+    with pytest.raises(DataError, match="holds one number for each word: a vector has several"):
+        vectors.load_vectors(str(tmp_path / "v.txt"), {"cat"})
 
 
 def test_200_mb_of_nuls_take_no_memory(tmp_path: Path) -> None:
