@@ -49,6 +49,7 @@ class SetSettings:
 
 def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
+    from distill.data.dataset import print_remarks
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import is_public, load_set
 
@@ -58,6 +59,7 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
     else:
         data = load_set(config.set, config.device)
         train, test = load_real_data(config, data)
+    print_remarks(train)
     check_match(data, test)
     return data, transform_like(train, data), transform_like(test, data)
 
