@@ -76,9 +76,9 @@ def test_the_log_drops_steps_after_the_checkpoint(tmp_path: Path) -> None:
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"step": 6, "lo')
     second_log = Log(tmp_path, 3)
-    second_log.add({"step": 4, "new": True})
+    second_log.add({"step": 4, "new": 1})
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().split("\n") if line]
-    assert lines == read_log(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3}, {"step": 4, "new": True}]
+    assert lines == read_log(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3}, {"step": 4, "new": 1}]
 
 
 @pytest.mark.parametrize("text", [None, "", "[1]", "{"])
