@@ -60,9 +60,9 @@ def to_pixels(items: Float[Tensor, "n channels height width"], source: dict[str,
     """
     if source.get("zca"):
         mean, matrix = (source["zca"][name].to(items.device) for name in ("mean", "matrix"))
-        try:
-            items = (torch.linalg.solve(matrix, items.flatten(1).T).T + mean).view_as(items)
-        except torch.linalg.LinAlgError:
-            raise DataError("the matrix of dataset.zca is singular: no image is behind such items") from None
+        centred, info = torch.linalg.solve_ex(matrix, items.flatten(1).T)
+        if info:
+            raise DataError("the matrix of dataset.zca is singular: no image is behind such items")
+        items = (centred.T + mean).view_as(items)
     std, mean = (torch.tensor(source[name], device=items.device).view(-1, 1, 1) for name in ("std", "mean"))
     return items * std + mean
