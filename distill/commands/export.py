@@ -23,8 +23,7 @@ class ExportSettings:
     out: str | None = option(None, "FOLDER")
     """The folder to write (default: SET-FORMAT, in the folder of the set)."""
     license: str | None = option(None, "LICENCE")
-    """With --to hf: the licence that the card states, e.g. mit (default: that of the bundled data, else
-    unknown)."""
+    """With --to hf: the licence that the card states (default: that of the bundled data, else unknown)."""
     overwrite: bool = option(False)
     """Replace the export that is in the folder --out."""
     json: bool = option(False)

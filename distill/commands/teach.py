@@ -44,7 +44,7 @@ def teach(config: TeachSettings) -> dict[str, Any]:
 
     check_device(config.device, config.threads)
     try:
-        result = run_in_folder(recipe, folder, config.overwrite, config.device)
+        result = run_in_folder(recipe, folder, config.overwrite, config.device, [config.recipe])
     except UserError as error:
         where = "" if str(error).startswith(config.recipe) else f"{config.recipe}: "
         raise UserError(f"{where}{error}") from None

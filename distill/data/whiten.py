@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.data.dataset import Dataset
+from distill.errors import DataError
 
 Whitening = dict[str, Tensor]  # "mean" (d,) and "matrix" (d, d): what a distilled set's file carries
 RIDGE = 0.1  # of the mean eigenvalue, as Nguyen, Chen and Lee 2021 regularise
@@ -54,10 +55,14 @@ def without_normalisation(data: Dataset) -> Dataset:
 def to_pixels(items: Float[Tensor, "n channels height width"], source: dict[str, Any]) -> Tensor:
     """Learned items as pixels in about [0, 1], for pictures: not whitened, not normalised.
 
-    source is a distilled set's: its "mean" and "std" per channel, and "zca" where it was whitened.
+    source is a distilled set's: its "mean" and "std" per channel, and "zca" where it was whitened. Raises
+    DataError for a matrix that cannot be inverted.
     """
     if source.get("zca"):
         mean, matrix = (source["zca"][name].to(items.device) for name in ("mean", "matrix"))
-        items = (torch.linalg.solve(matrix, items.flatten(1).T).T + mean).view_as(items)
+        centred, info = torch.linalg.solve_ex(matrix, items.flatten(1).T)
+        if info:
+            raise DataError("the matrix of dataset.zca is singular: no image is behind such items")
+        items = (centred.T + mean).view_as(items)
     std, mean = (torch.tensor(source[name], device=items.device).view(-1, 1, 1) for name in ("std", "mean"))
     return items * std + mean

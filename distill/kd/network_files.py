@@ -77,4 +77,4 @@ def read_architecture(path: str) -> dict[str, Any] | None:
     if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str):
         return None
     numbers = {key: value for key, value in architecture.items() if key != "name"}
-    return architecture if has_type(numbers, dict[str, int | None]) else None
+    return architecture if has_type(numbers, dict[str, int | bool | None]) else None

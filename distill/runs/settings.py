@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the code reads resolved settings, which have a value
 else:
     Auto = Optional
 AUTO: Any = None
-PlugInOptions = dict[str, float | str | None]  # what a method or an engine brings with it
+PlugInOptions = dict[str, float | bool | str | None]  # what a method or an engine brings with it
 INITS = ("fixed", "random")
 
 

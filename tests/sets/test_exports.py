@@ -245,12 +245,15 @@ def write_damaged(path: Path, damage: str) -> None:
         metadata.write_text(json.dumps(content | {"labels": {safetensors.TENSOR_KEY: "items"}}))
     if damage == "deep":
         metadata.write_text("[" * 100_000)
+    if damage == "900 deep":
+        metadata.write_text(json.dumps(content)[:-1] + ', "more": ' + "[" * 900 + "]" * 900 + "}")
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         ("cut tensors", "is damaged"), ("cut metadata", "is damaged"), ("deep", "is damaged"),
+        ("900 deep", "holds lists more than 32 deep"),
         ("no tensors", "no such file; an exported set has"), ("another name", "lacks the tensor 'nothing'"),
         ("a newer format", "upgrade distill"), ("no format", "is a foreign file"),
         ("other shapes", "must be .n, "),

@@ -90,6 +90,8 @@ def test_an_export_is_overwritten_only_where_asked(word: str, tmp_path: Path) ->
         write_set(word, whitened_set(), tmp_path / "out")
     write_set(word, whitened_set(), tmp_path / "out", overwrite=True)
     assert load_set(tmp_path / "out").source["name"] == "mnist"
+    write_set(word, small_set(), tmp_path / "out", overwrite=True)  # all its files are known as an export's
+    assert load_set(tmp_path / "out").source["name"] == "blobs.npz"
 
 
 @pytest.mark.parametrize("word", WRITERS)

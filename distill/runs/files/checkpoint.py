@@ -10,7 +10,7 @@ from distill.sets.plain_types import has_type
 from distill.sets.storage import read_tensors, write_tensors
 
 CHECKPOINT = "distill-checkpoint/1"
-Value = str | float | None
+Value = str | float | bool | None
 
 
 def save_checkpoint(folder: Path, settings: dict[str, Any], content: dict[str, Any]) -> None:
