@@ -104,6 +104,35 @@ def test_relabel_matches_classes_by_name(
     assert read_json_line(capsys.readouterr().out)["set_labels"]["mean"] == 1.0
 
 
+def test_a_teacher_taught_on_another_order_relabels_by_name(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file names its classes; unmatched, every label would be wrong."""
+    stage = {"turns": {"teacher": [{"loss": "cross-entropy"}]}, "epochs": 30, "lr": 0.01}
+    recipe = {
+        "data": {"name": str(folder / "mixed.npz")},
+        "networks": {"teacher": {"name": "mlp", "width": 16}},
+        "stages": [stage],
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert teach([str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "out")]) == 0
+    teacher, new = tmp_path / "out" / "teacher.pt", tmp_path / "new.pt"
+    options = [str(folder / "set.pt"), "--seeds", "2", "--teacher", str(teacher), "--json"]
+    assert relabel([*options, "--out", str(new)]) == 0
+    assert read_json_line(capsys.readouterr().out)["teacher_labels"]["mean"] == 1.0
+    assert DistilledSet.load(new).labels.argmax(1).tolist() == [0, 1, 2, 3]
+    assert study([*options, "--share", "1"]) == 0
+    assert read_json_line(capsys.readouterr().out)["with_teacher"]["mean"] == 1.0
+    recipe |= {"data": {"name": str(folder / "same.npz")}}
+    recipe["networks"] = {"teacher": {"name": "mlp", "width": 16, "checkpoint": str(teacher)}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert teach([str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "again")]) == 2
+    assert (
+        f"{teacher} has the classes of same.npz in another order: train it on same.npz"
+        in capsys.readouterr().err
+    )
+
+
 def save_teacher(folder: Path, path: Path) -> Path:
     """A student of the set as a file."""
     data = DistilledSet.load(folder / "set.pt")
