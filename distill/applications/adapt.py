@@ -56,8 +56,10 @@ def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
             f"{source.name} holds images {source.shape} of {len(source.classes)} classes, {target.name}"
             f" {target.shape} of {len(target.classes)}: adapt between sets with the same channels and classes"
         )
+    source = source.with_classes(target.classes, target.name)
     size = max(source.shape[1:] + target.shape[1:])
     if source.shape[1:] == target.shape[1:] == (size, size):
         return settings, source
     source, _ = load(source_settings.source, source_settings.source_dir, device, size)
+    source = source.with_classes(target.classes, target.name)
     return change(settings, "data", image_size=size), source

@@ -118,7 +118,7 @@ class Parser(argparse.ArgumentParser):
                 values.setdefault(self.plug_ins[name], {})[name] = value
             else:
                 values[name] = value
-        return fill(self.default, values)
+        return fill(self.default, {**values, "explicit": tuple(arguments)})
 
     def error(self, message: str) -> NoReturn:
         """One sentence that says how to mend it, and exit code 2."""

@@ -52,6 +52,7 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
     from distill.data.dataset import print_remarks
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import is_public, load_set
+    from distill.sets.real_data import match_real_data
 
     check_device(config.device, config.threads)
     if is_public(config.set):
@@ -60,8 +61,8 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
         data = load_set(config.set, config.device)
         train, test = load_real_data(config, data)
     print_remarks(train)
-    check_match(data, test)
-    return data, transform_like(train, data), transform_like(test, data)
+    train, test = match_real_data(data, train, test)
+    return data, train, test
 
 
 def check_place(path: "str | Path", config: SetSettings, data: "DistilledSet") -> None:
@@ -91,15 +92,6 @@ def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Datase
     return data, train, test
 
 
-def transform_like(split: "Dataset", data: "DistilledSet") -> "Dataset":
-    """Real items whitened or normalised as the set's items are."""
-    from distill.data.whiten import whiten
-    from distill.sets.public.normalisation import normalise_like
-
-    zca = data.source.get("zca")
-    return whiten(split, zca) if zca else normalise_like(split, data)
-
-
 def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
     """(train, test): the real data that the set was made from, or others that the command names."""
     from distill.data import embedding
@@ -110,12 +102,3 @@ def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset,
     return embedding.load_real_data(
         data.text, name, same, texts, config.data_dir, config.vectors, config.device, data.source.get("size")
     )
-
-
-def check_match(data: "DistilledSet", test: "Dataset") -> None:
-    """Raise UserError where the real items or classes are not those of the set."""
-    if not test.matches_items(data.items) or len(test.classes) != data.labels.shape[1]:
-        raise UserError(
-            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
-            f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
-        )

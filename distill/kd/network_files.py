@@ -1,6 +1,6 @@
 """Files of a network's weights: written by us, or a plain state dict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from distill.student.training import Weights
 FORMAT = "distill-network/1"
 
 
-def save_network(path: str, architecture: dict[str, Any], network: nn.Module) -> None:
-    """Write a network's architecture (name and arguments), weights and buffers, as plain values."""
+def save_network(
+    path: str, architecture: dict[str, Any], network: nn.Module, classes: Sequence[str] = ()
+) -> None:
+    """Write a network's architecture (name and arguments), weights, buffers and classes, as plain values."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     state = {name: w.detach().cpu() for name, w in tensors.items()}
-    write_tensors(path, {"format": FORMAT, "network": architecture, "state": state})
+    content = {"format": FORMAT, "network": architecture, "state": state, "classes": list(classes)}
+    write_tensors(path, content)
 
 
 def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
@@ -78,3 +81,12 @@ def read_architecture(path: str) -> dict[str, Any] | None:
         return None
     numbers = {key: value for key, value in architecture.items() if key != "name"}
     return architecture if has_type(numbers, dict[str, int | bool | None]) else None
+
+
+def read_classes(path: str) -> list[str]:
+    """The names of a network's outputs in a file of distill; empty where it names none."""
+    try:
+        classes: Any = read_tensors(path, "cpu", FORMAT).get("classes")
+    except SetError:
+        return []
+    return list(classes) if has_type(classes, list[str]) else []

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, match_classes
 from distill.errors import UserError, unknown
 from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, evaluate_loss
-from distill.kd.network_files import read_architecture
+from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import replay_accuracies
@@ -75,7 +75,28 @@ def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Stud
     shape, classes = tuple(data.items.shape[1:]), data.labels.shape[1]
     network = create_network("teacher", architecture, shape, classes, (0, 0), str(data.items.device))
     load_checkpoint(network, path)
-    return network.student
+    return order_classes(network.student, path, data)
+
+
+class Reordered(nn.Module):
+    """A network with its logits in another order."""
+
+    def __init__(self, network: nn.Module, places: list[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("places", torch.tensor(places))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)[:, self.places]
+
+
+def order_classes(teacher: Student, path: str, data: DistilledSet) -> Student:
+    """A teacher with the set's classes in their order, where its file names its own. Raises DataError."""
+    classes = read_classes(path)
+    places = match_classes(data.source["classes"], classes, "the set", path) if classes else []
+    if places == sorted(places):
+        return teacher
+    return Student(Reordered(teacher.network, places)).to(data.items.device).requires_grad_(False)
 
 
 def relabel(data: DistilledSet, teacher: Student, tau: float) -> DistilledSet:

@@ -11,6 +11,7 @@ from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, load, options_of
 from distill.runs.defaults import DEFAULTS, Situation
+from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
 from distill.sets.plain_types import describe_type, describe_value, has_type
 
@@ -192,12 +193,14 @@ def parts_of(settings: Settings) -> list[Any]:
 def resume(settings: S, saved: Mapping[str, Any]) -> S:
     """The saved settings of the run to go on with. Raises RunError where the command asks for others."""
     folder, default = settings.run.resume, identity(type(settings)())
+    saved = {name: value for name, value in saved.items() if name != FINGERPRINT}
     check_form(settings, saved)
     for name, value in identity(settings).items():
         if isinstance(value, dict):  # options of a method or an engine: only those of the command
             asked = [(word, value[word], saved[name].get(word)) for word in value]
         else:
-            asked = [] if value == default[name] else [(settings.flags.get(name, name), value, saved[name])]
+            is_asked = value != default[name] or name in settings.run.explicit
+            asked = [] if not is_asked else [(settings.flags.get(name, name), value, saved[name])]
         for word, new, old in asked:
             if new != old:
                 started = f"without {flag(word)}" if old is None else f"with {flag(word)} {old}"

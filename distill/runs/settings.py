@@ -242,6 +242,8 @@ class RunSettings:
     """Also print the result, as one line of JSON at the end."""
     tensorboard: bool = option(False, identity=False)
     """Also write events for TensorBoard into the run folder. With --resume, pass it again."""
+    explicit: tuple[str, ...] = field(default=(), metadata={"identity": False})
+    """The names of the options that the command line gives, those with their default value too."""
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,10 @@ def test_a_resumed_run_refuses_other_settings() -> None:
         resume(image_settings(n=20, resume="r"), saved)
     with pytest.raises(RunError, match="r was started without --ipc, not 2"):
         resume(image_settings(ipc=2, resume="r"), saved)
+    saved_random = identity(resolve(image_settings(n=10, init="random")))
+    with pytest.raises(RunError, match="r was started with --init random, not fixed"):
+        resume(image_settings(init="fixed", resume="r", explicit=("init", "resume")), saved_random)
+    assert resume(image_settings(init="fixed", resume="r"), saved_random).network.init == "random"
     with pytest.raises(RunError, match=r"damaged: lr is not float \| None"):
         resume(image_settings(resume="r"), saved | {"lr": "fast"})
     with pytest.raises(RunError, match="damaged: n is not int"):

@@ -40,7 +40,8 @@ def check_form(folder: Path, content: dict[str, Any], start: dict[str, Any]) -> 
     for name, part in start.items():
         if not has_form(content.get(name), part):
             raise RunError(
-                f"{folder / 'checkpoint.pt'} is damaged ({name}): start the run anew with --overwrite"
+                f"{folder / 'checkpoint.pt'} is damaged ({name}), or of data that have changed since: start"
+                " the run anew with --overwrite"
             )
 
 
