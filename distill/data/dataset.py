@@ -150,6 +150,16 @@ def print_remarks(*splits: Dataset) -> None:
             print(remark, file=sys.stderr)
 
 
+def describe_missing(split: Dataset, word: str) -> list[str]:
+    """A sentence on the classes of which a split (the word) has no item; none where it has all."""
+    counts = split.labels.bincount(minlength=len(split.classes)).tolist()
+    missing = [name for name, count in zip(split.classes, counts, strict=True) if not count]
+    if not missing:
+        return []
+    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
+    return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
+
+
 def describe_copies(train: Dataset) -> list[str]:
     """Sentences on items that teach nothing: all are one constant, or two classes have the same items."""
     x = train.items.flatten(1)

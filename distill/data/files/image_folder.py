@@ -45,7 +45,7 @@ def read_image_folder(root: Path, size: int | None) -> ImageArrays:
     if not is_test.any():
         raise DataError(f"{test_root or root} holds too few images to test with: give it more, or a test/")
     arrays = (images[~is_test], labels[~is_test], images[is_test], labels[is_test])
-    return ImageArrays(*arrays, classes, (*remarks, *describe_missing(root, labels[is_test], classes)))
+    return ImageArrays(*arrays, classes, remarks)
 
 
 def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
@@ -133,16 +133,6 @@ def describe_others(root: Path, others: list[Path]) -> tuple[str, ...]:
     words = [f"{count} of {ending}" for ending, count in endings.most_common(5)]
     words += [f"{loose} images beside the classes' folders"] if loose else []
     return (f"{root}: {len(others)} files are not read: {', '.join(words)}",)
-
-
-def describe_missing(root: Path, labels: Tensor, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """A sentence on the classes that no test image has; none where all have one."""
-    counts = labels.bincount(minlength=len(classes)).tolist()
-    missing = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if not missing:
-        return ()
-    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
-    return (f"{root}: no test image of {len(missing)} of {len(classes)} classes: {shown}",)
 
 
 def every_fifth(labels: Tensor) -> Tensor:
