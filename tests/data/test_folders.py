@@ -37,7 +37,7 @@ def test_of_train_val_and_test_the_test_is_the_test(tmp_path: Path) -> None:
         write_pictures(tmp_path / name, count=count)
     train, test = load(str(tmp_path))
     assert (len(train), len(test)) == (12, 6)
-    assert train.remarks == (f"{tmp_path / 'val'} is not used: {tmp_path / 'test'} is the test split",)
+    assert train.remarks == (f"{tmp_path}: not used beside train and test: val",)
 
 
 def test_a_train_folder_alone_is_split(tmp_path: Path) -> None:
@@ -135,6 +135,35 @@ def test_a_symlink_loop_adds_nothing(tmp_path: Path) -> None:
     write_pictures(tmp_path / "f")
     os.symlink("..", tmp_path / "f" / "a" / "loop")
     assert sum(map(len, load(str(tmp_path / "f")))) == 12
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    """Twelve folders that all link to one another have 12! paths."""
+    names = "abcdefghijkl"
+    write_pictures(tmp_path, names, 1)
+    for name in names:
+        for other in names.replace(name, ""):
+            os.symlink(f"../{other}", tmp_path / name / other)
+    assert sum(map(len, load(str(tmp_path)))) == 144
+
+
+def test_folders_900_deep_are_read(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "ab", 5)
+    deep = tmp_path / "a" / "/".join("d" * 900)
+    deep.mkdir(parents=True)
+    Image.new("L", (8, 8)).save(deep / "x.png")
+    assert sum(map(len, load(str(tmp_path)))) == 11
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands in for permissions, which do not bind the administrator."""
+
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\): mend its permissions"):
+        load(str(tmp_path))
 
 
 def test_a_class_may_be_a_link_to_a_folder_elsewhere(tmp_path: Path) -> None:
