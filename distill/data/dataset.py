@@ -69,13 +69,13 @@ class Dataset:
 
         Fewer are held out where that takes it: an item that no other of its class follows in the order stays.
         """
-        order = torch.randperm(len(self), generator=generator).to(self.items.device)
-        place = torch.arange(len(self), device=order.device)
-        labels = self.labels[order]
-        last = place.new_zeros(int(labels.max()) + 1).scatter_reduce(0, labels, place, "amax")
+        order = torch.randperm(len(self), generator=generator)
+        labels, place = self.labels.cpu()[order], torch.arange(len(self))
+        last = torch.zeros(int(labels.max()) + 1).long().scatter_reduce(0, labels, place, "amax")
         is_free = place != last[labels]
         is_held = is_free & (is_free.cumsum(0) <= held_out)
-        return self.select(order[~is_held]), self.select(order[is_held])
+        rest, held = (order[part].to(self.items.device) for part in (~is_held, is_held))
+        return self.select(rest), self.select(held)
 
     def hold_out(self, most: int, generator: torch.Generator) -> tuple["Dataset", "Dataset"]:
         """(the rest, at most so many items and at most a tenth, by which something is chosen).
