@@ -54,7 +54,7 @@ def code_blocks(page: Path, language: str) -> list[str]:
 def load_digits(*_: object) -> tuple[Dataset, Dataset]:
     """MNIST's first images."""
     parts = images.read_idx_folder(images.MNIST)
-    x, y, tx, ty, classes = (part[:300] if isinstance(part, torch.Tensor) else part for part in parts)
+    x, y, tx, ty, classes, _ = (part[:300] if isinstance(part, torch.Tensor) else part for part in parts)
     train, test = ((x, y), (tx[:100], ty[:100]))
     return tuple(Dataset("mnist", *split, classes, (0.13,), (0.31,)) for split in (train, test))
 

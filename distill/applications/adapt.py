@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from distill.applications.pretrained import train_networks
 from distill.applications.settings import AdaptSettings, TrainedSettings
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, print_remarks
 from distill.data.images import load
 from distill.errors import UserError
 from distill.runs.files import folder, machine
@@ -50,6 +50,7 @@ def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
         getattr(settings.data, "image_size", None),
     )
     source, _ = load(source_settings.source, source_settings.source_dir, device, size)
+    print_remarks(source)
     target, _ = load_data(settings)
     if source.shape[0] != target.shape[0] or len(source.classes) != len(target.classes):
         raise UserError(

@@ -97,8 +97,8 @@ def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset,
     from distill.data import embedding
 
     texts = (config.train, config.test, config.text_column, config.label_column)
-    name = config.dataset or data.source["name"]
     same = config.dataset is None
+    name = data.source["name"] if config.dataset is None else config.dataset
     return embedding.load_real_data(
         data.text, name, same, texts, config.data_dir, config.vectors, config.device, data.source.get("size")
     )

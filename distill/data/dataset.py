@@ -82,13 +82,13 @@ class Dataset:
 
         Fewer are held out where that takes it: an item that no other of its class follows in the order stays.
         """
-        order = torch.randperm(len(self), generator=generator).to(self.items.device)
-        place = torch.arange(len(self), device=order.device)
-        labels = self.labels[order]
-        last = place.new_zeros(int(labels.max()) + 1).scatter_reduce(0, labels, place, "amax")
+        order = torch.randperm(len(self), generator=generator)
+        labels, place = self.labels.cpu()[order], torch.arange(len(self))
+        last = torch.zeros(int(labels.max()) + 1).long().scatter_reduce(0, labels, place, "amax")
         is_free = place != last[labels]
         is_held = is_free & (is_free.cumsum(0) <= held_out)
-        return self.select(order[~is_held]), self.select(order[is_held])
+        rest, held = (order[part].to(self.items.device) for part in (~is_held, is_held))
+        return self.select(rest), self.select(held)
 
     def hold_out(self, most: int, generator: torch.Generator) -> tuple["Dataset", "Dataset"]:
         """(the rest, at most so many items and at most a tenth, by which something is chosen).
@@ -185,6 +185,16 @@ def print_remarks(*splits: Dataset) -> None:
     for split in splits:
         for remark in split.remarks:
             print(remark, file=sys.stderr)
+
+
+def describe_missing(split: Dataset, word: str) -> list[str]:
+    """A sentence on the classes of which a split (the word) has no item; none where it has all."""
+    counts = split.labels.bincount(minlength=len(split.classes)).tolist()
+    missing = [name for name, count in zip(split.classes, counts, strict=True) if not count]
+    if not missing:
+        return []
+    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
+    return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
 
 
 def describe_copies(train: Dataset) -> list[str]:

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, print_remarks
 from distill.errors import SetError, UserError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import PublicSet, is_export, load_set, read_public_file
@@ -30,6 +30,7 @@ def import_file(
     if dataset is None:
         raise UserError("--dataset is missing: a public file does not say what it was made from")
     train, _ = load(dataset, data_dir)
+    print_remarks(train)
     return import_public(path, train, dataset, options)
 
 
