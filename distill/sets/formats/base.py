@@ -5,7 +5,7 @@ A format is a module of this folder. Its line in FORMATS says which of these fun
     writes=True       write_set(data, path, license=None, overwrite=False) -> Path
                       A folder, written inside `with export_folder(data, path, overwrite)` of
                       safetensors.py, which adds the whole set to what the format writes. license: for
-                      formats that state one.
+                      formats that state one. Further keywords are named in the format's line.
     reads="set"       matches(file) -> bool, read_set(file, device="cpu") -> DistilledSet
     reads="public"    matches(file) -> bool, read_public(file, experiment=-1) -> PublicSet
                       distill.sets.public.build makes a set of it.
@@ -17,7 +17,7 @@ only. The others raise SetError, one sentence that names the file. No code in a 
 import os
 import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,15 +51,24 @@ NUMPY_SCALARS = (
 class PublicSet:
     """What a file of another project holds, and how the project trains on it.
 
-    items (n, channels, height, width); labels long (n,) or float (n, classes). project: its name for the
-    set's provenance. remarks: what a reader of the set should know.
+    items (n, channels, height, width), or in another order that the real data tell; labels long (n,) or
+    float (n, classes), None where the classes follow each other, as many items of each. project: its name
+    for the set's provenance. remarks: what a reader of the set should know. dataset, network: what the name
+    of the file says, a word of IMAGE_SETS and what build_network() takes. accuracies: the authors' own, by
+    their network. class_names: what the numbers in labels stand for, where the file has names. unscaled: the
+    items may be pixels, which are not normalised yet.
     """
 
     project: str
     items: Tensor
-    labels: Tensor
+    labels: Tensor | None
     training: Training
     remarks: tuple[str, ...] = ()
+    dataset: str | None = None
+    network: tuple[str, dict[str, Any]] | None = None
+    accuracies: dict[str, list[float]] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    unscaled: bool = False
 
 
 class SourceFile:
@@ -74,6 +83,14 @@ class SourceFile:
         with suppress(SetError):
             return load_tensors(self.path)
         return None
+
+    def starts_with(self, signature: bytes) -> bool:
+        """Whether the path is a file whose first bytes are these."""
+        try:
+            with open(self.path, "rb") as file:
+                return file.read(len(signature)) == signature
+        except OSError:
+            return False
 
 
 def find_format(file: SourceFile, table: "Mapping[str, Entry]") -> Any:
@@ -112,6 +129,15 @@ def read_public_file(path: str | os.PathLike[str], experiment: int = -1) -> Publ
     if not file.path.is_dir():
         load_tensors(file.path)  # raises where the file is missing or damaged
     raise SetError(f"{path} is none of the public formats ({describe(PUBLIC_READERS)})")
+
+
+def read_number(path: Path, value: Any) -> float | None:
+    """A learning rate of a file, None where it has none. Raises SetError for anything but a number."""
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if is_numeric(value) and value.numel() == 1:
+        return float(value)
+    raise SetError(f"{path}: the learning rate beside it is not a single number")
 
 
 def load_tensors(path: Path) -> Any:
