@@ -38,8 +38,10 @@ def matches(file: SourceFile) -> bool:
 
 def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
     """The two arrays, and the learning rate if there is one."""
-    content = file.tensors if file.tensors is not None else load_arrays(file)
+    content: Any = file.tensors if file.tensors is not None else load_arrays(file)
     is_dict = isinstance(content, dict)
+    images: Tensor
+    labels: Any  # an array of words, or a tensor
     images, labels = (content[name] for name in find_names(content)) if is_dict else content
     names: tuple[str, ...] = ()
     if not isinstance(labels, Tensor):

@@ -49,7 +49,7 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
         labels=labels,
         training=AdamSteps(),
         remarks=(
-            "give --zca where it was made with --zca, as the published ones were: the project's whitening also"
+            "give --zca where it was made with --zca, as published ones were: the project's whitening also"
             " brings each image to mean 0 and length 1, which distill does not do",
         ),
     )
