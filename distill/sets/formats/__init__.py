@@ -6,8 +6,10 @@ must offer. The choices of `distill export --to`, what `distill import` recognis
 contract test (tests/sets/test_format_contract.py) come from this table, which imports no torch.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from distill.errors import UserError, unknown
 from distill.registry import Entry
 
 
@@ -78,6 +80,20 @@ def select_formats(writes: bool = False, reads: str = "") -> dict[str, Entry]:
         for word, line in FORMATS.items()
         if (writes and line.writes) or (reads and line.reads == reads)
     }
+
+
+def select_options(word: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a format's write_set() among named values; None is not given.
+
+    Raises UserError for an unknown format, or a value that is an option of other formats only.
+    """
+    if word not in WRITERS:
+        raise UserError("--to: " + unknown("format", word, WRITERS))
+    names = [name for line in FORMATS.values() for name in line.options if values.get(name) is not None]
+    for name in names:
+        if name not in FORMATS[word].options:
+            raise UserError(f"--{name} has no effect with --to {word}")
+    return {name: values[name] for name in names}
 
 
 WRITERS = select_formats(writes=True)

@@ -126,8 +126,9 @@ def read_public_file(path: str | os.PathLike[str], experiment: int = -1) -> Publ
     reader = find_format(file, PUBLIC_READERS)
     if reader is not None:
         return reader.read_public(file, experiment)
-    if not file.path.is_dir():
-        load_tensors(file.path)  # raises where the file is missing or damaged
+    content = None if file.path.is_dir() else load_tensors(file.path)  # raises where it is missing or damaged
+    if isinstance(content, dict) and str(content.get("format")).startswith("distill-set/"):
+        raise SetError(f"{path} is a distilled set already: use it as it is")
     raise SetError(f"{path} is none of the public formats ({describe(PUBLIC_READERS)})")
 
 
@@ -169,12 +170,20 @@ def is_numeric(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype != torch.bool
 
 
+def can_be_drawn(data: DistilledSet) -> bool:
+    """Whether the items are grey or coloured images of a known scale."""
+    has_scale = data.source.get("mean") and data.source.get("std")
+    return data.items.ndim == 4 and data.items.shape[1] in (1, 3) and bool(has_scale)
+
+
 def draw_images(data: DistilledSet) -> "list[Image]":
     """The items as pictures of eight bits, clipped to [0, 1]; an empty list where they are not images."""
+    return draw_pixels(to_pixels(data.items.detach(), data.source).cpu()) if can_be_drawn(data) else []
+
+
+def draw_pixels(pixels: Tensor) -> "list[Image]":
+    """Pictures of eight bits of pixels (n, channels, height, width), clipped to [0, 1]."""
     from PIL import Image
 
-    has_scale = data.source.get("mean") and data.source.get("std")
-    if data.items.ndim != 4 or data.items.shape[1] not in (1, 3) or not has_scale:
-        return []
-    pixels = to_pixels(data.items.detach(), data.source).cpu().clamp(0, 1).mul(255).round().byte()
+    pixels = pixels.clamp(0, 1).mul(255).round().byte()
     return [Image.fromarray(p.movedim(0, -1).squeeze(-1).numpy()) for p in pixels]

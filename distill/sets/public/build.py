@@ -99,9 +99,10 @@ def build_set(
     augment, augment_remark = (
         training.choose_augmentation(name) if options.augment is None else (options.augment, "")
     )
+    scores = {word: summarise(accuracies) for word, accuracies in public.accuracies.items()}
     remarks = (
         *public.remarks, *images.remarks, source_remark, targets.remark, augment_remark, *schedule.remarks,
-        describe_accuracies(public),
+        describe_accuracies(scores),
     )  # fmt: skip
     device = train.items.device
     return DistilledSet(
@@ -116,7 +117,7 @@ def build_set(
             "command": command_line(path, name, options),
             "format": public.project,
             "remarks": [remark for remark in remarks if remark],
-            "accuracies": {network: summarise(values) for network, values in public.accuracies.items()},
+            **({"accuracies": scores} if scores else {}),
         },
     )
 
@@ -176,9 +177,8 @@ def describe_network(
     return {"name": word, "arguments": arguments, "init": "random", "scheme": public.training.weight_init}
 
 
-def describe_accuracies(public: PublicSet) -> str:
+def describe_accuracies(scores: dict[str, dict[str, Any]]) -> str:
     """The authors' own scores in a remark: "ConvNet 92.01 ± 0.32 % (n = 20), …"; "" where there are none."""
-    scores = {network: summarise(values) for network, values in public.accuracies.items()}
     words = [
         f"{network} {100 * s['mean']:.2f} ± {100 * s['std']:.2f} % (n = {s['n']})"
         for network, s in scores.items()

@@ -114,10 +114,8 @@ class Regression(Training):
         t = torch.arange(len(items))
         falling = LAST_LR + (1 - LAST_LR) * (1 + (math.pi * (t - warmup) / (len(items) - warmup)).cos()) / 2
         lrs = rate * torch.where(t < warmup, t / max(warmup, 1), falling)
-        remark = (
-            f"Adam, rate up to {rate:g}, {len(items)} steps on {batch} images; the project's code measures"
-        )
-        return Schedule(items, lrs, (remark + " FRePo's with the average of the last weights",))
+        remark = f"Adam, rate up to {rate:g}, {len(items)} steps of {batch} images; FRePo's own code measures"
+        return Schedule(items, lrs, (remark + " the average of the last weights",))
 
     def choose_augmentation(self, dataset: str) -> tuple[str, str]:
         """That of eval.py, without the flip for grey images."""
