@@ -7,9 +7,9 @@ from typing import Any
 
 from distill.commands.cli import print_result
 from distill.commands.options import parse
-from distill.errors import UserError, unknown
+from distill.errors import UserError
 from distill.registry import load, option
-from distill.sets.formats import WRITERS
+from distill.sets.formats import WRITERS, select_options
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,11 @@ class ExportSettings:
     out: str | None = option(None, "FOLDER")
     """The folder to write (default: SET-FORMAT, in the folder of the set)."""
     license: str | None = option(None, "LICENCE")
-    """With --to hf: the licence that the card states (default: that of the bundled data, else unknown)."""
+    """With --to hf: the licence on the card, e.g. mit (default: that of the bundled data, else unknown)."""
+    channels: int | None = option(None, "COUNT")
+    """With --to images: 3 repeats grey images, as DD-Ranking's networks need them."""
+    size: int | None = option(None, "PIXELS")
+    """With --to images: height and width; a black border is added."""
     overwrite: bool = option(False)
     """Replace the export that is in the folder --out."""
     json: bool = option(False)
@@ -35,8 +39,7 @@ SETTINGS = ExportSettings
 
 def export_set(config: ExportSettings) -> dict[str, Any]:
     """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
-    if config.to not in WRITERS:
-        raise UserError("--to: " + unknown("format", config.to, WRITERS))
+    options = select_options(config.to, vars(config))
     from distill.sets.formats.base import is_public, load_set
     from distill.sets.storage import is_within
 
@@ -46,8 +49,7 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
     path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
     if is_within(source, path):
         raise UserError(f"{path} is, or holds, the set that is read: give --out another folder")
-    data = load_set(source)
-    load(WRITERS[config.to]).write_set(data, path, config.license, config.overwrite)
+    load(WRITERS[config.to]).write_set(data := load_set(source), path, overwrite=config.overwrite, **options)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     hint = f"\nto share it: hf upload USER/NAME {path} --repo-type dataset" if config.to == "hf" else ""
     print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB){hint}")

@@ -19,7 +19,8 @@ class ImportSettings(ImportOptions):
     file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS)
     """A file or folder; its content decides its format."""
     dataset: str | None = option(None, "DATA")
-    """The real data that a public file was made from: mnist, cifar-10 …, an .npz or a folder of images."""
+    """The real data that a public file was made from: mnist, cifar-10 …, an .npz or a folder of images
+    (default: what the name of a res_*.pt says)."""
     data_dir: str | None = option(None, "FOLDER")
     """Where the files of a named data set are."""
     out: str = option("set.pt", "FILE")

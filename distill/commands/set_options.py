@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill.errors import UserError
 from distill.registry import option
 
 if TYPE_CHECKING:
@@ -18,8 +17,8 @@ class SetSettings:
     """A distilled set and where its real data are."""
 
     set: str = option(metavar="SET", positional=True)
-    """The distilled set: a .pt file, an exported folder, or a public one: results.pth, res_*.pt, the folder
-    of images_best.pt."""
+    """The distilled set: a .pt file, an exported folder, or a file of another project, as `distill import`
+    reads them."""
     dataset: str | None = option(None, "DATA")
     """The real data (default: those that the set was made from)."""
     data_dir: str | None = option(None, "FOLDER")
@@ -75,18 +74,12 @@ def check_place(path: "str | Path", config: SetSettings, data: "DistilledSet") -
 
 
 def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
-    """A set in a public format, and the real data that the command names. Raises UserError."""
-    from distill.data.images import load
-    from distill.sets.public.build import import_public
+    """A set in a public format, and the real data that the command or the file names. Raises UserError."""
+    from distill.sets.public.build import load_public
     from distill.sets.public.options import ImportOptions
 
-    if config.dataset is None:
-        raise UserError(
-            f"{config.set} does not say what it was made from: give --dataset, as in --dataset mnist"
-        )
-    train, test = load(config.dataset, config.data_dir, config.device)
     options = ImportOptions(experiment=config.experiment, zca=config.zca)
-    data = import_public(config.set, train, config.dataset, options)
+    data, train, test = load_public(config.set, config.dataset, config.data_dir, options, config.device)
     for remark in data.provenance["remarks"]:
         print(f"{config.set}: {remark}", file=sys.stderr)
     return data, train, test

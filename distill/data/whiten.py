@@ -16,10 +16,10 @@ RIDGE = 0.1  # of the mean eigenvalue, as Nguyen, Chen and Lee 2021 regularise
 CHUNK = 1000  # images at a time
 
 
-def fit_zca(train: Dataset, ridge: float | None = None) -> Whitening:
+def fit_zca(train: Dataset, ridge: float | None = None, std: Tensor | None = None) -> Whitening:
     """The mean of a set's pixels, and U (Λ + ridge)^-½ Uᵀ where U Λ Uᵀ is their covariance.
 
-    ridge: by default a tenth of the mean eigenvalue.
+    ridge: by default a tenth of the mean eigenvalue. std (d,): what the pixels are divided by before that.
     """
     d = train.items[0].numel()
     total, squares = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
@@ -27,9 +27,11 @@ def fit_zca(train: Dataset, ridge: float | None = None) -> Whitening:
         total += x.sum(dim=0).cpu()
         squares += (x.T @ x).cpu()
     mean = total / len(train)
-    values, vectors = torch.linalg.eigh(squares / len(train) - mean.outer(mean))
+    scale = torch.ones(d, dtype=torch.float64) if std is None else 1 / std.double()
+    covariance = (squares / len(train) - mean.outer(mean)) * scale.outer(scale)
+    values, vectors = torch.linalg.eigh(covariance)
     roots = (values.clamp(min=0) + (RIDGE * values.mean() if ridge is None else ridge)).rsqrt()
-    return {"mean": mean.float(), "matrix": (vectors * roots @ vectors.T).float()}
+    return {"mean": mean.float(), "matrix": (scale[:, None] * (vectors * roots @ vectors.T)).float()}
 
 
 def whiten(data: Dataset, zca: Whitening) -> Dataset:

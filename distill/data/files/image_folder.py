@@ -48,6 +48,17 @@ def read_image_folder(root: Path, size: int | None) -> ImageArrays:
     return ImageArrays(*arrays, classes, remarks)
 
 
+def read_classes(root: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """(images, labels, classes) of a folder with one subfolder per class, at the size of the first image.
+
+    Raises DataError.
+    """
+    classes = tuple(folder.name for folder in subfolders(root))
+    listing = list_pictures(root, classes)
+    check_every_class(root, listing, classes)
+    return *read_pictures(listing.pictures, None), classes
+
+
 def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
     """(the folder of the training classes, that of the test classes if there is one, remarks)."""
     folders = {folder.name.lower(): folder for folder in subfolders(root)}
