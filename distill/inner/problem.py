@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from distill.errors import NetworkError
 from distill.inner.losses import cross_entropy, soft_cross_entropy
 from distill.inner.rules import SGD, Rule, Tensors
 from distill.inner.step import Step
@@ -48,10 +49,14 @@ class Problem:
         return () if all(required) else tuple(i for i, trained in enumerate(required) if trained)
 
     def start(self, weights: Mapping[str, Tensor]) -> State:
-        """The state before the first step, from named weights; buffers that are not among them are the network's.
+        """The state before the first step, from named weights; buffers not among them are the network's.
 
         Raises NetworkError where a weight is missing.
         """
+        if missing := [name for name in self.names if name not in weights]:
+            raise NetworkError(
+                f"the initial weights lack {missing[0]} of the network: give those of this network"
+            )
         ordered = tuple(weights[name] for name in self.names)
         buffers = self.select_buffers(weights) if self.buffer_names else ()
         return (*ordered, *self.rule.start(ordered), *buffers)
@@ -76,7 +81,8 @@ class Problem:
 
     def logits(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
         """The network's answer to x with the weights of state."""
-        return call_with_weights(self.network, self.weights(state), x)
+        logits: Tensor = call_with_weights(self.network, self.weights(state), x)
+        return logits
 
     def features(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch width"]:
         """The input of the network's last linear layer for x."""
@@ -117,7 +123,10 @@ class Problem:
         """The new weights, but for those of frozen parameters."""
         if not self.trained:
             return new_weights
-        return tuple(new if i in self.trained else old for i, (old, new) in enumerate(zip(weights, new_weights, strict=True)))
+        return tuple(
+            new if i in self.trained else old
+            for i, (old, new) in enumerate(zip(weights, new_weights, strict=True))
+        )
 
 
 def differentiate(loss: Tensor, weights: Sequence[Tensor], create_graph: bool = False) -> Tensors:

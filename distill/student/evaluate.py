@@ -15,6 +15,8 @@ def accuracy(student: Student, data: Data, numbers: int = 784_000) -> float:
     """
     chunk = max(1, numbers // data.batch(slice(0, 16))[0][0].numel())
     hits = 0
+    if not isinstance(student, Student):
+        student = Student(student)
     for first in range(0, len(data), chunk):
         x, y = data.batch(slice(first, first + chunk))
         hits += int((student.predict(x) == y).sum())
