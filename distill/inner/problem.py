@@ -53,6 +53,11 @@ class Problem:
 
         Raises NetworkError where a weight is missing.
         """
+        if not isinstance(weights, Mapping):
+            raise NetworkError(
+                f"the initial weights are a {type(weights).__name__}: give a dict of tensors by name, as"
+                " initial_weights(…)[0] is"
+            )
         if missing := [name for name in self.names if name not in weights]:
             raise NetworkError(
                 f"the initial weights lack {missing[0]} of the network: give those of this network"

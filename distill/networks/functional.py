@@ -71,8 +71,10 @@ def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
 def copy_network(network: nn.Module) -> nn.Module:
     """A private copy; tensors that an earlier forward left in the network are copied without their graph.
 
-    Raises NetworkError for a network that holds what cannot be copied.
+    Raises NetworkError for what is no nn.Module, or holds what cannot be copied.
     """
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"the network is a {type(network).__name__}: give an nn.Module, as MyNetwork()")
     try:
         return copy.deepcopy(network)
     except Exception:  # a tensor with a graph refuses; whatever else a user's attributes raise

@@ -1,7 +1,8 @@
 """resolve_network(): the one place that understands what a user passes as a network."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +35,17 @@ def resolve_network(
     module = copy_network(call_factory(network, stream("factory"))).float().to(device)
     object.__setattr__(module, FACTORY_MARK, Factory(network))
     return module
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Within it, torch makes float32 tensors, as sets hold, whatever torch.set_default_dtype() was told."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 class Factory:

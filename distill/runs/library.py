@@ -21,7 +21,7 @@ from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.functional import persistent_tensors
 from distill.networks.initial import check_new_weights
-from distill.networks.resolve import NetworkLike, factory_of, resolve_network
+from distill.networks.resolve import NetworkLike, factory_of, resolve_network, single_precision
 from distill.outer import processes
 from distill.registry import find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
@@ -123,7 +123,7 @@ def distill(
         RunError: the outer loop diverged.
         UserError: another setting that is not possible. Each says in one sentence what to do.
     """
-    with python_names():
+    with python_names(), single_precision():
         train = check_classes(from_tensors(data))
         test_data = None if test is None else check_same_kind(from_tensors(test, train.classes), train)
         settings = resolve_arguments(

@@ -18,7 +18,7 @@ from distill.networks import NETWORKS, WEIGHT_INITS
 from distill.networks.build import build_network
 from distill.networks.functional import copy_network, extract_features, persistent_tensors
 from distill.networks.initial import check_new_weights, draw_weights
-from distill.networks.resolve import NetworkLike, resolve_network
+from distill.networks.resolve import NetworkLike, resolve_network, single_precision
 from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
@@ -217,9 +217,12 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
 
     Rates per parameter tensor are averaged over the tensors for a network that has others. Raises UserError.
     """
+    if not isinstance(problem, Problem):
+        raise UserError(f"problem is a {type(problem).__name__}: give build_problem(data, network)")
     state, augment, generator = problem.start(weights), build_set_augmentation(data), stream("replay")
     try:
-        with torch.no_grad(), seed_torch(stream("replay", "layers")):  # the same dropout in each call
+        # the same dropout in each call
+        with torch.no_grad(), single_precision(), seed_torch(stream("replay", "layers")):
             for step in data.steps():
                 step = step._replace(x=augment(step.x, generator))
                 if step.lr.ndim and len(step.lr) != len(problem.names):
