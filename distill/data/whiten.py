@@ -66,5 +66,8 @@ def to_pixels(items: Float[Tensor, "n channels height width"], source: dict[str,
         if info:
             raise DataError("the matrix of dataset.zca is singular: no image is behind such items")
         items = (centred.T + mean).view_as(items)
-    std, mean = (torch.tensor(source[name], device=items.device).view(-1, 1, 1) for name in ("std", "mean"))
+    std, mean = (
+        torch.tensor(source[name], dtype=torch.float32, device=items.device).view(-1, 1, 1)
+        for name in ("std", "mean")
+    )
     return items * std + mean

@@ -15,7 +15,7 @@ from distill.kd.networks import create_network, load_checkpoint
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import replay_accuracies
 from distill.student.scores import Report
-from distill.student.training import Student, Weights, build_problem, replay
+from distill.student.training import Student, Weights, assemble_problem, replay
 
 LOSSES = tuple(word for word, loss in KD_LOSSES.items() if loss.teacher and not loss.tap)  # on logits alone
 
@@ -40,7 +40,7 @@ class WithTeacher:
         self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
     ) -> Student:
         """A student by the set's own steps; it draws nothing from the generator."""
-        problem = self.share_loss(build_problem(data, network))
+        problem = self.share_loss(assemble_problem(data, network))
         return replay(append_logits(data, self.teacher), problem, weights)
 
     def share_loss(self, problem: Problem) -> Problem:

@@ -1,6 +1,5 @@
 """distill(): a user's tensors, network and losses in one call from Python."""
 
-import copy
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from torch import nn
 
 from distill.data.adapters import DataLike, check_classes, check_same_kind, from_tensors
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError, UserError
+from distill.errors import UserError
 from distill.inner import RULES
 from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
@@ -20,7 +19,9 @@ from distill.inner.problem import Loss, Problem
 from distill.inner.rules import SGD, Adam, Rule
 from distill.methods import METHODS
 from distill.methods.base import Method
-from distill.networks.build import build_network
+from distill.networks.functional import persistent_tensors
+from distill.networks.initial import check_new_weights
+from distill.networks.resolve import NetworkLike, factory_of, resolve_network, single_precision
 from distill.outer import processes
 from distill.registry import find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
@@ -57,7 +58,7 @@ class LibrarySettings(ImageSettings):
 
 def distill(
     data: DataLike,
-    network: nn.Module | str,
+    network: NetworkLike,
     n: int = 5,
     *,
     labels: str = "soft",
@@ -89,10 +90,11 @@ def distill(
     Args:
         data: (x, y), x floating-point (m, *item) of mean 0 and spread 1 or so, y (m,) class numbers; or
             what `distill.data.load` gives.
-        network: any nn.Module from items to logits that can be differentiated twice; or a name, "convnet".
+        network: any nn.Module from items to logits that can be differentiated twice; a factory, a class or
+            function that returns a new one, as lambda: Net(), for random weights; or a name, "convnet".
         n: how many synthetic items; fewer than there are classes works.
         labels: "soft" (learned, signed), "softmax" (learned, sum to one) or "hard" (one class each).
-        init: "random" trains networks never seen, drawn anew as the module's own layers draw themselves;
+        init: "random" trains networks never seen, drawn by the factory or as the module's layers draw;
             "fixed" trains the network from the weights it has now, which the set then carries. Random is
             the default since such a set needs nothing beside it; fixed scores higher, from those weights.
         loss: the outer loss of (logits, y) on real items: positive, one number.
@@ -121,7 +123,7 @@ def distill(
         RunError: the outer loop diverged.
         UserError: another setting that is not possible. Each says in one sentence what to do.
     """
-    with python_names():
+    with python_names(), single_precision():
         train = check_classes(from_tensors(data))
         test_data = None if test is None else check_same_kind(from_tensors(test, train.classes), train)
         settings = resolve_arguments(
@@ -204,15 +206,8 @@ def word_of_method(method: Any) -> str:
 
 
 def module_of(network: Any, train: Dataset) -> nn.Module:
-    """A copy of the network, or the one of that name, where the data are. Raises NetworkError."""
-    if isinstance(network, str):
-        return build_network(network, train.shape, len(train.classes)).to(train.labels.device)
-    if isinstance(network, type) or not isinstance(network, nn.Module):
-        actual = (
-            f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
-        )
-        raise NetworkError(f'network is {actual}: give an nn.Module, as MyNetwork(), or a name, as "convnet"')
-    return copy.deepcopy(network).to(train.labels.device)
+    """A copy of the network, or the one of that name or factory, where the data are. Raises NetworkError."""
+    return resolve_network(network, train.shape, len(train.classes), train.labels.device)
 
 
 def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) -> Method:
@@ -234,17 +229,19 @@ def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) 
 def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset, test: int) -> Plan:
     """The plan of the objects; what was not passed is what the command's words mean."""
     name = settings.network.network or type(problem.network).__name__
-    has_name = settings.network.network is not None
-    weights = draw_initial(settings, problem, "fixed", 1)[0] if has_name else current_weights(problem)
+    is_drawn = settings.network.network is not None or factory_of(problem.network) is not None
+    weights = draw_initial(settings, problem, "fixed", 1)[0] if is_drawn else current_weights(problem)
     fixed = settings.network.init == "fixed"
+    if not fixed:
+        check_new_weights(problem.network, *draw_initial(settings, problem, "validation", 2))
     initial = known_weights([weights]) if fixed else unseen_weights(settings, problem)
     source = describe_source(train.name, train, test)
     return assemble_plan(settings, problem, method, initial, {"name": name, "arguments": {}}, source)
 
 
 def current_weights(problem: Problem) -> Weights:
-    """The weights that the network has now."""
-    return {name: p.detach().clone() for name, p in problem.network.named_parameters()}
+    """The weights and buffers that the network has now."""
+    return {name: t.detach().clone() for name, t in persistent_tensors(problem.network).items()}
 
 
 def run(plan: Plan, settings: Settings, splits: Splits, progress: bool) -> DistilledSet:

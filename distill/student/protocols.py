@@ -14,7 +14,7 @@ from distill.student.loop import Optimiser, list_optimisers, train_ordinary
 from distill.student.training import (
     Student,
     Weights,
-    build_problem,
+    assemble_problem,
     build_set_augmentation,
     build_set_network,
     initial_weights,
@@ -40,7 +40,7 @@ class SetRecipe:
         self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
     ) -> Student:
         """A student by `replay`."""
-        return replay(data, build_problem(data, network), weights)
+        return replay(data, assemble_problem(data, network), weights)
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,6 @@ def build_start(data: DistilledSet, name: str | None, init: str | None, count: i
     """What students start from: by default the set's own network as it was learned. Raises UserError."""
     network = build_set_network(data, name)
     init = init or ("random" if name else data.network.get("init", "random"))
-    if init not in ("fixed", "random"):
-        raise UserError("--init: " + unknown("init", init, ("fixed", "random")))
     return Start(name or data.network["name"], network, init, initial_weights(data, network, init, count))
 
 

@@ -47,6 +47,23 @@ def test_a_train_folder_alone_is_split(tmp_path: Path) -> None:
     assert "has no test folder: every fifth image" in train.remarks[0]
 
 
+@pytest.mark.parametrize("names", [("test", "val"), ("test",), ("train", "labels")])
+def test_folders_called_as_splits_are_not_learned_as_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        write_pictures(tmp_path / name)
+    with pytest.raises(
+        DataError, match=f"holds .*{names[0]}.*, which are not two splits: call them train and"
+    ):
+        load(str(tmp_path))
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("bus", "train"):
+        write_pictures(tmp_path, "x", 10)
+        (tmp_path / "x").rename(tmp_path / name)
+    assert load(str(tmp_path))[0].classes == ("bus", "train")
+
+
 def test_folders_of_editors_and_systems_are_no_classes(tmp_path: Path) -> None:
     write_pictures(tmp_path, count=5)
     for folder in (".ipynb_checkpoints", "__MACOSX", "__pycache__", ".git", "a/.ipynb_checkpoints"):
@@ -147,9 +164,9 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert sum(map(len, load(str(tmp_path)))) == 144
 
 
-def test_folders_900_deep_are_read(tmp_path: Path) -> None:
+def test_folders_200_deep_are_read(tmp_path: Path) -> None:
     write_pictures(tmp_path, "ab", 5)
-    deep = tmp_path / "a" / "/".join("d" * 900)
+    deep = tmp_path / "a" / "/".join("d" * 200)
     deep.mkdir(parents=True)
     Image.new("L", (8, 8)).save(deep / "x.png")
     assert sum(map(len, load(str(tmp_path)))) == 11

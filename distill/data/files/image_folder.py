@@ -60,7 +60,10 @@ def read_classes(root: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
 
 
 def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
-    """(the folder of the training classes, that of the test classes if there is one, remarks)."""
+    """(the folder of the training classes, that of the test classes if there is one, remarks).
+
+    Raises DataError where folders are called as splits, but are not a training and a test split.
+    """
     folders = {folder.name.lower(): folder for folder in subfolders(root)}
     train = next((folders[name] for name in TRAIN if name in folders), None)
     tests = [folders[name] for name in TEST if name in folders]
@@ -73,6 +76,12 @@ def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
         return train, tests[0], tuple(remarks)
     if train and len(folders) == 1:
         return train, None, (f"{root} has no test folder: every fifth image of {train} is a test image",)
+    if folders and (set(folders) <= set(TRAIN + TEST) or (train and subfolders(train))):
+        words = ", ".join(folder.name for folder in folders.values())[:80]
+        raise DataError(
+            f"{root} holds {words}, which are not two splits: call them train and test, with a subfolder per"
+            " class in each"
+        )
     return root, None, ()
 
 
@@ -114,17 +123,24 @@ def list_pictures(root: Path, classes: tuple[str, ...]) -> Listing:
 
 def walk(folder: Path) -> Iterator[Path]:
     """The files below a folder; a folder that links lead back to is read once, one above not at all."""
-    done, waiting = set(folder.parent.resolve().parents) | {folder.parent.resolve()}, [folder]
+    root = folder.parent.resolve()
+    done, waiting = {identify(path) for path in (root, *root.parents)}, [folder]
     while waiting:
         folder = waiting.pop()
-        if folder.resolve() in done:
+        if identify(folder) in done:
             continue
-        done.add(folder.resolve())
+        done.add(identify(folder))
         for path in entries(folder):
             if path.is_dir():
                 waiting.append(path)
             else:
                 yield path
+
+
+def identify(folder: Path) -> tuple[int, int]:
+    """What two paths to one folder have in common: its device and its number there."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def sort_key(path: Path) -> tuple[str, str]:
