@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
-from distill.errors import UserError, unknown
+from distill.commands.cli import run_command
+from distill.errors import UserError
 from distill.registry import load, option
 from distill.sets.formats import WRITERS
 
@@ -18,11 +17,11 @@ class ExportSettings:
 
     set: str = option(metavar="SET", positional=True)
     """The distilled set: a .pt file, or an exported folder."""
-    to: str = option("hf", "FORMAT", choices=WRITERS)
+    to: str = option("hf", "FORMAT", choices=WRITERS, noun="format")
     """The format."""
     out: str | None = option(None, "FOLDER")
     """The folder to write (default: SET-FORMAT, in the folder of the set)."""
-    license: str | None = option(None, "LICENCE")
+    license: str | None = option(None, "LICENCE", needs={"to": ("hf",)})
     """With --to hf: the licence that the card states, e.g. mit (default: that of the bundled data, else
     unknown)."""
     overwrite: bool = option(False)
@@ -36,8 +35,6 @@ SETTINGS = ExportSettings
 
 def export_set(config: ExportSettings) -> dict[str, Any]:
     """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
-    if config.to not in WRITERS:
-        raise UserError("--to: " + unknown("format", config.to, WRITERS))
     from distill.sets.formats.base import is_public, load_set
 
     source = Path(config.set)
@@ -55,5 +52,4 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill export") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: export_set(config), config.json)
+    return run_command(SETTINGS, export_set, arguments, prog)

@@ -43,9 +43,10 @@ class Option(NamedTuple):
     help: str
 
 
-def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
-    """The settings of a command line; `default`, an object or a class, has the values that it leaves out.
+def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> tuple[Any, frozenset[str]]:
+    """The settings of a command line, and the names of the options that it gives.
 
+    `default`, an object or a class, has the values of the others.
     Ends the program on --help (exit code 0) and on an unknown or wrong option (exit code 2).
     """
     parser, arguments = Parser(default, prog), sys.argv[1:] if arguments is None else arguments
@@ -59,7 +60,7 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
     if unparsed:
         parser.add_plug_ins(vars(namespace), only_selected=False)
         namespace = parser.parse_args(arguments)
-    return parser.to_settings(vars(namespace))
+    return parser.to_settings(vars(namespace)), frozenset(vars(namespace))
 
 
 def word_after(flag: str, arguments: Sequence[str]) -> str | None:
@@ -111,8 +112,8 @@ class Parser(argparse.ArgumentParser):
                         add_option(group, part, field, flag_of(part, field, part))
 
     def to_settings(self, arguments: Mapping[str, Any]) -> Any:
-        """The settings object of parsed arguments."""
-        values: dict[str, Any] = {}
+        """The settings object of parsed arguments; settings of a run know which options were given."""
+        values: dict[str, Any] = {"given": frozenset(arguments)}
         for name, value in arguments.items():
             if name in self.plug_ins:
                 values.setdefault(self.plug_ins[name], {})[name] = value

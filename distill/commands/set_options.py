@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distill.errors import UserError
-from distill.registry import option
+from distill.registry import THREADS, option
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -26,21 +26,21 @@ class SetSettings:
     vectors: str | None = option(None, "VECTORS")
     """The word vectors that a text set was learned with (default: the file or name that it was learned
     with)."""
-    train: str | None = option(None, "FILE")
+    train: str | None = option(None, "FILE", needs={"test": ()})
     """Your own texts instead of those that the set was made from; with --test."""
-    test: str | None = option(None, "FILE")
+    test: str | None = option(None, "FILE", needs={"train": ()})
     """Your own test texts."""
-    text_column: str | None = option(None, "NAME")
+    text_column: str | None = option(None, "NAME", needs={"train": ()})
     """The column of your texts (default: text, or sentence)."""
-    label_column: str | None = option(None, "NAME")
+    label_column: str | None = option(None, "NAME", needs={"train": ()})
     """The column of your labels (default: label)."""
-    experiment: int = option(-1, "NUMBER")
+    experiment: int = option(-1, "NUMBER", at_least=-(10**6), at_most=10**6)
     """For a public res_*.pt: the number of the experiment to take (default: the last)."""
     zca: bool = option(False)
     """For a public set whose images are whitened (made with --zca of MTT or DATM)."""
     device: str = option("cpu", "DEVICE")
     """Where to compute: cpu, cuda or cuda:1."""
-    threads: int = option(1, "COUNT")
+    threads: int = option(1, "COUNT", **THREADS)
     """Threads of torch on a CPU."""
     json: bool = option(False)
     """Also print the result, as one line of JSON at the end."""

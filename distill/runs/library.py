@@ -22,7 +22,7 @@ from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.build import build_network
 from distill.outer import processes
-from distill.registry import find
+from distill.registry import AUTO, find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
@@ -30,7 +30,6 @@ from distill.runs.job import provenance
 from distill.runs.measure import Splits, split_data
 from distill.runs.resolve import resolve
 from distill.runs.settings import (
-    AUTO,
     DataSettings,
     ImageSettings,
     InnerSettings,

@@ -22,7 +22,7 @@ class Truncated:
 
     window: int = option(15, "STEPS", above=0)
     """How many inner steps are differentiated."""
-    window_at: str = option("last", "PLACE", choices=("last", "random"))
+    window_at: str = option("last", "PLACE", choices=("last", "random"), noun="place")
     """Differentiate the last steps, or a window that ends at a random step, where the training then stops."""
     grow_over: int | None = option(None, "STEPS", above=0)
     """Outer steps over which the inner training grows from the window to all its steps."""

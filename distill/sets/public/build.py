@@ -11,6 +11,7 @@ from typing import Any
 
 from distill.data.dataset import Dataset
 from distill.errors import SetError, UserError
+from distill.registry import check_options
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import PublicSet, is_export, load_set, read_public_file
 from distill.sets.public.normalisation import find_moments, fit_kornia_zca
@@ -23,13 +24,26 @@ def import_file(
     """The set of an export, or of a public file and the real data that `dataset` names. Raises UserError."""
     from distill.data.images import load
 
-    options.check()
+    check_options(options)
+    if not Path(path).exists():
+        raise SetError(f"{path}: no such file or folder")
     if is_export(path):
+        check_export_options(path, dataset, data_dir, options)
         return load_set(path)
     if dataset is None:
         raise UserError("--dataset is missing: a public file does not say what it was made from")
     train, _ = load(dataset, data_dir)
     return import_public(path, train, dataset, options)
+
+
+def check_export_options(
+    path: str | os.PathLike[str], dataset: str | None, data_dir: str | None, options: ImportOptions
+) -> None:
+    """Raise UserError for an option of public files: an export has its own data and recipe."""
+    words = [flag for flag, value in (("--dataset", dataset), ("--data-dir", data_dir)) if value is not None]
+    words += [word for word in options.to_words() if word.startswith("--")]
+    if words:
+        raise UserError(f"{words[0]} has no effect on {path}: an export has its own recipe; leave it out")
 
 
 def import_public(
@@ -43,6 +57,7 @@ def import_public(
     train: the real training data that it was made from; name: how to find them again. Raises SetError.
     """
     options, name = options or ImportOptions(), name or train.name
+    check_options(options)
     public = read_public_file(path, options.experiment)
     check_images(public, train, path)
     check_labels(public, train, path)
