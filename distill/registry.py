@@ -49,7 +49,7 @@ COUNT: dict[str, Any] = {"above": 0, "at_most": 10_000, "cost": (40_000, "bytes"
 ITEMS: dict[str, Any] = {"above": 0, "at_most": 10**6, "cost": (20_000, "bytes")}  # small images, learned
 STEPS: dict[str, Any] = {"above": 0, "at_most": 10**9, "cost": (0.001, "seconds")}
 EPOCHS: dict[str, Any] = {"above": 0, "at_most": 10**6, "cost": (0.001, "seconds")}
-RATE: dict[str, Any] = {"above": 0, "at_most": 1e6}
+RATE: dict[str, Any] = {"above": 0, "at_most": 1e30}
 THREADS: dict[str, Any] = {"above": 0, "at_most": 1024, "cost": (8e6, "bytes")}
 
 
@@ -193,7 +193,12 @@ def check_range(name: str, rule: Mapping[str, Any], value: float) -> None:
         raise UserError(f"{name} must be at least {least:g}, not {value:g}")
     if not fits_most:
         takes = f": it would take {describe_cost(value, *rule['cost'])} or more" if rule["cost"] else ""
-        raise UserError(f"{name} must be at most {most:,}, not {value:g}{takes}")
+        raise UserError(f"{name} must be at most {format_number(most)}, not {format_number(value)}{takes}")
+
+
+def format_number(value: float) -> str:
+    """A number as a sentence holds it: '2,000', '1e+30'."""
+    return f"{value:,}" if isinstance(value, int) and abs(value) < 10**15 else f"{value:g}"
 
 
 def describe_cost(count: float, each: float, unit: str) -> str:

@@ -8,6 +8,7 @@ those of the selected ones are added. Imports torch only where such options are 
 import argparse
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
 
+from distill.errors import cut
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, find, options_of
@@ -83,6 +85,7 @@ class Parser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS, formatter_class=Formatter,
         )  # fmt: skip
         self.default, self.plug_ins = default, dict[str, str]()
+        self._negative_number_matcher = re.compile(r"^-(\d|\.\d|inf|nan)")  # -1e-3 is a value too
         parts = list(parts_of(default))
         several = any(field.metadata["first"] for _, part in parts for field in options_of(part))
         first = self.add_argument_group(FIRST) if several else None
@@ -244,15 +247,15 @@ def explain(message: str, flags: Sequence[str]) -> str:
     if message.startswith("unrecognized arguments: "):
         word = message.removeprefix("unrecognized arguments: ").split()[0]
         if not word.startswith("-"):
-            return f'"{word}" belongs to no option'
-        near = get_close_matches(word, flags, n=1, cutoff=0.6)
-        hint = f'; did you mean "{near[0]}"?' if near else ";"
-        return f'no option called "{word}"{hint} (--help lists them)'
+            return f'"{cut(word)}" belongs to no option'
+        near = get_close_matches(cut(word), flags, n=1, cutoff=0.6)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        return f'no option called "{cut(word)}"{hint} (--help lists them)'
     if message.startswith("the following arguments are required: "):
         return f"{message.rpartition(': ')[2]} is missing: name it before the options (--help lists them)"
     for words, plain_words in PLAIN_ENGLISH.items():
         message = message.replace(words, plain_words, 1)
-    return message
+    return re.sub(r"'(.+)'$", lambda match: f"'{cut(match[1])}'", message)
 
 
 def summary_of(settings_class: type) -> str:

@@ -6,12 +6,16 @@ from typing import Any
 
 from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, load_set_and_data
+from distill.kd.losses import LOGIT_LOSSES
+from distill.registry import option
 from distill.student.settings import StudentOptions
 
 
 @dataclass(frozen=True)
 class StudentSettings(StudentOptions, SetSettings):
     """Train a new network on a distilled set, by the set's own recipe or with --optimizer, and measure it."""
+
+    kd: str = option("hinton", "LOSS", choices=LOGIT_LOSSES, noun="loss", needs={"teacher": ()})
 
 
 SETTINGS = StudentSettings

@@ -28,8 +28,7 @@ def run_in_folder(recipe: Recipe, folder: Path, overwrite: bool, device: str = "
 
     Raises UserError.
     """
-    if (folder / "scores.json").exists() and not overwrite:
-        raise UserError(f"{folder} holds another run: give --overwrite or another --out")
+    check_folder(recipe, folder, overwrite)
     fresh = create_folder(folder)
     try:
         return run_experiment(recipe, folder, device)
@@ -37,6 +36,17 @@ def run_in_folder(recipe: Recipe, folder: Path, overwrite: bool, device: str = "
         if fresh and not any(folder.iterdir()):
             folder.rmdir()
         raise
+
+
+def check_folder(recipe: Recipe, folder: Path, overwrite: bool) -> None:
+    """Raise UserError where a run would replace what is no run, or a run without --overwrite."""
+    if (folder / "scores.json").is_file():
+        if not overwrite:
+            raise UserError(f"{folder} holds another run: give --overwrite or another --out")
+        return
+    names = ["recipe.yaml", "scores.json", *(f"{name}.pt" for name in recipe.networks)]
+    if taken := [name for name in names if (folder / name).exists()]:
+        raise UserError(f"{folder} holds a {taken[0]} that is not of a run: choose another --out")
 
 
 def create_folder(folder: Path) -> bool:
