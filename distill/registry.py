@@ -6,6 +6,7 @@ the lists of the documentation and the contract tests are made from it.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
+from functools import cache
 from importlib import import_module
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Optional, TypeVar, get_args, get_type_hints
@@ -141,11 +142,17 @@ def check_value(owner: type, option_field: Field[Any], value: Any, spell: Spelli
     name, rule = option_field.name, option_field.metadata
     if value is None:
         return
-    check_type(spell(name), get_type_hints(owner)[name], value)
+    check_type(spell(name), hints_of(owner)[name], value)
     if isinstance(value, str):
         check_word(spell(name), option_field, value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         check_range(spell(name), rule, value)
+
+
+@cache
+def hints_of(settings_class: type) -> dict[str, Any]:
+    """The types of a class's fields; an engine is made anew, and looked at, in each outer step."""
+    return get_type_hints(settings_class)
 
 
 def check_type(name: str, hint: Any, value: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distill.errors import UserError
-from distill.registry import THREADS, option
+from distill.registry import THREADS, flag, option
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -56,9 +56,23 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
         data, train, test = load_public_set(config)
     else:
         data = load_set(config.set, config.device)
+        check_set_options(config, data)
         train, test = load_real_data(config, data)
     check_match(data, test)
     return data, transform_like(train, data), transform_like(test, data)
+
+
+def check_set_options(config: SetSettings, data: "DistilledSet") -> None:
+    """Raise UserError for an option of texts on other sets, or of public files on a set of distill."""
+    for_texts = ("vectors", "train", "test", "text_column", "label_column")
+    names = [name for name in for_texts if getattr(config, name) is not None and data.text is None]
+    if names:
+        raise UserError(
+            f"{flag(names[0])} has no effect on {config.set}: it is for sets of texts; leave it out"
+        )
+    if config.zca or config.experiment != -1:
+        name = "--zca" if config.zca else "--experiment"
+        raise UserError(f"{name} has no effect on {config.set}: it is for public files; leave it out")
 
 
 def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":

@@ -54,7 +54,7 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 YAML = {
-    "duplicate keys": ("seed: 1\nnetworks: {}\nseed: 2\n", "line 1: not YAML of a recipe .the key 'seed' stands twice"),
+    "duplicate keys": ("seed: 1\nnetworks: {}\nseed: 2", "line 1: not YAML .* .the key 'seed' stands twice"),
     "duplicate keys within": ("networks: {a: {width: 3,\n width: 4}}", "the key 'width' stands twice"),
     "equal as words": ("networks: {1: {}, '1': {}}", "the key '1' stands twice"),
     "alias bomb": (BOMB, "more than 10,000 values, with what aliases repeat"),

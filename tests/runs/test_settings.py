@@ -169,10 +169,16 @@ def test_an_unknown_device_for_states_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "engine", [lambda: Truncated(0), lambda: Truncated(2, "lsat"), lambda: Recompute(every=-1)]
+    ("engine", "sentence"),
+    [
+        (lambda: Truncated(0), "^window must be above 0, not 0"),
+        (lambda: Truncated(2, "lsat"), '^window_at: no place called "lsat"; did you mean "last"'),
+        (lambda: Truncated(grow_over=0), "^grow_over must be above 0, not 0"),
+        (lambda: Recompute(every=-1), "^every must be above 0, not -1"),
+    ],
 )
-def test_an_engine_with_impossible_values_is_refused(engine: Callable) -> None:
-    with pytest.raises(UserError, match="give "):
+def test_an_engine_with_impossible_values_is_refused(engine: Callable, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         engine()
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from distill.errors import UserError
+from distill.errors import UserError, quote
 from distill.inner.engines.base import Advance, Engine, Gradient, Loss, State, Step, run_steps
 from distill.inner.engines.unroll import Unroll
-from distill.registry import option
+from distill.registry import check_options, option, python_name
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,9 @@ class Truncated:
     growth: float = 1.0  # the share of that growth that is done
 
     def __post_init__(self) -> None:
-        if self.window_at not in ("last", "random") or min(self.window, self.grow_over or 1) < 1:
-            raise UserError(
-                f'{self!r}: give a window and grow_over above 0, and window_at "last" or "random"'
-            )
+        check_options(self, python_name)
+        if isinstance(self.inner, type) or not isinstance(self.inner, Engine):
+            raise UserError(f"inner is {quote(self.inner)}: give an engine, as Unroll()")
 
     def at_step(self, step: int) -> "Truncated":
         """The engine of an outer step: with grow_over, more and more of the inner steps are run."""
