@@ -83,7 +83,7 @@ def build_start(data: DistilledSet, name: str | None, init: str | None, count: i
     network = build_set_network(data, name)
     init = init or ("random" if name else data.network.get("init", "random"))
     if init not in ("fixed", "random"):
-        raise UserError("--init: " + unknown("init", init, ("fixed", "random")))
+        raise UserError("init: " + unknown("init", init, ("fixed", "random")))
     return Start(name or data.network["name"], network, init, initial_weights(data, network, init, count))
 
 

@@ -12,7 +12,7 @@ class StudentOptions:
     network: str | None = option(None, "NETWORK")
     """The network to train: lenet, convnet, mlp, alexcifarnet or resnet for images; textcnn, ngram, bilstm,
     birnn, transformer or average for text (default: the set's own)."""
-    init: str | None = option(None, "INIT")
+    init: str | None = option(None, "INIT", choices=("fixed", "random"))
     """Initial weights: fixed (those in the set) or random (new ones) (default: as the set was learned)."""
     seeds: int = option(20, "COUNT", **COUNT)
     """With random weights: how many networks are trained, for mean ± std."""
