@@ -10,7 +10,6 @@ import ast
 import inspect
 import re
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -264,13 +263,19 @@ def summary_of(settings_class: type) -> str:
 
 
 @cache
+def list_classes(module: str) -> dict[str, ast.ClassDef]:
+    """The classes of a module as Python reads them, once: inspect reads the whole file for each class anew."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+@cache
 def documents_of(settings_class: type) -> dict[str, str]:
     """The docstrings that stand below the fields of a class and of its bases."""
     documents: dict[str, str] = {}
     for base in reversed(settings_class.__mro__[:-1]):
         if is_dataclass(base):
-            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
-            for node, following in pairwise(body):
+            for node, following in pairwise(list_classes(base.__module__)[base.__name__].body):
                 if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr):
                     text = getattr(following.value, "value", None)
                     if isinstance(text, str) and isinstance(node.target, ast.Name):

@@ -53,7 +53,7 @@ def compare_items(
     print(f"training the teacher, {data.network['name']}, on {len(train)} items", file=sys.stderr)
     network = build_set_network(data)
     teacher = train_on_all(train, held_out, network, initial_weights(data, network, "random", 1)[0])
-    draws, rows = build_draws(data, train, teacher), []
+    draws, rows = build_draws(data, train, teacher), list[Row]()
     last, quiet = time.perf_counter(), not sys.stderr.isatty()
     for name in names:
         for items, draw in tqdm(draws.items(), name, disable=quiet, leave=False):

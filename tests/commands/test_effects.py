@@ -1,4 +1,4 @@
-"""Options are applied or refused, numbers have bounds, words are not empty; streams may be closed or ASCII."""
+"""Options are applied or refused, numbers have bounds, words are not empty; streams may be closed."""
 
 import os
 import subprocess
