@@ -8,10 +8,12 @@ from distill.applications.settings import AdaptSettings, TrainedSettings
 from distill.data.dataset import Dataset, print_remarks
 from distill.data.images import load
 from distill.errors import UserError
+from distill.runs.build import build_method, build_problem
 from distill.runs.files import folder, machine
 from distill.runs.job import distil
 from distill.runs.measure import load_data
 from distill.runs.resolve import change, identity, resolve, set_ipc
+from distill.runs.starts import build_synthetic, check_method
 
 S = TypeVar("S", bound=TrainedSettings)
 
@@ -24,6 +26,7 @@ def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
     settings = prepare(settings, "adapt-" + "-".join(stems))
     if settings.network.weights is None:
         settings, source = match_sizes(settings)
+        check_start(settings, load_data(settings)[0])
         settings = change(settings, "network", weights=train_networks(settings, source))
     return distil(settings, command)
 
@@ -40,6 +43,15 @@ def prepare(settings: S, name: str) -> S:
     settings = resolve(settings)
     folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings
+
+
+def check_start(settings: TrainedSettings, train: Dataset) -> None:
+    """Raise UserError where the items cannot start so, before networks are trained for them."""
+    problem, word = build_problem(settings, train), settings.outer.method
+    method = build_method(settings, problem)
+    check_method(method, word, settings.data.n, len(train.classes))
+    if str(settings.outer.start).endswith(".pt"):
+        build_synthetic(settings, problem, method, train)
 
 
 def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:

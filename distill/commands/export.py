@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
+from distill.commands.cli import run_command
 from distill.errors import UserError
 from distill.registry import load, option
 from distill.sets.formats import WRITERS, select_options
@@ -18,15 +17,15 @@ class ExportSettings:
 
     set: str = option(metavar="SET", positional=True)
     """The distilled set: a .pt file, or an exported folder."""
-    to: str = option("hf", "FORMAT", choices=WRITERS)
+    to: str = option("hf", "FORMAT", choices=WRITERS, noun="format")
     """The format."""
     out: str | None = option(None, "FOLDER")
     """The folder to write (default: SET-FORMAT, in the folder of the set)."""
-    license: str | None = option(None, "LICENCE")
+    license: str | None = option(None, "LICENCE", needs={"to": ("hf",)})
     """With --to hf: the licence on the card, e.g. mit (default: that of the bundled data, else unknown)."""
-    channels: int | None = option(None, "COUNT")
+    channels: int | None = option(None, "COUNT", above=0, at_most=3, needs={"to": ("images",)})
     """With --to images: 3 repeats grey images, as DD-Ranking's networks need them."""
-    size: int | None = option(None, "PIXELS")
+    size: int | None = option(None, "PIXELS", above=0, at_most=1024, needs={"to": ("images",)})
     """With --to images: height and width; a black border is added."""
     overwrite: bool = option(False)
     """Replace the export that is in the folder --out."""
@@ -58,5 +57,4 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill export") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: export_set(config), config.json)
+    return run_command(SETTINGS, export_set, arguments, prog)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill.registry import option
+from distill.errors import UserError
+from distill.registry import THREADS, flag, option
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -26,21 +27,21 @@ class SetSettings:
     vectors: str | None = option(None, "VECTORS")
     """The word vectors that a text set was learned with (default: the file or name that it was learned
     with)."""
-    train: str | None = option(None, "FILE")
+    train: str | None = option(None, "FILE", needs={"test": ()})
     """Your own texts instead of those that the set was made from; with --test."""
-    test: str | None = option(None, "FILE")
+    test: str | None = option(None, "FILE", needs={"train": ()})
     """Your own test texts."""
-    text_column: str | None = option(None, "NAME")
+    text_column: str | None = option(None, "NAME", needs={"train": ()})
     """The column of your texts (default: text, or sentence)."""
-    label_column: str | None = option(None, "NAME")
+    label_column: str | None = option(None, "NAME", needs={"train": ()})
     """The column of your labels (default: label)."""
-    experiment: int = option(-1, "NUMBER")
+    experiment: int = option(-1, "NUMBER", at_least=-(10**6), at_most=10**6)
     """For a public res_*.pt: the number of the experiment to take (default: the last)."""
     zca: bool = option(False)
     """For a public set whose images are whitened (made with --zca of MTT or DATM)."""
     device: str = option("cpu", "DEVICE")
     """Where to compute: cpu, cuda or cuda:1."""
-    threads: int = option(1, "COUNT")
+    threads: int = option(1, "COUNT", **THREADS)
     """Threads of torch on a CPU."""
     json: bool = option(False)
     """Also print the result, as one line of JSON at the end."""
@@ -58,10 +59,24 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
         data, train, test = load_public_set(config)
     else:
         data = load_set(config.set, config.device)
+        check_set_options(config, data)
         train, test = load_real_data(config, data)
     print_remarks(train)
     train, test = match_real_data(data, train, test)
     return data, train, test
+
+
+def check_set_options(config: SetSettings, data: "DistilledSet") -> None:
+    """Raise UserError for an option of texts on other sets, or of public files on a set of distill."""
+    for_texts = ("vectors", "train", "test", "text_column", "label_column")
+    names = [name for name in for_texts if getattr(config, name) is not None and data.text is None]
+    if names:
+        raise UserError(
+            f"{flag(names[0])} has no effect on {config.set}: it is for sets of texts; leave it out"
+        )
+    if config.zca or config.experiment != -1:
+        name = "--zca" if config.zca else "--experiment"
+        raise UserError(f"{name} has no effect on {config.set}: it is for public files; leave it out")
 
 
 def check_place(path: "str | Path", config: SetSettings, data: "DistilledSet") -> None:

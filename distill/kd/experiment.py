@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from distill.kd.networks import Networks
     from distill.kd.sources import Sources
 
+EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 SCORE_LABELS = {
     "accuracy": "",
     "target": " on the target",
@@ -88,13 +89,13 @@ def run_experiment(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[st
 
 
 def train_networks(recipe: Recipe, sources: "Sources", device: str) -> "Networks":
-    """The trained networks of a recipe, with a line of progress on a terminal. Raises UserError."""
+    """The trained networks of a recipe, with a bar, or a line now and then. Raises UserError."""
     from tqdm import tqdm
 
     from distill.kd.run import run_recipe
 
-    steps = run_recipe(recipe, sources, device)
-    with tqdm(total=len(recipe.stages), unit="stage", disable=not sys.stderr.isatty(), leave=False) as bar:
+    steps, last, quiet = run_recipe(recipe, sources, device), time.perf_counter(), not sys.stderr.isatty()
+    with tqdm(total=len(recipe.stages), unit="stage", disable=quiet, leave=False) as bar:
         while True:
             try:
                 progress = next(steps)
@@ -102,7 +103,12 @@ def train_networks(recipe: Recipe, sources: "Sources", device: str) -> "Networks
                 networks: Networks = end.value
                 return networks
             bar.n = round(progress.stage - 1 + progress.share, 2)
-            bar.set_postfix_str(" ".join(f"{loss:.3f}" for loss in progress.losses))
+            losses = " ".join(f"{loss:.3f}" for loss in progress.losses)
+            bar.set_postfix_str(losses)
+            if quiet and time.perf_counter() - last > EVERY:
+                last = time.perf_counter()
+                done = f"stage {progress.stage} of {progress.stages}, {100 * progress.share:.0f} %"
+                print(f"{done}, loss {losses}", file=sys.stderr)
 
 
 def format_scores(networks: dict[str, dict[str, float]]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from distill.errors import SetError, UserError
@@ -14,6 +15,8 @@ from distill.sets.storage import read_tensors, write_tensors
 from distill.student.training import Weights
 
 FORMAT = "distill-network/1"
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # where training code keeps a network's weights
+PREFIXES = ("module.", "_orig_mod.", "module.")  # of nn.DataParallel, of torch.compile, of one in the other
 
 
 def save_network(
@@ -31,22 +34,45 @@ def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> W
 
     The network's buffers, as torchvision's batch norms have, are loaded into the network.
     """
-    try:
-        state = read_tensors(path, "cpu", FORMAT).get("state")
-    except SetError:
-        state = load_plain(path)
-    if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
-        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
-    tensors = {**like, **dict(network.named_buffers())}
+    state, tensors = read_state(path), {**like, **dict(network.named_buffers())}
     if isinstance(network, TorchvisionNetwork) and not set(state) & set(tensors):
         state = {f"body.{name}": w for name, w in state.items()}  # as torchvision names them itself
     shapes, file_shapes = ({name: tuple(w.shape) for name, w in d.items()} for d in (tensors, state))
     if file_shapes != shapes:
         difference = describe_difference(file_shapes, shapes)
         raise UserError(f"{path} holds the weights of another network: {difference}")
+    state = {name: cast_like(state[name], w, f"{path}: its {name}") for name, w in tensors.items()}
     for name, buffer in network.named_buffers():
         buffer.copy_(state[name])
-    return {name: state[name].to(w.device) for name, w in like.items()}
+    return {name: state[name] for name in like}
+
+
+def read_state(path: str) -> dict[str, Tensor]:
+    """The tensors by name in a file, out of what training code wraps them in. Raises UserError."""
+    try:
+        state = read_tensors(path, "cpu", FORMAT).get("state")
+    except SetError:
+        state = load_plain(path)
+    while isinstance(state, dict) and (inner := next((state[k] for k in WRAPPERS if k in state), None)):
+        state = inner
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(w, Tensor) for k, w in state.items()
+    ):
+        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): w for name, w in state.items()}
+    return state
+
+
+def cast_like(weights: Tensor, like: Tensor, where: str) -> Tensor:
+    """Weights in the precision and on the device of a network's. Raises UserError."""
+    if weights.is_floating_point() != like.is_floating_point() or weights.is_complex():
+        raise UserError(f"{where} is {weights.dtype}, the network's {like.dtype}: it is of another network")
+    cast = weights.to(like.device, like.dtype)
+    if not bool(torch.isfinite(cast).all()):
+        raise UserError(f"{where} holds numbers that are not finite in {like.dtype}: train it anew")
+    return cast
 
 
 def load_plain(path: str) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.network_files import load_weights, read_classes, save_network
-from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_above_zero
+from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
@@ -61,8 +61,7 @@ def build_networks(recipe: Recipe, train: Dataset, device: str) -> Networks:
 def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Network:
     """A network of a recipe with its initial weights. Raises RecipeError that names the key."""
     architecture = {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS}
-    for key in ("width", "depth", "subclasses"):
-        check_above_zero(f"networks.{name}.{key}", getattr(part, key))
+    check_numbers(part, f"networks.{name}")
     try:
         built = create_network(name, architecture, train.shape, len(train.classes), (seed, part.seed), device)
     except NetworkError as error:

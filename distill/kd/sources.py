@@ -10,7 +10,7 @@ from distill.data import embedding as text
 from distill.data import texts as corpora
 from distill.data.dataset import Dataset
 from distill.errors import DataError
-from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_above_zero
+from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_numbers
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.sets.real_data import match_real_data
@@ -31,8 +31,7 @@ class Sources:
 
 def load_sources(part: DataPart, seed: int, device: str) -> Sources:
     """The data of a recipe. Raises UserError."""
-    check_above_zero("data.train", part.train)
-    check_above_zero("data.test", part.test)
+    check_numbers(part, "data")
     distilled = DistilledSet.load(part.set, device) if part.set else None
     train, test = load_splits(part, seed, device, distilled)
     fine_labels = test.labels if part.merge else None
@@ -54,6 +53,8 @@ def load_splits(
         raise RecipeError(f'data.score must be test or held-out, not "{part.score}"')
     if part.score == "held-out":
         train, test = train.hold_out(len(train), stream("split", "student"))
+    if not len(test):
+        raise RecipeError(f"data.name: {part.name} has no test items: give it some, or data.score: held-out")
     train = shuffle(train, part.train, stream("items", seed))
     return train, shuffle(test, part.test, stream("items", "test"))
 
@@ -122,7 +123,7 @@ def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
     if part.items == "set" and sources.set is not None:
         return sources.set
     if part.bootstrap is not None:
-        size = part.train or len(sources.train)
+        size = min(part.train or len(sources.train), len(sources.train))
         picks = torch.randint(size, (size,), generator=stream("bootstrap", part.bootstrap, seed))
         return sources.train.select(picks)
     if part.train:

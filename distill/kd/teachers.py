@@ -2,39 +2,39 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, match_classes
-from distill.errors import UserError, unknown
+from distill.errors import UserError, quote
 from distill.inner.problem import Problem
-from distill.kd.losses import KD_LOSSES, evaluate_loss
+from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
+from distill.registry import RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluate import replay_accuracies
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, assemble_problem, replay
-
-LOSSES = tuple(word for word, loss in KD_LOSSES.items() if loss.teacher and not loss.tap)  # on logits alone
 
 
 @dataclass(frozen=True)
 class WithTeacher:
     """A protocol: the set's recipe with the loss (1 - share) · the set's labels + share · the teacher's.
 
-    Raises UserError for a loss that is not one of LOSSES.
+    Raises UserError for a loss that is not one of LOGIT_LOSSES, or a number that no loss can have.
     """
 
     teacher: Student
-    loss: str = "hinton"
-    tau: float = 4.0
-    share: float = 0.9
+    loss: str = option("hinton", choices=LOGIT_LOSSES)
+    tau: float = option(4.0, **RATE)
+    share: float = option(0.9, at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise UserError("--kd: " + unknown("loss", self.loss, LOSSES))
+        check_teacher(self.teacher)
+        check_options(self, python_name)
 
     def train(
         self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
@@ -53,6 +53,19 @@ class WithTeacher:
             return (1 - self.share) * problem.inner_loss(logits, labels) + self.share * teacher_loss
 
         return replace(problem, inner_loss=shared_loss)
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature by which a teacher's logits are divided."""
+
+    tau: float = option(1.0, **RATE)
+
+
+def check_teacher(teacher: Any) -> None:
+    """Raise UserError where a teacher is no Student."""
+    if not isinstance(teacher, Student):
+        raise UserError(f"teacher is {quote(teacher)}: give a Student, as load_teacher() or train() returns")
 
 
 def append_logits(data: DistilledSet, teacher: Student) -> DistilledSet:
@@ -100,7 +113,9 @@ def order_classes(teacher: Student, path: str, data: DistilledSet) -> Student:
 
 
 def relabel(data: DistilledSet, teacher: Student, tau: float) -> DistilledSet:
-    """The set with labels softmax(teacher(items) / tau)."""
+    """The set with labels softmax(teacher(items) / tau). Raises UserError."""
+    check_teacher(teacher)
+    check_options(Temperature(tau), python_name)
     return replace(data, labels=(teacher.logits(data.items) / tau).softmax(dim=1))
 
 

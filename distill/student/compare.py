@@ -1,6 +1,7 @@
 """A distilled set beside coresets of its size, on several networks, as rows and as a table."""
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from distill.student.scores import Report
 from distill.student.training import Student, build_problem, build_set_network, initial_weights
 
 Row = dict[str, Any]
+EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
 def choose_networks(data: DistilledSet, names: tuple[str, ...]) -> list[str]:
@@ -47,9 +49,13 @@ def compare_items(
     print(f"training the teacher, {data.network['name']}, on {len(train)} items", file=sys.stderr)
     network = build_set_network(data)
     teacher = train_on_all(train, held_out, network, initial_weights(data, network, "random", 1)[0])
-    draws, rows = build_draws(data, train, teacher), []
+    draws, rows = build_draws(data, train, teacher), list[Row]()
+    last, quiet = time.perf_counter(), not sys.stderr.isatty()
     for name in names:
-        for items, draw in tqdm(draws.items(), name, disable=not sys.stderr.isatty(), leave=False):
+        for items, draw in tqdm(draws.items(), name, disable=quiet, leave=False):
+            if quiet and time.perf_counter() - last > EVERY:
+                last = time.perf_counter()
+                print(f"{len(rows)} of {len(names) * len(draws)} kinds of items are scored", file=sys.stderr)
             scores, lr_text = score_draw(data, held_out, test, name, items, draw, seeds)
             summary = Report(items, tuple(scores)).summary()
             rows.append({"network": name, "items": items, "rates": lr_text, **summary})

@@ -122,10 +122,10 @@ def test_at_temperature_one_a_share_of_one_equals_a_relabelled_set(files: dict[s
 
 
 BAD = [
-    (["--tau", "0"], "--tau, the temperature, must be above 0, not 0"),
-    (["--share", "1.5"], "--share, λ, must be between 0 and 1, not 1.5"),
+    (["--tau", "0"], "--tau must be above 0, not 0"),
+    (["--share", "1.5"], "--share must be between 0 and 1, not 1.5"),
     (["--kd", "hinten"], '--kd: no loss called "hinten"; did you mean "hinton"?'),
-    (["--optimizer", "Adam"], "--teacher goes with the set's own recipe"),
+    (["--optimizer", "Adam"], "--teacher has no effect beside --optimizer: leave one of them out"),
     (["--teacher-network", "lenet", "--teacher", "BARE"], "too small for the network"),
     (
         ["--teacher-network", "resnt", "--teacher", "BARE"],

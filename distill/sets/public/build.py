@@ -17,6 +17,7 @@ from torch import Tensor
 from distill.data import IMAGE_SETS
 from distill.data.dataset import Dataset, print_remarks
 from distill.errors import SetError, UserError
+from distill.registry import check_options
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import PublicSet, is_export, load_set, read_public_file
 from distill.sets.provenance import shorten_command
@@ -32,14 +33,14 @@ def import_file(
     path: str | os.PathLike[str], dataset: str | None, data_dir: str | None, options: ImportOptions
 ) -> DistilledSet:
     """The set of an export, or of a public file and its real data, as load_public(). Raises UserError."""
-    options.check()
+    check_options(options)
+    if not Path(path).exists():
+        raise SetError(f"{path}: no such file or folder")
     if not is_export(path):
         data, train, _ = load_public(path, dataset, data_dir, options)
         print_remarks(train)
         return data
-    words = (["--dataset"] if dataset else []) + (["--data-dir"] if data_dir else []) + options.to_words()
-    if words:
-        raise UserError(f"{words[0]} has no effect: {path} is a whole set with a recipe of its own")
+    check_export_options(path, dataset, data_dir, options)
     return load_set(path)
 
 
@@ -74,6 +75,16 @@ def choose_dataset(public: PublicSet, dataset: str | None, path: str | os.PathLi
     return str(dataset or public.dataset)
 
 
+def check_export_options(
+    path: str | os.PathLike[str], dataset: str | None, data_dir: str | None, options: ImportOptions
+) -> None:
+    """Raise UserError for an option of public files: an export has its own data and recipe."""
+    words = [flag for flag, value in (("--dataset", dataset), ("--data-dir", data_dir)) if value is not None]
+    words += [word for word in options.to_words() if word.startswith("--")]
+    if words:
+        raise UserError(f"{words[0]} has no effect on {path}: an export has its own recipe; leave it out")
+
+
 def import_public(
     path: str | os.PathLike[str],
     train: Dataset,
@@ -85,7 +96,7 @@ def import_public(
     train: the real training data that it was made from; name: how to find them again. Raises SetError.
     """
     options = options or ImportOptions()
-    options.check()
+    check_options(options)
     return build_set(read_public_file(path, options.experiment), path, train, name or train.name, options)
 
 
