@@ -58,6 +58,9 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
     if is_public(config.set):
         data, train, test = load_public_set(config)
     else:
+        if config.zca or config.experiment != -1:
+            word = "--zca" if config.zca else "--experiment"
+            raise UserError(f"{word} has no effect: {config.set} is no file of another project")
         data = load_set(config.set, config.device)
         check_set_options(config, data)
         train, test = load_real_data(config, data)

@@ -165,6 +165,30 @@ def test_options_without_effect_on_a_format_are_refused(
     assert f"{words[0]} has no effect with --to" in capsys.readouterr().err
 
 
+def test_experiment_and_zca_without_effect_are_refused(
+    train: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save((IMAGES, LABELS), tmp_path / "pair.pt")
+    with pytest.raises(SetError, match="pair.pt holds one set: --experiment 2 has no effect"):
+        import_public(tmp_path / "pair.pt", train, options=ImportOptions(experiment=2))
+    small_set().save(tmp_path / "set.pt")
+    for words in (["--experiment", "2"], ["--zca"]):
+        assert main(["student", str(tmp_path / "set.pt"), *words]) == 2
+        assert f"{words[0]} has no effect: " in capsys.readouterr().err
+
+
+def test_whitened_pixels_are_refused(train: Dataset, tmp_path: Path) -> None:
+    torch.save((IMAGES.abs(), LABELS), tmp_path / "pair.pt")
+    with pytest.raises(SetError, match="holds pixels of 0 … 1, not whitened images: leave out --zca"):
+        import_public(tmp_path / "pair.pt", train, options=ImportOptions(zca=True))
+
+
+def test_images_that_are_not_finite_are_refused_by_the_files_name(train: Dataset, tmp_path: Path) -> None:
+    torch.save([(IMAGES * float("nan"), LABELS, torch.tensor([0.1]))], tmp_path / "results.pth")
+    with pytest.raises(SetError, match="results.pth: items must be float32 and finite"):
+        import_public(tmp_path / "results.pth", train)
+
+
 def test_import_of_a_file_that_is_not_there_names_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,7 +323,7 @@ def test_h5_that_is_none_of_rat_bptt_is_refused(train: Dataset, tmp_path: Path) 
         import_public(path, train)
     with h5py.File(path, "w") as file:
         file.create_dataset("data", shape=(10**12, 64), chunks=(1, 64), dtype="f4")
-    with pytest.raises(SetError, match="x.h5 is a damaged .h5.*data claims more than 4 GiB"):
+    with pytest.raises(SetError, match="x.h5 is a damaged .h5.*data claims more than 1 GiB"):
         import_public(path, train)
     with h5py.File(path, "w") as file:
         file["data"] = h5py.ExternalLink("/etc/passwd", "data")

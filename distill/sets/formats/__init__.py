@@ -18,7 +18,7 @@ class Format(NamedTuple):
 
     writes: `distill export` writes it. reads: "set" where a file of it is a whole distilled set, "public"
     where it holds images and labels of another project, "" where it is not read. options: keywords of
-    write_set() that only some formats have, each an option of `distill export`.
+    write_set() or read_public() that only some formats heed, options of `distill export` and `import`.
     """
 
     place: str
@@ -50,7 +50,12 @@ FORMATS = {
     "sldd": Format(
         "distill.sets.formats.projects.sldd", "results.pth of SsnL and of ilia10000's SLDD", reads="public"
     ),
-    "dc": Format("distill.sets.formats.projects.dc", "res_*.pt of VICO's DC, DSA and DM", reads="public"),
+    "dc": Format(
+        "distill.sets.formats.projects.dc",
+        "res_*.pt of VICO's DC, DSA and DM",
+        reads="public",
+        options=("experiment",),
+    ),
     "mtt": Format(
         "distill.sets.formats.projects.mtt",
         "images_best.pt and labels_best.pt of MTT and DATM, or their folder",

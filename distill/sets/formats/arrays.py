@@ -22,7 +22,7 @@ NAMES = (("images", "labels"), ("image", "label"), ("x", "y"), ("data", "targets
          ("image_syn", "label_syn"))  # fmt: skip
 RATES = ("lr", "syn_lr", "learning_rate")
 ZIP, NPY_VERSION = b"PK", (1, 0)
-MAX_BYTES = 2**32  # of the arrays of an .npz, unpacked
+MAX_BYTES = 2**30  # of the arrays of an .npz, unpacked
 
 
 def matches(file: SourceFile) -> bool:
@@ -98,7 +98,7 @@ def load_arrays(file: SourceFile) -> dict[str, Any]:
         with zipfile.ZipFile(file.path) as archive:
             sizes = [check_header(archive, f"{name}.npy") for name in wanted]
         if sum(sizes) > MAX_BYTES:
-            raise SetError(f"{file.path} unpacks to {sum(sizes) / 2**30:.1f} GiB: a set has at most 4")
+            raise SetError(f"{file.path} unpacks to {sum(sizes) / 2**30:.1f} GiB: 1 is the limit")
         with np.load(file.path, allow_pickle=False) as arrays:
             return {name: to_tensor(arrays[name]) for name in wanted}
     except (OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError, zipfile.BadZipFile) as error:

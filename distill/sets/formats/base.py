@@ -30,7 +30,7 @@ from distill.data.whiten import to_pixels
 from distill.errors import SetError
 from distill.registry import describe, load
 from distill.sets.distilled import DistilledSet
-from distill.sets.formats import PUBLIC_READERS, SET_READERS
+from distill.sets.formats import FORMATS, PUBLIC_READERS, SET_READERS
 from distill.sets.public.training import Training
 from distill.sets.safe_load import load_plain
 
@@ -125,6 +125,9 @@ def read_public_file(path: str | os.PathLike[str], experiment: int = -1) -> Publ
     file = SourceFile(path)
     reader = find_format(file, PUBLIC_READERS)
     if reader is not None:
+        word = next(word for word, entry in PUBLIC_READERS.items() if load(entry) is reader)
+        if experiment != -1 and "experiment" not in FORMATS[word].options:
+            raise SetError(f"{path} holds one set: --experiment {experiment} has no effect")
         return reader.read_public(file, experiment)
     content = None if file.path.is_dir() else load_tensors(file.path)  # raises where it is missing or damaged
     if isinstance(content, dict) and str(content.get("format")).startswith("distill-set/"):

@@ -24,7 +24,7 @@ from distill.sets.provenance import shorten_command
 from distill.sets.public.match import Images, match_images, match_labels
 from distill.sets.public.normalisation import find_moments
 from distill.sets.public.options import ImportOptions
-from distill.sets.public.training import Schedule, Targets, choose_convnet
+from distill.sets.public.training import Schedule, choose_convnet
 
 SetAndData = tuple[DistilledSet, Dataset, Dataset]
 
@@ -104,9 +104,19 @@ def build_set(
     public: PublicSet, path: str | os.PathLike[str], train: Dataset, name: str, options: ImportOptions
 ) -> DistilledSet:
     """The set of what a public file holds. Raises SetError, which names the file."""
+    try:
+        return combine(public, path, train, name, options)
+    except SetError as error:
+        raise error if str(path) in str(error) else SetError(f"{path}: {error}") from None
+
+
+def combine(
+    public: PublicSet, path: str | os.PathLike[str], train: Dataset, name: str, options: ImportOptions
+) -> DistilledSet:
+    """build_set(), whose errors may not name the file."""
     training, zca = public.training, options.zca or public.training.whitens(name)
     images = match_images(public, train, path, zca)
-    targets = make_targets(public, match_labels(public, train, path), train, path)
+    targets = training.make_targets(match_labels(public, train, path), len(train.classes))
     source, source_remark = describe_source(public, train, name, zca)
     schedule = training.make_schedule(len(images.items), name, options.epochs, options.lr)
     check_rates(schedule, path)
@@ -134,14 +144,6 @@ def build_set(
             **({"accuracies": scores} if scores else {}),
         },
     )
-
-
-def make_targets(public: PublicSet, labels: Tensor, train: Dataset, path: str | os.PathLike[str]) -> Targets:
-    """The targets of the project's loss. Raises SetError, which names the file."""
-    try:
-        return public.training.make_targets(labels, len(train.classes))
-    except SetError as error:
-        raise SetError(f"{path}: {error}") from None
 
 
 def check_rates(schedule: Schedule, path: str | os.PathLike[str]) -> None:

@@ -33,9 +33,13 @@ def match_images(public: PublicSet, train: Dataset, path: str | os.PathLike[str]
             f"{path} holds images {tuple(items.shape[1:])}, {train.name} has {train.shape}: give the"
             " --dataset that it was made from"
         )
-    if zca or not public.unscaled:
+    if not public.unscaled:
         return Images(items.float(), None, remarks)
     white = find_white(items, path)
+    if zca and white is not None:
+        raise SetError(f"{path} holds pixels of 0 … {white:g}, not whitened images: leave out --zca")
+    if zca:
+        return Images(items.float(), None, remarks)
     remark = "normalised already" if white is None else f"pixels of 0 … {white:g}, which are normalised here"
     return Images(items.float(), white, (*remarks, f"its images are {remark}"))
 

@@ -73,7 +73,12 @@ def read_accuracies(path: Path, content: Any) -> dict[str, list[float]]:
         for name, values in content.items()
     ):
         raise SetError(f"{path}: its accs_all_exps is not a dict of lists of accuracies in 0 … 1")
-    return {name[:40]: [float(value) for value in values] for name, values in content.items() if values}
+    return {printable(name): [float(value) for value in values] for name, values in content.items() if values}
+
+
+def printable(name: str) -> str:
+    """The beginning of a name, without characters that a terminal obeys."""
+    return "".join(c for c in name[:40] if c.isprintable())
 
 
 def is_share(value: Any) -> bool:

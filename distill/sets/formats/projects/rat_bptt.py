@@ -29,7 +29,7 @@ from distill.sets.public.training import (
 )
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_BYTES = 2**32  # of an array, unpacked
+MAX_BYTES = 2**30  # of an array, unpacked
 STEPS, BATCH, LR = 1000, 1000, 0.001
 
 
@@ -75,7 +75,7 @@ def read_array(file: SourceFile, name: str) -> Tensor | None:
             ):
                 raise ValueError(f"{name} is no array of floats of its own")
             if math.prod(array.shape) * array.dtype.itemsize > MAX_BYTES:
-                raise ValueError(f"{name} claims more than 4 GiB")
+                raise ValueError(f"{name} claims more than 1 GiB")
             return torch.from_numpy(array[()]).float()
     except Exception as error:  # h5py passes on whatever its C library says
         raise SetError(f"{file.path} is a damaged .h5, or none of RaT-BPTT ({error!s:.80})") from None
