@@ -33,7 +33,7 @@ SETTINGS = CompareSettings
 def compare(config: CompareSettings) -> dict[str, Any]:
     """Train all, print the table, write compare.json; the result as the JSON line. Raises UserError."""
     from distill.sets.storage import write_text
-    from distill.student.compare import choose_networks, compare_items, format_table
+    from distill.student.comparison import choose_networks, compare_items, format_table
 
     if config.seeds < 1:
         raise UserError(f"--seeds must be above 0, not {config.seeds}")

@@ -14,6 +14,8 @@ from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.student.training import Data
 
+Splits = tuple[Dataset, Dataset]  # train and test
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -27,11 +29,11 @@ class Sources:
     fine_labels: Tensor | None = None  # of the test items, before classes were put together
 
 
-def load_sources(part: DataPart, seed: int, device: str) -> Sources:
-    """The data of a recipe. Raises UserError."""
+def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Sources:
+    """The data of a recipe; real are (train, test) in the place of those that it names. Raises UserError."""
     check_above_zero("data.train", part.train)
     check_above_zero("data.test", part.test)
-    train, test = load_splits(part, seed, device)
+    train, test = load_splits(part, seed, device, real)
     fine_labels = test.labels if part.merge else None
     if part.merge:
         train, test = (merge_classes(split, part.merge) for split in (train, test))
@@ -44,9 +46,9 @@ def load_sources(part: DataPart, seed: int, device: str) -> Sources:
     return Sources(train, test, distilled, target, target_test, fine_labels)
 
 
-def load_splits(part: DataPart, seed: int, device: str) -> tuple[Dataset, Dataset]:
+def load_splits(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Splits:
     """(train, test or held-out), in random order and at most as many as the recipe says. Raises UserError."""
-    train, test = load_real(part.name, part.dir, part.vectors, device)
+    train, test = real or load_real(part.name, part.dir, part.vectors, device)
     if part.score not in ("test", "held-out"):
         raise RecipeError(f'data.score must be test or held-out, not "{part.score}"')
     if part.score == "held-out":

@@ -1,7 +1,9 @@
 """Teachers of a distilled set: students with a teacher's share in their loss, and sets with its labels."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,10 @@ from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture
 from distill.kd.networks import create_network, load_checkpoint
-from distill.sets.distilled import DistilledSet
-from distill.student.evaluate import replay_accuracies
+from distill.sets.distilled import DistilledSet, describe_shape
+from distill.sets.plain_types import describe_value, has_type, plain_value
+from distill.sets.real_data import load_if_path
+from distill.student.evaluation import replay_accuracies
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, build_problem, replay
 
@@ -78,9 +82,51 @@ def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Stud
     return network.student
 
 
-def relabel(data: DistilledSet, teacher: Student, tau: float) -> DistilledSet:
-    """The set with labels softmax(teacher(items) / tau)."""
-    return replace(data, labels=(teacher.logits(data.items) / tau).softmax(dim=1))
+def relabel(
+    data: DistilledSet | str | os.PathLike[str],
+    teacher: nn.Module | str | os.PathLike[str],
+    tau: float = 1.0,
+) -> DistilledSet:
+    """The set with labels softmax(teacher(items) / tau).
+
+    data: the set, or the path of its file. teacher: a Student or another trained module, or the path of its
+    weights. Raises UserError.
+    """
+    data, tau = load_if_path(data), plain_value(tau)
+    if isinstance(tau, bool) or not has_type(tau, float) or not tau > 0:
+        raise UserError(f"tau must be a finite number above 0, not {describe_value(tau)}")
+    logits = compute_teacher_logits(data, read_teacher(teacher, data))
+    return replace(data, labels=(logits / tau).softmax(dim=1))
+
+
+def read_teacher(teacher: Any, data: DistilledSet) -> Student:
+    """A teacher as a student in eval mode, on the device of the set. Raises UserError."""
+    if isinstance(teacher, Student):
+        return teacher
+    if isinstance(teacher, str | os.PathLike):
+        return load_teacher(os.fspath(teacher), data)
+    if not isinstance(teacher, nn.Module):
+        raise UserError(
+            f"teacher is a {type(teacher).__name__}: give a trained module, or the path of its file"
+        )
+    return Student(teacher).to(data.items.device)
+
+
+def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
+    """The teacher's logits (n, classes) for the set's items. Raises UserError where it has none."""
+    shape, classes = describe_shape(data.items), data.labels.shape[1]
+    try:
+        logits: Any = teacher.logits(data.items)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise UserError(
+            f"the teacher does not take {shape} items ({' '.join(str(error).split()):.80})"
+        ) from error
+    if not isinstance(logits, Tensor) or logits.shape != (len(data), classes):
+        answer = describe_shape(logits) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise UserError(f"the teacher answers {answer} for {len(data)} items of {classes} classes")
+    if not logits.isfinite().all():
+        raise UserError("the teacher answers NaN or infinity for the set's items: train it anew")
+    return logits.float()
 
 
 def relabel_and_score(

@@ -4,6 +4,8 @@ import math
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from distill.errors import UserError
+
 
 def has_type(value: Any, expected: Any) -> bool:
     """Whether a value has a type. A float is finite and may be an int; the keys of a dict are strings."""
@@ -33,3 +35,20 @@ def describe_type(expected: Any) -> str:
 def describe_value(value: Any) -> str:
     """A value in a sentence: itself where it is a short string or number, else its type."""
     return f"{value!r:.40}" if value is None or isinstance(value, str | int | float) else type(value).__name__
+
+
+def plain_value(value: Any) -> Any:
+    """A number of numpy or torch as Python's own; any other value as it is."""
+    if hasattr(value, "item") and hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value
+
+
+def check_count(name: str, value: Any) -> int:
+    """A whole number above 0, of Python, numpy or torch. Raises UserError that names the argument."""
+    value = plain_value(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"{name} must be a whole number, not {describe_value(value)}")
+    if value < 1:
+        raise UserError(f"{name} must be above 0, not {value:.0f}")
+    return value

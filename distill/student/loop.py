@@ -6,7 +6,7 @@ learning is two.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from distill.data.augment import Augment
 from distill.errors import UserError
 from distill.inner.losses import cross_entropy_with_any_labels
-from distill.student.training import Data, Student, Weights
+from distill.student.training import Data, Student, Weights, read_data
 
 Optimiser = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 
@@ -94,7 +94,7 @@ def draw_batches(
 
 
 def train_ordinary(
-    data: Data,
+    data: Any,
     network: nn.Module,
     weights: Weights,
     optimiser: Optimiser,
@@ -105,9 +105,11 @@ def train_ordinary(
 ) -> Student:
     """A student trained with minibatches and any torch.optim optimiser, its rate falling to zero.
 
-    Class numbers take the cross-entropy, soft labels the soft one. augment(x, generator) changes each batch.
+    data is a set, or real data in any form that `distill.distill` takes. Class numbers take the
+    cross-entropy, soft labels the soft one. augment(x, generator) changes each batch.
     The network and the weights that are passed are not touched.
     """
+    data = read_data(data)
     student = Student(network, weights)
     turn = Turn(
         optimiser(student.train().parameters()), lambda b: cross_entropy_with_any_labels(student(b.x), b.y)

@@ -1,5 +1,6 @@
 """Protocols: the ways to train a student on a distilled set. The room's table PROTOCOLS names them."""
 
+import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -78,13 +79,17 @@ class Start(NamedTuple):
     weights: list[Weights]
 
 
-def build_start(data: DistilledSet, name: str | None, init: str | None, count: int) -> Start:
-    """What students start from: by default the set's own network as it was learned. Raises UserError."""
-    network = build_set_network(data, name)
-    init = init or ("random" if name else data.network.get("init", "random"))
+def build_start(data: DistilledSet, name: nn.Module | str | None, init: str | None, count: int) -> Start:
+    """What students start from: by default the set's own network as it was learned. Raises UserError.
+
+    name: of a network, or a module itself.
+    """
+    network = copy.deepcopy(name) if isinstance(name, nn.Module) else build_set_network(data, name)
+    init = init or ("random" if name is not None else data.network.get("init", "random"))
     if init not in ("fixed", "random"):
-        raise UserError("--init: " + unknown("init", init, ("fixed", "random")))
-    return Start(name or data.network["name"], network, init, initial_weights(data, network, init, count))
+        raise UserError("--init: " + unknown("init", str(init), ("fixed", "random")))
+    word = type(name).__name__ if isinstance(name, nn.Module) else name or data.network["name"]
+    return Start(word, network, init, initial_weights(data, network, init, count))
 
 
 def train_students(protocol: TrainingProtocol, data: DistilledSet, start: Start) -> list[Student]:

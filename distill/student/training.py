@@ -8,7 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from distill.data.adapters import check_classes, read_numbered, to_dataset
 from distill.data.augment import Augment, build_augmentation
+from distill.data.dataset import Dataset
+from distill.data.own.libraries import is_hub_split
 from distill.errors import SetError, UserError, unknown
 from distill.inner import INNER_LOSSES
 from distill.inner.problem import Loss, Problem
@@ -32,6 +35,19 @@ class Data(Protocol):
 
     def batch(self, indices: Any) -> tuple[Tensor, Tensor]:
         """x (b, *item) and y: (b,) class numbers, or (b, classes) soft labels."""
+
+
+def read_data(data: Any, pixels: bool = True) -> Any:
+    """What a student trains on or is measured on, as Data: real data in any form, or Data as it is.
+
+    pixels: uint8 images and words as labels are fine, as the data say themselves what they mean. Raises
+    DataError.
+    """
+    if isinstance(data, Dataset | DistilledSet):
+        return data
+    if hasattr(data, "batch") and not isinstance(data, torch.utils.data.Dataset) and not is_hub_split(data):
+        return data
+    return check_classes(to_dataset(data)) if pixels else read_numbered(data)
 
 
 class Student(nn.Module):

@@ -1,0 +1,51 @@
+"""Real data as the items of a distilled set are: the same classes, normalisation and whitening."""
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from distill.data.adapters import read_test
+from distill.data.dataset import Dataset
+from distill.data.whiten import whiten
+from distill.errors import SetError
+from distill.sets.distilled import DistilledSet
+from distill.sets.public.normalisation import normalise_like
+
+
+def load_if_path(data: Any) -> DistilledSet:
+    """A set, itself or from its file or exported folder. Raises SetError."""
+    if isinstance(data, DistilledSet):
+        return data
+    if isinstance(data, str | os.PathLike):
+        from distill.sets.formats.base import load_set
+
+        return load_set(data)
+    raise SetError(f"data is a {type(data).__name__}: give a DistilledSet, or the path of one")
+
+
+def fit_to_set(split: Any, data: DistilledSet) -> Dataset:
+    """Real data in any common form, as a network needs them that the set trains. Raises DataError.
+
+    Pixels (uint8, or what distill.data.load gives) are normalised and whitened as the set's items were;
+    other floats are what the network sees.
+    """
+    like = describe_real_data(data)
+    real = read_test(split, like)
+    if type(real) is Dataset and real.items.device != data.items.device:
+        real = replace(real, **{n: getattr(real, n).to(data.items.device) for n in ("items", "labels")})
+    if not any(real.mean) and real.items.dtype != torch.uint8:
+        return real
+    zca = data.source.get("zca")
+    return whiten(real, zca) if zca else normalise_like(real, data)
+
+
+def describe_real_data(data: DistilledSet) -> Dataset:
+    """The set's own items as a Dataset, for its classes and moments: what its real data must be like."""
+    source, channels = data.source, data.items.shape[1] if data.items.ndim == 4 else 1
+    mean, std = (tuple(source.get(name) or default) for name, default in (("mean", [0.0]), ("std", [1.0])))
+    if data.text or len(mean) not in (1, channels):
+        mean, std = (0.0,), (1.0,)
+    names, zca = tuple(source["classes"]), source.get("zca")
+    return Dataset(source["name"], data.items, data.labels.argmax(dim=1), names, mean, std, zca=zca)
