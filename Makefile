@@ -67,7 +67,7 @@ bench-kd: .venv/ready ## Knowledge distillation (make bench-kd ARGS="--usps FILE
 	$(RUN) -m benchmarks.kd $(ARGS)
 
 bench-newcomer: .venv/ready ## Seconds to --help and to the first line: benchmarks/results/newcomer.json
-	$(RUN) -m benchmarks.newcomer
+	$(RUN) -m benchmarks.newcomer $(ARGS)
 
 bench-page: .venv/ready ## Bytes and seconds of the report page in Chromium (make bench-page ARGS="RUN_OR_SET…")
 	$(RUN) -m pip install --quiet --editable '.[browser]'

@@ -1,6 +1,8 @@
 """Streams of randomness by name: the same words give the same generator, other words another one."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -13,3 +15,15 @@ def stream(*words: str | int) -> torch.Generator:
     """
     digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+@contextmanager
+def seed_torch(generator: torch.Generator) -> Iterator[None]:
+    """Within it, torch's own randomness (dropout, layers' draws) follows a generator; after it, it goes on."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed_all(seed)
+        yield

@@ -11,7 +11,7 @@ from distill.errors import UserError
 from distill.runs.files import folder, machine
 from distill.runs.job import distil
 from distill.runs.measure import load_data
-from distill.runs.resolve import change, resolve, set_ipc
+from distill.runs.resolve import change, identity, resolve, set_ipc
 
 S = TypeVar("S", bound=TrainedSettings)
 
@@ -38,7 +38,7 @@ def prepare(settings: S, name: str) -> S:
         out = f"runs/{name}-n{n}-{settings.network.init}-s{settings.run.seed}"
         settings = change(settings, "run", out=out)
     settings = resolve(settings)
-    folder.check_free(Path(settings.run.out), settings.run.overwrite)
+    folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings
 
 

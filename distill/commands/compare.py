@@ -8,7 +8,7 @@ from typing import Any
 
 from distill.commands.cli import print_result
 from distill.commands.options import parse
-from distill.commands.set_options import SetSettings, load_set_and_data
+from distill.commands.set_options import SetSettings, check_place, load_set_and_data
 from distill.errors import UserError
 from distill.registry import option
 
@@ -40,14 +40,10 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     data, train, test = load_set_and_data(config)
     names = choose_networks(data, config.networks)
     path = Path(config.out or Path(config.set).with_name("compare.json"))
-    if not path.parent.is_dir():
-        raise UserError(f"{path} cannot be written (there is no folder {path.parent}): choose another --out")
+    check_place(path, config, data)
     rows = compare_items(data, train, test, names, config.seeds, config.full_data)
     result = {"set": config.set, "seeds": config.seeds, "rows": rows}
-    try:
-        write_text(path, json.dumps(result, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
+    write_text(path, json.dumps(result, indent=2) + "\n")
     print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks\n")
     print(f"{format_table(rows, names)}\n\n{path}")
     return {**result, "path": str(path)}

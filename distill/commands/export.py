@@ -39,17 +39,19 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
     if config.to not in WRITERS:
         raise UserError("--to: " + unknown("format", config.to, WRITERS))
     from distill.sets.formats.base import is_public, load_set
+    from distill.sets.storage import is_within
 
     source = Path(config.set)
     if is_public(source):
         raise UserError(f"{source} is a public format: `distill import` makes a set of it first")
     path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
+    if is_within(source, path):
+        raise UserError(f"{path} is, or holds, the set that is read: give --out another folder")
     data = load_set(source)
     load(WRITERS[config.to]).write_set(data, path, config.license, config.overwrite)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB)")
-    if config.to == "hf":
-        print(f"to share it: hf upload USER/NAME {path} --repo-type dataset")
+    hint = f"\nto share it: hf upload USER/NAME {path} --repo-type dataset" if config.to == "hf" else ""
+    print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB){hint}")
     return {"path": str(path), "to": config.to, "bytes": size}
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from distill.commands.cli import print_result
 from distill.commands.options import parse
-from distill.errors import UserError
 from distill.registry import option
 from distill.sets.formats import PUBLIC_READERS, SET_READERS
 from distill.sets.public.options import ImportOptions
@@ -37,11 +36,11 @@ SETTINGS = ImportSettings
 def import_set(config: ImportSettings) -> dict[str, Any]:
     """Read the file, write the set, print its remarks; the result for the JSON line. Raises UserError."""
     from distill.sets.public.build import import_file
+    from distill.sets.storage import check_output
     from distill.student.training import build_set_augmentation, build_set_network
 
     path = Path(config.out)
-    if path.exists() and not config.overwrite:
-        raise UserError(f"{path} is there already: --overwrite replaces it, or give another --out")
+    check_output(path, [config.file, config.dataset], config.overwrite)
     data = import_file(config.file, config.dataset, config.data_dir, config)
     build_set_augmentation(data)
     build_set_network(data)

@@ -7,7 +7,7 @@ from typing import Any
 
 from distill.commands.cli import print_result
 from distill.commands.options import parse
-from distill.commands.set_options import SetSettings, load_set_and_data
+from distill.commands.set_options import SetSettings, check_place, load_set_and_data
 from distill.errors import UserError
 from distill.registry import option
 
@@ -43,9 +43,8 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
             raise UserError(f"--{name} must be above 0, not {getattr(config, name):g}")
     old = Path(config.set)
     path = Path(config.out or old.with_name(f"{old.stem}-relabelled.pt"))
-    if not path.parent.is_dir() or path.resolve() == old.resolve():
-        raise UserError(f"{path} cannot be the new set: give --out another file, in an existing folder")
     data, _, test = load_set_and_data(config)
+    check_place(path, config, data)
     teacher = (config.teacher, config.teacher_network, config.tau)
     relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds)
     relabelled.save(path)

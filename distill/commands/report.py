@@ -32,12 +32,11 @@ def report(config: ReportSettings) -> dict[str, Any]:
     check_paths(config.paths, path)
     from distill.report.page import write_page
     from distill.runs.files.reported import load_reported_sets
+    from distill.sets.storage import check_output
 
+    check_output(path, (p / "set.pt" if p.is_dir() else p for p in map(Path, config.paths)))
     sets = load_reported_sets(config.paths)
-    try:
-        write_page(path, sets)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
+    write_page(path, sets)
     print(f"{path} ({path.stat().st_size / 1e3:,.0f} kB)")
     return {"path": str(path), "bytes": path.stat().st_size, "sets": [reported.name for reported in sets]}
 
@@ -48,8 +47,6 @@ def check_paths(paths: Sequence[str], out: Path) -> None:
         raise UserError("name a run folder or a set (.pt) to show")
     if out.suffix != ".html" or out.is_dir():
         raise UserError(f"--out {out} must name a file that ends in .html")
-    if not out.parent.is_dir():
-        raise UserError(f"{out} cannot be written (there is no folder {out.parent}): choose another --out")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill report") -> int:

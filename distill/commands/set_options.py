@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill.errors import UserError
@@ -48,6 +49,7 @@ class SetSettings:
 
 def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
+    from distill.data.dataset import print_remarks
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import is_public, load_set
 
@@ -57,8 +59,18 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
     else:
         data = load_set(config.set, config.device)
         train, test = load_real_data(config, data)
+    print_remarks(train)
     check_match(data, test)
     return data, transform_like(train, data), transform_like(test, data)
+
+
+def check_place(path: "str | Path", config: SetSettings, data: "DistilledSet") -> None:
+    """Raise SetError where a file cannot be written at path, or would replace one that the command reads."""
+    from distill.sets.storage import check_output
+
+    own = [data.source["name"], *((data.text["vectors"], *data.text["files"][:2]) if data.text else ())]
+    named = [config.set, config.dataset, config.vectors, config.train, config.test]
+    check_output(path, [*named, getattr(config, "teacher", None), *own])
 
 
 def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":

@@ -6,7 +6,7 @@ from typing import Any
 
 from distill.commands.cli import print_result
 from distill.commands.options import parse
-from distill.commands.set_options import SetSettings, load_set_and_data
+from distill.commands.set_options import SetSettings, check_place, load_set_and_data
 from distill.student.settings import StudentOptions
 
 
@@ -30,6 +30,8 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     from distill.student.scores import Report
 
     data, train, test = load_set_and_data(config)
+    if config.save:
+        check_place(config.save, config, data)
     start = build_start(data, config.network, config.init, config.seeds)
     protocol = build_protocol(config.optimizer, config.lr, config.epochs, config.batch_size)
     teacher = load_teacher(config.teacher, data, config.teacher_network) if config.teacher else None

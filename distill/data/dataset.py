@@ -1,5 +1,9 @@
 """Dataset: items, labels, class names and normalisation of a real data set, as tensors."""
 
+import hashlib
+import math
+import sys
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from distill.data.files.limits import check_memory
 from distill.errors import DataError
 
 
@@ -28,6 +33,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     zca: dict[str, Tensor] | None = field(default=None, kw_only=True)  # how the items were whitened
+    remarks: tuple[str, ...] = field(default=(), kw_only=True)  # on what was read otherwise than it may look
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,9 +65,34 @@ class Dataset:
         return replace(self, labels=self.labels.where(self.labels != old, new))
 
     def split(self, held_out: int, generator: torch.Generator) -> tuple["Dataset", "Dataset"]:
-        """(the rest, held_out items drawn without replacement)."""
+        """(the rest, held_out items drawn without replacement); the rest keeps one item of each class.
+
+        Fewer are held out where that takes it: an item that no other of its class follows in the order stays.
+        """
         order = torch.randperm(len(self), generator=generator).to(self.items.device)
-        return self.select(order[held_out:]), self.select(order[:held_out])
+        place = torch.arange(len(self), device=order.device)
+        labels = self.labels[order]
+        last = place.new_zeros(int(labels.max()) + 1).scatter_reduce(0, labels, place, "amax")
+        is_free = place != last[labels]
+        is_held = is_free & (is_free.cumsum(0) <= held_out)
+        return self.select(order[~is_held]), self.select(order[is_held])
+
+    def hold_out(self, most: int, generator: torch.Generator) -> tuple["Dataset", "Dataset"]:
+        """(the rest, at most so many items and at most a tenth, by which something is chosen).
+
+        Raises DataError where there are too few.
+        """
+        if len(self) < 10:
+            raise DataError(
+                f"{self.name} has {len(self)} training items: at least 10 are needed, one in ten chooses"
+            )
+        train, held_out = self.split(min(most, len(self) // 10), generator)
+        if not len(held_out):
+            raise DataError(
+                f"{self.name} has one training item of each class: none can be held out to choose by; give at"
+                " least one class a second item"
+            )
+        return train, held_out
 
     def class_indices(self, label: int) -> Tensor:
         """The indices of a class's items."""
@@ -88,8 +119,8 @@ class Dataset:
         return None
 
     def coverage_notes(self) -> list[str]:
-        """Sentences on what part of this split a network cannot read; none for images."""
-        return []
+        """Sentences on what part of this split is not read, or otherwise than it may look."""
+        return list(self.remarks)
 
 
 def check_labels(name: str, train: Tensor, test: Tensor, classes: int) -> None:
@@ -103,10 +134,58 @@ def check_labels(name: str, train: Tensor, test: Tensor, classes: int) -> None:
         raise DataError(f"{name} has {classes} class: at least two are needed")
 
 
+def check_class_names(name: str, classes: tuple[str, ...]) -> None:
+    """Raise DataError where two classes have one name, or a name is not text."""
+    for word, count in Counter(classes).items():
+        if count > 1:
+            raise DataError(f'{name} has {count} classes of the name "{word[:80]}": give each its own')
+        if word.encode("utf-8", "replace").decode() != word:
+            raise DataError(f"{name}: the class name {ascii(word)[:80]} is not valid text: rename it")
+
+
+def print_remarks(*splits: Dataset) -> None:
+    """Write the remarks on these splits to stderr."""
+    for split in splits:
+        for remark in split.remarks:
+            print(remark, file=sys.stderr)
+
+
+def describe_copies(train: Dataset) -> list[str]:
+    """Sentences on items that teach nothing: all are one constant, or two classes have the same items."""
+    x = train.items.flatten(1)
+    if bool((x[0] == x[0, 0]).all()) and bool((x == x[0, 0]).all()):
+        return [f"{train.name}: all pixels of all images are equal: there is nothing to learn"]
+    # A few values of each item tell most of them apart; the rest is read only where those are the same.
+    some = x[:, :: max(1, x.shape[1] // 16)].contiguous()
+    members: dict[bytes, int] = {}
+    counts = train.labels.bincount(minlength=len(train.classes)).tolist()
+    groups = train.labels.argsort().split(counts)
+    for label in (i for i, count in enumerate(counts) if count):
+        other = members.setdefault(hash_rows(some[groups[label]]), label)
+        if other != label and hash_rows(x[groups[label]]) == hash_rows(x[groups[other]]):
+            names = f'"{train.classes[other]}" and "{train.classes[label]}"'
+            return [f"{train.name}: the classes {names} have the same images: no network can tell them apart"]
+    return []
+
+
+def hash_rows(rows: Tensor) -> bytes:
+    """The different rows (m, columns), in whatever order they came."""
+    content = rows.cpu().numpy()
+    size = content.shape[1] * content.itemsize
+    whole = content.tobytes()
+    different = {whole[i : i + size] for i in range(0, len(whole), size)}
+    return hashlib.sha256(b"".join(sorted(different))).digest()
+
+
 def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images (N, C, *size): bilinear, floats in [0, 1]; unchanged where they have that size."""
+    """Images (N, C, *size): bilinear, floats in [0, 1]; unchanged where they have that size.
+
+    Raises DataError where they would not fit into the memory.
+    """
     if tuple(x.shape[2:]) == size:
         return x
+    pixels = f"{len(x):,} images of {size[0]}×{size[1]} pixels"
+    check_memory(4 * len(x) * x.shape[1] * math.prod(size), pixels, "give a smaller --image-size")
     white = 255.0 if x.dtype == torch.uint8 else 1.0
     return F.interpolate(x.float() / white, size, mode="bilinear", align_corners=False).clamp(0, 1)
 

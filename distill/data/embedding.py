@@ -4,9 +4,8 @@ Token ids are stored and become vectors batch by batch, so that 25,000 reviews o
 is padding, a vector of zeros; id 1 an unknown word, zeros too. Networks leave out vectors of zeros.
 """
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +15,13 @@ from torch import Tensor
 
 from distill.data.dataset import Dataset
 from distill.data.images import load as load_images
-from distill.data.texts import Corpus, TextSplit, load_corpus
+from distill.data.texts import Corpus, TextSplit, load_corpus, load_tokenizer, tokenize
 from distill.data.vectors import WordVectors, load_vectors
 from distill.errors import DataError, unknown
 from distill.randomness import stream
 
-Tokenizer = Callable[[str], list[str]]
 PAD, UNKNOWN = 0, 1
 SPECIAL_WORDS = ("<pad>", "<unk>")
-TOKENIZERS = ("basic_english", "split", "spacy", "moses", "toktok", "revtok", "subword")
 UNKNOWN_WORDS = ("zeros", "drawn")
 MAX_LENGTH = 200  # words of a text, where the longest is longer and max_length is not given
 
@@ -34,7 +31,8 @@ class TextDataset(Dataset):
     """One split of a set of texts: items (N, max_length) int32 are token ids, vectors (V, dim) their vectors.
 
     vocabulary holds the V words. learned_length is the length of the sequences that a distillation learns,
-    word_dropout the share of words that an outer step leaves out; metadata says how the items were made.
+    word_dropout the share of words that an outer step leaves out; metadata says how the items were made;
+    words_beyond counts the words that are not read.
     """
 
     vectors: Tensor
@@ -42,6 +40,7 @@ class TextDataset(Dataset):
     learned_length: int
     word_dropout: float
     metadata: dict[str, Any]
+    words_beyond: int = 0  # of the texts of a whole split, behind the first max_length of each
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -99,10 +98,16 @@ class TextDataset(Dataset):
         return [words[i : i + items.shape[1]] for i in range(0, len(words), items.shape[1])]
 
     def coverage_notes(self) -> list[str]:
-        """Sentences on how many words have a vector, and how many texts hold no such word."""
+        """Sentences on words that have no vector or are not read, and on texts without a word."""
         is_word, has_vector = self.items != PAD, self.items > UNKNOWN
         percent = 100 * has_vector.sum().item() / max(1, is_word.sum().item())
         notes = [f"{self.name}: {percent:.1f} % of the words of {len(self)} texts have a vector"]
+        if self.words_beyond:
+            share = 100 * self.words_beyond / (self.words_beyond + is_word.sum().item())
+            notes[0] += (
+                f"; {share:.1f} % of the words are beyond the first {self.items.shape[1]} of their text and"
+                " are not read (--max-length reads more)"
+            )
         empty = int((~has_vector.any(dim=1)).sum())
         if empty:
             notes.append(f"{self.name}: {empty} of {len(self)} texts hold no word with a vector")
@@ -147,27 +152,10 @@ def embed_corpus(
         items, labels = encode_tokens(texts, ids, width).to(device), torch.tensor(split.labels, device=device)
         return TextDataset(
             corpus.name, items, labels, corpus.classes, (0.0,), (1.0,), table, vocabulary, learned_length,
-            word_dropout, metadata,
+            word_dropout, metadata, sum(max(0, len(text) - width) for text in texts),
         )  # fmt: skip
 
     return embed(tokens["train"], corpus.train), embed(tokens["test"], corpus.test)
-
-
-def tokenize(texts: list[str], split_words: Tokenizer) -> list[list[str]]:
-    """The words of each text, one string object per word: IMDB has 12 million words, 150,000 different."""
-    return [[sys.intern(word) for word in split_words(text)] for text in texts]
-
-
-def load_tokenizer(name: str) -> Tokenizer:
-    """torchtext's tokenizer of that name; "split" parts words at spaces. Raises DataError."""
-    from torchtext.data.utils import get_tokenizer
-
-    if name not in TOKENIZERS:
-        raise DataError(unknown("tokenizer", name, TOKENIZERS))
-    try:
-        return get_tokenizer(None if name == "split" else name)
-    except Exception as error:  # whatever the missing package behind the tokenizer makes torchtext raise
-        raise DataError(f'the tokenizer "{name}" needs its package ({error}): use basic_english') from None
 
 
 def build_vocabulary(words: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """load(): the images of a named set, of an .npz file or of a folder, as two Datasets."""
 
 import os
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,14 @@ import torch
 
 from distill import registry
 from distill.data import IMAGE_SETS
-from distill.data.dataset import Dataset, channel_mean_std, check_labels, resize_images
+from distill.data.dataset import (
+    Dataset,
+    channel_mean_std,
+    check_class_names,
+    check_labels,
+    describe_copies,
+    resize_images,
+)
 from distill.data.files.arrays import NPZ_ARRAYS, ImageArrays, read_npz, to_images
 from distill.data.files.idx import DIGITS, MNIST_MD5, has_idx_files, read_idx_folder
 from distill.data.files.image_folder import read_image_folder
@@ -27,24 +35,33 @@ def load(
 
     MNIST is in the package; another named set is read from data_dir, or downloaded once by torchvision.
     size resizes the images to size × size (default: as they are; of a folder, the size of the first).
-    Raises DataError where files are missing or damaged, or labels are out of range.
+    What was read otherwise than it may look is in the remarks of train. Raises DataError where files are
+    missing or damaged, or labels are out of range.
     """
-    x, y, test_x, test_y, classes = read_arrays(name, data_dir, size)
+    x, y, test_x, test_y, classes, remarks = read_arrays(name, data_dir, size)
+    for split, labels in (("training", y), ("test", test_y)):
+        if not len(labels):
+            raise DataError(f"{name} has no {split} images")
     check_labels(name, y, test_y, len(classes))
+    check_class_names(name, classes)
     if size:
-        x, test_x = resize_images(x, (size, size)), resize_images(test_x, (size, size))
+        x, test_x = (resize_images(images, (size, size)) for images in (x, test_x))
     mean, std = channel_mean_std(x)
     label = Path(name).name if is_path(name) else name
     train, test = (
         Dataset(label, images.to(device), labels.to(device), classes, mean, std)
         for images, labels in ((x, y), (test_x, test_y))
     )
-    return train, test
+    return replace(train, remarks=(*remarks, *describe_copies(train))), test
 
 
 def read_arrays(name: str, data_dir: str | Path | None, size: int | None) -> ImageArrays:
     """The images and labels of load(), not yet scaled."""
+    if not name.strip():
+        raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
     if is_path(name):
+        if data_dir is not None:
+            raise DataError(f"--data-dir is for a named data set: leave it out, {name} is a path")
         return read_path(Path(name), size)
     if name not in IMAGE_SETS:
         raise DataError(
@@ -59,7 +76,9 @@ def read_arrays(name: str, data_dir: str | Path | None, size: int | None) -> Ima
 
 def is_path(name: str) -> bool:
     """Whether a name is a path rather than a word of IMAGE_SETS."""
-    return name.endswith(".npz") or os.sep in name or Path(name).is_dir()
+    if name in IMAGE_SETS:  # a folder of that name is ./mnist
+        return False
+    return name.lower().endswith(".npz") or os.sep in name or Path(name).is_dir()
 
 
 def read_path(path: Path, size: int | None) -> ImageArrays:

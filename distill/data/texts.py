@@ -1,19 +1,23 @@
-"""Where texts come from: the bundled sentences, named sets by hub or folder, a user's own files.
+"""Where texts come from, the bundled sentences, named sets, a user's own files; and the words that they have.
 
 Everything becomes a Corpus: strings and class numbers, train and test. embedding.py makes vectors of it.
 """
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from distill.data import TEXT_SETS, TextSet
 from distill.data.files.labels import encode_labels
-from distill.data.files.rows import ENDINGS, hide_progress_bars, read_rows, select_column
+from distill.data.files.rows import ENDINGS, LABEL_KINDS, hide_progress_bars, read_rows, select_column
 from distill.errors import DataError, unknown
 
 BUNDLED = Path(__file__).parent / "bundled" / "sentences"
 TEXT_COLUMNS = ("text", "sentence")
+Tokenizer = Callable[[str], list[str]]
+TOKENIZERS = ("basic_english", "split", "spacy", "moses", "toktok", "revtok", "subword")
 
 
 class TextSplit(NamedTuple):
@@ -93,9 +97,10 @@ def read_corpus(
         if not rows:
             raise DataError(f"{path} is empty: it holds no row of text")
         texts = select_column(rows, text_column, TEXT_COLUMNS, path, "--text-column")
-        splits.append((texts, select_column(rows, label_column, ("label",), path, "--label-column")))
-    (texts, labels), (test_texts, test_labels) = splits
-    classes, (numbers, test_numbers) = encode_labels(labels, test_labels, f"{train}", f"{test}")
+        labels = select_column(rows, label_column, ("label",), path, "--label-column", LABEL_KINDS)
+        splits.append((texts, labels))
+    (texts, train_labels), (test_texts, test_labels) = splits
+    classes, (numbers, test_numbers) = encode_labels(train_labels, test_labels, f"{train}", f"{test}")
     return Corpus(
         name or Path(train).name.split(".")[0],
         TextSplit(texts, numbers),
@@ -135,3 +140,20 @@ def load_from_hub(name: str, text_set: TextSet) -> Corpus:
         TextSplit(test_texts, test_numbers),
         name_classes(classes, text_set.classes),
     )
+
+
+def tokenize(texts: list[str], split_words: Tokenizer) -> list[list[str]]:
+    """The words of each text, one string object per word: IMDB has 12 million words, 150,000 different."""
+    return [[sys.intern(word) for word in split_words(text)] for text in texts]
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """torchtext's tokenizer of that name; "split" parts words at spaces. Raises DataError."""
+    from torchtext.data.utils import get_tokenizer
+
+    if name not in TOKENIZERS:
+        raise DataError(unknown("tokenizer", name, TOKENIZERS))
+    try:
+        return get_tokenizer(None if name == "split" else name)
+    except Exception as error:  # whatever the missing package behind the tokenizer makes torchtext raise
+        raise DataError(f'the tokenizer "{name}" needs its package ({error}): use basic_english') from None

@@ -5,8 +5,8 @@ import hashlib
 import os
 import re
 import ssl
-import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from distill.data.files.arrays import load_arrays
 from distill.errors import DataError
 
 BUNDLED = Path(__file__).parent / "bundled" / "sentences" / "vectors.npz"
 CACHE = Path(os.environ.get("DISTILL_CACHE", Path.home() / ".cache" / "distill"))
 GLOVE = re.compile(r"glove\.(6B|42B|840B|twitter\.27B)\.(\d+)d")
+LONGEST_LINE = 2**20  # bytes: a word and 10,000 numbers take a tenth
 WordRows = tuple[list[str], np.ndarray]  # words, and a row of float32 for each
 
 
@@ -45,6 +47,8 @@ def load_vectors(source: str, vocabulary: Container[str]) -> WordVectors:
     words, rows = read_npz(path, vocabulary) if path.suffix == ".npz" else read_glove(path, vocabulary)
     if not words:
         raise DataError(f"{source} holds a vector for none of the words of these texts")
+    if rows.shape[1] < 2:
+        raise DataError(f"{path} holds one number for each word: a vector has several")
     if not np.isfinite(rows).all():
         raise DataError(f"{path} holds vectors that are NaN or infinite")
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -95,42 +99,61 @@ def restore_certificate_checks() -> Iterator[None]:
 
 
 def read_npz(path: Path, vocabulary: Container[str]) -> WordRows:
-    """An .npz with `words`, newline-joined UTF-8 bytes, and `vectors` (words, dim)."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            words = arrays["words"].tobytes().decode().split("\n")
-            vectors = arrays["vectors"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+    """An .npz with `words`, newline-joined UTF-8 bytes or strings, and `vectors` (words, dim)."""
+    arrays = load_arrays(path)
+    if not {"words", "vectors"} <= arrays.keys():
         raise DataError(
-            f"{path} is damaged, or not an .npz with words (newline-joined UTF-8 bytes) and vectors"
-        ) from None
+            f"{path} holds {', '.join(arrays)[:80] or 'nothing'}: word vectors are an .npz with words"
+            " (newline-joined UTF-8 bytes, or strings) and vectors"
+        )
+    words, vectors = to_words(arrays["words"], path), arrays["vectors"]
+    if vectors.dtype.kind not in "fiu":
+        raise DataError(f"{path}: vectors must be real numbers, not {vectors.dtype}")
     if vectors.ndim != 2 or len(words) != len(vectors):
         raise DataError(f"{path} holds {len(words)} words and vectors of shape {vectors.shape}")
     picks = [i for i, word in enumerate(words) if word in vocabulary]
     return [words[i] for i in picks], vectors[picks].astype(np.float32)
 
 
+def to_words(array: np.ndarray, path: Path) -> list[str]:
+    """The words of an .npz: strings, or the bytes of all in one. Raises DataError."""
+    try:
+        if array.dtype.kind in "US" and array.ndim == 1:
+            return [word.decode() if isinstance(word, bytes) else word for word in array.tolist()]
+        return array.tobytes().decode().split("\n")
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: words must be newline-joined UTF-8 bytes, or strings") from None
+
+
 def read_glove(path: Path, vocabulary: Container[str]) -> WordRows:
     """GloVe's text form: a word and its numbers per line; a first line of two numbers is passed over."""
     words, rows, dim = [], [], None
+    for number, line in enumerate(read_lines(path), 1):
+        fields = line.rstrip().split(b" ")
+        if number == 1 and len(fields) == 2 and all(map(bytes.isdigit, fields)):
+            continue
+        dim = dim or len(fields) - 1
+        word = b" ".join(fields[:-dim]).decode("utf-8", "replace")
+        if len(fields) <= dim:
+            raise DataError(f"{path}, line {number}: {len(fields) - 1} numbers where line 1 has {dim}")
+        if word in vocabulary:
+            words.append(word)
+            rows.append(parse_numbers(fields[-dim:], path, number))
+    return words, np.array(rows, np.float32).reshape(len(words), dim or 0)
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file of vectors, unzipped where it is gzipped, without a byte-order mark."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                fields = line.rstrip().split(b" ")
-                if number == 1 and len(fields) == 2:
-                    continue
-                dim = dim or len(fields) - 1
-                word = b" ".join(fields[:-dim]).decode("utf-8", "replace")
-                if len(fields) <= dim:
-                    raise DataError(
-                        f"{path}, line {number}: {len(fields) - 1} numbers where line 1 has {dim}"
-                    )
-                if word in vocabulary:
-                    words.append(word)
-                    rows.append(parse_numbers(fields[-dim:], path, number))
+            line = file.readline(LONGEST_LINE).removeprefix(BOM_UTF8)
+            while line:
+                if len(line) == LONGEST_LINE:
+                    raise DataError(f"{path} has a line of more than {LONGEST_LINE:,} bytes: no word vectors")
+                yield line
+                line = file.readline(LONGEST_LINE)
     except (OSError, EOFError, zlib.error):
         raise DataError(f"{path} is damaged: it does not unzip; fetch it again") from None
-    return words, np.array(rows, np.float32).reshape(len(words), dim or 0)
 
 
 def parse_numbers(fields: list[bytes], path: Path, line: int) -> list[float]:

@@ -1,6 +1,5 @@
 """CompiledProblem: a Problem as machine code by torch.compile, for long runs of small image networks."""
 
-import copy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from distill.inner.kernels import MAX_NARROW_CHANNELS, FastProblem, is_plain_convolution
 from distill.inner.problem import Problem, State
 from distill.inner.step import Step
+from distill.networks.functional import copy_network
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class CompiledProblem(FastProblem):
         network = unfold_convolutions(self.network)
         problem = Problem(network, self.rule, self.inner_loss, self.outer_loss)
         assert problem.names == self.names  # filled in now: a trace cannot fill a cached property
+        assert problem.buffer_names == self.buffer_names
         return problem
 
     def advance(self, state: State, step: Step) -> State:
@@ -45,10 +46,14 @@ class CompiledProblem(FastProblem):
         problem, g = self.traced_problem, len(self.names)
 
         def advance(state: State, step: Step) -> State:
-            gradients = torch.func.grad(problem.step_loss)(state[:g], step)
-            lrs = step.lr.expand(g).unbind()
-            weights, memory = problem.rule.update(state[:g], state[g:], gradients, lrs)
-            return (*weights, *memory)
+            weights, memory, buffers = problem.split(state)
+
+            def step_loss(weights: State) -> Tensor:
+                return problem.step_loss((*weights, *memory, *buffers), step)
+
+            gradients = torch.func.grad(step_loss)(weights)
+            weights, memory = problem.rule.update(weights, memory, gradients, step.lr.expand(g).unbind())
+            return (*weights, *memory, *buffers)
 
         return torch.compile(advance, fullgraph=True, dynamic=False, backend=self.backend)
 
@@ -60,7 +65,7 @@ def has_compiler() -> bool:
 
 def unfold_convolutions(network: nn.Module) -> nn.Module:
     """A copy of the network whose narrow convolutions are matrix products; parameters keep their names."""
-    network = copy.deepcopy(network)
+    network = copy_network(network)
     for module in network.modules():
         if type(module) is nn.Conv2d and is_narrow(module) and is_plain_convolution(module):
             module.__class__ = UnfoldedConvolution

@@ -6,7 +6,6 @@ instead of 1.0); each inner step needs it twice, for the items and through the i
 max pooling of the outer batch (256 images: 0.6 ms instead of 11.2).
 """
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from distill.inner.problem import Problem, State
 from distill.inner.step import Step
+from distill.networks.functional import copy_network
 
 MAX_INPUT_CHANNELS = 4  # up to which the gradient of a convolution's input is faster here
 MAX_NARROW_CHANNELS = 16  # of a convolution's output, up to which it is called narrow
@@ -62,7 +62,7 @@ class FastProblem(Problem):
 
 def replace_modules(network: nn.Module, fast: "type[FastConvolution] | type[FastPooling]") -> nn.Module:
     """A copy of the network, of the same parameters, in which `fast` replaces the modules that it can."""
-    network = copy.deepcopy(network)
+    network = copy_network(network)
     for module in network.modules():
         if fast.can_replace(module):
             module.__class__ = fast
@@ -80,6 +80,8 @@ class FastConvolution(nn.Conv2d):
         return module.in_channels <= MAX_INPUT_CHANNELS and is_plain_convolution(module)
 
     def forward(self, x: Float[Tensor, "b channels height width"]) -> Float[Tensor, "b filters h w"]:
+        if x.ndim != 4:
+            return super().forward(x)
         is_items = hasattr(x, ITEMS_MARK)
         outputs: Tensor = ConvolutionFunction.apply(x, self.weight, self.bias, self.padding, is_items)
         return outputs
@@ -183,7 +185,7 @@ class FastPooling(nn.MaxPool2d):
         return supported and module.padding in (0, (0, 0)) and module.dilation in (1, (1, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c half_h half_w"]:
-        if x.shape[2] % 2 or x.shape[3] % 2 or x.device.type != "cpu":
+        if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2 or x.device.type != "cpu":
             return super().forward(x)
         outputs: Tensor = PoolingFunction.apply(x)
         return outputs

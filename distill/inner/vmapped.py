@@ -44,10 +44,7 @@ class VmappedProblem(Problem):
 
     def stack_tasks(self, tasks: Sequence[Task]) -> Task:
         """The tasks of k networks as one, each with its own real items."""
-        g = len(self.names)
-        weights = {
-            name: torch.stack(tensors)
-            for name, *tensors in zip(self.names, *(t.state[:g] for t in tasks), strict=True)
-        }
+        named = [self.weights(t.state) for t in tasks]
+        weights = {name: torch.stack([each[name] for each in named]) for name in named[0]}
         x, y = torch.stack([t.x for t in tasks]), torch.stack([t.y for t in tasks])
         return Task(self.start(weights), x, y, tasks[0].generator)

@@ -49,10 +49,11 @@ def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = N
 def load_splits(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Splits:
     """(train, test or held-out), in random order and at most as many as the recipe says. Raises UserError."""
     train, test = real or load_real(part.name, part.dir, part.vectors, device)
+    dataset.print_remarks(train)
     if part.score not in ("test", "held-out"):
         raise RecipeError(f'data.score must be test or held-out, not "{part.score}"')
     if part.score == "held-out":
-        train, test = train.split(len(train) // 10, stream("split", "student"))
+        train, test = train.hold_out(len(train), stream("split", "student"))
     train = shuffle(train, part.train, stream("items", seed))
     return train, shuffle(test, part.test, stream("items", "test"))
 

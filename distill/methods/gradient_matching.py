@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.inner.problem import Problem, State, Task
+from distill.inner.problem import Problem, State, Task, differentiate
 from distill.methods.base import ComparisonMethod, Learnable, item_classes
 
 
@@ -22,17 +22,19 @@ class DC(ComparisonMethod):
     needs_every_class = True
 
     def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:
-        weights = tuple(w.detach().requires_grad_() for w in state[: len(problem.names)])
+        weights, memory, buffers = problem.split(state)
+        weights = tuple(w.detach().requires_grad_() for w in weights)
+        state = (*weights, *memory, *buffers)
         classes, labels = item_classes(synthetic), synthetic.targets()
         total = torch.zeros((), device=task.x.device)
         for c in task.y.unique():
             real, items = task.y == c, classes == c
-            real_loss = problem.loss(weights, task.x[real], task.y[real])
+            real_loss = problem.loss(state, task.x[real], task.y[real])
             synthetic_loss = problem.inner_loss(
-                problem.logits(weights, synthetic.items[items]), labels[items]
+                problem.logits(state, synthetic.items[items]), labels[items]
             )
-            real_gradient = torch.autograd.grad(real_loss, weights)
-            synthetic_gradient = torch.autograd.grad(synthetic_loss, weights, create_graph=True)
+            real_gradient = differentiate(real_loss, weights)
+            synthetic_gradient = differentiate(synthetic_loss, weights, create_graph=True)
             pairs = zip(synthetic_gradient, real_gradient, strict=True)
             total = total + sum((row_distance(a, b) for a, b in pairs), start=total * 0)
         return total

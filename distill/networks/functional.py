@@ -1,31 +1,103 @@
-"""Functional calls: the one place that calls a network with weights that are passed to it.
+"""Functional calls: the one place that calls a network with weights that are passed to it, or copies one.
 
-The weights replace the network's parameters during the call only. Its buffers and its mode (train or eval)
-are the network's own, and a layer that changes its buffers in forward changes them here too.
+The weights replace the network's parameters and buffers during the call only, wherever a module holds
+them: a layer that is reached by two names, and a weight that two layers share, have one name. The network's
+own tensors never change, and its mode (train or eval) is its own.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from distill.errors import NetworkError
+
 
 def call_with_weights(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The network's answer to x with these weights: (b, classes) logits for a classifier."""
-    outputs: Tensor = functional_call(network, dict(weights), (x,))
+    """The network's answer to x with these weights: (b, classes) logits for a classifier.
+
+    Buffers may be among the weights, and those that forward changes are changed in place, as batch norm's
+    running averages; of others a copy is used.
+    """
+    tensors = place_tensors(network, weights)
+    outputs: Tensor = functional_call(network, tensors, (x,), tie_weights=False)
     return outputs
+
+
+def place_tensors(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensor for each place of a parameter or buffer: that of its name, else a copy of a buffer.
+
+    functional_call's own tie_weights puts one tensor twice into a layer of two names, and then takes the
+    first for the layer's own.
+    """
+    names: dict[Tensor, str] = {}
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in network.named_modules():
+        parameters, buffers = module._parameters, module._buffers
+        for leaf, tensor in chain(parameters.items(), buffers.items()):
+            if tensor is None:
+                continue
+            path = f"{prefix}.{leaf}" if prefix else leaf
+            name = names.setdefault(tensor, path)
+            if name in weights:
+                tensors[path] = weights[name]
+            elif leaf in buffers:
+                tensors[path] = tensors[name] if name != path else tensor.clone()
+    return tensors
+
+
+def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """The parameters by name, each once, then the buffers that a state dict holds."""
+    tensors: dict[str, Tensor] = dict(network.named_parameters())
+    if buffers := dict(network.named_buffers()):
+        saved = network.state_dict(keep_vars=True)
+        tensors |= {name: buffer for name, buffer in buffers.items() if name in saved}
+    return tensors
+
+
+def copy_network(network: nn.Module) -> nn.Module:
+    """A private copy; tensors that an earlier forward left in the network are copied without their graph.
+
+    Raises NetworkError for a network that holds what cannot be copied.
+    """
+    try:
+        return copy.deepcopy(network)
+    except Exception:  # a tensor with a graph refuses; whatever else a user's attributes raise
+        remains = (value for module in network.modules() for value in vars(module).values())
+        memo: dict[int, Any] = {id(t): t.detach().clone() for v in remains for t in graph_tensors(v)}
+    try:
+        return copy.deepcopy(network, memo)
+    except Exception as error:
+        raise NetworkError(
+            f"the network cannot be copied ({str(error)[:80]}): create what it holds beside its layers in forward"
+        ) from error
+
+
+def graph_tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors with a graph in a value, or in lists, tuples and dicts of it."""
+    if isinstance(value, Tensor) and value.grad_fn is not None:
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for element in value.values() if isinstance(value, dict) else value:
+            yield from graph_tensors(element)
 
 
 def extract_features(
     network: nn.Module, weights: Mapping[str, Tensor], x: Tensor
 ) -> Float[Tensor, "b width"]:
-    """The input of a network's last linear layer for x, with these weights."""
-    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    """The input of a network's last linear layer for x, with these weights. Raises NetworkError."""
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     features: list[Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
-    try:
-        call_with_weights(network, weights, x)
-    finally:
-        hook.remove()
+    if linear:
+        hook = linear[-1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+        try:
+            call_with_weights(network, weights, x)
+        finally:
+            hook.remove()
+    if not features:
+        raise NetworkError("the network calls no nn.Linear, whose inputs are the features of its items")
     return features[0].flatten(1)

@@ -1,24 +1,37 @@
 """Initial weights of any network from a generator."""
 
-import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
+from distill.errors import NetworkError
 from distill.networks import WEIGHT_INITS
+from distill.networks.functional import copy_network, persistent_tensors
+from distill.networks.resolve import draw_by_factory, factory_of
+from distill.randomness import seed_torch
 from distill.registry import find
 
 Weights = dict[str, Tensor]
+NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)  # their gains start at one
 
 
 def draw_weights(network: nn.Module, generator: torch.Generator, weight_init: str = "xavier") -> Weights:
-    """New weights for a network by name, drawn as a word of WEIGHT_INITS says; the network is not touched.
+    """New weights for a network by name; the network is not touched. Frozen ones stay as they are.
 
-    Raises UserError for a word that is not in the table.
+    They are drawn by the network's factory where it has one, else as a word of WEIGHT_INITS says. A network
+    with buffers has those among them that a state dict holds. Raises UserError for a word that is not in the
+    table.
     """
-    weights: Weights = find(WEIGHT_INITS, "weight initialisation", weight_init)(network, generator)
+    draw = find(WEIGHT_INITS, "weight initialisation", weight_init)
+    weights: Weights = draw_by_factory(network, generator) or draw(network, generator)
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad and factory_of(network) is None:
+            weights[name] = parameter.detach().clone().to(generator.device)
     return weights
 
 
@@ -45,24 +58,12 @@ def draw_uniform(network: nn.Module, generator: torch.Generator) -> Weights:
     return fill_weights(network, generator, fill)
 
 
-def draw_own(network: nn.Module, generator: torch.Generator) -> Weights:
-    """What every layer's reset_parameters() draws; a parameter that no layer draws stays as it is."""
-    network = copy.deepcopy(network).to(generator.device)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        for module in network.modules():
-            reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-            if reset is not None:
-                reset()
-    return {name: parameter.detach() for name, parameter in network.named_parameters()}
-
-
 def fill_weights(network: nn.Module, generator: torch.Generator, fill: Callable[..., Tensor]) -> Weights:
     """Matrices and filters by fill(weight, generator=generator), biases zero, gains of norm layers one."""
     gains = {
         f"{name}.weight" if name else "weight"
         for name, module in network.named_modules()
-        if isinstance(module, nn.GroupNorm | nn.LayerNorm)
+        if isinstance(module, NORMS)
     }
     weights = {}
     for name, parameter in network.named_parameters():
@@ -72,4 +73,104 @@ def fill_weights(network: nn.Module, generator: torch.Generator, fill: Callable[
         elif parameter.ndim > 1:
             fill(weight, generator=generator)
         weights[name] = weight
-    return weights
+    buffers = {k: b.clone() for k, b in persistent_tensors(network).items() if k not in weights}
+    return {**weights, **buffers}
+
+
+def draw_own(network: nn.Module, generator: torch.Generator) -> Weights:
+    """What every layer's reset_parameters() draws; a parameter that no layer draws stays as it is.
+
+    Children come before their parent, as in torch's constructors, so that what a parent sets in a child
+    remains. Raises NetworkError.
+    """
+    network = copy_network(network).to(generator.device)
+    with seed_torch(generator):
+        for module in children_first(network):
+            reset_module(module)
+    return {name: tensor.detach() for name, tensor in persistent_tensors(network).items()}
+
+
+def children_first(network: nn.Module) -> Iterator[nn.Module]:
+    """Every module of a network once, after those inside it."""
+    seen: set[nn.Module] = set()
+
+    def visit(module: nn.Module) -> Iterator[nn.Module]:
+        if module not in seen:
+            seen.add(module)
+            for child in module.children():
+                yield from visit(child)
+            yield module
+
+    return visit(network)
+
+
+def reset_module(module: nn.Module) -> None:
+    """Draw a module's own weights anew, those behind a parametrisation too. Raises NetworkError."""
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    if reset is None or isinstance(module, parametrize.ParametrizationList):
+        return
+    try:
+        if parametrize.is_parametrized(module):
+            reset_parametrized(module)
+        else:
+            reset()
+            set_hooked_weights(module)
+    except Exception as error:
+        raise NetworkError(
+            f"{type(module).__name__} of the network cannot draw new weights ({str(error)[:80]}): pass a"
+            " factory, as network=lambda: MyNetwork()"
+        ) from error
+
+
+def reset_parametrized(module: nn.Module) -> None:
+    """Draw the weights of a module with parametrisations (torch.nn.utils.parametrizations) anew.
+
+    A plain copy draws them, and each is assigned, which gives the parameters behind it their values.
+    """
+    plain, names = copy_network(module), list(module.parametrizations)  # type: ignore[arg-type]
+    for name in names:
+        parametrize.remove_parametrizations(plain, name)
+    reset_module(plain)
+    with torch.no_grad():
+        for name in names:
+            setattr(module, name, getattr(plain, name))
+        for name, parameter in plain.named_parameters(recurse=False):
+            if name not in names:
+                getattr(module, name).copy_(parameter)
+
+
+def set_hooked_weights(module: nn.Module) -> None:
+    """Give the parameters of the older torch.nn.utils.weight_norm and spectral_norm the weight just drawn."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm | SpectralNorm):
+            weight = getattr(module, hook.name).detach().clone()
+            parts = {"orig": weight}
+            if isinstance(hook, WeightNorm):
+                parts = {"v": weight, "g": torch.norm_except_dim(weight, 2, hook.dim)}
+            with torch.no_grad():
+                for part, value in parts.items():
+                    getattr(module, f"{hook.name}_{part}").copy_(value)
+
+
+def check_new_weights(network: nn.Module, first: Weights, second: Weights) -> None:
+    """Raise NetworkError where a parameter is the same in two draws, though it is no constant.
+
+    It was drawn in the network's constructor, which only a factory calls again. Of a factory, some
+    parameters may be the same, as those of a pretrained part, but not all.
+    """
+    trained = [name for name, p in network.named_parameters() if p.requires_grad]
+    drawn = [name for name in trained if first[name].unique().numel() > 1]
+    equal = [name for name in drawn if torch.equal(first[name], second[name])]
+    if factory_of(network) is not None and len(equal) < len(drawn):
+        return
+    if equal:
+        raise NetworkError(
+            f"{list_names(equal)} of the network cannot be drawn anew, so that all new networks would have"
+            " the same: pass a factory that returns a new network, as network=lambda: MyNetwork()"
+        )
+
+
+def list_names(names: Sequence[str], limit: int = 3) -> str:
+    """'a, b, c and 4 more'."""
+    ending = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + ending

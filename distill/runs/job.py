@@ -1,13 +1,11 @@
 """The main job: from settings to a run folder with a distilled set in it, measured."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, 
 from distill.runs.files import checkpoint, folder, log, machine
 from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
+from distill.runs.files.provenance import check_exportable, describe_run
 from distill.runs.files.reported import read_run
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.measure import Measurement, Splits, estimate_seconds, load_data, measure, split_data
@@ -46,6 +45,8 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
             splits = split_data(train, test, settings.data.held_out, settings.run.seed)
             plan = build_plan(settings, splits.train, splits.test)
             synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
+            start = start_snapshot(plan, synthetic)
+            check_exportable(plan, synthetic, train, describe_run(settings, command, start))
             path = open_folder(settings, stack)
             schedule = plan_schedule(settings, plan, synthetic, splits)
             last = run_with_files(settings, plan, path, synthetic, splits, schedule)
@@ -53,7 +54,7 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
         if processes.rank() > 0:
             return {}
         result = export(settings, plan, synthetic, splits, last)
-        return finish(settings, path, *result, provenance(settings, command, last, peak))
+        return finish(settings, path, *result, describe_run(settings, command, last, peak))
 
 
 def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, Data | None]:
@@ -71,7 +72,7 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
         data = load(resolve(settings))
         settings = set_ipc(settings, len(data[0].classes))
     settings = resolve(settings)
-    folder.check_free(Path(settings.run.out), settings.run.overwrite)
+    folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings, data
 
 
@@ -116,7 +117,7 @@ def run_with_files(
     steps = run_outer_loop(plan, synthetic, splits, snapshot, schedule)
     if processes.rank() > 0:
         return [snapshot, *(later for later, _ in steps)][-1]
-    print(describe_run(settings, path, splits), file=sys.stderr)
+    print(describe_job(settings, path, splits), file=sys.stderr)
     records, progress = log.Log(path, snapshot.state.step), Progress(schedule, snapshot.state.step)
     events = EventWriter(path, snapshot.state.step, settings.run.tensorboard)
 
@@ -141,7 +142,7 @@ def run_with_files(
     return snapshot
 
 
-def describe_run(settings: Settings, path: Path, splits: Splits) -> str:
+def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
     """'mnist: 55,000 images for training, 5,000 to choose by, 10,000 to measure on; …'."""
     word, n = settings.data.items_word, settings.data.n
     return (
@@ -172,25 +173,6 @@ def export(
     return data, measure(
         settings.measure, data, plan.problem, splits, word, settings.network.init, pretrained
     )
-
-
-def provenance(
-    settings: Settings, command: list[str], last: Snapshot, peak_mib: float | None
-) -> dict[str, Any]:
-    """How the set came to be."""
-    return {
-        "command": shlex.join(command),
-        "config": identity(settings),
-        "seed": settings.run.seed,
-        "versions": machine.versions(),
-        "seconds": last.seconds,
-        "outer_steps": last.state.step,
-        "chosen_step": last.best.step,
-        "skipped": last.state.skipped,
-        "rollbacks": last.state.rollbacks,
-        "peak_mib": peak_mib,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
 
 
 def finish(

@@ -26,7 +26,7 @@ from distill.registry import find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
-from distill.runs.job import provenance
+from distill.runs.files.provenance import check_exportable, describe_run
 from distill.runs.measure import Splits, split_data
 from distill.runs.python.arguments import (
     check_augment,
@@ -221,6 +221,7 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
     seconds = 60 * minutes if minutes else None
     schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
     last = first = start_snapshot(plan, synthetic)
+    check_exportable(plan, synthetic, splits.train, describe_run(settings, ["distill.distill"], first))
     bar = Progress(schedule, 0) if progress and processes.rank() == 0 else None
     try:
         for last, record in run_outer_loop(plan, synthetic, splits, first, schedule):
@@ -235,7 +236,7 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
         text=splits.train.text_metadata(data.items),
         scores={"accuracy": score(plan, settings, data, splits)},
         provenance={
-            **provenance(settings, ["distill.distill"], last, None),
+            **describe_run(settings, ["distill.distill"], last),
             "objects": describe_objects(plan),
         },
     )

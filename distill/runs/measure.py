@@ -11,7 +11,6 @@ import torch
 from tqdm import tqdm
 
 from distill.data.dataset import Dataset
-from distill.errors import DataError
 from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
@@ -79,11 +78,7 @@ def load_texts(data: TextData, device: str) -> tuple[Dataset, Dataset]:
 
 def split_data(train: Dataset, test: Dataset, held_out: int, seed: int) -> Splits:
     """The splits, a part of the training items held out. Raises DataError where there are too few."""
-    if len(train) < 10:
-        raise DataError(
-            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
-        )
-    return Splits(*train.split(min(held_out, len(train) // 10), stream("split", seed)), test)
+    return Splits(*train.hold_out(held_out, stream("split", seed)), test)
 
 
 @dataclass(frozen=True)

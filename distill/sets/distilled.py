@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from distill.errors import SetError
 from distill.inner.step import Step
-from distill.sets.metadata import check_metadata, is_finite_float32
+from distill.sets.metadata import check_metadata, check_plain, is_finite_float32
 from distill.sets.storage import FORMAT, read_tensors, write_tensors
 
 
@@ -129,17 +129,22 @@ def file_key(field_name: str) -> str:
     return "dataset" if field_name == "source" else field_name
 
 
+DICTS = ("inner", "network", "source", "scores", "provenance")
+
+
 def check_set(data: DistilledSet) -> None:
-    """Raise SetError where types, shapes or metadata disagree."""
+    """Raise SetError where types, shapes or metadata disagree: a set that exists can be saved and loaded."""
+    for name, value in data.to_dict().items():
+        check_plain(value, name)
     tensors = {name: getattr(data, name) for name in ("items", "labels", "schedule", "lrs")}
     check_tensor_types(tensors)
-    for name in ("inner", "network", "source", "scores", "provenance"):
+    for name in DICTS:
         if not isinstance(getattr(data, name), dict):
             raise SetError(f"{file_key(name)} is a {type(getattr(data, name)).__name__}, not a dict")
     if not (data.text is None or isinstance(data.text, dict)):
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_shapes(**tensors)
-    parts = {file_key(name): getattr(data, name) for name in ("inner", "network", "source", "scores")}
+    parts = {file_key(name): getattr(data, name) for name in DICTS}
     check_metadata(parts, data.text, data.items.shape[1:], len(data.items), data.labels.shape[1])
     check_weights(data.init_state)
 
@@ -169,8 +174,10 @@ def check_shapes(items: Tensor, labels: Tensor, schedule: Tensor, lrs: Tensor) -
         )
     if schedule.min() < 0 or schedule.max() >= len(items):
         raise SetError(f"schedule names items outside 0 … {len(items) - 1}")
-    if lrs.ndim not in (1, 2) or len(lrs) != len(schedule):
+    if lrs.ndim not in (1, 2) or len(lrs) != len(schedule) or lrs.numel() == 0:
         raise SetError(f"lrs is {describe_shape(lrs)} for {len(schedule)} steps: one row per step")
+    if lrs.min() < 0:
+        raise SetError(f"lrs holds the learning rate {float(lrs.min()):g}: a rate is at least 0")
 
 
 def check_weights(init_state: Any) -> None:

@@ -2,16 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Annotated, Any, TypeGuard
 
 import torch
 from torch import Tensor
 
 from distill.errors import SetError
-from distill.sets.plain_types import describe_type, describe_value, has_type
+from distill.sets.plain_types import (
+    ABSENT,
+    Absent,
+    Between,
+    OneOf,
+    describe_type,
+    describe_value,
+    has_type,
+)
+from distill.sets.safe_load import find_fault
 
 Metadata = dict[str, Any]
-Values = dict[str, float | str]
 
 
 def check_metadata(
@@ -19,17 +27,50 @@ def check_metadata(
 ) -> None:
     """Raise SetError where a value has another type, or does not fit n items of shape `item`."""
     for part, values in {**parts, **({} if text is None else {"text": text})}.items():
-        for name, expected in TYPES[part].items():
-            if not has_type(values.get(name), expected):
-                raise SetError(
-                    f"{part}.{name} must be {describe_type(expected)}, not {describe_value(values.get(name))}"
-                )
+        check_types(values, TYPES[part], part)
+    for place, score in list_scores(parts["scores"]):
+        check_types(score, SCORE, place)
+    if reserved := sorted({"name", "shape", "classes"} & set(parts["network"].get("arguments", {}))):
+        raise SetError(f"network.arguments must not hold {reserved[0]!r}, which a network gets from its set")
     source = parts["dataset"]
     if not 2 <= classes == len(source["classes"]):
         raise SetError(f"dataset.classes does not name the {classes} classes of the labels")
     check_images(parts["inner"], source, item)
     if text is not None:
         check_text(text, item, n)
+
+
+def check_plain(value: Any, place: str, depth: int = 1) -> None:
+    """Raise SetError where a file cannot hold a value, or the reader of the file would refuse it.
+
+    So a run knows at its start that what it writes at its end can be read. place: of the value in the file.
+    """
+    if fault := find_fault(value, depth):
+        raise SetError(f"{place} is {fault}: no file of a set can hold it")
+    if type(value).__module__ not in ("builtins", "collections", "torch", "torch.nn.parameter"):
+        raise SetError(
+            f"{place} is a {type(value).__name__:.40}: give a plain {type(value).__base__.__name__}"
+        )
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        check_plain(key, f"a key of {place}", depth + 1)
+        check_plain(inner, f"{place}.{key}"[:80], depth + 1)
+    for k, inner in enumerate(value) if isinstance(value, list | tuple) else ():
+        check_plain(inner, f"{place}.{k}", depth + 1)
+
+
+def check_types(values: Metadata, types: Mapping[str, Any], place: str) -> None:
+    """Raise SetError where a value of a dict is missing, or has another type."""
+    for name, expected in types.items():
+        value = values.get(name, ABSENT)
+        if not has_type(value, expected):
+            raise SetError(f"{place}.{name} must be {describe_type(expected)}, not {describe_value(value)}")
+
+
+def list_scores(scores: Metadata) -> list[tuple[str, Metadata]]:
+    """Each score of a set with its place in the file: the set's own, and its baselines'."""
+    accuracy, baselines = scores.get("accuracy"), scores.get("baselines") or {}
+    own = [] if accuracy is None else [("scores.accuracy", accuracy)]
+    return own + [(f"scores.baselines.{name:.40}", score) for name, score in baselines.items()]
 
 
 def check_images(inner: Metadata, source: Metadata, item: Sequence[int]) -> None:
@@ -69,20 +110,37 @@ def is_finite_float32(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.dtype == torch.float32 and bool(value.isfinite().all())
 
 
+Count, Share = Annotated[int, Between(0)], Annotated[float, Between(0, 1)]
+NotNegative, Positive = Annotated[float, Between(0)], Annotated[float, Between(0, above=True)]
+Decay = Annotated[float, Between(0, 1, below=True)]
+Dict = dict[str, float | bool | str | None]
 TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's file
     "inner": {
-        "rule": str, "loss": str, "augment": str | None,
-        **dict.fromkeys(("momentum", "weight_decay", "beta1", "beta2", "eps"), float | None),
+        "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
+        "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
+        "eps": NotNegative | Absent,
     },
-    "network": {"name": str, "arguments": Values | None, "init": str | None, "scheme": str | None},
+    "network": {
+        "name": str, "arguments": dict[str, float | bool | str] | Absent,
+        "init": Annotated[str, OneOf(("fixed", "random"))] | Absent, "scheme": str | Absent,
+    },
     "dataset": {
-        "name": str, "classes": list[str], "mean": list[float] | None, "std": list[float] | None,
-        "size": int | None,
+        "name": str, "classes": list[str], "mean": list[float] | None | Absent,
+        "std": list[Positive] | None | Absent, "size": Annotated[int, Between(1)] | None | Absent,
+        "train": Count | None | Absent, "test": Count | None | Absent,
     },
     "text": {
         "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,
         "max_length": int, "files": list[str | None], "nearest": list[list[str]],
-        "neighbours": dict[str, list[list[list[str]]]] | None,
+        "neighbours": dict[str, list[list[list[str]]]] | None | Absent,
     },
-    "scores": {"accuracy": Values | None, "full_data": float | None, "baselines": dict[str, Values] | None},
+    "scores": {
+        "accuracy": Dict | None | Absent, "full_data": Share | None | Absent,
+        "baselines": dict[str, Dict] | None | Absent,
+    },
+    "provenance": {
+        "command": str | Absent, "seconds": NotNegative | None | Absent, "outer_steps": Count | None | Absent,
+        "remarks": list[str] | Absent,
+    },
 }  # fmt: skip
+SCORE = {"mean": Share, "std": NotNegative, "n": Annotated[int, Between(1)]}  # of an accuracy

@@ -1,39 +1,93 @@
-"""Whether a plain value, as files hold it, has a type such as dict[str, float | None]. Imports no torch."""
+"""Whether a plain value, as files hold it, has a type such as dict[str, float | None]. Imports no torch.
+
+Annotated[float, Between(0, 1)] is a number in a range, Annotated[str, OneOf(...)] a word of a few; Absent is
+the type of ABSENT, which stands for a key that a file need not have.
+"""
 
 import math
+from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
+
+
+class Absent:
+    """The type of a value that is not there."""
+
+
+ABSENT = Absent()
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number of at least `low` and at most `high`; above low, below high where open says so."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def allows(self, value: Any) -> bool:
+        high_enough = value > self.low if self.above else value >= self.low
+        return high_enough and (value < self.high if self.below else value <= self.high)
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above else 'at least'} {self.low:g}"
+        return low + ("" if self.high == math.inf else f" {'and below' if self.below else '…'} {self.high:g}")
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few values."""
+
+    values: tuple[Any, ...]
+
+    def allows(self, value: Any) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return f"of {', '.join(map(str, self.values))}"
 
 from distill.errors import UserError
 
 
 def has_type(value: Any, expected: Any) -> bool:
-    """Whether a value has a type. A float is finite and may be an int; the keys of a dict are strings."""
+    """Whether a value has a type. A float is finite and may be an int; True is no number; the keys of a dict
+    are strings.
+    """
     origin, arguments = get_origin(expected), get_args(expected)
     if origin in (UnionType, Union):
         return any(has_type(value, member) for member in arguments)
+    if origin is Annotated:
+        return has_type(value, arguments[0]) and all(limit.allows(value) for limit in arguments[1:])
     if origin is list:
         return isinstance(value, list) and all(has_type(v, arguments[0]) for v in value)
     if origin is dict:
         return isinstance(value, dict) and all(
             has_type(k, str) and has_type(v, arguments[1]) for k, v in value.items()
         )
+    if expected in (int, float) and isinstance(value, bool):
+        return False
     if expected is float:
         return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, expected)
 
 
 def describe_type(expected: Any) -> str:
-    """A type as Python writes it: 'str', 'list[str] | None'."""
-    if get_origin(expected) in (UnionType, Union):
-        return " | ".join(map(describe_type, get_args(expected)))
-    if expected is type(None):
-        return "None"
-    return str(expected) if get_origin(expected) else expected.__name__
+    """A type as Python writes it: 'str', 'list[str] | None'; with its limits: 'float (at least 0)'."""
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin in (UnionType, Union):
+        return " | ".join(describe_type(member) for member in arguments if member is not Absent)
+    if origin is Annotated:
+        return f"{describe_type(arguments[0])} ({', '.join(map(str, arguments[1:]))})"
+    if origin in (list, dict):
+        return f"{origin.__name__}[{', '.join(map(describe_type, arguments))}]"
+    return "None" if expected is type(None) else str(expected.__name__)
 
 
 def describe_value(value: Any) -> str:
     """A value in a sentence: itself where it is a short string or number, else its type."""
+    if value is ABSENT:
+        return "absent"
     return f"{value!r:.40}" if value is None or isinstance(value, str | int | float) else type(value).__name__
 
 

@@ -1,11 +1,12 @@
-"""Files and folders that are written whole or not at all, and .pt files read without executing code."""
+"""Files that are written whole or not at all, and .pt files read without executing code."""
 
 import io
 import os
-import shutil
+import stat
+import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,38 @@ FORMAT = "distill-set/1"
 
 
 def write_tensors(path: str | os.PathLike[str], content: Any) -> None:
-    """torch.save, atomically: a reader finds the old file or the new one, never half of one.
+    """torch.save by write_file(). Raises SetError.
 
-    Raises SetError where the disk is full. (torch saves into memory first, because on a full disk its own
-    error does not name the disk.)
+    torch saves into memory first, because on a full disk its own error does not name the disk.
     """
-    path, memory = Path(path), io.BytesIO()
-    partial = partial_path(path)
+    memory = io.BytesIO()
     torch.save(content, memory)
+    write_file(path, memory.getbuffer())
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """A text file by write_file(). Raises SetError."""
+    write_file(path, text.encode("utf-8"))
+
+
+def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+    """Write a file, atomically: a reader finds the old file or the new one, never half of one.
+
+    A symbolic link stays one, and the file that it names is replaced; its permissions stay as they were.
+    Raises SetError where the disk is full, or where something stands there that is no file.
+    """
+    check_regular(Path(path))
+    target = Path(os.path.realpath(path))
+    partial = partial_path(target)
     try:
         with open(partial, "wb") as file:
-            file.write(memory.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        if target.exists():
+            with suppress(OSError):  # some file systems have no permissions
+                partial.chmod(stat.S_IMODE(target.stat().st_mode))
+        os.replace(partial, target)
     except OSError as error:
         raise SetError(
             f"{path} cannot be written ({error.strerror}): make room, or choose another place"
@@ -41,14 +60,55 @@ def write_tensors(path: str | os.PathLike[str], content: Any) -> None:
             partial.unlink()
 
 
+def check_output(
+    path: str | os.PathLike[str],
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+    overwrite: bool = True,
+) -> None:
+    """Raise SetError where a file cannot be written at path, or would replace one that is to be kept.
+
+    To be asked before hours of work rather than after. inputs: what is read and so is never replaced: files,
+    folders, or names that are neither. overwrite: whether any other file may be.
+    """
+    path = Path(path)
+    check_regular(path)
+    for source in inputs:
+        if source and path.exists() and is_within(path, Path(source)):
+            raise SetError(f"{path} would replace what is read from {source}: choose another place")
+    if path.exists() and not overwrite:
+        raise SetError(f"{path} is there already: --overwrite replaces it, or give another --out")
+    if not path.parent.is_dir():
+        raise SetError(f"{path} cannot be written (there is no folder {path.parent}): choose another place")
+    try:
+        with tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent):
+            pass
+    except OSError as error:
+        raise SetError(f"{path} cannot be written ({error.strerror}): choose another place") from None
+
+
+def check_regular(path: Path) -> None:
+    """Raise SetError where a folder, a device or a pipe stands in the place of a file."""
+    if path.exists() and not path.is_file():
+        actual = "a folder" if path.is_dir() else "a device or a pipe, not a regular file"
+        raise SetError(f"{path} is {actual}: give the name of a file")
+
+
+def is_within(path: Path, place: Path) -> bool:
+    """Whether path is an existing file or folder, or lies in that folder, by whatever names and links."""
+    resolved, place = Path(os.path.realpath(path)), Path(os.path.realpath(place))
+    same = path.exists() and place.exists() and path.samefile(place)
+    return same or (place.is_dir() and place in resolved.parents)
+
+
 def read_tensors(path: str | os.PathLike[str], device: str, expected: str = FORMAT) -> dict[str, Any]:
     """The content of a .pt file of the expected format; no code in it is executed. Raises SetError."""
     if not Path(path).is_file():
-        raise SetError(f"{path}: no such file")
+        raise SetError(f"{path}: {'not a regular file' if Path(path).exists() else 'no such file'}")
+    check_device_word(device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = load_plain(Path(path), device)
+            content = load_plain(Path(path), device, with_checksums=True)
     except OSError as error:
         raise SetError(f"{path} cannot be read ({error.strerror})") from None
     except Exception as error:  # torch.load raises a dozen kinds of errors
@@ -60,69 +120,26 @@ def read_tensors(path: str | os.PathLike[str], device: str, expected: str = FORM
     return check_format(content, path, expected)
 
 
+def check_device_word(device: str) -> None:
+    """Raise SetError where this machine has no device of this name."""
+    try:
+        torch.zeros(1, device=device).tolist()
+    except (RuntimeError, AssertionError, TypeError):
+        raise SetError(f'no device "{device!s:.40}" on this machine: use "cpu"') from None
+
+
 def check_format(content: Any, path: str | os.PathLike[str], expected: str = FORMAT) -> dict[str, Any]:
     """The content, if its "format" is the expected one. Raises SetError."""
     name = content.get("format") if isinstance(content, dict) else None
     if name == expected:
         return content
     if isinstance(name, str) and name.startswith(expected.rstrip("0123456789")):
-        raise SetError(f'{path} has the format "{name}"; this version reads "{expected}": upgrade distill')
+        raise SetError(
+            f'{path} has the format "{name:.40}"; this version reads "{expected}": upgrade distill'
+        )
+    if isinstance(name, str):
+        raise SetError(f'{path} has the format "{name:.40}", not "{expected}": it is another kind of file')
     raise SetError(f'{path} is a foreign file: it has no "format" key that says "{expected}"')
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    partial = partial_path(path)
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def write_folder(path: str | os.PathLike[str], overwrite: bool, marker: str) -> Iterator[Path]:
-    """A new folder to fill, which takes the name `path` at the end, or is removed if anything fails.
-
-    overwrite: replace a folder of this name, if it holds the file `marker`. Raises SetError.
-    """
-    path = Path(os.path.abspath(path))
-    check_replaceable(path, overwrite, marker)
-    partial = partial_path(path)
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        replace_folder(path, partial)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SetError(f"{path} cannot be written ({reason}): make room, or choose another --out") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def check_replaceable(path: Path, overwrite: bool, marker: str) -> None:
-    """Raise SetError where other files would be lost, or an export that the user does not want to replace."""
-    if path.exists() and not path.is_dir():
-        raise SetError(f"{path} is a file: give --out a folder")
-    if path.is_dir() and any(path.iterdir()):
-        if not (path / marker).is_file():
-            raise SetError(f"{path} holds files that are not an export: give --out another folder")
-        if not overwrite:
-            raise SetError(f"{path} holds another export: --overwrite replaces it")
-
-
-def replace_folder(path: Path, partial: Path) -> None:
-    """Give `partial` the name `path`; an older folder of this name is removed afterwards."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        os.rename(path, old)
-    try:
-        os.rename(partial, path)
-    except OSError:
-        if old.exists():
-            os.rename(old, path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def partial_path(path: Path) -> Path:

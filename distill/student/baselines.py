@@ -37,7 +37,7 @@ def full_data_accuracy(
 
 def report_full_data(train: Dataset, test: Dataset, network: nn.Module, weights: Weights) -> Report:
     """The same as a report; a tenth of the training items is held out to choose."""
-    real, held_out = train.split(len(train) // 10, stream("split", "full-data"))
+    real, held_out = train.hold_out(len(train), stream("split", "full-data"))
     score = full_data_accuracy(real, held_out, test, network, weights)
     return Report(f"all {len(real)} real items", (score,))
 

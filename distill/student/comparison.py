@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from distill.data.adapters import pick_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError, UserError
+from distill.errors import NetworkError
 from distill.networks import IMAGES, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
@@ -79,13 +79,9 @@ def compare_items(
 ) -> list[Row]:
     """One row per network and kind of items; training the teacher on all real items comes first.
 
-    Raises UserError for fewer than ten training items.
+    Raises DataError for fewer than ten training items.
     """
-    if len(train) < 10:
-        raise UserError(
-            f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
-        )
-    train, held_out = train.split(min(1000, len(train) // 10), stream("split", "compare"))
+    train, held_out = train.hold_out(1000, stream("split", "compare"))
     print(f"training the teacher, {data.network['name']}, on {len(train)} items", file=sys.stderr)
     network = build_set_network(data)
     teacher = train_on_all(train, held_out, network, initial_weights(data, network, "random", 1)[0])

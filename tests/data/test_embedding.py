@@ -13,9 +13,8 @@ from distill.data.embedding import (
     embed_corpus,
     embed_like_set,
     load_real_data,
-    load_tokenizer,
 )
-from distill.data.texts import Corpus, TextSplit
+from distill.data.texts import Corpus, TextSplit, load_tokenizer
 from distill.errors import DataError
 from distill.randomness import stream
 from tests.helpers import write_npz
@@ -75,6 +74,15 @@ def test_notes_count_the_words_without_a_vector(vectors_file: str) -> None:
     assert train.coverage_notes() == [
         "toy: 86.7 % of the words of 5 texts have a vector",
         "toy: 2 of 5 texts hold no word with a vector",
+    ]
+    assert test.coverage_notes() == ["toy: 75.0 % of the words of 1 texts have a vector"]
+
+
+def test_texts_of_304_words_whose_telling_words_come_last_are_said_to_be_cut(vectors_file: str) -> None:
+    train, test = embed_corpus(make_corpus(["cat " * 300 + "mat " * 4, "the cat"]), vectors_file)
+    assert train.coverage_notes() == [
+        "toy: 100.0 % of the words of 2 texts have a vector; 34.0 % of the words are beyond the first 200 of"
+        " their text and are not read (--max-length reads more)"
     ]
     assert test.coverage_notes() == ["toy: 75.0 % of the words of 1 texts have a vector"]
 

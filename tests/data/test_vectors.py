@@ -107,7 +107,7 @@ def test_a_damaged_text_file_is_named_with_its_line(tmp_path: Path, content: str
 def test_a_damaged_npz_is_refused(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "v.npz")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match="is damaged, or not an .npz with words"):
+    with pytest.raises(DataError, match="is damaged or not an .npz file of plain arrays"):
         vectors.load_vectors(str(path), {"cat"})
     with pytest.raises(DataError, match=r"holds 3 words and vectors of shape \(4, 3\)"):
         vectors.load_vectors(str(write_npz(path, WORDS[:3])), {"cat"})
@@ -116,3 +116,56 @@ def test_a_damaged_npz_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_says_what_may_be_given() -> None:
     with pytest.raises(DataError, match=r"no word vectors at nowhere.txt: give --vectors a GloVe text file"):
         vectors.load_vectors("nowhere.txt", {"cat"})
+
+
+@pytest.mark.parametrize("words", [np.array(WORDS), np.array([w.encode() for w in WORDS])], ids=["U", "S"])
+def test_words_may_be_an_array_of_strings(tmp_path: Path, words: np.ndarray) -> None:
+    np.savez(tmp_path / "v.npz", words=words, vectors=TABLE)
+    result = vectors.load_vectors(str(tmp_path / "v.npz"), {"cat", "·"})
+    assert result.words == ("cat", "·")
+    assert torch.equal(result.vectors, torch.from_numpy(TABLE[[1, 3]]))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"vectors": TABLE.astype(complex)}, "vectors must be real numbers, not complex128"),
+        ({"vectors": np.array(["a", "b", "c", "d"])}, "vectors must be real numbers, not <U1"),
+        ({"vectors": np.array(1.0)}, r"holds 4 words and vectors of shape \(\)"),
+        ({"words": np.frombuffer(b"\xff\xfe", np.uint8)}, "words must be newline-joined UTF-8 bytes"),
+        (
+            {"embeddings": TABLE, "vectors": None},
+            "holds words, embeddings: word vectors are an .npz with words",
+        ),
+    ],
+    ids=["complex-vectors", "string-vectors", "0-dimensional-vectors", "latin-words", "other-names"],
+)
+def test_vectors_that_are_no_table_of_numbers_are_refused(
+    tmp_path: Path, arrays: dict[str, np.ndarray | None], message: str
+) -> None:
+    content = {"words": np.frombuffer("\n".join(WORDS).encode(), np.uint8), "vectors": TABLE, **arrays}
+    np.savez(tmp_path / "v.npz", **{name: array for name, array in content.items() if array is not None})
+    with pytest.raises(DataError, match=message):
+        vectors.load_vectors(str(tmp_path / "v.npz"), {"cat"})
+
+
+def test_a_byte_order_mark_does_not_lose_the_first_word(tmp_path: Path) -> None:
+    path = write_glove(tmp_path / "v.txt")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert vectors.load_vectors(str(path), {"the", "cat"}).words == ("the", "cat")
+
+
+def test_one_number_for_each_word_is_no_vector(tmp_path: Path) -> None:
+    """Its first line is no header either, and is not passed over."""
+    (tmp_path / "v.txt").write_text("cat 0.5\ndog 1.5\n")
+    with pytest.raises(DataError, match="holds one number for each word: a vector has several"):
+        vectors.load_vectors(str(tmp_path / "v.txt"), {"cat"})
+
+
+def test_200_mb_of_nuls_take_no_memory(tmp_path: Path) -> None:
+    """As a line of a file of vectors: it is never held as a whole."""
+    with gzip.open(tmp_path / "v.txt.gz", "wb", compresslevel=1) as file:
+        for _ in range(20):
+            file.write(bytes(10_000_000))
+    with pytest.raises(DataError, match="has a line of more than 1,048,576 bytes: no word vectors"):
+        vectors.load_vectors(str(tmp_path / "v.txt.gz"), {"cat"})

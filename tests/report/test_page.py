@@ -51,7 +51,7 @@ def test_no_text_of_a_file_becomes_markup(make_set: Any) -> None:
     data = make_set(
         source=SOURCE | {"name": HOSTILE, "classes": [HOSTILE] * 3},
         provenance=PROVENANCE | hostile | {"config": {HOSTILE: HOSTILE}},
-        scores={**SCORES, "baselines": {HOSTILE: {"mean": 0.5}}},
+        scores={**SCORES, "baselines": {HOSTILE: {"mean": 0.5, "std": 0.0, "n": 1}}},
         network={"name": HOSTILE, "arguments": {HOSTILE: HOSTILE}, "init": "random", "scheme": HOSTILE},
     )
     if data.text:

@@ -17,9 +17,9 @@ from distill.__main__ import main
 from distill.data.whiten import to_pixels
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
+from distill.sets.folders import write_folder
 from distill.sets.formats import WRITERS, ddranking, huggingface, safetensors
 from distill.sets.formats.base import load_set
-from distill.sets.storage import write_folder
 from tests.helpers import read_json_line, small_set, waves, write_npz
 from tests.sets.samples import is_equal_set, whitened_set
 
@@ -269,10 +269,9 @@ def test_a_folder_without_a_set_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_failure_while_writing_keeps_the_older_export(tmp_path: Path) -> None:
     safetensors.write_set(small_set(), tmp_path / "out")
-    metadata_name = safetensors.METADATA
     with (
         pytest.raises(SetError, match="cannot be written"),
-        write_folder(tmp_path / "out", True, metadata_name) as new,
+        write_folder(tmp_path / "out", True, safetensors.EXPORT) as new,
     ):
         shutil.rmtree(new)
     assert os.listdir(tmp_path) == ["out"]

@@ -1,56 +1,84 @@
 """An .npz file of images and labels, and the checks of such arrays."""
 
+import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distill.data.files.labels import encode_labels
+from distill.data.files.limits import check_growth, check_regular
 from distill.errors import DataError
 
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-MAX_CLASSES = 100_000  # of an .npz that does not name its classes: a larger label is out of range
-DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError, KeyError)
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+TOLERANCE = 1e-3  # how far floating-point pixels may lie outside 0 … 1
+MAX_RATIO = 100  # between the largest pixels of the two splits
+Arrays = dict[str, NDArray[Any]]
 
 
 class ImageArrays(NamedTuple):
-    """Both splits of an image set: images (N, C, H, W), uint8 or float in [0, 1], and labels (N,) long."""
+    """Both splits of an image set: images (N, C, H, W), uint8 or float in [0, 1], and labels (N,) long.
+
+    remarks: sentences on what was read otherwise than it may look.
+    """
 
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
     classes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def read_npz(path: Path) -> ImageArrays:
-    """An .npz with x_train, y_train, x_test, y_test; optionally classes, their names."""
+    """An .npz with x_train, y_train, x_test, y_test; optionally classes, their names. Raises DataError."""
+    check_regular(path)
     arrays = load_arrays(path)
-    missing = [name for name in NPZ_ARRAYS if name not in arrays]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")
-    y, test_y = (to_labels(arrays[k], f"{k} in {path}") for k in ("y_train", "y_test"))
-    classes = arrays.get("classes", np.arange(min(int(y.max()) + 1, MAX_CLASSES) if len(y) else 0))
     x, test_x = (to_images(arrays[k], f"{k} in {path}") for k in ("x_train", "x_test"))
+    y, test_y = (to_labels(arrays[k], f"{k} in {path}") for k in ("y_train", "y_test"))
     for images, labels, split in ((x, y, "train"), (test_x, test_y, "test")):
         if len(images) != len(labels) or not len(images):
             raise DataError(f"{path} holds {len(images)} {split} images and {len(labels)} {split} labels")
-    if x.shape[1:] != test_x.shape[1:]:
-        raise DataError(f"{path}: x_train and x_test hold images of different shapes")
-    return ImageArrays(x, y, test_x, test_y, tuple(map(str, classes.tolist())))
+    check_same_images(path, x, test_x)
+    y, test_y, classes, remarks = name_classes(path, y, test_y, arrays.get("classes"))
+    return ImageArrays(x, y, test_x, test_y, classes, remarks)
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz by name, without pickles."""
+def load_arrays(path: Path) -> Arrays:
+    """The arrays of an image set by name, without pickles; their sizes are asked first. Raises DataError."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except DAMAGED:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            missing = [name for name in NPZ_ARRAYS if name not in members]
+            wanted = [members[name] for name in (*NPZ_ARRAYS, "classes") if name in members]
+            is_whole = all(has_stated_size(archive, info) for info in wanted)
+    except Exception:  # zipfile and numpy pass on whatever a foreign byte makes them raise
+        is_whole, missing, wanted = False, [], []
+    if not is_whole:
+        raise DataError(f"{path} is damaged or not an .npz file of plain arrays")
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(members)[:80] or 'nothing'}")
+    check_growth(path, sum(info.file_size for info in wanted))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {info.filename.removesuffix(".npy"): arrays[info.filename] for info in wanted}
+    except MemoryError:
+        raise DataError(f"{path} does not fit into the memory: save fewer or smaller images") from None
+    except Exception:  # as above
         raise DataError(f"{path} is damaged or not an .npz file of plain arrays") from None
+
+
+def has_stated_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Whether a member is as long as its header says, so that what is read is bounded by the file."""
+    with archive.open(info) as file:
+        shape, _, dtype = HEADERS[npy.read_magic(file)](file)
+        return math.prod(shape) * dtype.itemsize == info.file_size - file.tell() and not dtype.hasobject
 
 
 def to_labels(array: NDArray[Any], where: str) -> Tensor:
@@ -60,19 +88,102 @@ def to_labels(array: NDArray[Any], where: str) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))
 
 
+def name_classes(
+    path: Path, y: Tensor, test_y: Tensor, names: NDArray[Any] | None
+) -> tuple[Tensor, Tensor, tuple[str, ...], tuple[str, ...]]:
+    """(train labels, test labels, classes, remarks); labels with gaps are numbered anew, by their names."""
+    if names is not None:
+        return y, test_y, read_names(path, names), ()
+    values = y.unique().tolist()
+    if values[0] < 0 or values == list(range(len(values))):
+        return y, test_y, tuple(map(str, range(len(values)))), ()
+    words, test_words = ([str(v) for v in labels.tolist()] for labels in (y, test_y))
+    classes, codes = encode_labels(words, test_words, f"y_train in {path}", f"y_test in {path}")
+    shown = ", ".join(classes[:5]) + (" …" if len(classes) > 5 else "")
+    remark = f"{path}: the labels are not 0, 1, 2 …; the {len(classes)} classes are called {shown}"
+    return torch.tensor(codes[0]), torch.tensor(codes[1]), classes, (remark,)
+
+
+def read_names(path: Path, names: NDArray[Any]) -> tuple[str, ...]:
+    """The names of the classes. Raises DataError where they are not a list of words or numbers."""
+    if names.ndim != 1 or names.dtype.kind not in "USiu":
+        raise DataError(f"classes in {path} must be a list of names, not {names.dtype} {names.shape}")
+    if names.dtype.kind == "S":
+        names = np.char.decode(names, "utf-8", "replace")
+    return tuple(map(str, names.tolist()))
+
+
 def to_images(array: NDArray[Any], where: str) -> Tensor:
-    """(N, C, H, W) from (N, H, W), (N, H, W, C) or (N, C, H, W); uint8 stays, floats become float32."""
+    """(N, C, H, W) from (N, H, W), (N, H, W, C) or (N, C, H, W); uint8 stays, floats become float32.
+
+    Raises DataError.
+    """
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise DataError(f"{where} must hold uint8 or floating-point pixels, not {array.dtype}")
+        raise DataError(
+            f"{where} must hold uint8 or floating-point pixels, not {array.dtype}: save .astype('uint8') of"
+            " 0 … 255, or floats in 0 … 1"
+        )
     if array.ndim == 3:
         array = array[:, None]
     if array.ndim != 4:
         raise DataError(f"{where} must be (N, H, W), (N, H, W, C) or (N, C, H, W), not {array.shape}")
-    if array.shape[1] not in (1, 3) and array.shape[3] in (1, 3, 4):
-        array = array.transpose(0, 3, 1, 2)
-    array = np.ascontiguousarray(array)
+    if 0 in array.shape[1:]:
+        raise DataError(f"{where} of shape {array.shape} holds images without pixels")
+    array = np.ascontiguousarray(channels_first(array, where))
     if array.dtype == np.uint8:
         return torch.from_numpy(array)
-    if not np.isfinite(array).all():
-        raise DataError(f"{where} holds NaN or infinite pixels")
+    check_range(array, where)
     return torch.from_numpy(array.astype(np.float32))
+
+
+def channels_first(array: NDArray[Any], where: str) -> NDArray[Any]:
+    """(N, C, H, W) from (N, C, H, W) or (N, H, W, C). Raises DataError where it could be neither or both."""
+    _, first, height, last = array.shape
+    if first in (1, 3) and last in (3, 4) and height > 1:
+        raise DataError(
+            f"{where} of shape {array.shape} could be (N, C, H, W) or (N, H, W, C): enlarge such narrow"
+            " images"
+        )
+    if first in (1, 3):
+        return array
+    if last in (1, 3, 4):
+        return array.transpose(0, 3, 1, 2)
+    if first > min(height, last):
+        raise DataError(
+            f"{where} of shape {array.shape} has {last} channels at the end, where only 1, 3 or 4 are read:"
+            " transpose it to (N, C, H, W)"
+        )
+    return array
+
+
+def check_range(array: NDArray[Any], where: str) -> None:
+    """Raise DataError where floating-point pixels are not in 0 … 1, and say how to bring them there."""
+    if not len(array):
+        return
+    low, high = float(array.min()), float(array.max())
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise DataError(f"{where} holds NaN or infinite pixels")
+    if low >= -TOLERANCE and high <= 1 + TOLERANCE:
+        return
+    mend = f"save (x - {low:.4g}) / {high - low:.4g}" if high > low else "scale it"
+    white = next((w for w in (255, 65535) if low >= 0 and high <= w), None)
+    if white:
+        mend = f"save x / {white}"
+    elif low >= -1 and high <= 1:
+        mend = "save (x + 1) / 2"
+    raise DataError(
+        f"{where} spans {low:.4g} … {high:.4g}, floating-point pixels must be in 0 … 1: {mend}, and the same"
+        " of the other split"
+    )
+
+
+def check_same_images(path: Path, x: Tensor, test_x: Tensor) -> None:
+    """Raise DataError where the images of the two splits are not of one kind."""
+    if x.shape[1:] != test_x.shape[1:]:
+        raise DataError(f"{path}: x_train and x_test hold images of different shapes")
+    most, test_most = (float(v.max()) / (255 if v.dtype == torch.uint8 else 1) for v in (x, test_x))
+    if max(most, test_most) > MAX_RATIO * min(most, test_most) > 0:
+        raise DataError(
+            f"{path}: where white is 1, the brightest pixel of x_train is {most:.4g} and that of x_test"
+            f" {test_most:.4g}: scale both the same way"
+        )

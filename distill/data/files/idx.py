@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distill.data.files.arrays import ImageArrays
+from distill.data.files.limits import check_growth
 from distill.errors import DataError
 
 MNIST_MD5 = {
@@ -45,20 +46,29 @@ def read_idx_file(folder: Path, stem: str, md5: str | None) -> Tensor:
     path = next((p for p in (folder / f"{stem}.gz", folder / stem) if p.is_file()), None)
     if path is None:
         raise DataError(f"{folder} lacks {stem}.gz: put the four IDX files there, gzipped or not")
-    content = unpack(path)
     ndim = 3 if "images" in stem else 1
-    head, body = content[: 4 + 4 * ndim], content[4 + 4 * ndim :]
-    sizes = [int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4)]
-    if head[:4] != bytes([0, 0, 8, ndim]) or len(sizes) != ndim or len(body) != math.prod(sizes):
+    content, sizes = unpack(path, ndim)
+    body = content[4 + 4 * ndim :]
+    if content[:4] != bytes([0, 0, 8, ndim]) or len(sizes) != ndim or len(body) != math.prod(sizes):
         raise DataError(f"{path} is damaged: not an IDX file of {ndim} dimensions and the size it states")
     if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise DataError(f"{path} is damaged: its MD5 is not {md5}; install distill again")
     return torch.from_numpy(np.frombuffer(body, np.uint8).reshape(sizes).copy())
 
 
-def unpack(path: Path) -> bytes:
-    """The content of a file, unzipped where its name ends in .gz. Raises DataError."""
+def unpack(path: Path, ndim: int) -> tuple[bytes, list[int]]:
+    """(content, sizes) of a file, unzipped where its name ends in .gz, to one byte more than its head says.
+
+    Raises DataError.
+    """
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        is_packed = path.suffix == ".gz"
+        with gzip.open(path) if is_packed else path.open("rb") as file:
+            head = file.read(4 + 4 * ndim)
+            sizes = [int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4)]
+            length = math.prod(sizes) + 1
+            if is_packed:
+                check_growth(path, length)
+            return head + file.read(length if is_packed else min(length, path.stat().st_size)), sizes
     except (OSError, EOFError, zlib.error):
         raise DataError(f"{path} is damaged: it does not unzip; fetch it again") from None

@@ -1,59 +1,181 @@
 """A folder of image files, one subfolder per class."""
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from distill.data.files.arrays import ImageArrays
+from distill.data.files.image_file import ENDINGS, read_picture
+from distill.data.files.limits import check_memory, check_pixels
 from distill.errors import DataError
+
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "val", "valid", "validation", "dev")  # the first that is there is the test split
+SYSTEM_FOLDERS = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information")
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+
+
+class Listing(NamedTuple):
+    """The pictures of a split: each with the number of its class; and the files that are not read."""
+
+    pictures: list[tuple[Path, int]]
+    others: list[Path]
 
 
 def read_image_folder(root: Path, size: int | None) -> ImageArrays:
-    """A folder with train/ and test/, or with the classes' subfolders themselves (every fifth is test)."""
-    splits = [root / "train", root / "test"]
-    if all(p.is_dir() for p in splits):
-        (x, y, classes), (test_x, test_y, test_classes) = (read_classes(p, size) for p in splits)
-        if classes != test_classes:
-            raise DataError(f"{splits[0]} and {splits[1]} have different subfolders: one per class in both")
-        if x.shape[1:] != test_x.shape[1:]:
-            raise DataError(f"the images of {splits[0]} and {splits[1]} differ in size: give --image-size")
-        return ImageArrays(x, y, test_x, test_y, classes)
-    x, y, classes = read_classes(root, size)
-    test = torch.arange(len(y)) % 5 == 4
-    return ImageArrays(x[~test], y[~test], x[test], y[test], classes)
+    """A folder with train/ and test/ (or val/), or with the classes' subfolders (every fifth is test).
+
+    size: height and width of the images (default: of the first). Raises DataError.
+    """
+    train_root, test_root, remarks = find_splits(root)
+    classes = tuple(folder.name for folder in subfolders(train_root))
+    if not classes:
+        raise DataError(f"{train_root} holds no images: expected one subfolder per class with images in it")
+    train = list_pictures(train_root, classes)
+    check_every_class(train_root, train, classes)
+    test = list_pictures(test_root, classes) if test_root else Listing([], [])
+    remarks += describe_others(root, train.others + test.others)
+    images, labels = read_pictures(train.pictures + test.pictures, size)
+    count = len(train.pictures)
+    is_test = torch.arange(len(labels)) >= count if test_root else every_fifth(labels)
+    if not is_test.any():
+        raise DataError(f"{test_root or root} holds too few images to test with: give it more, or a test/")
+    arrays = (images[~is_test], labels[~is_test], images[is_test], labels[is_test])
+    return ImageArrays(*arrays, classes, (*remarks, *describe_missing(root, labels[is_test], classes)))
 
 
-def read_classes(root: Path, size: int | None) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """(images, labels, classes) of all images below root, brought to one size; grey where all are grey."""
-    from torchvision.datasets import ImageFolder
+def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
+    """(the folder of the training classes, that of the test classes if there is one, remarks)."""
+    folders = {folder.name.lower(): folder for folder in reversed(subfolders(root))}
+    train = next((folders[name] for name in TRAIN if name in folders), None)
+    tests = [folders[name] for name in TEST if name in folders]
+    if train and tests:
+        remarks = [] if tests[0].name.lower() in TEST[:2] else [f"{tests[0]} is the test split"]
+        remarks += [f"{folder} is not used: {tests[0]} is the test split" for folder in tests[1:]]
+        return train, tests[0], tuple(remarks)
+    if train and len(folders) == 1:
+        return train, None, (f"{root} has no test folder: every fifth image of {train} is a test image",)
+    return root, None, ()
 
+
+def subfolders(root: Path) -> list[Path]:
+    """The folders in a folder in order, without hidden ones and those of the system."""
     try:
-        folder = ImageFolder(str(root))
-    except FileNotFoundError:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not is_system(path.name))
+    except OSError as error:
+        raise DataError(f"{root} cannot be read ({error.strerror})") from None
+
+
+def is_system(name: str) -> bool:
+    """Whether a name is one that the system or an editor makes, as .ipynb_checkpoints or Thumbs.db."""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS + SYSTEM_FILES
+
+
+def list_pictures(root: Path, classes: tuple[str, ...]) -> Listing:
+    """The pictures below root in the order of their classes. Raises DataError for an unknown class."""
+    names = [folder.name for folder in subfolders(root)]
+    unknown = next((name for name in names if name not in classes), None)
+    if unknown is not None:
         raise DataError(
-            f"{root} holds no images: expected one subfolder per class with images in it"
-        ) from None
-    shape = [size, size] if size else None
-    images: list[Tensor] = []
-    for path, _ in folder.samples:
-        images.append(read_image(folder, path, shape))
-        shape = shape or list(images[0].shape[1:])
+            f"{root / unknown} is a class without training images: both splits need the same subfolders"
+        )
+    listing = Listing([], [path for path in root.iterdir() if not path.is_dir() and not is_system(path.name)])
+    for name in names:
+        for path in sorted(walk(root / name, set(root.resolve().parents) | {root.resolve()}), key=sort_key):
+            if path.suffix.lower() in ENDINGS:
+                listing.pictures.append((path, classes.index(name)))
+            else:
+                listing.others.append(path)
+    return listing
+
+
+def walk(folder: Path, above: set[Path]) -> Iterator[Path]:
+    """The files below a folder; a link back to a folder above is not followed."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if is_system(path.name):
+            continue
+        if path.is_dir():
+            yield from walk(path, above | {real})
+        else:
+            yield path
+
+
+def sort_key(path: Path) -> tuple[str, str]:
+    """Pictures are in the order of their folders, then of their names."""
+    return str(path.parent), path.name
+
+
+def check_every_class(root: Path, listing: Listing, classes: tuple[str, ...]) -> None:
+    """Raise DataError where a class has no training image."""
+    counts = Counter(label for _, label in listing.pictures)
+    empty = next((root / name for label, name in enumerate(classes) if not counts[label]), None)
+    if empty is not None:
+        raise DataError(
+            f"{empty} holds no images: put some there ({', '.join(ENDINGS)}), or remove the folder"
+        )
+
+
+def describe_others(root: Path, others: list[Path]) -> tuple[str, ...]:
+    """A sentence on the files that are not read, by their endings; none where there are none."""
+    if not others:
+        return ()
+    loose = sum(path.suffix.lower() in ENDINGS for path in others)
+    endings = Counter(
+        path.suffix.lower() or path.name for path in others if path.suffix.lower() not in ENDINGS
+    )
+    words = [f"{count} of {ending}" for ending, count in endings.most_common(5)]
+    words += [f"{loose} images beside the classes' folders"] if loose else []
+    return (f"{root}: {len(others)} files are not read: {', '.join(words)}",)
+
+
+def describe_missing(root: Path, labels: Tensor, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """A sentence on the classes that no test image has; none where all have one."""
+    counts = labels.bincount(minlength=len(classes)).tolist()
+    missing = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if not missing:
+        return ()
+    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
+    return (f"{root}: no test image of {len(missing)} of {len(classes)} classes: {shown}",)
+
+
+def every_fifth(labels: Tensor) -> Tensor:
+    """Which items test: every fifth, where its class has another that trains."""
+    is_test = torch.arange(len(labels)) % 5 == 4
+    return is_test & (labels[~is_test].bincount(minlength=int(labels.max()) + 1)[labels] > 0)
+
+
+def read_pictures(pictures: list[tuple[Path, int]], size: int | None) -> tuple[Tensor, Tensor]:
+    """(images, labels) of picture files, brought to one size and depth; grey where all are grey."""
+    first = read_picture(pictures[0][0])
+    shape = (size, size) if size else tuple(first.shape[1:])
+    check_memory(
+        3 * len(pictures) * shape[0] * shape[1] * first.element_size(),
+        f"{len(pictures)} images of {shape[0]}×{shape[1]} pixels",
+        "give a smaller --image-size",
+    )
+    images = [fit(path, read_picture(path), shape) for path, _ in pictures]
+    if any(image.is_floating_point() for image in images):
+        images = [image if image.is_floating_point() else image.float() / 255 for image in images]
     x = torch.stack(images)
     if bool((x[:, :1] == x).all()):
         x = x[:, :1].contiguous()
-    return x, torch.tensor(folder.targets), tuple(folder.classes)
+    return x, torch.tensor([label for _, label in pictures])
 
 
-def read_image(folder: Any, path: str, shape: list[int] | None) -> Tensor:
-    """One image (3, height, width) of a torchvision ImageFolder, resized and cropped to a shape."""
+def fit(path: Path, pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A picture (3, height, width), resized and cropped to a shape. Raises DataError."""
+    if tuple(pixels.shape[1:]) == shape:
+        return pixels
     from torchvision.transforms.v2 import functional as image
 
-    try:
-        pixels: Tensor = image.pil_to_tensor(folder.loader(path))
-    except (OSError, SyntaxError):
-        raise DataError(f"{path} is not a readable image") from None
-    if shape and list(pixels.shape[1:]) != shape:
-        pixels = image.center_crop(image.resize(pixels, [max(shape)]), shape)
-    return pixels
+    short, long = sorted(pixels.shape[1:])
+    check_pixels(path, max(shape), max(shape) * long // short)
+    resized: Tensor = image.center_crop(image.resize(pixels, [max(shape)]), list(shape))
+    return resized

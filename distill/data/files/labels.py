@@ -1,14 +1,26 @@
 """Labels as files hold them, words or numbers, as class numbers and the names of the classes."""
 
+import re
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from distill.errors import DataError
+
+WHOLE = re.compile(r"(-?\d+)\.0+")  # a whole number as a column of floats holds it: 1.0
+LONGEST = 200  # characters of a class's name
+SHOWN = 80  # characters of a foreign value in a message
 
 
 def encode_labels(
     train: Sequence[str], test: Sequence[str], train_name: str, test_name: str
 ) -> tuple[tuple[str, ...], tuple[list[int], list[int]]]:
-    """The classes of the training labels, numbers before words, in order; and both splits' class numbers."""
+    """The classes of the training labels, numbers before words, in order; and both splits' class numbers.
+
+    Blanks around a label are no part of it, and 1.0 is 1. Raises DataError for a label that is missing or
+    no name, or a number that is spelt in two ways.
+    """
+    train, test = clean_labels(train, train_name), clean_labels(test, test_name)
+    check_spelling({*train, *test}, train_name)
     classes = sorted(
         set(train), key=lambda label: (0, int(label), "") if is_integer(label) else (1, 0, label)
     )
@@ -18,10 +30,53 @@ def encode_labels(
     unseen = next((label for label in test if label not in codes), None)
     if unseen is not None:
         raise DataError(
-            f'{test_name} has the label "{unseen}", which {train_name} never has'
-            f" (known: {', '.join(classes)})"
+            f'{test_name} has the label "{unseen[:SHOWN]}", which {train_name} never has'
+            f" (known: {list_words(classes)})"
         )
     return tuple(classes), ([codes[v] for v in train], [codes[v] for v in test])
+
+
+def clean_labels(labels: Sequence[str], name: str) -> list[str]:
+    """Labels without blanks around them, and 1.0 as 1. Raises DataError, which names the row."""
+    names = {label: clean_label(label) for label in set(labels)}
+    faults = {label: fault for label, word in names.items() if (fault := describe_fault(word))}
+    if faults:
+        row = next(i for i, label in enumerate(labels) if label in faults)
+        raise DataError(f"{name}: the label of row {row + 1} {faults[labels[row]]}")
+    return [names[label] for label in labels]
+
+
+def clean_label(label: str) -> str:
+    """The name of a class: composed characters, no blanks around it, and 1 for 1.0."""
+    word = normalize("NFC", label).strip()
+    number = WHOLE.fullmatch(word)
+    return number[1] if number else word
+
+
+def describe_fault(label: str) -> str:
+    """What is wrong with the name of a class; empty where nothing is."""
+    if label == "" or label.lower() == "nan":
+        return "is missing: label the item, or leave it out"
+    if len(label) > LONGEST:
+        return f"has {len(label):,} characters: give the column of the labels, whose names are short"
+    if any("\ud800" <= character <= "\udfff" for character in label):
+        return "holds half of a character (a lone surrogate): write it anew as UTF-8"
+    return ""
+
+
+def check_spelling(labels: set[str], name: str) -> None:
+    """Raise DataError where two labels are the same number, as 1 and 01."""
+    spelling: dict[int, str] = {}
+    for label in sorted(filter(is_integer, labels)):
+        other = spelling.setdefault(int(label), label)
+        if other != label:
+            raise DataError(f'{name}: the labels "{other}" and "{label}" are one number: write it in one way')
+
+
+def list_words(words: Sequence[str]) -> str:
+    """Words in a row, cut where a message would be long."""
+    text = ", ".join(words)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
 def is_integer(word: str) -> bool:

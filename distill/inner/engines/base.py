@@ -57,9 +57,13 @@ def pull_back(
     if cotangents is not None:
         live = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
         outputs, cotangents = [o for o, _ in live], [c for _, c in live]
+    leaves = [t for t in inputs if t.requires_grad]  # not the buffers of whole numbers in a state
     if not outputs:
         return [torch.zeros_like(t) for t in inputs]
-    return list(torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True, materialize_grads=True))
+    gradients = iter(
+        torch.autograd.grad(outputs, leaves, cotangents, allow_unused=True, materialize_grads=True)
+    )
+    return [next(gradients) if t.requires_grad else torch.zeros_like(t) for t in inputs]
 
 
 def run_steps(advance: Advance, state: State, steps: Sequence[Step]) -> list[State]:

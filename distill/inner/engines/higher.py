@@ -29,7 +29,9 @@ class Higher:
 
     @staticmethod
     def for_problem(problem: Problem) -> "Higher":
-        """The engine of a problem's network, inner loss and rule. Raises UserError for another rule."""
+        """The engine of a problem's network, inner loss and rule. Raises UserError for others, or buffers."""
+        if problem.buffer_names:
+            raise UserError("the engine higher takes networks without buffers: leave the engine out")
         return Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
 
     def gradient(

@@ -2,14 +2,15 @@
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from distill.errors import RunError
-from distill.sets.storage import write_text
+from distill.sets.folders import Owner, list_removable
+from distill.sets.provenance import PLACES
+from distill.sets.storage import is_within, write_text
 
 fcntl: Any
 
@@ -20,29 +21,44 @@ except ImportError:  # Windows
     fcntl = None
 
 
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raise RunError where a new run at path would overwrite something."""
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file: give --out a folder")
-    if path.is_dir() and any(not child.match(".*.part") for child in path.iterdir()):
-        if not (path / "config.json").is_file():
-            raise RunError(f"{path} holds files that are not a run: give --out another folder")
-        if not overwrite:
-            raise RunError(
-                f"{path} holds another run: --resume {path} goes on with it, --overwrite replaces it"
-            )
+KEYS = {"n", "labels", "network", "init", "inner_steps", "outer_steps", "seed"}  # of every run's settings
+
+
+def is_config(content: Any) -> bool:
+    """Whether a value is what config.json of a run holds; other programs have files of that name, too."""
+    return isinstance(content, dict) and content.keys() >= KEYS
+
+
+RUN = Owner(
+    "a run",
+    "config.json",
+    is_config,
+    (
+        "config.json", "log.jsonl", "checkpoint.pt", "history.pt", "set.pt", "curve.png", "images.png",
+        "sentences.png", "sentences.txt", "report.html", "compare.json", "events.out.tfevents.*",
+    ),
+    "another run: --resume {folder} goes on with it, --overwrite replaces it",
+    RunError,
+)  # fmt: skip
+
+
+def check_free(path: Path, overwrite: bool, settings: Mapping[str, Any]) -> None:
+    """Raise RunError where a new run at path would overwrite something, or what its settings have it read."""
+    if list_removable(path, RUN, overwrite):
+        for place in (str(settings[name]) for name in PLACES if settings.get(name)):
+            if os.path.exists(place) and is_within(Path(place), path):
+                raise RunError(f"{place} is in {path}, which --overwrite replaces: give --out another folder")
 
 
 def create(path: Path, overwrite: bool, config: dict[str, Any]) -> Path:
     """A new run folder with its config.json. Raises RunError where another run is, or no place to write."""
-    check_free(path, overwrite)
     try:
+        for file in list_removable(path, RUN, overwrite):
+            file.unlink()
         path.mkdir(parents=True, exist_ok=True)
-        for child in sorted(path.iterdir(), key=lambda child: child.name == "config.json"):
-            shutil.rmtree(child) if child.is_dir() else child.unlink()
-        write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror}): give --out another folder") from None
+    write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
     return path
 
 
@@ -84,7 +100,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise RunError(f"{folder} is not a run: it has no config.json") from None
     except (OSError, ValueError, RecursionError):
-        raise RunError(f"{path} is damaged: start the run anew with --overwrite") from None
+        raise RunError(f"{path} is damaged: start the run anew in another folder") from None
     if not isinstance(config, dict):
-        raise RunError(f"{path} is damaged: start the run anew with --overwrite")
+        raise RunError(f"{path} is damaged: start the run anew in another folder")
     return config

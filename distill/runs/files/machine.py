@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from distill.errors import RunError
+from distill.errors import RunError, SetError
+from distill.sets.storage import check_device_word
 
 
 def check_device(device: str, threads: int) -> str:
@@ -16,9 +17,9 @@ def check_device(device: str, threads: int) -> str:
         raise RunError(f"--threads must be at least 1, not {threads}")
     speed_up_cpu(threads)
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise RunError(f'no device "{device}" on this machine: use --device cpu') from None
+        check_device_word(device)
+    except SetError:
+        raise RunError(f'no device "{device:.40}" on this machine: use --device cpu') from None
     return device
 
 

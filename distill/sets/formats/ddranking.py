@@ -31,6 +31,7 @@ from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import draw_images
 from distill.sets.formats.safetensors import export_folder
+from distill.sets.provenance import without_places
 from distill.sets.public.normalisation import VICO_MOMENTS, Moments, find_moments
 from distill.sets.storage import write_tensors
 
@@ -42,6 +43,7 @@ def write_set(
     data: DistilledSet, path: str | os.PathLike[str], license: str | None = None, overwrite: bool = False
 ) -> Path:
     """The folder of this module's docstring. Raises SetError, UserError without the package safetensors."""
+    data = without_places(data)
     pictures = draw_images(data)
     if not pictures:
         raise SetError(

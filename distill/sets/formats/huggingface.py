@@ -13,6 +13,7 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import draw_images
 from distill.sets.formats.safetensors import export_folder
 from distill.sets.labels import describe_label
+from distill.sets.provenance import without_places
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,6 +31,7 @@ def write_set(
     what the card states; by default that of the bundled data, else unknown. Raises SetError, UserError
     without the package safetensors.
     """
+    data = without_places(data)
     rows = to_hf(data)
     with export_folder(data, path, overwrite) as folder:
         (folder / PARQUET).parent.mkdir()

@@ -15,11 +15,31 @@ from torch import Tensor
 
 from distill.errors import SetError, require
 from distill.sets.distilled import DistilledSet
+from distill.sets.folders import Owner, write_folder
 from distill.sets.formats.base import SourceFile
-from distill.sets.storage import check_format, write_folder
+from distill.sets.provenance import without_places
+from distill.sets.safe_load import MAX_DEPTH
+from distill.sets.storage import FORMAT, check_device_word, check_format, write_file, write_text
 
 TENSORS, METADATA = "set.safetensors", "set.json"
 TENSOR_KEY = "$tensor"
+
+
+def is_set_json(content: Any) -> bool:
+    """Whether a value is what set.json of an export holds."""
+    return isinstance(content, dict) and str(content.get("format")).startswith(FORMAT.rstrip("0123456789"))
+
+
+EXPORT = Owner(
+    "an export",
+    METADATA,
+    is_set_json,
+    (  # of every format; tests/sets/test_format_contract.py writes each over itself
+        METADATA, TENSORS, "README.md", "data/train.parquet", "images.pt", "labels.pt", "hard_labels.pt",
+        "labels.csv", "images/*/*.png",
+    ),
+    "another export: --overwrite replaces it",
+)  # fmt: skip
 
 
 def write_set(
@@ -38,9 +58,9 @@ def export_folder(data: DistilledSet, path: str | os.PathLike[str], overwrite: b
     Raises SetError, UserError without the package safetensors.
     """
     require("safetensors", "share")
-    with write_folder(path, overwrite, marker=METADATA) as folder:
+    with write_folder(path, overwrite, EXPORT) as folder:
         yield folder
-        write_set_files(data, folder)
+        write_set_files(without_places(data), folder)
 
 
 def write_set_files(data: DistilledSet, folder: Path) -> None:
@@ -49,8 +69,8 @@ def write_set_files(data: DistilledSet, folder: Path) -> None:
 
     tensors: dict[str, Tensor] = {}
     metadata = extract_tensors(data.to_dict(), "", tensors)
-    (folder / METADATA).write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
-    (folder / TENSORS).write_bytes(save(tensors))
+    write_text(folder / METADATA, json.dumps(metadata, indent=1) + "\n")
+    write_file(folder / TENSORS, save(tensors))
 
 
 def extract_tensors(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
@@ -89,6 +109,7 @@ def from_folder(path: str | os.PathLike[str], device: str = "cpu") -> DistilledS
     from safetensors.torch import load
 
     folder = Path(path)
+    check_device_word(device)
     try:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         tensors = load((folder / TENSORS).read_bytes())
@@ -102,15 +123,19 @@ def from_folder(path: str | os.PathLike[str], device: str = "cpu") -> DistilledS
     return DistilledSet.from_dict(content, folder)
 
 
-def insert_tensors(value: Any, tensors: dict[str, Tensor], device: str, folder: Path) -> Any:
-    """The inverse of extract_tensors(). Raises SetError where a tensor is missing."""
+def insert_tensors(value: Any, tensors: dict[str, Tensor], device: str, folder: Path, depth: int = 0) -> Any:
+    """The inverse of extract_tensors(). Raises SetError where a tensor is missing, or lists lie too deep."""
+    if depth > MAX_DEPTH:
+        raise SetError(f"{folder / METADATA} holds lists more than {MAX_DEPTH} deep: it is no set")
     if isinstance(value, list):
-        return [insert_tensors(v, tensors, device, folder) for v in value]
+        return [insert_tensors(v, tensors, device, folder, depth + 1) for v in value]
     if not isinstance(value, dict):
         return value
     if TENSOR_KEY not in value:
-        return {k: insert_tensors(v, tensors, device, folder) for k, v in value.items()}
+        return {k: insert_tensors(v, tensors, device, folder, depth + 1) for k, v in value.items()}
     name = value[TENSOR_KEY]
     if not isinstance(name, str) or name not in tensors:
-        raise SetError(f"{folder / TENSORS} lacks the tensor {name!r}: its two files are not of one set")
+        raise SetError(
+            f"{folder / TENSORS} lacks the tensor {str(name)!r:.80}: its two files are not of one set"
+        )
     return tensors[name].to(device)

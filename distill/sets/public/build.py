@@ -13,6 +13,7 @@ from distill.data.dataset import Dataset
 from distill.errors import SetError, UserError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import PublicSet, is_export, load_set, read_public_file
+from distill.sets.provenance import shorten_command
 from distill.sets.public.normalisation import find_moments, fit_kornia_zca
 from distill.sets.public.options import ImportOptions
 
@@ -130,4 +131,5 @@ def describe_network(public: PublicSet, name: str, network: str | None) -> dict[
 
 def command_line(path: str | os.PathLike[str], name: str, options: ImportOptions) -> str:
     """The command line that imports the file with these options."""
-    return shlex.join(["distill", "import", Path(path).name, "--dataset", name, *options.to_words()])
+    words = ["distill", "import", Path(path).name, "--dataset", name, *options.to_words()]
+    return shorten_command(shlex.join(words))

@@ -1,0 +1,69 @@
+"""How a set came to be, in words that may be published: places of the maker's machine become names."""
+
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distill.sets.distilled import DistilledSet
+
+PLACES = (  # settings and options that name a file or a folder
+    "dataset", "data_dir", "train", "test", "vectors", "weights", "start", "source", "source_dir", "teacher",
+    "out", "resume", "save",
+)  # fmt: skip
+
+
+def shorten_places(provenance: dict[str, Any]) -> dict[str, Any]:
+    """A set's provenance whose command and settings name files and folders without where they are."""
+    command, config = provenance.get("command"), provenance.get("config")
+    changes: dict[str, Any] = {}
+    if isinstance(command, str):
+        changes["command"] = shorten_command(command)
+    if isinstance(config, dict):
+        changes["config"] = {k: shorten_place(v) if k in PLACES else v for k, v in config.items()}
+    return {**provenance, **changes}
+
+
+def shorten_command(command: str) -> str:
+    """'distill image --dataset cats.npz --out cats' for a command with the places of both."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # of a file: a quotation mark that nothing closes
+        words = command.split()
+    names, option = [], ""
+    for word in words:
+        first, equals, value = word.partition("=")
+        if word.startswith("--") and equals:
+            names.append(f"{first}={shorten_value(first, value)}")
+        else:
+            names.append(shorten_value(option, word))
+        option = word if word.startswith("--") else ""
+    return command if names == words else shlex.join(names)
+
+
+def shorten_value(option: str, value: str) -> str:
+    """The value of an option: a name where the option is for a place, or the value is one of any machine."""
+    is_place = option.removeprefix("--").replace("-", "_") in PLACES or value.startswith(("/", "~"))
+    return str(shorten_place(value)) if is_place else value
+
+
+def shorten_place(value: Any) -> Any:
+    """'cats.npz' for '/home/me/cats.npz'; what is no path as it is."""
+    return Path(value).name or value if isinstance(value, str) else value
+
+
+def without_places(data: "DistilledSet") -> "DistilledSet":
+    """The set as an export holds it for others: its real data and vectors are named, not located.
+
+    A .pt keeps where they are, since `distill student` finds them again by it.
+    """
+    name, text = data.source["name"], data.text
+    if os.path.isabs(name) or name.startswith((".", "~")) or os.path.exists(name):
+        name = shorten_place(name)  # else a name with a slash, as hubs have them, stays
+    if text is not None:
+        files = [shorten_place(place) for place in text["files"][:2]] + text["files"][2:]
+        text = {**text, "vectors": shorten_place(text["vectors"]), "files": files}
+    provenance = shorten_places(data.provenance)
+    return replace(data, source={**data.source, "name": name}, text=text, provenance=provenance)

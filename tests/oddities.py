@@ -1,0 +1,280 @@
+"""Networks as people bring them, for items 1×8×8 and four classes, and what each door answers.
+
+NETWORK_ODDITIES: a name → a function that makes what is passed as `network`. NETWORK_ANSWERS: by name and
+door, RIGHT or a pattern of the one sentence that refuses it; a door that is not named works.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, spectral_norm, weight_norm
+
+CLASSES = 4
+RIGHT = "right"
+
+
+def stack(*layers: nn.Module) -> nn.Module:
+    """The layers between items and four logits of 64 features."""
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(64, CLASSES))
+
+
+class TwoNames(nn.Module):
+    """A submodule that is reached by two names, and called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(64, 64)
+        self.b = self.a
+        self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.b(self.a(x.flatten(1)).relu()).relu())
+
+
+class SharedWeight(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.b(self.a(x.flatten(1)).relu()).relu())
+
+
+class Function(nn.Module):
+    """A linear network with a function of (network, items) before it and one of its logits after it."""
+
+    def __init__(
+        self,
+        before: Callable[[nn.Module, Tensor], Tensor] = lambda _, x: x,
+        after: Callable[[nn.Module, Tensor], Any] = lambda _, z: z,
+        classes: int = CLASSES,
+    ) -> None:
+        super().__init__()
+        self.head, self.before, self.after = nn.Linear(64, classes), before, after
+
+    def forward(self, x: Tensor) -> Any:
+        return self.after(self, self.head(self.before(self, x).flatten(1)))
+
+
+def keep_features(network: nn.Module, z: Tensor) -> Tensor:
+    network.features = z
+    return z
+
+
+def forget_gradient(_: nn.Module, z: Tensor) -> Tensor:
+    return z.detach()
+
+
+class WithoutGradient(nn.Module):
+    """A network that runs under no_grad."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.head(x.flatten(1))
+
+
+class Unused(Function):
+    """A layer that forward does not call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(2, 2)
+
+
+class Experts(nn.Module):
+    """Two experts, of which a batch may leave one out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Linear(64, CLASSES) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        logits = x.new_zeros(len(x), CLASSES)
+        first = x.sum(1) > 0
+        for expert, mask in zip(self.experts, (first, ~first), strict=True):
+            if mask.any():
+                logits = logits.index_put((mask,), expert(x[mask]))
+        return logits
+
+
+class DrawnInConstructor(nn.Module):
+    """Weights that no layer's reset_parameters() draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(64, CLASSES) / 8)
+        self.bias = nn.Parameter(torch.zeros(CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight + self.bias
+
+
+class ParentResets(nn.Module):
+    """A parent whose reset_parameters() sets a child's weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, CLASSES)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1))
+
+
+class Attention(nn.Module):
+    """Torch's attention over the rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1, 2)
+        outputs, _ = self.attention(x, x, x)
+        return self.head(outputs.flatten(1))
+
+
+class Projection(nn.Module):
+    """A random projection in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("projection", torch.randn(64, 32) / 8)
+        self.head = nn.Linear(32, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1) @ self.projection)
+
+
+class NeedsArguments(Function):
+    """A class whose constructor needs an argument."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+
+class Pooled(nn.Module):
+    """Max pooling of items without a channel, (m, h, w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.head = nn.MaxPool2d(2), nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.pool(x.flatten(1, 2)).flatten(1))
+
+
+def freeze_first() -> nn.Module:
+    network = stack(nn.Linear(64, 64), nn.ReLU())
+    return nn.Sequential(network[0], network[1].requires_grad_(False), *network[2:])
+
+
+NETWORK_ODDITIES: dict[str, Callable[[], Any]] = {
+    "submodule of two names": TwoNames,
+    "shared weight": SharedWeight,
+    "dropout": lambda: stack(nn.Dropout(0.9)),
+    "batch norm": lambda: stack(nn.BatchNorm1d(64)),
+    "batch norm without running averages": lambda: stack(nn.BatchNorm1d(64, track_running_stats=False)),
+    "frozen layer": freeze_first,
+    "frozen network": lambda: stack().requires_grad_(False),
+    "unused layer": Unused,
+    "lazy layer": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(CLASSES)),
+    "no parameters": nn.Flatten,
+    "answers a tuple": lambda: Function(after=lambda _, z: (z, z)),
+    "one output too many": lambda: Function(classes=CLASSES + 1),
+    "logits of no batch": lambda: Function(after=lambda _, z: z.squeeze()),
+    "float64": lambda: stack().double(),
+    "float16": lambda: stack().half(),
+    "class": lambda: Function,
+    "class that needs arguments": lambda: NeedsArguments,
+    "factory": lambda: partial(stack, nn.Linear(64, 64)),
+    "factory of a list": lambda: list,
+    "factory that fails": lambda: lambda: [][0],
+    "name": lambda: "mlp",
+    "unknown name": lambda: "mpl",
+    "path": lambda: Path("network.pt"),
+    "nothing to call": lambda: 5,
+    "mixture of experts": Experts,
+    "old weight_norm": lambda: stack(quiet(weight_norm, nn.Linear(64, 64))),
+    "old spectral_norm": lambda: stack(quiet(spectral_norm, nn.Linear(64, 64))),
+    "weight_norm": lambda: stack(parametrizations.weight_norm(nn.Linear(64, 64))),
+    "spectral_norm": lambda: stack(parametrizations.spectral_norm(nn.Linear(64, 64))),
+    "orthogonal": lambda: stack(parametrizations.orthogonal(nn.Linear(64, 64))),
+    "keeps its features": lambda: Function(after=keep_features),
+    "pooling of (m, h, w)": Pooled,
+    "changes its input": lambda: Function(before=lambda _, x: x.add_(1)),
+    "no_grad inside": WithoutGradient,
+    "no_grad around a layer": lambda: Function(after=forget_gradient),
+    "parent resets a child": ParentResets,
+    "multi-head attention": Attention,
+    "drawn in the constructor": DrawnInConstructor,
+    "random buffer": Projection,
+    "too small for its items": lambda: nn.Linear(3, CLASSES),
+    "raises KeyError": lambda: Function(before=lambda _, x: {}["x"]),
+    "answers NaN": lambda: Function(after=lambda _, z: z / 0 * 0),
+}
+
+
+def quiet(function: Callable[[nn.Module], nn.Module], layer: nn.Module) -> nn.Module:
+    """A layer with a function of torch that warns of being old."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(layer)
+
+
+SAME_NETWORK_TWICE = r"cannot be drawn anew.*pass a factory"
+# By name: the answer of distill.distill() with init="random", then of every door of a student.
+ANSWERS: dict[str, tuple[str, str]] = {
+    "dropout": (r"answers the same items differently each time", RIGHT),
+    "batch norm": (r"training changes 1.running_mean.*nn.GroupNorm", RIGHT),
+    "batch norm without running averages": (r"depends on the other items", r"depends on the other items"),
+    "frozen layer": (r"1.weight, 1.bias of the network are frozen", RIGHT),
+    "frozen network": (r"are frozen", r"is frozen: nothing"),
+    "unused layer": (r"no gradient reaches unused.weight, unused.bias", RIGHT),
+    "lazy layer": (r"lazy layers: call it on a batch", r"lazy layers: call it on a batch"),
+    "no parameters": (r"has no parameters", r"has no parameters"),
+    "answers a tuple": (r"answers a tuple: forward must return", r"answers a tuple: forward must return"),
+    "one output too many": (r"its last layer needs 4 columns", r"its last layer needs 4 columns"),
+    "logits of no batch": (r"answers 4 for one item", r"answers 4 for one item"),
+    "class that needs arguments": (r"class NeedsArguments.*without arguments \(missing.*width",) * 2,
+    "factory of a list": (r"factory of the network returned a list",) * 2,
+    "factory that fails": (r"factory of the network failed \(IndexError: list index",) * 2,
+    "unknown name": (r'no network called "mpl"; did you mean "mlp"',) * 2,
+    "path": (r"network is a PosixPath: give an nn.Module",) * 2,
+    "nothing to call": (r"network is a int: give an nn.Module",) * 2,
+    "old spectral_norm": (r"training changes 1.weight_u.*network.eval\(\)", RIGHT),
+    "spectral_norm": (r"training changes 1.parametrizations.weight.0._u.*network.eval\(\)", RIGHT),
+    "changes its input": (r"changes its items in place",) * 2,
+    "no_grad inside": (r"answer has no gradient.*no_grad",) * 2,
+    "no_grad around a layer": (r"answer has no gradient.*no_grad",) * 2,
+    "multi-head attention": (r"cannot be differentiated twice.*attention", RIGHT),
+    "drawn in the constructor": (SAME_NETWORK_TWICE, RIGHT),
+    "too small for its items": (r"does not take \d+×1×8×8 items \(mat1",) * 2,
+    "raises KeyError": (r"does not take \d+×1×8×8 items \(KeyError: 'x'\)",) * 2,
+    "answers NaN": (r"answers NaN or infinity",) * 2,
+}
+STUDENT_DOORS = ("train", "evaluate", "train_ordinary")
+NETWORK_ANSWERS: Mapping[str, Mapping[str, str]] = {
+    name: {"distill": ANSWERS.get(name, (RIGHT, RIGHT))[0]}
+    | dict.fromkeys(STUDENT_DOORS, ANSWERS.get(name, (RIGHT, RIGHT))[1])
+    for name in NETWORK_ODDITIES
+}
