@@ -154,6 +154,7 @@ DATA_ODDITIES: dict[str, Callable[[], Any]] = {
     "uint8 images (m, h, w, 1)": lambda: (PIXELS.unsqueeze(3).numpy(), Y.numpy()),
     "uint8 images (m, 1, h, w)": lambda: (PIXELS.unsqueeze(1), Y),
     "list of images of pillow": lambda: ([Image.fromarray(p) for p in PIXELS.numpy()], WORDS),
+    "images of pillow with alpha": lambda: ([Image.fromarray(p).convert("RGBA") for p in PIXELS.numpy()], Y),
     "frame of pandas": lambda: (
         pandas.Series(list(X.numpy())).tolist(),
         pandas.DataFrame({"label": Y.numpy()}),
@@ -218,7 +219,6 @@ DATA_ODDITIES: dict[str, Callable[[], Any]] = {
     "sparse items": lambda: (X.to_sparse(), Y),
     "items on the meta device": lambda: (X.to("meta"), Y),
     "images of 16 bits": lambda: ([Image.fromarray(p.astype("uint16") * 257) for p in PIXELS.numpy()], Y),
-    "images with alpha": lambda: ([Image.fromarray(p).convert("RGBA") for p in PIXELS.numpy()], Y),
     "dataset of triples": lambda: TensorDataset(X, Y, Y),
     "dataset of dicts": lambda: ListDataset([{"x": x, "y": y} for x, y in zip(X, Y, strict=True)]),
     "dataset with a broken item": lambda: BrokenDataset(list(zip(X, Y, strict=True))),
@@ -258,7 +258,6 @@ SENTENCES: dict[str, str] = {  # of what is refused
     "sparse items": r"x is a tensor that is sparse",
     "items on the meta device": r"x is a tensor that is sparse, quantised or without numbers",
     "images of 16 bits": r"item 0 has the mode I;16: convert all images",
-    "images with alpha": r"item 0 has the mode RGBA: convert all images",
     "dataset of triples": r"item 0 of data is a tuple of 3, not a pair \(item, label\)",
     "dataset of dicts": r"item 0 of data is a dict of x, y, not a pair \(item, label\)",
     "dataset with a broken item": r"item 3 of data cannot be read \(FileNotFoundError: cat/0003.png\)",

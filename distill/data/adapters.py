@@ -73,6 +73,8 @@ def like_training_data(pair: Pair, train: Dataset) -> Dataset:
     x, labels = pair
     pixels = train.items.dtype == torch.uint8 or any(train.mean)
     numbers = match_names(labels, train.classes).to(x.device)
+    if x.dtype == torch.uint8 and x.shape[1] == 1 and train.shape[0] == 3:
+        x = x.expand(-1, 3, -1, -1)  # grey test images beside coloured ones
     if x.dtype == torch.uint8 and train.zca:
         images = Dataset(train.name, x, numbers, train.classes, *channel_mean_std(x))
         return whiten(check_same_kind(images, train), train.zca)

@@ -15,8 +15,8 @@ from distill.kd.losses import KD_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture
 from distill.kd.networks import create_network, load_checkpoint
 from distill.sets.distilled import DistilledSet, describe_shape
+from distill.sets.own_data import load_if_path
 from distill.sets.plain_types import describe_value, has_type, plain_value
-from distill.sets.real_data import load_if_path
 from distill.student.evaluation import replay_accuracies
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, build_problem, replay

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from distill.errors import UserError
+
 
 class Absent:
     """The type of a value that is not there."""
@@ -46,8 +48,6 @@ class OneOf:
 
     def __str__(self) -> str:
         return f"of {', '.join(map(str, self.values))}"
-
-from distill.errors import UserError
 
 
 def has_type(value: Any, expected: Any) -> bool:

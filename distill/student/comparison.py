@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 from distill.data.adapters import pick_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError
+from distill.errors import NetworkError, UserError
 from distill.networks import IMAGES, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
+from distill.sets.own_data import fit_to_set, load_if_path
 from distill.sets.plain_types import check_count
-from distill.sets.real_data import fit_to_set, load_if_path
 from distill.student import CORESETS
 from distill.student.baselines import full_data_accuracy, score_baseline, train_on_all
 from distill.student.coresets import Draw, label_by_teacher

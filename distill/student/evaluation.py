@@ -8,8 +8,8 @@ from torch import nn
 
 from distill.data.dataset import Dataset
 from distill.sets.distilled import DistilledSet
+from distill.sets.own_data import fit_to_set, load_if_path
 from distill.sets.plain_types import check_count
-from distill.sets.real_data import fit_to_set, load_if_path
 from distill.student.protocols import SetRecipe, TrainingProtocol, build_start, train_students
 from distill.student.scores import Report
 from distill.student.training import Student, build_problem, initial_weights, read_data, replay

@@ -72,10 +72,18 @@ def test_colour_images_keep_their_channels_and_mixed_ones_become_colour() -> Non
     last, first = to_dataset((colour.movedim(1, 3), Y)), to_dataset((colour, Y))
     assert torch.equal(last.items, first.items)
     images = [Image.fromarray(p) for p in PIXELS.numpy()]
-    images[0] = images[0].convert("RGB")
+    images[0] = Image.new("RGB", (8, 8), (9, 8, 7))
     mixed = to_dataset((images, Y))
     assert mixed.shape == (3, 8, 8)
-    assert torch.equal(mixed.items[:, 1], PIXELS)
+    assert torch.equal(mixed.items[1:, 1], PIXELS[1:])
+    assert read_test((PIXELS, Y), mixed).shape == (3, 8, 8)
+
+
+def test_grey_images_in_three_channels_are_grey_and_alpha_lies_on_white() -> None:
+    images = [Image.fromarray(p).convert("RGB") for p in PIXELS.numpy()]
+    assert torch.equal(to_dataset((images, Y)).items[:, 0], PIXELS)
+    clear = [Image.new("RGBA", (8, 8), (0, 0, 0, 0)) for _ in range(300)]
+    assert bool((to_dataset((clear, Y)).items == 255).all())
 
 
 @pytest.mark.parametrize(

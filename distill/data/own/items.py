@@ -1,6 +1,7 @@
 """Items of a user's own: arrays, frames, tensors, images or lists of them, as one tensor (m, *item)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,9 @@ import torch
 from torch import Tensor
 
 from distill.data.files.arrays import to_images
+from distill.data.files.image_file import decode
 from distill.errors import DataError
 
-IMAGE_MODES = {"1": "L", "L": "L", "RGB": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}  # of pillow
 FORMS = "floating-point items (m, *item), or uint8 images (m, height, width), with channels first or last"
 
 
@@ -75,17 +76,20 @@ def stack_items(items: Sequence[Any]) -> Tensor:
     return torch.stack(tensors)
 
 
-def read_images(images: Sequence[Any]) -> Sequence[Any]:
-    """Images of pillow as arrays, (height, width) where all are grey, else (height, width, 3).
+def read_images(images: Sequence[Any]) -> Sequence[Tensor]:
+    """Images of pillow as uint8 (channels, height, width): one channel where all are grey, else three.
 
-    Raises DataError for a mode whose pixels are not eight bits on a known background.
+    They are decoded as those of files are, what is transparent on white. Raises DataError for a mode of
+    more than eight bits.
     """
+    pixels = []
     for row, image in enumerate(images):
-        if not is_image(image) or image.mode not in IMAGE_MODES:
+        if not is_image(image) or image.mode.startswith(("I", "F")):
             mode = f"has the mode {image.mode}" if is_image(image) else f"is a {type(image).__name__}"
-            raise DataError(f"item {row} {mode}: convert all images to RGB or L (grey, eight bits) first")
-    grey = all(IMAGE_MODES[image.mode] == "L" for image in images)
-    return [np.array(image.convert("L" if grey else "RGB")) for image in images]
+            raise DataError(f"item {row} {mode}: convert all images to RGB or L (eight bits) first")
+        pixels.append(decode(Path(f"item {row}"), image))
+    are_grey = all(bool((image[:1] == image).all()) for image in pixels)
+    return [image[:1] if are_grey else image for image in pixels]
 
 
 def is_image(value: Any) -> bool:

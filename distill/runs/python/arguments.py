@@ -19,7 +19,7 @@ from distill.runs.settings import AUTO
 from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count, describe_value, plain_value
 
-MAX_MINUTES = 525_960  # a year: more is a slip
+LIMITS = {"minutes": 525_960.0, "lr": 1e6, "outer_lr": 1e6}  # more, as more than a year, is a slip
 MAX_SEED = 2**63 - 1
 IN_MEMORY = "DistilledSet.pt"  # the word for a start that is an object and no file
 
@@ -50,12 +50,14 @@ def plain_arguments(values: Mapping[str, Any], parameters: Mapping[str, Paramete
 
 
 def check_limits(values: Mapping[str, Any]) -> None:
-    """Raise UserError for a seed or a time that nobody means."""
-    seed, minutes = values["seed"], values["minutes"]
+    """Raise UserError for a seed, a time or a rate that nobody means."""
+    seed = values["seed"]
     if isinstance(seed, int) and not 0 <= seed <= MAX_SEED:
         raise UserError(f"seed must be a whole number from 0 to {MAX_SEED}, not {seed:.3g}")
-    if isinstance(minutes, int | float) and math.isfinite(minutes) and minutes > MAX_MINUTES:
-        raise UserError(f"minutes must be at most {MAX_MINUTES:,} (a year), not {minutes:.3g}")
+    for name, limit in LIMITS.items():
+        value = values[name]
+        if isinstance(value, int | float) and math.isfinite(value) and value > limit:
+            raise UserError(f"{name} must be at most {limit:.6g}, not {value:.3g}")
 
 
 def join_words(words: Any) -> Any:
