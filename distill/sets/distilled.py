@@ -62,9 +62,10 @@ class DistilledSet:
     def to(self, device: str | torch.device) -> "DistilledSet":
         """The same set with its tensors on a device. Raises SetError where there is no such device."""
         try:
-            return replace(self, **{f.name: move(getattr(self, f.name), device) for f in fields(self)})
+            torch.ones(1, device=device).item()
         except (RuntimeError, AssertionError, TypeError):  # torch has as many ways as devices to say no
             raise SetError(f'no device "{device!s:.80}" on this machine: use "cpu"') from None
+        return replace(self, **{f.name: move(getattr(self, f.name), device) for f in fields(self)})
 
     def steps(self) -> list[Step]:
         """The recipe: one Step per inner update, in order."""
@@ -207,7 +208,7 @@ def describe_score(scores: dict[str, Any]) -> list[str]:
 def move(value: Any, device: str | torch.device) -> Any:
     """A value with all tensors in it on a device."""
     if isinstance(value, Tensor):
-        return value.to(device)
+        return value.to(device=device)
     if isinstance(value, dict):
         return {key: move(part, device) for key, part in value.items()}
     return [move(part, device) for part in value] if isinstance(value, list) else value
