@@ -117,7 +117,10 @@ class Problem:
         """The new weights, but for those of frozen parameters."""
         if not self.trained:
             return new_weights
-        return tuple(new if i in self.trained else old for i, (old, new) in enumerate(zip(weights, new_weights, strict=True)))
+        return tuple(
+            new if i in self.trained else old
+            for i, (old, new) in enumerate(zip(weights, new_weights, strict=True))
+        )
 
 
 def differentiate(loss: Tensor, weights: Sequence[Tensor], create_graph: bool = False) -> Tensors:

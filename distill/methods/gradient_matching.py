@@ -30,9 +30,7 @@ class DC(ComparisonMethod):
         for c in task.y.unique():
             real, items = task.y == c, classes == c
             real_loss = problem.loss(state, task.x[real], task.y[real])
-            synthetic_loss = problem.inner_loss(
-                problem.logits(state, synthetic.items[items]), labels[items]
-            )
+            synthetic_loss = problem.inner_loss(problem.logits(state, synthetic.items[items]), labels[items])
             real_gradient = differentiate(real_loss, weights)
             synthetic_gradient = differentiate(synthetic_loss, weights, create_graph=True)
             pairs = zip(synthetic_gradient, real_gradient, strict=True)
