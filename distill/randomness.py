@@ -19,7 +19,7 @@ def stream(*words: str | int) -> torch.Generator:
 
 @contextmanager
 def seed_torch(generator: torch.Generator) -> Iterator[None]:
-    """Within it, torch's own randomness (dropout, layers' draws) follows a generator; after it, it goes on."""
+    """Torch's own randomness (dropout, layers' draws) follows a generator; afterwards it is as before."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=devices):

@@ -150,6 +150,19 @@ class Attention(nn.Module):
         return self.head(outputs.flatten(1))
 
 
+class FastAttention(Function):
+    """Torch's fast attention on a CPU, which has no second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__(self.attend)
+        self.convolution = nn.Conv2d(1, 1, 1)
+
+    @staticmethod
+    def attend(network: Any, x: Tensor) -> Tensor:
+        x = network.convolution(x)
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+
 class Projection(nn.Module):
     """A random projection in a buffer."""
 
@@ -224,6 +237,7 @@ NETWORK_ODDITIES: dict[str, Callable[[], Any]] = {
     "no_grad around a layer": lambda: Function(after=forget_gradient),
     "parent resets a child": ParentResets,
     "multi-head attention": Attention,
+    "fast attention": FastAttention,
     "drawn in the constructor": DrawnInConstructor,
     "random buffer": Projection,
     "too small for its items": lambda: nn.Linear(3, CLASSES),
@@ -246,9 +260,9 @@ SAME_NETWORK_TWICE = r"cannot be drawn anew.*pass a factory"
 ANSWERS: dict[str, tuple[str, str]] = {
     "dropout": (r"answers the same items differently each time", RIGHT),
     "batch norm": (r"training changes 1.running_mean.*nn.GroupNorm", RIGHT),
-    "batch norm without running averages": (r"depends on the other items", r"depends on the other items"),
+    "batch norm without running averages": (r"depends on the other items|more than 1 value per channel",) * 2,
     "frozen layer": (r"1.weight, 1.bias of the network are frozen", RIGHT),
-    "frozen network": (r"are frozen", r"is frozen: nothing"),
+    "frozen network": (r"is frozen: nothing",) * 2,
     "unused layer": (r"no gradient reaches unused.weight, unused.bias", RIGHT),
     "lazy layer": (r"lazy layers: call it on a batch", r"lazy layers: call it on a batch"),
     "no parameters": (r"has no parameters", r"has no parameters"),
@@ -266,7 +280,7 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "changes its input": (r"changes its items in place",) * 2,
     "no_grad inside": (r"answer has no gradient.*no_grad",) * 2,
     "no_grad around a layer": (r"answer has no gradient.*no_grad",) * 2,
-    "multi-head attention": (r"cannot be differentiated twice.*attention", RIGHT),
+    "fast attention": (r"cannot be differentiated twice.*sdpa_kernel", RIGHT),
     "drawn in the constructor": (SAME_NETWORK_TWICE, RIGHT),
     "too small for its items": (r"does not take \d+×1×8×8 items \(mat1",) * 2,
     "raises KeyError": (r"does not take \d+×1×8×8 items \(KeyError: 'x'\)",) * 2,

@@ -48,7 +48,10 @@ class Dataset:
         """mean and std in the units of items, with the channels in their place."""
         white = 255.0 if self.items.dtype == torch.uint8 else 1.0
         channels = (-1, *[1] * (self.items.ndim - 2))
-        mean, std = (torch.tensor(v, device=self.items.device).view(channels) for v in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(v, dtype=torch.float32, device=self.items.device).view(channels)
+            for v in (self.mean, self.std)
+        )
         return mean * white, std * white
 
     def batch(self, indices: Tensor | slice) -> tuple[Float[Tensor, "b *item"], Int[Tensor, " b"]]:

@@ -59,5 +59,8 @@ def to_pixels(items: Float[Tensor, "n channels height width"], source: dict[str,
     if source.get("zca"):
         mean, matrix = (source["zca"][name].to(items.device) for name in ("mean", "matrix"))
         items = (torch.linalg.solve(matrix, items.flatten(1).T).T + mean).view_as(items)
-    std, mean = (torch.tensor(source[name], device=items.device).view(-1, 1, 1) for name in ("std", "mean"))
+    std, mean = (
+        torch.tensor(source[name], dtype=torch.float32, device=items.device).view(-1, 1, 1)
+        for name in ("std", "mean")
+    )
     return items * std + mean

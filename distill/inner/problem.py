@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from distill.errors import NetworkError
 from distill.inner.losses import cross_entropy, soft_cross_entropy
 from distill.inner.rules import SGD, Rule, Tensors
 from distill.inner.step import Step
@@ -48,10 +49,19 @@ class Problem:
         return () if all(required) else tuple(i for i, trained in enumerate(required) if trained)
 
     def start(self, weights: Mapping[str, Tensor]) -> State:
-        """The state before the first step, from named weights; buffers that are not among them are the network's.
+        """The state before the first step, from named weights; buffers not among them are the network's.
 
         Raises NetworkError where a weight is missing.
         """
+        if not isinstance(weights, Mapping):
+            raise NetworkError(
+                f"the initial weights are a {type(weights).__name__}: give a dict of tensors by name, as"
+                " initial_weights(…)[0] is"
+            )
+        if missing := [name for name in self.names if name not in weights]:
+            raise NetworkError(
+                f"the initial weights lack {missing[0]} of the network: give those of this network"
+            )
         ordered = tuple(weights[name] for name in self.names)
         buffers = self.select_buffers(weights) if self.buffer_names else ()
         return (*ordered, *self.rule.start(ordered), *buffers)
@@ -76,7 +86,8 @@ class Problem:
 
     def logits(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch classes"]:
         """The network's answer to x with the weights of state."""
-        return call_with_weights(self.network, self.weights(state), x)
+        logits: Tensor = call_with_weights(self.network, self.weights(state), x)
+        return logits
 
     def features(self, state: State, x: Float[Tensor, "batch *item"]) -> Float[Tensor, "batch width"]:
         """The input of the network's last linear layer for x."""

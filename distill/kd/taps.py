@@ -1,4 +1,8 @@
-"""Taps: the outputs of the modules inside a network, read by forward hooks that are removed at once."""
+"""Taps: the outputs of the modules inside a network, read by forward hooks that are removed at once.
+
+The networks are students' private copies, which are called with the weights that they hold: no weights are
+passed, and no network of a user's is touched.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

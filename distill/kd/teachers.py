@@ -19,7 +19,7 @@ from distill.sets.own_data import load_if_path
 from distill.sets.plain_types import describe_value, has_type, plain_value
 from distill.student.evaluation import replay_accuracies
 from distill.student.scores import Report
-from distill.student.training import Student, Weights, build_problem, replay
+from distill.student.training import Student, Weights, assemble_problem, replay
 
 LOSSES = tuple(word for word, loss in KD_LOSSES.items() if loss.teacher and not loss.tap)  # on logits alone
 
@@ -44,7 +44,7 @@ class WithTeacher:
         self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
     ) -> Student:
         """A student by the set's own steps; it draws nothing from the generator."""
-        problem = self.share_loss(build_problem(data, network))
+        problem = self.share_loss(assemble_problem(data, network))
         return replay(append_logits(data, self.teacher), problem, weights)
 
     def share_loss(self, problem: Problem) -> Problem:

@@ -12,6 +12,8 @@ from distill.networks import NETWORKS, SEQUENCES
 from distill.networks.images import Shape
 from distill.registry import find
 
+MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc")  # in torch's errors
+SIZE_WORDS = ("kernel size", "too small", "nothing is left", "more than 1 value", "output size")
 MAX_WIDTH, MAX_DEPTH, MAX_WEIGHTS = 10_000, 200, 500_000_000  # channels, layers, numbers
 
 
@@ -36,10 +38,23 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
                 weights = sum(p.numel() for p in construct().parameters())
             if weights > MAX_WEIGHTS:
                 raise NetworkError(f'the network "{name}" would have {weights:,} weights: make it narrower')
-        return construct()
-    except (RuntimeError, ValueError) as error:
-        size = "×".join(map(str, shape))
-        raise NetworkError(f'an item of shape {size} is too small for the network "{name}"') from error
+        return construct().float()
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise NetworkError(explain(error, name, "×".join(map(str, shape)))) from error
+
+
+def explain(error: Exception, name: str, size: str) -> str:
+    """Why a network of this name cannot be built for items of this size."""
+    if is_out_of_memory(error):
+        return f'there is not enough memory for the network "{name}" on items {size}: make it narrower'
+    if any(word in str(error).lower() for word in SIZE_WORDS):
+        return f'an item of shape {size} is too small for the network "{name}"'
+    return f'the network "{name}" cannot be built so: {error}'
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out."""
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in MEMORY_WORDS)
 
 
 def check_arguments(name: str, network: type[nn.Module], arguments: dict[str, Any]) -> None:

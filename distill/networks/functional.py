@@ -17,14 +17,18 @@ from torch.func import functional_call
 from distill.errors import NetworkError
 
 
-def call_with_weights(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def call_with_weights(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Any:
     """The network's answer to x with these weights: (b, classes) logits for a classifier.
 
     Buffers may be among the weights, and those that forward changes are changed in place, as batch norm's
     running averages; of others a copy is used.
     """
     tensors = place_tensors(network, weights)
-    outputs: Tensor = functional_call(network, tensors, (x,), tie_weights=False)
+    before = {name: tensors[name] for name, _ in network.named_buffers()}
+    outputs = functional_call(network, tensors, (x,), tie_weights=False)
+    for name, buffer in before.items():
+        if tensors[name] is not buffer:  # forward put another tensor in its place
+            buffer.copy_(tensors[name].detach())
     return outputs
 
 
@@ -51,19 +55,26 @@ def place_tensors(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str
 
 
 def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """The parameters by name, each once, then the buffers that a state dict holds."""
+    """The parameters by name, each once, then the buffers that a state dict holds, if they are finite.
+
+    A mask of -inf is no weight: a file of weights refuses it, and every network makes its own.
+    """
     tensors: dict[str, Tensor] = dict(network.named_parameters())
     if buffers := dict(network.named_buffers()):
         saved = network.state_dict(keep_vars=True)
-        tensors |= {name: buffer for name, buffer in buffers.items() if name in saved}
+        tensors |= {
+            k: b for k, b in buffers.items() if k in saved and b.isfinite().all() and not b.is_complex()
+        }
     return tensors
 
 
 def copy_network(network: nn.Module) -> nn.Module:
     """A private copy; tensors that an earlier forward left in the network are copied without their graph.
 
-    Raises NetworkError for a network that holds what cannot be copied.
+    Raises NetworkError for what is no nn.Module, or holds what cannot be copied.
     """
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"the network is a {type(network).__name__}: give an nn.Module, as MyNetwork()")
     try:
         return copy.deepcopy(network)
     except Exception:  # a tensor with a graph refuses; whatever else a user's attributes raise
@@ -73,7 +84,7 @@ def copy_network(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network, memo)
     except Exception as error:
         raise NetworkError(
-            f"the network cannot be copied ({str(error)[:80]}): create what it holds beside its layers in forward"
+            f"the network cannot be copied ({str(error)[:80]}): create in forward what it holds beside layers"
         ) from error
 
 

@@ -128,12 +128,14 @@ def reset_parametrized(module: nn.Module) -> None:
     A plain copy draws them, and each is assigned, which gives the parameters behind it their values.
     """
     plain, names = copy_network(module), list(module.parametrizations)  # type: ignore[arg-type]
+    plain.__class__ = parametrize.type_before_parametrizations(module)  # remove_parametrizations spoils both
+    del plain.parametrizations
     for name in names:
-        parametrize.remove_parametrizations(plain, name)
+        plain.register_parameter(name, nn.Parameter(getattr(module, name).detach().clone()))
     reset_module(plain)
     with torch.no_grad():
         for name in names:
-            setattr(module, name, getattr(plain, name))
+            setattr(module, name, getattr(plain, name).detach())
         for name, parameter in plain.named_parameters(recurse=False):
             if name not in names:
                 getattr(module, name).copy_(parameter)
@@ -160,7 +162,8 @@ def check_new_weights(network: nn.Module, first: Weights, second: Weights) -> No
     """
     trained = [name for name, p in network.named_parameters() if p.requires_grad]
     drawn = [name for name in trained if first[name].unique().numel() > 1]
-    equal = [name for name in drawn if torch.equal(first[name], second[name])]
+    new = [name for name in first if not torch.equal(first[name], second[name])]
+    equal = [name for name in drawn if name not in new and not is_behind(name, new)]
     if factory_of(network) is not None and len(equal) < len(drawn):
         return
     if equal:
@@ -168,6 +171,12 @@ def check_new_weights(network: nn.Module, first: Weights, second: Weights) -> No
             f"{list_names(equal)} of the network cannot be drawn anew, so that all new networks would have"
             " the same: pass a factory that returns a new network, as network=lambda: MyNetwork()"
         )
+
+
+def is_behind(name: str, new: Sequence[str]) -> bool:
+    """Whether a parameter is of a parametrisation that has new tensors beside it, as orthogonal's base."""
+    prefix = name.rpartition(".")[0]
+    return "parametrizations." in name and any(other.startswith(f"{prefix}.") for other in new)
 
 
 def list_names(names: Sequence[str], limit: int = 3) -> str:

@@ -1,7 +1,8 @@
 """resolve_network(): the one place that understands what a user passes as a network."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,27 +13,39 @@ from distill.networks.build import build_network
 from distill.networks.functional import copy_network, persistent_tensors
 from distill.randomness import seed_torch, stream
 
-NetworkLike = nn.Module | str | Callable[[], nn.Module]  # a module, a name, or a factory: Net, lambda: Net(3)
+NetworkLike = Any  # an nn.Module, a name, or a factory (Net, lambda: Net(3)); a check refuses what is none
 FACTORY_MARK = "factory_of_the_network"  # the attribute of a private copy that draws itself by a factory
 
 
 def resolve_network(
     network: Any, shape: Sequence[int], classes: int, device: torch.device | str = "cpu"
 ) -> nn.Module:
-    """A private copy, in float32 and on a device, of a module, of what a factory returns, or the one of a name.
+    """A private copy, in float32 and on a device, of a module or of what a factory returns; or a name's.
 
     shape and classes are an item's and the data's, for a name. A factory is a class or function that returns
     a new nn.Module when it is called without arguments: the copy draws its random weights by calling it
     again. Raises NetworkError.
     """
     if isinstance(network, str):
-        return build_network(network, tuple(shape), classes).to(device)
+        with seed_torch(stream("network")):
+            return build_network(network, tuple(shape), classes).to(device)
     if isinstance(network, nn.Module):
         return copy_network(network).float().to(device)
     check_factory(network)
     module = copy_network(call_factory(network, stream("factory"))).float().to(device)
     object.__setattr__(module, FACTORY_MARK, Factory(network))
     return module
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Within it, torch makes float32 tensors, as sets hold, whatever torch.set_default_dtype() was told."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 class Factory:
@@ -74,8 +87,8 @@ def call_factory(factory: Callable[[], Any], generator: torch.Generator) -> nn.M
             module = factory()
     except Exception as error:
         raise NetworkError(
-            f"the factory of the network failed ({type(error).__name__}: {str(error)[:80]}): it must return an"
-            " nn.Module when it is called without arguments"
+            f"the factory of the network failed ({type(error).__name__}: {str(error)[:80]}): it must return"
+            " an nn.Module when it is called without arguments"
         ) from error
     if not isinstance(module, nn.Module):
         raise NetworkError(f"the factory of the network returned {describe(module)}, not an nn.Module")
@@ -89,7 +102,7 @@ def factory_of(network: nn.Module) -> Callable[[], nn.Module] | None:
 
 
 def draw_by_factory(network: nn.Module, generator: torch.Generator) -> dict[str, Tensor] | None:
-    """The weights and buffers of a new network of the factory; None for a network without. Raises NetworkError."""
+    """The weights and buffers of a new network of the factory, if there is one. Raises NetworkError."""
     factory = factory_of(network)
     if factory is None:
         return None

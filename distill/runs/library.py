@@ -1,6 +1,5 @@
 """distill(): a user's tensors, network and losses in one call from Python."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from inspect import signature
@@ -11,15 +10,17 @@ from torch import nn
 
 from distill.data.adapters import DataLike, read_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError, UserError
+from distill.errors import UserError
 from distill.inner import RULES
 from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
-from distill.inner.losses import cross_entropy, loss_name, soft_cross_entropy
+from distill.inner.losses import cross_entropy, soft_cross_entropy
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import Rule
 from distill.methods.base import Method
-from distill.networks.build import build_network
+from distill.networks.functional import persistent_tensors
+from distill.networks.initial import check_new_weights
+from distill.networks.resolve import NetworkLike, factory_of, resolve_network, single_precision
 from distill.outer import processes
 from distill.outer.synthetic import Synthetic
 from distill.registry import find
@@ -35,6 +36,7 @@ from distill.runs.python.arguments import (
     word_of_method,
     word_of_rule,
 )
+from distill.runs.python.outcome import describe_objects, score
 from distill.runs.resolve import resolve
 from distill.runs.settings import (
     AUTO,
@@ -48,9 +50,6 @@ from distill.runs.settings import (
 )
 from distill.runs.starts import Weights, build_synthetic, draw_initial, known_weights, unseen_weights
 from distill.sets.distilled import DistilledSet
-from distill.student.evaluation import accuracy
-from distill.student.scores import Report
-from distill.student.training import initial_weights, replay
 
 DRY_RUN_ITEMS = 16  # items of the forward and backward passes before the first step
 
@@ -64,7 +63,7 @@ class LibrarySettings(ImageSettings):
 
 def distill(
     data: DataLike,
-    network: nn.Module | str,
+    network: NetworkLike,
     n: int = 5,
     *,
     labels: str = "soft",
@@ -97,10 +96,11 @@ def distill(
         data: (x, y), x floating-point (m, *item) of mean 0 and spread 1 or so, or uint8 images, y (m,)
             class numbers or names, or one-hot rows: tensors, arrays or lists; or a data set of torch,
             torchvision or Hugging Face; or what `distill.data.load` gives.
-        network: any nn.Module from items to logits that can be differentiated twice; or a name, "convnet".
+        network: any nn.Module from items to logits that can be differentiated twice; a factory, a class or
+            function that returns a new one, as lambda: Net(), for random weights; or a name, "convnet".
         n: how many synthetic items; fewer than there are classes works.
         labels: "soft" (learned, signed), "softmax" (learned, sum to one) or "hard" (one class each).
-        init: "random" trains networks never seen, drawn anew as the module's own layers draw themselves;
+        init: "random" trains networks never seen, drawn by the factory or as the module's layers draw;
             "fixed" trains the network from the weights it has now, which the set then carries. Random is
             the default since such a set needs nothing beside it; fixed scores higher, from those weights.
         loss: the outer loss of (logits, y) on real items: positive, one number.
@@ -130,7 +130,7 @@ def distill(
         UserError: another setting that is not possible. Each says in one sentence what to do.
     """
     passed = locals()
-    with python_names():
+    with python_names(), single_precision():
         arguments = plain_arguments(passed, signature(distill).parameters)
         train, test_data = read_splits(data, test)
         settings = resolve_arguments(train, network, arguments)
@@ -172,15 +172,8 @@ def resolve_arguments(train: Dataset, network: Any, arguments: dict[str, Any]) -
 
 
 def module_of(network: Any, train: Dataset) -> nn.Module:
-    """A copy of the network, or the one of that name, where the data are. Raises NetworkError."""
-    if isinstance(network, str):
-        return build_network(network, train.shape, len(train.classes)).to(train.labels.device)
-    if isinstance(network, type) or not isinstance(network, nn.Module):
-        actual = (
-            f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
-        )
-        raise NetworkError(f'network is {actual}: give an nn.Module, as MyNetwork(), or a name, as "convnet"')
-    return copy.deepcopy(network).to(train.labels.device)
+    """A copy of the network, or the one of that name or factory, where the data are. Raises NetworkError."""
+    return resolve_network(network, train.shape, len(train.classes), train.labels.device)
 
 
 def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) -> Method:
@@ -202,17 +195,19 @@ def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) 
 def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset, test: int) -> Plan:
     """The plan of the objects; what was not passed is what the command's words mean."""
     name = settings.network.network or type(problem.network).__name__
-    has_name = settings.network.network is not None
-    weights = draw_initial(settings, problem, "fixed", 1)[0] if has_name else current_weights(problem)
+    is_drawn = settings.network.network is not None or factory_of(problem.network) is not None
+    weights = draw_initial(settings, problem, "fixed", 1)[0] if is_drawn else current_weights(problem)
     fixed = settings.network.init == "fixed"
+    if not fixed:
+        check_new_weights(problem.network, *draw_initial(settings, problem, "validation", 2))
     initial = known_weights([weights]) if fixed else unseen_weights(settings, problem)
     source = describe_source(train.name, train, test)
     return assemble_plan(settings, problem, method, initial, {"name": name, "arguments": {}}, source)
 
 
 def current_weights(problem: Problem) -> Weights:
-    """The weights that the network has now."""
-    return {name: p.detach().clone() for name, p in problem.network.named_parameters()}
+    """The weights and buffers that the network has now."""
+    return {name: t.detach().clone() for name, t in persistent_tensors(problem.network).items()}
 
 
 def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, progress: bool) -> DistilledSet:
@@ -240,24 +235,3 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
             "objects": describe_objects(plan),
         },
     )
-
-
-def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) -> dict[str, Any]:
-    """Mean and std of accuracy, and on what: from the fixed weights, or over networks never seen."""
-    weights = initial_weights(
-        data, plan.problem.network, settings.network.init, settings.measure.test_networks
-    )
-    students = (replay(data, plan.problem, w) for w in weights)
-    summary = Report("set", tuple(accuracy(student, splits.test) for student in students)).summary()
-    split = "held-out" if splits.test is splits.held_out else "test"
-    return {**summary, "split": split, "weights": "fixed" if plan.initial.exported else "held-out"}
-
-
-def describe_objects(plan: Plan) -> dict[str, str]:
-    """The objects by name, for who reads how a set came to be."""
-    objects = {"method": plan.method, "rule": plan.problem.rule}
-    if plan.method.unrolls:
-        objects["engine"] = getattr(plan.method, "engine", None)
-    return {name: repr(value) for name, value in objects.items()} | {
-        "loss": loss_name(plan.problem.outer_loss)
-    }

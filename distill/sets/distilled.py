@@ -184,9 +184,15 @@ def check_shapes(items: Tensor, labels: Tensor, schedule: Tensor, lrs: Tensor) -
 def check_weights(init_state: Any) -> None:
     """Raise SetError for initial weights that are not None, a dict of tensors or a list of such dicts."""
     states = init_state if isinstance(init_state, list) else [init_state]
-    valid = [isinstance(state, dict) and all(map(is_finite_float32, state.values())) for state in states]
+    valid = [isinstance(state, dict) and all(map(is_weight_or_buffer, state.values())) for state in states]
     if init_state is not None and not (valid and all(valid)):
         raise SetError("init_state must be a dict of finite float32 tensors, a list of such dicts, or None")
+
+
+def is_weight_or_buffer(value: Any) -> bool:
+    """Whether a value is a tensor of finite float32 numbers, or of whole ones as some buffers are."""
+    whole = isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex())
+    return whole or is_finite_float32(value)
 
 
 def describe_shape(tensor: Tensor) -> str:

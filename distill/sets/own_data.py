@@ -1,4 +1,4 @@
-"""Real data as the items of a distilled set are: the same classes, normalisation and whitening."""
+"""What users pass for a set and for its real data: the same classes, normalisation and whitening."""
 
 import os
 from dataclasses import replace
@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from distill.data.adapters import read_test
+from distill.data.adapters import check_classes, read_numbered, read_test, to_dataset
 from distill.data.dataset import Dataset
+from distill.data.own.libraries import is_hub_split
 from distill.data.whiten import whiten
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
@@ -49,3 +50,16 @@ def describe_real_data(data: DistilledSet) -> Dataset:
         mean, std = (0.0,), (1.0,)
     names, zca = tuple(source["classes"]), source.get("zca")
     return Dataset(source["name"], data.items, data.labels.argmax(dim=1), names, mean, std, zca=zca)
+
+
+def read_data(data: Any, pixels: bool = True) -> Any:
+    """What a student trains on or is measured on, as Data: real data in any form, or Data as it is.
+
+    pixels: uint8 images and words as labels are fine, as the data say themselves what they mean. Raises
+    DataError.
+    """
+    if isinstance(data, Dataset | DistilledSet):
+        return data
+    if hasattr(data, "batch") and not isinstance(data, torch.utils.data.Dataset) and not is_hub_split(data):
+        return data
+    return check_classes(to_dataset(data)) if pixels else read_numbered(data)

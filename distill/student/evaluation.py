@@ -7,18 +7,19 @@ from typing import Any
 from torch import nn
 
 from distill.data.dataset import Dataset
+from distill.networks.resolve import NetworkLike
 from distill.sets.distilled import DistilledSet
-from distill.sets.own_data import fit_to_set, load_if_path
+from distill.sets.own_data import fit_to_set, load_if_path, read_data
 from distill.sets.plain_types import check_count
 from distill.student.protocols import SetRecipe, TrainingProtocol, build_start, train_students
 from distill.student.scores import Report
-from distill.student.training import Student, build_problem, initial_weights, read_data, replay
+from distill.student.training import Student, build_problem, initial_weights, replay
 
 
 def evaluate(
     data: DistilledSet | str | os.PathLike[str],
     test: Any,
-    network: nn.Module | str | None = None,
+    network: NetworkLike = None,
     init: str | None = None,
     seeds: int = 20,
     protocol: TrainingProtocol | None = None,
@@ -28,7 +29,7 @@ def evaluate(
     Args:
         data: the set, or the path of its file.
         test: real data in any form that `distill.distill` takes, of the set's items and classes.
-        network: the network to train, a module or a name (default: the set's own).
+        network: the network to train, a module, a factory or a name (default: the set's own).
         init: "fixed" (the set's weights) or "random" (default: as the set was learned).
         seeds: how many networks, where their weights are random.
         protocol: how they are trained (default: the set's own recipe).
@@ -43,15 +44,16 @@ def evaluate(
     return Report(f"{len(data)} distilled items", accuracies(students, real))
 
 
-def accuracy(student: Student, data: Any, numbers: int = 784_000) -> float:
+def accuracy(student: nn.Module, data: Any, numbers: int = 784_000) -> float:
     """The share of a real data set's items whose largest logit is that of their label, in [0, 1].
 
-    data: any form that `distill.distill` takes, of items as the student sees them. Items are taken in chunks
-    of so many numbers: 25,000 reviews take 19 s in batches of 64, 68 s in those of 1,000.
+    A module that is no Student is measured as one, in eval mode. data: any form that `distill.distill` takes,
+    of items as the student sees them. Items are taken in chunks of so many numbers: 25,000 reviews take 19 s
+    in batches of 64, 68 s in those of 1,000.
     """
     data = read_data(data, pixels=False)
     chunk = max(1, numbers // data.batch(slice(0, 16))[0][0].numel())
-    hits = 0
+    hits, student = 0, student if isinstance(student, Student) else Student(student)  # a private copy
     for first in range(0, len(data), chunk):
         x, y = data.batch(slice(first, first + chunk))
         hits += int((student.predict(x) == y).sum())

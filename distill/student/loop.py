@@ -12,11 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from distill.data.augment import Augment
-from distill.errors import UserError
+from distill.errors import NetworkError, UserError
+from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
-from distill.student.training import Data, Student, Weights, read_data
+from distill.networks.resolve import NetworkLike, resolve_network
+from distill.randomness import seed_torch, stream
+from distill.sets.own_data import read_data
+from distill.student.training import Data, Student, Weights
 
+# LBFGS calls the loss again, SparseAdam takes sparse gradients and Muon matrices alone.
+SPECIAL_OPTIMISERS = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 Optimiser = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
+
+
+TRIAL_ITEMS = 16  # of the data, on which a network is tried before it is trained
 
 
 class Batch(NamedTuple):
@@ -72,8 +81,9 @@ def run_turns(turns: Sequence[Turn], batches: Iterable[Batch], total: int) -> It
 
 
 def list_optimisers() -> dict[str, Callable[..., torch.optim.Optimizer]]:
-    """The optimisers of torch.optim by name."""
-    return {k: v for k, v in vars(torch.optim).items() if isinstance(v, type) and k != "Optimizer"}
+    """The optimisers of torch.optim by name, without those that need more than gradients of any shape."""
+    classes = {k: v for k, v in vars(torch.optim).items() if isinstance(v, type)}
+    return {name: optimiser for name, optimiser in classes.items() if name not in SPECIAL_OPTIMISERS}
 
 
 def count_batches(data: Data, size: int, epochs: int) -> int:
@@ -95,8 +105,8 @@ def draw_batches(
 
 def train_ordinary(
     data: Any,
-    network: nn.Module,
-    weights: Weights,
+    network: NetworkLike,
+    weights: Weights | None,
     optimiser: Optimiser,
     epochs: int,
     batch: int,
@@ -106,16 +116,36 @@ def train_ordinary(
     """A student trained with minibatches and any torch.optim optimiser, its rate falling to zero.
 
     data is a set, or real data in any form that `distill.distill` takes. Class numbers take the
-    cross-entropy, soft labels the soft one. augment(x, generator) changes each batch.
-    The network and the weights that are passed are not touched.
+    cross-entropy, soft labels the soft one. augment(x, generator) changes each batch. It starts from weights,
+    or from the network's own for None. The network and the weights that are passed are not touched. Raises
+    UserError.
     """
     data = read_data(data)
-    student = Student(network, weights)
+    student = build_student(data, network, weights)
     turn = Turn(
         optimiser(student.train().parameters()), lambda b: cross_entropy_with_any_labels(student(b.x), b.y)
     )
     batches = draw_batches(data, batch, epochs, generator, augment)
-    for _ in run_turns([turn], batches, count_batches(data, batch, epochs)):
-        pass
+    try:
+        with seed_torch(stream("ordinary", "layers")):
+            for _ in run_turns([turn], batches, count_batches(data, batch, epochs)):
+                pass
+    except UserError:
+        raise
+    except Exception as error:  # whatever layers of a user raise
+        raise NetworkError(
+            f"the network cannot be trained in batches of {batch} ({first_line(error)})"
+        ) from error
     student.zero_grad()
     return student.eval()
+
+
+def build_student(data: Data, network: NetworkLike, weights: Weights | None) -> Student:
+    """A student before its training on data, in the precision of the items. Raises UserError."""
+    x, y = data.batch(slice(0, TRIAL_ITEMS))
+    classes = y.shape[1] if y.ndim > 1 else len(getattr(data, "classes", ())) or None
+    if not isinstance(network, nn.Module):
+        network = resolve_network(network, x.shape[1:], classes or int(y.max()) + 1)
+    student = Student(network, weights).to(x.device, x.dtype)
+    check_network(student.network.train(), x, classes)
+    return student

@@ -1,6 +1,5 @@
 """Protocols: the ways to train a student on a distilled set. The room's table PROTOCOLS names them."""
 
-import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -9,17 +8,18 @@ import torch
 from torch import nn
 
 from distill.errors import UserError, unknown
+from distill.networks.resolve import NetworkLike
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.student.loop import Optimiser, list_optimisers, train_ordinary
 from distill.student.training import (
     Student,
     Weights,
-    build_problem,
+    assemble_problem,
     build_set_augmentation,
-    build_set_network,
     initial_weights,
     replay,
+    resolve_set_network,
 )
 
 
@@ -41,7 +41,7 @@ class SetRecipe:
         self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
     ) -> Student:
         """A student by `replay`."""
-        return replay(data, build_problem(data, network), weights)
+        return replay(data, assemble_problem(data, network), weights)
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,14 @@ class Start(NamedTuple):
     weights: list[Weights]
 
 
-def build_start(data: DistilledSet, name: nn.Module | str | None, init: str | None, count: int) -> Start:
+def build_start(data: DistilledSet, name: NetworkLike, init: str | None, count: int) -> Start:
     """What students start from: by default the set's own network as it was learned. Raises UserError.
 
-    name: of a network, or a module itself.
+    name: of a network, or a module or a factory.
     """
-    network = copy.deepcopy(name) if isinstance(name, nn.Module) else build_set_network(data, name)
+    network = resolve_set_network(data, name)
     init = init or ("random" if name is not None else data.network.get("init", "random"))
-    if init not in ("fixed", "random"):
-        raise UserError("--init: " + unknown("init", str(init), ("fixed", "random")))
-    word = type(name).__name__ if isinstance(name, nn.Module) else name or data.network["name"]
+    word = data.network["name"] if name is None else name if isinstance(name, str) else type(network).__name__
     return Start(word, network, init, initial_weights(data, network, init, count))
 
 

@@ -1,26 +1,25 @@
 """Student: a trained network; and training by a set's own recipe."""
 
-import copy
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from distill.data.adapters import check_classes, read_numbered, to_dataset
 from distill.data.augment import Augment, build_augmentation
-from distill.data.dataset import Dataset
-from distill.data.own.libraries import is_hub_split
-from distill.errors import SetError, UserError, unknown
+from distill.errors import NetworkError, SetError, UserError, unknown
 from distill.inner import INNER_LOSSES
+from distill.inner.dry_run import check_loss, check_network, first_line, forward
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import build_rule
 from distill.networks import NETWORKS, WEIGHT_INITS
 from distill.networks.build import build_network
-from distill.networks.functional import extract_features
-from distill.networks.initial import draw_weights
-from distill.randomness import stream
+from distill.networks.functional import copy_network, extract_features, persistent_tensors
+from distill.networks.initial import check_new_weights, draw_weights
+from distill.networks.resolve import NetworkLike, resolve_network, single_precision
+from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
 
@@ -37,21 +36,8 @@ class Data(Protocol):
         """x (b, *item) and y: (b,) class numbers, or (b, classes) soft labels."""
 
 
-def read_data(data: Any, pixels: bool = True) -> Any:
-    """What a student trains on or is measured on, as Data: real data in any form, or Data as it is.
-
-    pixels: uint8 images and words as labels are fine, as the data say themselves what they mean. Raises
-    DataError.
-    """
-    if isinstance(data, Dataset | DistilledSet):
-        return data
-    if hasattr(data, "batch") and not isinstance(data, torch.utils.data.Dataset) and not is_hub_split(data):
-        return data
-    return check_classes(to_dataset(data)) if pixels else read_numbered(data)
-
-
 class Student(nn.Module):
-    """A network with weights of its own, in eval mode: a module like any other.
+    """A network with weights and buffers of its own, in eval mode: a module like any other.
 
     It holds a private copy of the network and never touches the module that it is made from. Its state dict
     has the keys of that network: network.load_state_dict(student.state_dict()).
@@ -59,7 +45,7 @@ class Student(nn.Module):
 
     def __init__(self, network: nn.Module, weights: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network)
+        self.network = copy_network(network)
         load_parameters(self.network, weights or {})
         self.register_state_dict_post_hook(strip_prefix)
         self.register_load_state_dict_pre_hook(add_prefix)
@@ -110,23 +96,30 @@ def rename_keys(state: dict[str, Any], old: str, new: str) -> None:
 
 @torch.no_grad()
 def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy named weights into the network's parameters, on the device and in the precision of the weights."""
+    """Copy named weights and buffers into the network, on the device and in the precision of the weights."""
     if weights:
         network.to(next(iter(weights.values())))
-    parameters = dict(network.named_parameters())
+    tensors = {**dict(network.named_buffers()), **dict(network.named_parameters())}
     for name, weight in weights.items():
-        parameters[name].copy_(weight)
+        tensors[name].copy_(weight)
 
 
-def build_problem(
-    data: DistilledSet, network: nn.Module | None = None, inner_loss: Loss | None = None
-) -> Problem:
-    """The set's recipe as a Problem, for its own network or another. Raises SetError.
+def build_problem(data: DistilledSet, network: NetworkLike = None, inner_loss: Loss | None = None) -> Problem:
+    """The set's recipe as a Problem, for its own network or a copy of another. Raises UserError.
 
     inner_loss is needed where the set was learned with a function of the user's, which no file can hold.
     """
-    network = network or build_set_network(data)
+    if not isinstance(data, DistilledSet):
+        raise UserError(f"data is a {type(data).__name__}: give a DistilledSet, as DistilledSet.load(path)")
+    return assemble_problem(data, resolve_set_network(data, network), inner_loss)
+
+
+def assemble_problem(data: DistilledSet, network: nn.Module, inner_loss: Loss | None = None) -> Problem:
+    """The set's recipe for this very module, which is not tried first. Raises UserError."""
     loss, rule = data.inner["loss"], data.inner["rule"]
+    if inner_loss is not None:
+        rows = data.schedule[0]
+        check_loss("inner_loss", inner_loss, forward(network, data.items[rows]), data.labels[rows])
     if inner_loss is None and loss not in INNER_LOSSES:
         raise SetError(
             unknown("inner loss", loss, INNER_LOSSES) + "; pass your own as `inner_loss` in Python"
@@ -135,6 +128,19 @@ def build_problem(
         return Problem(network, build_rule(data.inner), inner_loss or load(INNER_LOSSES[loss]))
     except KeyError:
         raise SetError(unknown("inner rule", rule, ("sgd", "adam"))) from None
+
+
+def resolve_set_network(data: DistilledSet, network: NetworkLike = None) -> nn.Module:
+    """A private network for a set: its own, the one of a name, or a copy of what a user passes.
+
+    Raises NetworkError where it cannot be trained on the set.
+    """
+    if network is None or isinstance(network, str):
+        with seed_torch(stream("network")):  # the caller's randomness goes on as if nothing was drawn
+            return build_set_network(data, network)
+    module = resolve_network(network, data.items.shape[1:], data.labels.shape[1], data.items.device)
+    check_network(module, data.items[data.schedule[0]], data.labels.shape[1])
+    return module
 
 
 def build_set_network(data: DistilledSet, name: str | None = None) -> nn.Module:
@@ -156,17 +162,21 @@ def build_set_augmentation(data: DistilledSet) -> Augment:
         raise SetError(f"the set was learned with another version: {error}") from None
 
 
-def initial_weights(data: DistilledSet, network: nn.Module, init: str, count: int) -> list[Weights]:
+def initial_weights(
+    data: DistilledSet, network: NetworkLike, init: str, count: int, first: int = 0
+) -> list[Weights]:
     """Initial weights of students: the set's fixed ones, or `count` random ones that no set was learned with.
 
-    Raises SetError where a random-initialisation set has no fixed weights, or they do not fit.
+    The random ones are numbered, and `first` is the number of the first. Raises UserError: for a network
+    whose random weights would all be the same, for a set that has no fixed weights, or has those of another
+    network.
     """
+    if init not in ("fixed", "random"):
+        raise UserError("init: " + unknown("init", str(init), ("fixed", "random")))
+    if not isinstance(network, nn.Module):
+        network = resolve_set_network(data, network)
     if init == "random":
-        weight_init = data.network.get("scheme", "xavier")
-        if weight_init not in WEIGHT_INITS:
-            raise SetError(unknown("initialisation scheme", weight_init, WEIGHT_INITS))
-        draws = (draw_weights(network, stream("held-out", k), weight_init) for k in range(count))
-        return [{name: w.to(data.items.device) for name, w in weights.items()} for weights in draws]
+        return draw_held_out(data, network, range(first, first + count))
     if data.init_state is None:
         raise SetError(
             "the set was learned for random initialisations and carries no weights: use --init random"
@@ -176,45 +186,78 @@ def initial_weights(data: DistilledSet, network: nn.Module, init: str, count: in
     return fixed_weights(data)
 
 
+def draw_held_out(data: DistilledSet, network: nn.Module, numbers: Iterable[int]) -> list[Weights]:
+    """The random weights of these numbers, none of which a set was learned with. Raises UserError."""
+    weight_init = data.network.get("scheme", "xavier")
+    if weight_init not in WEIGHT_INITS:
+        raise SetError(unknown("initialisation scheme", weight_init, WEIGHT_INITS))
+    draws = [draw_weights(network, stream("held-out", k), weight_init) for k in numbers]
+    if len(draws) > 1:
+        check_new_weights(network, *draws[:2])
+    return [{name: w.to(data.items.device) for name, w in weights.items()} for weights in draws]
+
+
 def fixed_weights(data: DistilledSet) -> list[Weights]:
     """The fixed initialisations that the set carries."""
     return data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
 
 
 def weights_fit(network: nn.Module, weights: list[Weights]) -> bool:
-    """Whether all of them are weights of this network."""
-    shapes = {name: p.shape for name, p in network.named_parameters()}
-    return all({name: w.shape for name, w in state.items()} == shapes for state in weights)
+    """Whether all of them are weights of this network, with its buffers or, in older files, without."""
+    names = {name for name, _ in network.named_parameters()}
+    shapes = {name: tensor.shape for name, tensor in persistent_tensors(network).items()}
+    return all(
+        names <= state.keys() and all(shapes.get(name) == w.shape for name, w in state.items())
+        for state in weights
+    )
 
 
 def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     """A student trained by the set's own steps, from these weights.
 
-    Rates per parameter tensor are averaged over the tensors for a network that has others.
+    Rates per parameter tensor are averaged over the tensors for a network that has others. Raises UserError.
     """
+    if not isinstance(problem, Problem):
+        raise UserError(f"problem is a {type(problem).__name__}: give build_problem(data, network)")
     state, augment, generator = problem.start(weights), build_set_augmentation(data), stream("replay")
-    with torch.no_grad():
-        for step in data.steps():
-            step = step._replace(x=augment(step.x, generator))
-            if step.lr.ndim and len(step.lr) != len(problem.names):
-                step = step._replace(lr=step.lr.mean())
-            state = problem.advance(state, step)
+    try:
+        # the same dropout in each call
+        with torch.no_grad(), single_precision(), seed_torch(stream("replay", "layers")):
+            for step in data.steps():
+                step = step._replace(x=augment(step.x, generator))
+                if step.lr.ndim and len(step.lr) != len(problem.names):
+                    step = step._replace(lr=step.lr.mean())
+                state = problem.advance(state, step)
+    except UserError:
+        raise
+    except Exception as error:  # whatever layers and losses of a user raise
+        raise NetworkError(f"the network cannot be trained on the set ({first_line(error)})") from error
     return Student(problem.network, problem.weights(state))
 
 
 def train(
     data: DistilledSet,
-    network: nn.Module | None = None,
+    network: NetworkLike = None,
     init: str | None = None,
     seed: int = 0,
     inner_loss: Loss | None = None,
 ) -> Student:
     """One student by the set's own recipe: its network or another, from its fixed weights or fresh ones.
 
-    init is "fixed" or "random"; by default as the set was learned, random for a network that its fixed
-    weights do not fit. `network` itself is not touched. Raises UserError.
+    network is a module, a name, or a factory: a class or function that returns a new module. It is not
+    touched. It trains in its own mode, with dropout unless network.eval() was called, and without its frozen
+    parameters. init is "fixed" or "random"; by default as the set was learned, random for a network that its
+    fixed weights do not fit. seed numbers the random ones. Raises UserError.
     """
-    problem = build_problem(data, copy.deepcopy(network), inner_loss)
-    fit = network is None or weights_fit(network, fixed_weights(data))
+    problem = build_problem(data, network, inner_loss)
+    fit = network is None or weights_fit(problem.network, fixed_weights(data))
     init = init or (data.network.get("init", "random") if fit else "random")
-    return replay(data, problem, initial_weights(data, problem.network, init, seed + 1)[-1])
+    return replay(data, problem, initial_weights(data, problem.network, init, 1, first=check_seed(seed))[-1])
+
+
+def check_seed(seed: Any) -> int:
+    """The seed. Raises UserError for what is not a whole number."""
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise UserError(f"seed must be a whole number, not {str(seed)[:80]!r}") from None

@@ -280,7 +280,6 @@ class Attention(nn.Module):
         ),
         (nn.Flatten(), "the network has no parameters"),
         (nn.LazyLinear(3), "the network has lazy layers: call it on a batch"),
-        (Net, "network is the class Net: give an nn.Module, as MyNetwork()"),
         (torch.relu, "network is a builtin_function_or_method: give an nn.Module"),
         (None, "network is a NoneType"),
     ],
