@@ -1,12 +1,13 @@
 """Problems with known answers, generated data, and a command run as a user runs it."""
 
+import inspect
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,8 @@ def copy_package(folder: Path, example: Path, file: str, table: str, line: str) 
 def make_environment(package: Path) -> dict[str, str]:
     """The variables by which a changed copy of the package goes before the installed one."""
     return {"PYTHONPATH": os.pathsep.join([str(package), str(Path(__file__).parents[1])])}
+
+
+def as_users_call(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A public function without the run-time type checks of the test suite, which no user has."""
+    return inspect.unwrap(function)

@@ -53,3 +53,10 @@ def test_every_memory_is_measured_in_continual_learning() -> None:
     without_memory, *_, distilled = read_percentages(output)
     assert without_memory < 25
     assert distilled > without_memory
+
+
+def test_a_scikit_learn_user_fits_predicts_and_resamples() -> None:
+    output = run_example("classifier", "--steps", 80)
+    assert "first rows are aster, daisy, iris, rose" in output
+    assert "600 rows became 4: aster, daisy, iris, rose" in output
+    assert read_percentages(output.splitlines()[2])[0] > 80

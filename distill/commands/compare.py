@@ -31,7 +31,7 @@ SETTINGS = CompareSettings
 def compare(config: CompareSettings) -> dict[str, Any]:
     """Train all, print the table, write compare.json; the result as the JSON line. Raises UserError."""
     from distill.sets.storage import write_text
-    from distill.student.compare import choose_networks, compare_items, format_table
+    from distill.student.comparison import choose_networks, compare_items, format_table
 
     data, train, test = load_set_and_data(config)
     names = choose_networks(data, config.networks)

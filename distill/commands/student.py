@@ -27,7 +27,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     from distill.report.tables import format_table
     from distill.sets.storage import write_tensors
     from distill.student.baselines import report_full_data
-    from distill.student.evaluate import accuracies
+    from distill.student.evaluation import accuracies
     from distill.student.protocols import build_protocol, build_start, train_students
     from distill.student.scores import Report
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from distill.registry import Entry
 
 if TYPE_CHECKING:
+    from distill.data.adapters import to_dataset as to_dataset
     from distill.data.images import load as load
 
 
@@ -68,7 +69,10 @@ TEXT_SETS = {
 }
 
 
+MODULES = {"load": "images", "to_dataset": "adapters"}
+
+
 def __getattr__(name: str) -> Any:
-    if name != "load":
+    if name not in MODULES:
         raise AttributeError(f"module 'distill.data' has no attribute {name!r}")
-    return import_module("distill.data.images").load
+    return getattr(import_module(f"distill.data.{MODULES[name]}"), name)

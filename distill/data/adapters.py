@@ -1,63 +1,113 @@
-"""A user's own tensors as a Dataset, with the checks that tell what is wrong with them."""
+"""A user's own data as Datasets, with the checks that tell what is wrong with them.
 
+Whatever distill.distill(), the students and the teachers take for real data comes through to_dataset().
+"""
+
+import sys
 import warnings
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from distill.data.dataset import Dataset, check_labels
+from distill.data.dataset import Dataset, channel_mean_std, check_labels
+from distill.data.own.labels import match_names
+from distill.data.own.libraries import Pair, is_hub_dict, read_pair
+from distill.data.whiten import whiten
 from distill.errors import DataError
 
-DataLike = Dataset | tuple[Tensor, Tensor]  # what distill.distill() takes for data
+DataLike = Any  # what to_dataset() takes: a Dataset, (x, y), or a data set of another library
+TEST_SPLITS = ("test", "validation", "valid", "val", "dev")  # of a DatasetDict, the first that is there
+PACKAGE = str(Path(__file__).parents[1])
 
 
-def from_tensors(data: Any, classes: tuple[str, ...] | None = None) -> Dataset:
-    """(x, y) as a Dataset whose items are what the network sees; a Dataset comes back as it is.
+def to_dataset(data: DataLike, like: Dataset | None = None) -> Dataset:
+    """Real data in any common form as a Dataset; a Dataset comes back as it is.
 
-    x is floating-point (m, *item), y long (m,). classes: by default numbered from 0 to the largest label.
-    Raises DataError.
+    Floats are what the network sees; uint8 images are scaled as those of files are. like: the training data
+    of the same kind, whose classes, mean and std hold here too. Raises DataError.
     """
     if isinstance(data, Dataset):
         return data
-    if not isinstance(data, tuple | list) or [isinstance(part, Tensor) for part in data] != [True, True]:
+    pair = read_pair(data)
+    x, labels = pair
+    if like is not None:
+        return like_training_data(pair, like)
+    check_spread(x)
+    largest = min(int(labels.numbers.max()), len(x))  # check_classes() refuses more classes than items
+    classes = labels.names or tuple(map(str, range(largest + 1)))
+    mean, std = channel_mean_std(x) if x.dtype == torch.uint8 else ((0.0,), (1.0,))
+    return Dataset("own data", x, labels.numbers.to(x.device), classes, mean, std)
+
+
+def read_splits(data: DataLike, test: DataLike | None = None) -> tuple[Dataset, Dataset | None]:
+    """(train, test) as Datasets of one kind; a DatasetDict holds both. Raises DataError."""
+    data, test = pick_splits(data, test)
+    train = check_classes(to_dataset(data))
+    return train, None if test is None else read_test(test, train)
+
+
+def pick_splits(data: DataLike, test: DataLike | None = None) -> tuple[DataLike, DataLike | None]:
+    """(train, test) as they are; out of a DatasetDict, where that holds them. Raises DataError."""
+    if not is_hub_dict(data):
+        return data, test
+    if "train" not in data:
+        known, first = ", ".join(data), next(iter(data), "train")
+        raise DataError(f'data has no split "train" among {known:.200}: give one, as data["{first}"]')
+    split = next((name for name in TEST_SPLITS if name in data), None)
+    return data["train"], data[split] if test is None and split else test
+
+
+def read_test(test: DataLike, train: Dataset) -> Dataset:
+    """Test data of the training data's kind. Raises DataError."""
+    if is_hub_dict(test):
+        split = next((name for name in TEST_SPLITS if name in test), None)
+        test = test[split] if split else test
+    return check_same_kind(to_dataset(test, train), train)
+
+
+def like_training_data(pair: Pair, train: Dataset) -> Dataset:
+    """A pair with the classes and the normalisation of the training data. Raises DataError."""
+    x, labels = pair
+    pixels = train.items.dtype == torch.uint8 or any(train.mean)
+    numbers = match_names(labels, train.classes).to(x.device)
+    if x.dtype == torch.uint8 and x.shape[1] == 1 and train.shape[0] == 3:
+        x = x.expand(-1, 3, -1, -1)  # grey test images beside coloured ones
+    if x.dtype == torch.uint8 and train.zca:
+        images = Dataset(train.name, x, numbers, train.classes, *channel_mean_std(x))
+        return whiten(check_same_kind(images, train), train.zca)
+    if x.dtype == torch.uint8 and not pixels:
         raise DataError(
-            f"data and test must be pairs of tensors (x, y), not a {type(data).__name__}: torch.stack the"
-            " items of a torch Dataset, torch.from_numpy arrays"
+            "test holds uint8 images, and data floating-point items: give both as uint8, or both as floats"
         )
-    x, y = (part.detach() for part in data)
-    check_items(x)
-    check_class_numbers(y)
-    if len(x) != len(y):
-        raise DataError(f"x has {len(x)} items and y {len(y)} labels: one label per item")
-    if classes is None:
-        largest = min(int(y.max()), len(y))  # check_classes() refuses more classes than items
-        classes = tuple(map(str, range(largest + 1)))
-    return Dataset("own data", x.float(), y.to(x.device).long(), classes, (0.0,), (1.0,))
+    if x.dtype == torch.uint8:
+        return replace(train, items=x, labels=numbers)
+    if pixels and float(x.min()) >= 0:
+        raise DataError(
+            "test holds floating-point items from 0, and data have mean 0: give both as uint8 images, or"
+            " subtract the mean and divide by the std that the data had"
+        )
+    return Dataset(train.name, x, numbers, train.classes, (0.0,), (1.0,))
 
 
-def check_items(x: Tensor) -> None:
-    """Raise DataError where x cannot be items; warn where their scale would spoil the outer steps."""
-    if not x.is_floating_point():
-        raise DataError(f"x is {x.dtype}: give floating-point items of mean 0 and spread 1 or so")
-    if x.ndim < 2 or x.numel() == 0:
-        raise DataError(f"x of shape {tuple(x.shape)} is not (m, *item)")
-    if not x.isfinite().all():
-        raise DataError("x holds NaN or infinity: mend or drop those items")
-    spread = float(x.std())
+def check_spread(x: Tensor) -> None:
+    """Warn, where distill was called, if the scale of floating-point items would spoil the outer steps."""
+    spread = float(x.std()) if x.is_floating_point() else 1.0
     if not 0.05 < spread < 20:
         message = (
             f"x has a spread of {spread:.3g}: scale it to mean 0 and spread 1, or little will be learned"
         )
-        warnings.warn(message, stacklevel=4)
+        warnings.warn(message, stacklevel=count_own_frames() + 1)
 
 
-def check_class_numbers(y: Tensor) -> None:
-    """Raise DataError where y is not one whole number per item."""
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool or y.ndim != 1:
-        raise DataError(
-            f"y is {y.dtype} of shape {tuple(y.shape)}: it must be long (m,), the class number of each item"
-        )
+def count_own_frames() -> int:
+    """How many calls of this package lie between this one's caller and the user's code."""
+    count, frame = 0, sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        count, frame = count + 1, frame.f_back
+    return count
 
 
 def check_classes(train: Dataset) -> Dataset:
@@ -79,3 +129,25 @@ def check_same_kind(test: Dataset, train: Dataset) -> Dataset:
     if not test.matches_items(train.initial_items(torch.tensor([0]))):
         raise DataError(f"test has items of shape {test.shape}, data of {train.shape}")
     return test
+
+
+def read_numbered(data: DataLike) -> Dataset:
+    """Real data whose labels are class numbers and whose items are what a student sees. Raises DataError.
+
+    For where no set and no training data tell the classes and the normalisation.
+    """
+    if isinstance(data, Dataset):
+        return data
+    x, labels = read_pair(data)
+    if x.dtype == torch.uint8:
+        raise DataError(
+            "the items are uint8 images, and a student does not know how to scale them: measure by"
+            " distill.student.evaluate(set, test), or give the floats that the student was trained on"
+        )
+    if labels.are_words:
+        raise DataError(
+            "the labels are words, and a student knows class numbers only: measure by"
+            " distill.student.evaluate(set, test), or give the class numbers"
+        )
+    classes = labels.names or tuple(map(str, range(int(labels.numbers.max().clamp(0, len(x))) + 1)))
+    return Dataset("own data", x, labels.numbers.to(x.device), classes, (0.0,), (1.0,))

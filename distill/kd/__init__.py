@@ -7,7 +7,14 @@ folder). Beside it: losses/ with the table KD_LOSSES, taps (outputs of modules),
 table TECHNIQUES: a key of a stage or a network in a recipe -> what it does beside the losses.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from distill.registry import Entry
+
+if TYPE_CHECKING:
+    from distill.kd.run import teach as teach
+    from distill.kd.teachers import relabel as relabel
 
 TECHNIQUES = {
     "search": Entry(
@@ -29,3 +36,12 @@ TECHNIQUES = {
         "distill.kd.techniques.quantisation:quantise", "weights and inputs of eight bits (Jacob et al. 2018)"
     ),
 }
+MODULES = {"relabel": "teachers", "teach": "run"}
+__all__ = sorted(MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module 'distill.kd' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"distill.kd.{MODULES[name]}"), name)
+    return value

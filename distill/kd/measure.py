@@ -10,7 +10,7 @@ from distill.kd.recipe.parts import Recipe
 from distill.kd.sources import Sources
 from distill.kd.taps import forward_with_taps
 from distill.kd.techniques.quantisation import quantise
-from distill.student.evaluate import accuracy
+from distill.student.evaluation import accuracy
 from distill.student.training import Student
 
 Scores = dict[str, dict[str, float]]

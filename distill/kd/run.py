@@ -1,15 +1,20 @@
 """Runs: the stages of a recipe one after the other, from its data to trained networks."""
 
-from collections.abc import Generator
-from typing import NamedTuple
+import os
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+from distill.data.adapters import read_splits
+from distill.kd.measure import Scores, score_networks
 from distill.kd.networks import Networks, build_ensembles, build_networks
 from distill.kd.recipe.checks import check_recipe
-from distill.kd.recipe.files import check_recipe_types
+from distill.kd.recipe.files import check_recipe_types, parse_value, read_recipe
 from distill.kd.recipe.parts import Recipe, RecipeError
-from distill.kd.sources import Sources, choose_items
+from distill.kd.sources import Sources, choose_items, load_sources
 from distill.kd.stages import Stage, run_stage
 from distill.kd.techniques.route import split_route
+from distill.student.training import Student
 
 
 class Progress(NamedTuple):
@@ -19,6 +24,64 @@ class Progress(NamedTuple):
     stages: int
     share: float
     losses: tuple[float, ...]
+
+
+class Experiment(NamedTuple):
+    """The trained networks of a recipe by name, and their scores, as shares in [0, 1]."""
+
+    students: dict[str, Student]
+    scores: Scores
+
+
+def teach(
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    data: Any = None,
+    test: Any = None,
+    device: str = "cpu",
+) -> Experiment:
+    """The trained networks of a recipe and their scores, as `distill teach` without a folder.
+
+    Args:
+        recipe: the path of a YAML file, or what it holds.
+        data: real data in any form that `distill.distill` takes, in the place of those that the recipe names.
+        test: its test data; without them a tenth of the data is held out for the scores.
+        device: where to compute, if the data are not passed.
+
+    Raises:
+        UserError: what cannot be run, in one sentence.
+    """
+    parts = read_any_recipe(recipe)
+    sources = load_sources(parts.data, parts.seed, device) if data is None else own_sources(parts, data, test)
+    steps = run_recipe(parts, sources, str(sources.train.labels.device))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            networks: Networks = end.value
+            break
+    students = {name: networks[name].student for name in parts.networks}
+    return Experiment(students, score_networks(parts, networks, sources))
+
+
+def read_any_recipe(recipe: Any) -> Recipe:
+    """A recipe from its file, from what the file holds, or as it is. Raises RecipeError."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Mapping):
+        parts: Recipe = parse_value(Recipe, recipe, "")
+        return parts
+    if isinstance(recipe, str | os.PathLike):
+        return read_recipe(os.fspath(recipe))
+    raise RecipeError(
+        f"recipe is a {type(recipe).__name__}: give the path of a YAML file, or a dict of its keys"
+    )
+
+
+def own_sources(recipe: Recipe, data: Any, test: Any) -> Sources:
+    """A user's own data for a recipe, a tenth held out where there are no test data. Raises DataError."""
+    train, real_test = read_splits(data, test)
+    part = recipe.data if real_test else replace(recipe.data, score="held-out")
+    return load_sources(part, recipe.seed, str(train.labels.device), (train, real_test or train))
 
 
 def run_recipe(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generator[Progress, None, Networks]:

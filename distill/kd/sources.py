@@ -16,6 +16,8 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.real_data import match_real_data
 from distill.student.training import Data
 
+Splits = tuple[Dataset, Dataset]  # train and test
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -29,11 +31,12 @@ class Sources:
     fine_labels: Tensor | None = None  # of the test items, before classes were put together
 
 
-def load_sources(part: DataPart, seed: int, device: str) -> Sources:
-    """The data of a recipe. Raises UserError."""
+def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Sources:
+    """The data of a recipe; real are (train, test) in the place of those that it names. Raises UserError."""
     check_numbers(part, "data")
     distilled = DistilledSet.load(part.set, device) if part.set else None
-    train, test = load_splits(part, seed, device, distilled)
+    splits = real or load_real(part.name, part.dir, part.vectors, device, distilled)
+    train, test = select_splits(part, seed, *splits)
     fine_labels = test.labels if part.merge else None
     if part.merge:
         train, test = (merge_classes(split, part.merge) for split in (train, test))
@@ -43,11 +46,8 @@ def load_sources(part: DataPart, seed: int, device: str) -> Sources:
     return Sources(train, test, distilled, target, target_test, fine_labels)
 
 
-def load_splits(
-    part: DataPart, seed: int, device: str, distilled: DistilledSet | None
-) -> tuple[Dataset, Dataset]:
+def select_splits(part: DataPart, seed: int, train: Dataset, test: Dataset) -> Splits:
     """(train, test or held-out), in random order and at most as many as the recipe says. Raises UserError."""
-    train, test = load_real(part.name, part.dir, part.vectors, device, distilled)
     dataset.print_remarks(train)
     if part.score not in ("test", "held-out"):
         raise RecipeError(f'data.score must be test or held-out, not "{part.score}"')

@@ -1,5 +1,6 @@
 """Teachers of a distilled set: students with a teacher's share in their loss, and sets with its labels."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
 from distill.registry import RATE, check_options, option, python_name
-from distill.sets.distilled import DistilledSet
-from distill.student.evaluate import replay_accuracies
+from distill.sets.distilled import DistilledSet, describe_shape
+from distill.sets.plain_types import plain_value
+from distill.sets.real_data import load_if_path
+from distill.student.evaluation import replay_accuracies
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, assemble_problem, replay
 
@@ -112,11 +115,47 @@ def order_classes(teacher: Student, path: str, data: DistilledSet) -> Student:
     return Student(Reordered(teacher.network, places)).to(data.items.device).requires_grad_(False)
 
 
-def relabel(data: DistilledSet, teacher: Student, tau: float) -> DistilledSet:
-    """The set with labels softmax(teacher(items) / tau). Raises UserError."""
-    check_teacher(teacher)
+def relabel(
+    data: DistilledSet | str | os.PathLike[str],
+    teacher: nn.Module | str | os.PathLike[str],
+    tau: float = 1.0,
+) -> DistilledSet:
+    """The set with labels softmax(teacher(items) / tau).
+
+    data: the set, or the path of its file. teacher: a Student or another trained module, or the path of its
+    weights. Raises UserError.
+    """
+    data, tau = load_if_path(data), plain_value(tau)
     check_options(Temperature(tau), python_name)
-    return replace(data, labels=(teacher.logits(data.items) / tau).softmax(dim=1))
+    logits = compute_teacher_logits(data, read_teacher(teacher, data))
+    return replace(data, labels=(logits / tau).softmax(dim=1))
+
+
+def read_teacher(teacher: Any, data: DistilledSet) -> Student:
+    """A teacher as a student in eval mode, on the device of the set. Raises UserError."""
+    if isinstance(teacher, str | os.PathLike):
+        return load_teacher(os.fspath(teacher), data)
+    if isinstance(teacher, nn.Module) and not isinstance(teacher, Student):
+        return Student(teacher).to(data.items.device)
+    check_teacher(teacher)
+    return teacher
+
+
+def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
+    """The teacher's logits (n, classes) for the set's items. Raises UserError where it has none."""
+    shape, classes = describe_shape(data.items), data.labels.shape[1]
+    try:
+        logits: Any = teacher.logits(data.items)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise UserError(
+            f"the teacher does not take {shape} items ({' '.join(str(error).split()):.80})"
+        ) from error
+    if not isinstance(logits, Tensor) or logits.shape != (len(data), classes):
+        answer = describe_shape(logits) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise UserError(f"the teacher answers {answer} for {len(data)} items of {classes} classes")
+    if not logits.isfinite().all():
+        raise UserError("the teacher answers NaN or infinity for the set's items: train it anew")
+    return logits.float()
 
 
 def relabel_and_score(

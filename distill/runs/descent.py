@@ -14,7 +14,7 @@ from distill.outer.loop import OuterState, descend, initial_state
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_objective, build_set
 from distill.runs.measure import Splits
-from distill.student.evaluate import accuracy
+from distill.student.evaluation import accuracy
 from distill.student.training import replay
 
 GIVE_UP = 20  # rollbacks, each of which has halved the outer rate

@@ -1,34 +1,42 @@
 """distill(): a user's tensors, network and losses in one call from Python."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
+from os import PathLike
 from typing import Any
 
 from torch import nn
 
-from distill.data.adapters import DataLike, check_classes, check_same_kind, from_tensors
+from distill.data.adapters import DataLike, read_splits
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner import RULES
 from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
-from distill.inner.losses import cross_entropy, loss_name, soft_cross_entropy
+from distill.inner.losses import cross_entropy, soft_cross_entropy
 from distill.inner.problem import Loss, Problem
-from distill.inner.rules import SGD, Adam, Rule
-from distill.methods import METHODS
+from distill.inner.rules import Rule
 from distill.methods.base import Method
 from distill.networks.functional import persistent_tensors
 from distill.networks.initial import check_new_weights
 from distill.networks.resolve import NetworkLike, factory_of, resolve_network, single_precision
 from distill.outer import processes
+from distill.outer.synthetic import Synthetic
 from distill.registry import AUTO, find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
 from distill.runs.files.provenance import check_exportable, describe_run
 from distill.runs.measure import Splits, split_data
+from distill.runs.python.arguments import (
+    check_augment,
+    plain_arguments,
+    python_names,
+    word_of_method,
+    word_of_rule,
+)
+from distill.runs.python.outcome import describe_objects, score
 from distill.runs.resolve import resolve
 from distill.runs.settings import (
     DataSettings,
@@ -41,9 +49,6 @@ from distill.runs.settings import (
 )
 from distill.runs.starts import Weights, build_synthetic, draw_initial, known_weights, unseen_weights
 from distill.sets.distilled import DistilledSet
-from distill.student.evaluate import accuracy
-from distill.student.scores import Report
-from distill.student.training import initial_weights, replay
 
 DRY_RUN_ITEMS = 16  # items of the forward and backward passes before the first step
 
@@ -73,8 +78,8 @@ def distill(
     outer_batch: int | None = None,
     outer_lr: float | None = None,
     minutes: float | None = None,
-    start: str | None = None,
-    augment: str = "",
+    start: str | PathLike[str] | DistilledSet | None = None,
+    augment: str | Sequence[str] = "",
     held_out: int = 5000,
     test: DataLike | None = None,
     seed: int = 0,
@@ -87,8 +92,9 @@ def distill(
     device of the data. The network that is passed is copied and stays as it is.
 
     Args:
-        data: (x, y), x floating-point (m, *item) of mean 0 and spread 1 or so, y (m,) class numbers; or
-            what `distill.data.load` gives.
+        data: (x, y), x floating-point (m, *item) of mean 0 and spread 1 or so, or uint8 images, y (m,)
+            class numbers or names, or one-hot rows: tensors, arrays or lists; or a data set of torch,
+            torchvision or Hugging Face; or what `distill.data.load` gives.
         network: any nn.Module from items to logits that can be differentiated twice; a factory, a class or
             function that returns a new one, as lambda: Net(), for random weights; or a name, "convnet".
         n: how many synthetic items; fewer than there are classes works.
@@ -108,8 +114,8 @@ def distill(
         outer_batch: real items per outer step.
         outer_lr: Adam's rate on the synthetic items.
         minutes: stop after so long instead of after outer_steps.
-        start: "real", "noise", "means" (of the classes), or the path of a saved set to go on from.
-        augment: random changes of images, as "shift-scale-rotate".
+        start: "real", "noise", "means" (of the classes), or a set to go on from, itself or its path.
+        augment: random changes of images, as "shift-scale-rotate" or ["shift", "flip"].
         held_out: how many items of the data choose what is returned; at most a tenth.
         test: more data of the same kind, read once at the end for the score; without it the score is
             that of the held-out items, and the set says so.
@@ -122,24 +128,13 @@ def distill(
         RunError: the outer loop diverged.
         UserError: another setting that is not possible. Each says in one sentence what to do.
     """
+    passed = locals()
     with python_names(), single_precision():
-        train = check_classes(from_tensors(data))
-        test_data = None if test is None else check_same_kind(from_tensors(test, train.classes), train)
-        settings = resolve_arguments(
-            train,
-            network,
-            DataSettings(dataset=train.name, n=whole_number(n), labels=labels, held_out=held_out),
-            {"rule": word_of_rule(rule), "inner_steps": inner_steps, "lr": lr},
-            {
-                "method": word_of_method(method), "start": start, "outer_steps": outer_steps,
-                "outer_batch": outer_batch, "outer_lr": outer_lr, "augment": augment,
-            },
-            RunSettings(minutes=minutes, seed=seed, device=str(train.labels.device)),
-            init,
-        )  # fmt: skip
-        if augment and len(train.shape) != 3:
-            raise UserError(f"augment is for images (channels, height, width), not for items {train.shape}")
-        splits = split_data(train, test_data or train, held_out, seed)
+        arguments = plain_arguments(passed, signature(distill).parameters)
+        train, test_data = read_splits(data, test)
+        settings = resolve_arguments(train, network, arguments)
+        check_augment(settings.outer.augment, train)
+        splits = split_data(train, test_data or train, settings.data.held_out, settings.run.seed)
         problem_type = problem_class(settings.inner.compile, settings.run.device)
         problem = problem_type(
             module_of(network, train), rule or find(RULES, "rule", settings.inner.rule)(), inner_loss, loss
@@ -147,61 +142,32 @@ def distill(
         dry_run(problem, *splits.train.batch(slice(0, DRY_RUN_ITEMS)), len(train.classes))
         method_object = method_of(settings, problem, method, engine)
         plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
+        splits = splits if test_data else splits._replace(test=splits.held_out)
+        saved = start.to("cpu") if isinstance(start, DistilledSet) else None
         with processes.process_group(settings.run.device):
-            return run(
-                plan, settings, splits if test_data else splits._replace(test=splits.held_out), progress
-            )
+            synthetic = build_synthetic(settings, problem, method_object, splits.train, saved)
+            return run(plan, settings, splits, synthetic, progress)
 
 
-def whole_number(n: Any) -> int:
-    if not isinstance(n, int) or isinstance(n, bool):
-        raise UserError(f"n must be a whole number, not {n!r}")
-    return n
-
-
-def resolve_arguments(
-    train: Dataset,
-    network: Any,
-    data: DataSettings,
-    inner: dict[str, Any],
-    outer: dict[str, Any],
-    run: RunSettings,
-    init: str,
-) -> LibrarySettings:
+def resolve_arguments(train: Dataset, network: Any, arguments: dict[str, Any]) -> LibrarySettings:
     """All settings, those of the command line where none is passed; a module has no name and draws itself."""
+
+    def pick(*names: str) -> dict[str, Any]:
+        return {name: arguments[name] for name in names}
+
     values = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
-    parts = (data, NetworkSettings(init=init, **values), InnerSettings(**inner), OuterSettings(**outer))
-    return resolve(LibrarySettings(*parts, run=run))
-
-
-@contextmanager
-def python_names() -> Iterator[None]:
-    """In errors, settings have their Python names: outer_lr in the place of --outer-lr."""
-    try:
-        yield
-    except UserError as error:
-        message = re.sub(r"--([a-z][a-z-]*)", lambda match: match[1].replace("-", "_"), str(error))
-        raise type(error)(message) from error.__cause__
-
-
-def word_of_rule(rule: Rule | None) -> str:
-    """The word whose defaults suit a rule."""
-    if rule is None:
-        return AUTO
-    if isinstance(rule, SGD):
-        return "momentum" if rule.momentum else "sgd"
-    if isinstance(rule, Adam):
-        return "adam"
-    raise UserError(f"rule is a {type(rule).__name__}: give SGD(), SGD(0.9) or Adam() of distill")
-
-
-def word_of_method(method: Any) -> str:
-    """The word of a method in METHODS; of one that is not there, the word of unroll."""
-    if isinstance(method, str):
-        return method
-    if isinstance(method, Method):
-        return next((word for word in METHODS if find(METHODS, "method", word) is type(method)), "unroll")
-    raise UserError(f"method is {method!r}: give a word of {', '.join(METHODS)}, or a Method object")
+    inner = {"rule": word_of_rule(arguments["rule"]), **pick("inner_steps", "lr")}
+    outer = pick("start", "outer_steps", "outer_batch", "outer_lr", "augment")
+    outer |= {"method": word_of_method(arguments["method"])}
+    return resolve(
+        LibrarySettings(
+            DataSettings(dataset=train.name, **pick("n", "labels", "held_out")),
+            NetworkSettings(**pick("init"), **values),
+            InnerSettings(**inner),
+            OuterSettings(**outer),
+            run=RunSettings(device=str(train.labels.device), **pick("minutes", "seed")),
+        )
+    )
 
 
 def module_of(network: Any, train: Dataset) -> nn.Module:
@@ -243,9 +209,8 @@ def current_weights(problem: Problem) -> Weights:
     return {name: t.detach().clone() for name, t in persistent_tensors(problem.network).items()}
 
 
-def run(plan: Plan, settings: Settings, splits: Splits, progress: bool) -> DistilledSet:
+def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, progress: bool) -> DistilledSet:
     """The outer loop to its end, and the set that did best on held-out items, scored."""
-    synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
     minutes = settings.run.minutes
     seconds = 60 * minutes if minutes else None
     schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
@@ -269,24 +234,3 @@ def run(plan: Plan, settings: Settings, splits: Splits, progress: bool) -> Disti
             "objects": describe_objects(plan),
         },
     )
-
-
-def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) -> dict[str, Any]:
-    """Mean and std of accuracy, and on what: from the fixed weights, or over networks never seen."""
-    weights = initial_weights(
-        data, plan.problem.network, settings.network.init, settings.measure.test_networks
-    )
-    students = (replay(data, plan.problem, w) for w in weights)
-    summary = Report("set", tuple(accuracy(student, splits.test) for student in students)).summary()
-    split = "held-out" if splits.test is splits.held_out else "test"
-    return {**summary, "split": split, "weights": "fixed" if plan.initial.exported else "held-out"}
-
-
-def describe_objects(plan: Plan) -> dict[str, str]:
-    """The objects by name, for who reads how a set came to be."""
-    objects = {"method": plan.method, "rule": plan.problem.rule}
-    if plan.method.unrolls:
-        objects["engine"] = getattr(plan.method, "engine", None)
-    return {name: repr(value) for name, value in objects.items()} | {
-        "loss": loss_name(plan.problem.outer_loss)
-    }

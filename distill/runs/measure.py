@@ -23,7 +23,7 @@ from distill.student.baselines import (
     train_epochs,
 )
 from distill.student.coresets import k_means, random_real
-from distill.student.evaluate import accuracy
+from distill.student.evaluation import accuracy
 from distill.student.scores import Report
 from distill.student.training import Student, initial_weights, replay
 

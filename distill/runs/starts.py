@@ -78,8 +78,13 @@ def load_networks(settings: Settings, problem: Problem, least: int) -> list[Weig
     return [load_weights(str(file), problem.network, like) for file in files]
 
 
-def build_synthetic(settings: Settings, problem: Problem, method: Method, data: Dataset) -> Synthetic:
-    """The synthetic set before the first outer step. Raises UserError where the method cannot take it."""
+def build_synthetic(
+    settings: Settings, problem: Problem, method: Method, data: Dataset, saved: DistilledSet | None = None
+) -> Synthetic:
+    """The synthetic set before the first outer step. Raises UserError where the method cannot take it.
+
+    saved: the set to go on from, where it is not read from the file of settings.outer.start.
+    """
     n, classes, inner = settings.data.n, len(data.classes), settings.inner
     check_method(method, settings.outer.method, n, classes)
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
@@ -91,7 +96,8 @@ def build_synthetic(settings: Settings, problem: Problem, method: Method, data: 
         settings.data.labels,
     )
     if settings.outer.start.endswith(".pt"):
-        synthetic = continue_from_file(settings.outer.start, synthetic, data)
+        saved = saved or DistilledSet.load(settings.outer.start)
+        synthetic = continue_from_set(settings.outer.start, saved, synthetic, data)
     return to_device(synthetic, settings.run.device)
 
 
@@ -118,9 +124,8 @@ def start_items(word: str, n: int, seed: int, data: Dataset) -> Tensor:
     return items
 
 
-def continue_from_file(path: str, synthetic: Synthetic, data: Dataset) -> Synthetic:
+def continue_from_set(path: str, saved: DistilledSet, synthetic: Synthetic, data: Dataset) -> Synthetic:
     """The synthetic set as a saved one ended. Raises UserError where that is of another kind."""
-    saved = DistilledSet.load(path)
     expected = describe_kind(synthetic.items, data.text_metadata(synthetic.items), data.zca)
     description = describe_kind(saved.items, saved.text, saved.source.get("zca"))
     if description != expected:

@@ -5,12 +5,13 @@ torch.load(path, weights_only=True) reads it and nothing in it is ever executed.
 """
 
 import os
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from distill.errors import SetError
 from distill.inner.step import Step
@@ -18,9 +19,11 @@ from distill.sets.metadata import check_metadata, check_plain, is_finite_float32
 from distill.sets.storage import FORMAT, read_tensors, write_tensors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DistilledSet:
     """The final steps of a distillation, and all that is needed to train on them.
+
+    It is a sequence of n pairs (item, soft label), as a map-style data set of torch.
 
     items (n, *item) in the normalised space that the network sees; labels (n, classes) as the
     inner loss uses them; schedule (T, b), the items of each step; lrs (T,) or (T, g). In the file
@@ -45,6 +48,25 @@ class DistilledSet:
     def __len__(self) -> int:
         return len(self.items)
 
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
+        """(item, soft label) of a number; (items, soft labels) of a slice or a list of numbers."""
+        return self.items[index], self.labels[index]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.items, self.labels, strict=True)
+
+    def __repr__(self) -> str:
+        items = f"{len(self)} items {describe_shape(self.items[0])} of {self.labels.shape[1]} classes"
+        return f"DistilledSet({', '.join([items, str(self.source['name']), *describe_score(self.scores)])})"
+
+    def to(self, device: str | torch.device) -> "DistilledSet":
+        """The same set with its tensors on a device. Raises SetError where there is no such device."""
+        try:
+            torch.ones(1, device=device).item()
+        except (RuntimeError, AssertionError, TypeError):  # torch has as many ways as devices to say no
+            raise SetError(f'no device "{device!s:.80}" on this machine: use "cpu"') from None
+        return replace(self, **{f.name: move(getattr(self, f.name), device) for f in fields(self)})
+
     def steps(self) -> list[Step]:
         """The recipe: one Step per inner update, in order."""
         return [
@@ -59,6 +81,25 @@ class DistilledSet:
     def dataset(self) -> TensorDataset:
         """The n pairs (item, soft label), for a DataLoader and ordinary training."""
         return TensorDataset(self.items, self.labels)
+
+    def loader(
+        self, batch_size: int | None = 10, shuffle: bool = True, **options: Any
+    ) -> DataLoader[tuple[Tensor, ...]]:
+        """A DataLoader of (items, soft labels) for ordinary training, as Lightning takes it.
+
+        options are those of torch's DataLoader.
+        """
+        return DataLoader(self.dataset(), batch_size, shuffle, **options)
+
+    def push_to_hub(self, repo: str, license: str | None = None, **options: Any) -> str:
+        """Upload the folder that `export --format hf` writes to the Hugging Face hub; the page's address.
+
+        repo is "name" or "owner/name"; options are those of huggingface_hub.create_repo, as private=True.
+        Raises SetError where the hub refuses, UserError without the package safetensors.
+        """
+        from distill.sets.formats.huggingface import upload_set
+
+        return upload_set(self, repo, license, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the .pt file, whole or not at all. Raises SetError where it cannot be written."""
@@ -157,3 +198,23 @@ def is_weight_or_buffer(value: Any) -> bool:
 def describe_shape(tensor: Tensor) -> str:
     """A shape in a sentence: '3×8×8'."""
     return "×".join(map(str, tensor.shape)) or "a single number"
+
+
+def describe_score(scores: dict[str, Any]) -> list[str]:
+    """["97.35 ± 0.31 %"], the accuracy that a set carries; [] where it carries none."""
+    accuracy = scores.get("accuracy") or {}
+    mean, std = (accuracy.get(name) for name in ("mean", "std"))
+    if not isinstance(mean, int | float):
+        return []
+    return [
+        f"{100 * mean:.2f} ± {100 * std:.2f} %" if isinstance(std, int | float) else f"{100 * mean:.2f} %"
+    ]
+
+
+def move(value: Any, device: str | torch.device) -> Any:
+    """A value with all tensors in it on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device=device)
+    if isinstance(value, dict):
+        return {key: move(part, device) for key, part in value.items()}
+    return [move(part, device) for part in value] if isinstance(value, list) else value

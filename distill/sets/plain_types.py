@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from distill.errors import UserError
+
 
 class Absent:
     """The type of a value that is not there."""
@@ -87,3 +89,20 @@ def describe_value(value: Any) -> str:
     if value is ABSENT:
         return "absent"
     return f"{value!r:.40}" if value is None or isinstance(value, str | int | float) else type(value).__name__
+
+
+def plain_value(value: Any) -> Any:
+    """A number of numpy or torch as Python's own; any other value as it is."""
+    if hasattr(value, "item") and hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value
+
+
+def check_count(name: str, value: Any) -> int:
+    """A whole number above 0, of Python, numpy or torch. Raises UserError that names the argument."""
+    value = plain_value(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"{name} must be a whole number, not {describe_value(value)}")
+    if value < 1:
+        raise UserError(f"{name} must be above 0, not {value:.0f}")
+    return value

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from distill.registry import Entry
 
 if TYPE_CHECKING:
-    from distill.student.evaluate import accuracy as accuracy
+    from distill.student.comparison import compare as compare
+    from distill.student.evaluation import accuracy as accuracy
+    from distill.student.evaluation import evaluate as evaluate
     from distill.student.loop import train_ordinary as train_ordinary
     from distill.student.training import Student as Student
     from distill.student.training import initial_weights as initial_weights
@@ -35,8 +37,8 @@ CORESETS = {
     ),
 }
 MODULES = {
-    "Student": "training", "accuracy": "evaluate", "initial_weights": "training", "replay": "training",
-    "train": "training", "train_ordinary": "loop",
+    "Student": "training", "accuracy": "evaluation", "compare": "comparison", "evaluate": "evaluation",
+    "initial_weights": "training", "replay": "training", "train": "training", "train_ordinary": "loop",
 }  # fmt: skip
 __all__ = sorted(MODULES)
 

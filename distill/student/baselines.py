@@ -13,7 +13,7 @@ from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.student.coresets import Draw
-from distill.student.evaluate import accuracy
+from distill.student.evaluation import accuracy
 from distill.student.loop import train_ordinary
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, replay

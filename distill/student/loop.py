@@ -6,7 +6,7 @@ learning is two.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
 from distill.networks.resolve import NetworkLike, resolve_network
 from distill.randomness import seed_torch, stream
+from distill.sets.real_data import read_data
 from distill.student.training import Data, Student, Weights
 
 # LBFGS calls the loss again, SparseAdam takes sparse gradients and Muon matrices alone.
@@ -103,7 +104,7 @@ def draw_batches(
 
 
 def train_ordinary(
-    data: Data,
+    data: Any,
     network: NetworkLike,
     weights: Weights | None,
     optimiser: Optimiser,
@@ -114,10 +115,12 @@ def train_ordinary(
 ) -> Student:
     """A student trained with minibatches and any torch.optim optimiser, its rate falling to zero.
 
-    Class numbers take the cross-entropy, soft labels the soft one. augment(x, generator) changes each batch.
-    It starts from weights, or from the network's own for None. The network and the weights that are passed
-    are not touched. Raises UserError.
+    data is a set, or real data in any form that `distill.distill` takes. Class numbers take the
+    cross-entropy, soft labels the soft one. augment(x, generator) changes each batch. It starts from weights,
+    or from the network's own for None. The network and the weights that are passed are not touched. Raises
+    UserError.
     """
+    data = read_data(data)
     student = build_student(data, network, weights)
     turn = Turn(
         optimiser(student.train().parameters()), lambda b: cross_entropy_with_any_labels(student(b.x), b.y)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from distill.errors import UserError, unknown
+from distill.networks.resolve import NetworkLike
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.student.loop import Optimiser, list_optimisers, train_ordinary
@@ -16,9 +17,9 @@ from distill.student.training import (
     Weights,
     assemble_problem,
     build_set_augmentation,
-    build_set_network,
     initial_weights,
     replay,
+    resolve_set_network,
 )
 
 
@@ -78,11 +79,15 @@ class Start(NamedTuple):
     weights: list[Weights]
 
 
-def build_start(data: DistilledSet, name: str | None, init: str | None, count: int) -> Start:
-    """What students start from: by default the set's own network as it was learned. Raises UserError."""
-    network = build_set_network(data, name)
-    init = init or ("random" if name else data.network.get("init", "random"))
-    return Start(name or data.network["name"], network, init, initial_weights(data, network, init, count))
+def build_start(data: DistilledSet, name: NetworkLike, init: str | None, count: int) -> Start:
+    """What students start from: by default the set's own network as it was learned. Raises UserError.
+
+    name: of a network, or a module or a factory.
+    """
+    network = resolve_set_network(data, name)
+    init = init or ("random" if name is not None else data.network.get("init", "random"))
+    word = data.network["name"] if name is None else name if isinstance(name, str) else type(network).__name__
+    return Start(word, network, init, initial_weights(data, network, init, count))
 
 
 def train_students(protocol: TrainingProtocol, data: DistilledSet, start: Start) -> list[Student]:

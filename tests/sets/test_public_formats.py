@@ -16,7 +16,7 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.public.build import import_public
 from distill.sets.public.normalisation import normalise_like
 from distill.sets.public.options import ImportOptions
-from distill.student.evaluate import accuracy
+from distill.student.evaluation import accuracy
 from distill.student.training import build_problem, build_set_network, initial_weights, replay
 from tests.helpers import waves
 from tests.sets.samples import write_best, write_experiments, write_steps

@@ -1,6 +1,7 @@
 """A set as a Hugging Face `datasets.Dataset`, and as a folder for the hub: parquet, card, the whole set."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,28 @@ def write_set(
         card = render_card(data, rows, Path(path).name, license)
         (folder / "README.md").write_text(card, encoding="utf-8")
     return Path(path)
+
+
+def upload_set(data: DistilledSet, repo: str, license: str | None = None, **options: Any) -> str:
+    """Upload the folder of write_set() to the hub, as a data set; the address of its page.
+
+    options are those of huggingface_hub.create_repo. Raises SetError where the hub refuses, UserError
+    without the package safetensors.
+    """
+    from huggingface_hub import HfApi
+
+    if not isinstance(repo, str) or not repo:
+        raise SetError(f'repo is {repo!r:.80}: give a name on the hub, as "my-set" or "me/my-set"')
+    with tempfile.TemporaryDirectory() as parent:
+        folder = write_set(data, Path(parent) / repo.rsplit("/", 1)[-1], license)
+        hub = HfApi()
+        try:
+            page = hub.create_repo(repo, repo_type="dataset", **{"exist_ok": True, **options})
+            hub.upload_folder(repo_id=page.repo_id, folder_path=folder, repo_type="dataset")
+        except (OSError, ValueError, TypeError) as error:  # the network, no login, a name that is none
+            reason = " ".join(str(error).split())
+            raise SetError(f"{repo} could not be uploaded to the hub ({reason:.200})") from error
+    return str(page)
 
 
 def to_hf(data: DistilledSet) -> "Dataset":

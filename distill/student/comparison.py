@@ -1,17 +1,22 @@
 """A distilled set beside coresets of its size, on several networks, as rows and as a table."""
 
+import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from distill.data.adapters import pick_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError
+from distill.errors import NetworkError, UserError
 from distill.networks import IMAGES, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
+from distill.sets.plain_types import check_count
+from distill.sets.real_data import fit_to_set, load_if_path
 from distill.student import CORESETS
 from distill.student.baselines import full_data_accuracy, score_baseline, train_on_all
 from distill.student.coresets import Draw, label_by_teacher
@@ -20,6 +25,39 @@ from distill.student.training import Student, build_problem, build_set_network, 
 
 Row = dict[str, Any]
 EVERY = 10.0  # seconds between two lines of progress where there is no terminal
+
+
+def compare(
+    data: DistilledSet | str | os.PathLike[str],
+    train: Any,
+    test: Any = None,
+    networks: str | Sequence[str] = (),
+    seeds: int = 5,
+    full_data: bool = False,
+) -> list[Row]:
+    """A set beside random, selected and all real items, as rows of `network`, `items`, `mean`, `std`, `n`.
+
+    Args:
+        data: the set, or the path of its file.
+        train: real training data in any form that `distill.distill` takes.
+        test: real test data.
+        networks: the names of the networks to train (default: all that the items are large enough for).
+        seeds: how many networks and draws of items give a mean and a std.
+        full_data: also train each network on all real data.
+
+    Raises:
+        UserError: what cannot be compared, in one sentence.
+    """
+    data, seeds = load_if_path(data), check_count("seeds", seeds)
+    train, test = pick_splits(train, test)
+    if test is None:
+        raise UserError("test is None: give real test data, or a DatasetDict of train and test")
+    names = (networks,) if isinstance(networks, str) else networks
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise UserError(f'networks is {networks!r:.80}: give names of networks, as ["lenet", "mlp"]')
+    chosen = choose_networks(data, tuple(names))
+    real, real_test = (fit_to_set(split, data) for split in (train, test))
+    return compare_items(data, real, real_test, chosen, seeds, bool(full_data))
 
 
 def choose_networks(data: DistilledSet, names: tuple[str, ...]) -> list[str]:

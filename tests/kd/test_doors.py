@@ -1,0 +1,109 @@
+"""relabel() and teach() from Python, with data and teachers in the forms that people bring."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import distill
+from distill import UserError
+from distill.kd import relabel, teach
+from distill.student import Student, accuracy
+from tests.data_oddities import DATA_ODDITIES, EXPECTED, PIXELS, WORDS, X, Y, easy_pixels, hub_splits
+from tests.helpers import CLASSES, as_users_call, small_set
+from tests.recipes import CE, build_raw_recipe, write_recipe
+
+RECIPE = {
+    "networks": {"net": {"name": "mlp", "width": 16}},
+    "stages": [{"turns": {"net": [CE]}, "epochs": 20, "batch": 32, "lr": 0.01}],
+}
+TEST = easy_pixels(60, 1)
+
+
+class Teacher(nn.Module):
+    """A linear teacher of 8×8 items."""
+
+    def __init__(self, classes: int = CLASSES) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1))
+
+
+def test_relabel_gives_the_teacher_s_softened_answers(tmp_path: Path) -> None:
+    data, teacher = small_set(), Teacher()
+    expected = (teacher(data.items) / 2).softmax(dim=1)
+    for form in (teacher, Student(teacher)):
+        torch.testing.assert_close(as_users_call(relabel)(data, form, tau=np.float32(2)).labels, expected)
+    data.save(tmp_path / "set.pt")
+    torch.testing.assert_close(relabel(tmp_path / "set.pt", teacher, 2).labels, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"teacher": Teacher(4)}, "the teacher answers 3×4 for 3 items of 3 classes"),
+        ({"teacher": nn.Linear(3, 3)}, r"the teacher does not take 3×1×8×8 items \(mat1"),
+        ({"teacher": 3}, "teacher is a int: give a trained module, or the path of"),
+        ({"teacher": Teacher}, "teacher is a type: give a trained module"),
+        ({"teacher": "nowhere.pt"}, "nowhere.pt"),
+        ({"tau": 0}, "tau must be a finite number above 0, not 0"),
+        ({"tau": "1"}, "tau must be a finite number above 0, not '1'"),
+        ({"tau": True}, "tau must be a finite number above 0, not True"),
+        ({"tau": float("nan")}, "tau must be a finite number above 0, not nan"),
+        ({"data": [1]}, "data is a list: give a DistilledSet, or the path of one"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "arguments",
+)
+def test_arguments_of_relabel_of_wrong_types(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        as_users_call(relabel)(**{"data": small_set(), "teacher": Teacher()} | arguments)
+
+
+@pytest.mark.parametrize("form", ["uint8 images with names", "hub splits"])
+def test_teach_trains_the_networks_of_a_recipe_on_own_data(form: str) -> None:
+    data, test = ((PIXELS, WORDS), TEST) if form != "hub splits" else (hub_splits(), None)
+    experiment = teach(RECIPE, data, test)
+    assert isinstance(experiment.students["net"], Student)
+    assert experiment.scores["net"]["accuracy"] > 0.9
+
+
+def test_without_test_data_a_tenth_is_held_out() -> None:
+    experiment = teach(RECIPE, (X, Y))
+    assert experiment.scores["net"]["accuracy"] > 0.9
+    assert accuracy(experiment.students["net"], (X, Y)) > 0.9
+
+
+def test_teach_takes_a_file_and_its_own_data(tmp_path: Path) -> None:
+    raw = build_raw_recipe(
+        tmp_path, {"net": {"name": "mlp", "width": 8}}, [{"turns": {"net": [CE]}, "epochs": 2}]
+    )
+    path = write_recipe(tmp_path, raw)
+    assert teach(path).scores == teach(str(path)).scores == teach(raw).scores
+
+
+@pytest.mark.parametrize("name", [name for name in DATA_ODDITIES if EXPECTED[name] != "right"])
+def test_teach_refuses_odd_data_in_one_sentence(name: str) -> None:
+    if name == "None":
+        return  # the data of the recipe
+    with pytest.raises(distill.DataError, match=EXPECTED[name]):
+        teach(RECIPE, DATA_ODDITIES[name]())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        (3, "recipe is a int: give the path of a YAML file, or a dict"),
+        ("nowhere.yaml", "nowhere.yaml cannot be read"),
+        ({"networks": 3, "stages": []}, "networks must be keys and values"),
+        ({"networks": {"a": {"nme": "mlp"}}, "stages": []}, 'no key called "nme"'),
+    ],
+    ids=("a number", "no file", "networks of a number", "a wrong key"),
+)
+def test_recipes_of_wrong_types(recipe: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        as_users_call(teach)(recipe, (X, Y))
