@@ -148,3 +148,15 @@ def test_every_door_says_the_remarks(tmp_path: Path, capsys: pytest.CaptureFixtu
     small_set().save(tmp_path / "set.pt")
     assert student([str(tmp_path / "set.pt"), "--dataset", path]) == 0
     assert "the 3 classes are called 1, 2, 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["training", "test"])
+def test_idx_files_without_items_are_refused(tmp_path: Path, split: str) -> None:
+    train, test = (0, 10) if split == "training" else (10, 0)
+    for stem, count in (("train", train), ("t10k", test)):
+        images = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 8, 8) + bytes(64 * count)
+        labels = struct.pack(">BBBBI", 0, 0, 8, 1, count) + bytes(i % 2 for i in range(count))
+        (tmp_path / f"{stem}-images-idx3-ubyte").write_bytes(images)
+        (tmp_path / f"{stem}-labels-idx1-ubyte").write_bytes(labels)
+    with pytest.raises(DataError, match=f"mnist has no {split} images"):
+        load("mnist", tmp_path)

@@ -1,6 +1,7 @@
 """Folders of images as people have them: their splits, what else lies in them, and links."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from distill.data.images import is_path, load
 from distill.errors import DataError
 
 
-def write_pictures(root: Path, classes: str = "abc", count: int = 4, colour: bool = False) -> Path:
+def write_pictures(root: Path, classes: Sequence[str] = "abc", count: int = 4, colour: bool = False) -> Path:
     """count pictures of each class, all different."""
     for k, name in enumerate(classes):
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def test_a_train_folder_alone_is_split(tmp_path: Path) -> None:
     assert "has no test folder: every fifth image" in train.remarks[0]
 
 
-@pytest.mark.parametrize("names", [("test", "val"), ("test",), ("train", "labels")])
+@pytest.mark.parametrize("names", [("test", "val"), ("test",), ("train", "labels"), ("test", "cat")])
 def test_folders_called_as_splits_are_not_learned_as_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         write_pictures(tmp_path / name)
@@ -137,8 +138,15 @@ def test_20_classes_of_4_are_split(tmp_path: Path) -> None:
 
 
 def test_too_few_images_to_test_with_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds too few images to test with"):
+    with pytest.raises(DataError, match="holds too few images to test with: give it more, or a folder test"):
         load(str(write_pictures(tmp_path, "ab", 2)))
+
+
+def test_a_test_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "train")
+    write_pictures(tmp_path, ["test"])
+    with pytest.raises(DataError, match="/test holds too few images .* a subfolder per class in it, or move"):
+        load(str(tmp_path))
 
 
 def test_train_grey_and_test_colour_have_one_colour_mode(tmp_path: Path) -> None:

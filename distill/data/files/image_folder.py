@@ -43,7 +43,8 @@ def read_image_folder(root: Path, size: int | None) -> ImageArrays:
     count = len(train.pictures)
     is_test = torch.arange(len(labels)) >= count if test_root else every_fifth(labels)
     if not is_test.any():
-        raise DataError(f"{test_root or root} holds too few images to test with: give it more, or a test/")
+        mend = "a subfolder per class in it, or move it away" if test_root else "more, or a folder test"
+        raise DataError(f"{test_root or root} holds too few images to test with: give it {mend}")
     arrays = (images[~is_test], labels[~is_test], images[is_test], labels[is_test])
     return ImageArrays(*arrays, classes, remarks)
 
@@ -76,7 +77,8 @@ def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
         return train, tests[0], tuple(remarks)
     if train and len(folders) == 1:
         return train, None, (f"{root} has no test folder: every fifth image of {train} is a test image",)
-    if folders and (set(folders) <= set(TRAIN + TEST) or (train and subfolders(train))):
+    named = [folder for name, folder in folders.items() if name in TRAIN + TEST]
+    if named and (len(named) == len(folders) or any(map(subfolders, named))):
         words = ", ".join(folder.name for folder in folders.values())[:80]
         raise DataError(
             f"{root} holds {words}, which are not two splits: call them train and test, with a subfolder per"
