@@ -11,6 +11,7 @@ from distill.networks import IMAGES, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
+from distill.sets.real_data import match_real_data
 from distill.student import CORESETS
 from distill.student.baselines import full_data_accuracy, score_baseline, train_on_all
 from distill.student.coresets import Draw, label_by_teacher
@@ -41,12 +42,13 @@ def compare_items(
 ) -> list[Row]:
     """One row per network and kind of items; training the teacher on all real items comes first.
 
-    Raises UserError for fewer than ten training items.
+    Raises UserError for fewer than ten training items, or those of another kind than the set's.
     """
     if len(train) < 10:
         raise UserError(
             f"{train.name} has {len(train)} training items: at least 10 are needed, one in ten chooses"
         )
+    train, test = match_real_data(data, train, test)
     train, held_out = train.split(min(1000, len(train) // 10), stream("split", "compare"))
     print(f"training the teacher, {data.network['name']}, on {len(train)} items", file=sys.stderr)
     network = build_set_network(data)

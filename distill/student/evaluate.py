@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from distill.data.dataset import Dataset
 from distill.sets.distilled import DistilledSet
+from distill.sets.real_data import match_real_data
 from distill.student.training import Data, Student, build_problem, initial_weights, replay
 
 
@@ -28,6 +29,6 @@ def accuracies(students: Iterable[Student], data: Data) -> tuple[float, ...]:
 
 def replay_accuracies(data: DistilledSet, test: Dataset, count: int) -> tuple[float, ...]:
     """Test accuracies of students by the set's recipe, from its fixed weights or `count` random ones."""
-    problem = build_problem(data)
+    (test,), problem = match_real_data(data, test), build_problem(data)
     weights = initial_weights(data, problem.network, data.network.get("init", "random"), count)
     return accuracies((replay(data, problem, w) for w in weights), test)
