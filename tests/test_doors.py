@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 import distill
+import distill.kd
+import distill.student
 from distill import DistilledSet, UserError
 from distill.student import baselines
 from distill.student.training import Student
@@ -108,7 +110,7 @@ def judge(door: Door, value: Any, expected: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORK_ODDITIES)
-@pytest.mark.parametrize("door", list_doors(NETWORKS), ids=lambda door: door.name)
+@pytest.mark.parametrize("door", [*list_doors(NETWORKS)], ids=lambda door: door.name)
 def test_a_network_is_right_or_refused(door: Door, name: str) -> None:
     value = NETWORK_ODDITIES[name]()
     before = copy.deepcopy(value.state_dict()) if isinstance(value, nn.Module) else {}
@@ -118,6 +120,6 @@ def test_a_network_is_right_or_refused(door: Door, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DATA_ODDITIES)
-@pytest.mark.parametrize("door", list_doors(REAL_DATA), ids=lambda door: door.name)
+@pytest.mark.parametrize("door", [*list_doors(REAL_DATA)], ids=lambda door: door.name)
 def test_data_are_right_or_refused(door: Door, name: str) -> None:
     judge(door, DATA_ODDITIES[name](), EXPECTED[name])

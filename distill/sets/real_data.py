@@ -31,9 +31,11 @@ def match_real_data(data: DistilledSet, *splits: Dataset) -> list[Dataset]:
 
 
 def transform_like(split: Dataset, data: DistilledSet) -> Dataset:
-    """Real items whitened or normalised as the set's items are."""
+    """Real items whitened or normalised as the set's items are; those that are whitened already stay so."""
     zca = data.source.get("zca")
-    return whiten(split, zca) if zca else normalise_like(split, data)
+    if zca is None:
+        return normalise_like(split, data)
+    return whiten(split, zca) if split.zca is None else split
 
 
 def load_if_path(data: Any) -> DistilledSet:
