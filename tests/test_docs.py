@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-import distill.runs.library
+import distill.runs.python.library
 import distill.student
 from benchmarks import gallery, zoo
 from distill.__main__ import VERBS
@@ -65,7 +65,7 @@ def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     digit_set().save(tmp_path / "set.pt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("distill.data.images.load", load_digits)
-    monkeypatch.setattr(distill.runs.library, "resolve", shorten)
+    monkeypatch.setattr(distill.runs.python.library, "resolve", shorten)
     monkeypatch.setattr(torch, "set_flush_denormal", lambda _: True)  # other tests go on in this process
     return tmp_path
 
@@ -260,7 +260,8 @@ def test_the_site_builds_without_a_warning() -> None:
     assert errors == ""
     page = (folder / "reference" / "api.html").read_text(encoding="utf-8")
     assert all(
-        f'id="distill.{word}"' in page for word in ("runs.library.distill", "DistilledSet", "Recompute")
+        f'id="distill.{word}"' in page
+        for word in ("runs.python.library.distill", "DistilledSet", "Recompute")
     )
     assert f"distill {distill.__version__}" in (folder / "index.html").read_text(encoding="utf-8")
 

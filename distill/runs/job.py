@@ -24,10 +24,10 @@ from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, 
 from distill.runs.files import checkpoint, fingerprint, folder, log, machine
 from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
-from distill.runs.files.provenance import check_exportable, describe_run
 from distill.runs.files.reported import read_run
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.measure import Measurement, Splits, estimate_seconds, load_data, measure, split_data
+from distill.runs.provenance import check_exportable, describe_run
 from distill.runs.resolve import identity, resolve, resume, set_ipc
 from distill.runs.settings import Settings
 from distill.runs.starts import build_synthetic

@@ -143,7 +143,9 @@ def test_a_class_that_is_half_a_surrogate_is_refused_before_the_run_learns(
 def test_a_class_that_is_half_a_surrogate_is_refused_in_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distill.runs.library.run_outer_loop", lambda *_: pytest.fail("a step was done"))
+    monkeypatch.setattr(
+        "distill.runs.python.library.run_outer_loop", lambda *_: pytest.fail("a step was done")
+    )
     train = replace(load_images(str(write_npz(tmp_path / "blobs.npz")))[0], classes=("a", HALF, "c"))
     with pytest.raises(SetError, match=r"dataset.classes.1 is half of a surrogate pair, which is no text"):
         distill.distill(train, "mlp", n=3, inner_steps=2, outer_steps=2)

@@ -27,8 +27,8 @@ from distill.registry import AUTO, find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
-from distill.runs.files.provenance import check_exportable, describe_run
 from distill.runs.measure import Splits, split_data
+from distill.runs.provenance import check_exportable, describe_run
 from distill.runs.python.arguments import (
     check_augment,
     plain_arguments,
