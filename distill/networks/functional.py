@@ -71,10 +71,9 @@ def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
 def copy_network(network: nn.Module) -> nn.Module:
     """A private copy; tensors that an earlier forward left in the network are copied without their graph.
 
-    Raises NetworkError for what is no nn.Module, or holds what cannot be copied.
+    Raises NetworkError for what is no network of real weights, or holds what cannot be copied.
     """
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"the network is a {type(network).__name__}: give an nn.Module, as MyNetwork()")
+    check_module(network)
     try:
         return copy.deepcopy(network)
     except Exception:  # a tensor with a graph refuses; whatever else a user's attributes raise
@@ -86,6 +85,23 @@ def copy_network(network: nn.Module) -> nn.Module:
         raise NetworkError(
             f"the network cannot be copied ({str(error)[:80]}): create in forward what it holds beside layers"
         ) from error
+
+
+def check_module(network: Any) -> None:
+    """Raise NetworkError for what is no nn.Module, or one whose weights are complex or have no values."""
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"the network is a {type(network).__name__}: give an nn.Module, as MyNetwork()")
+    if not hasattr(network, "_modules"):
+        raise NetworkError(f"{type(network).__name__}.__init__() must begin with super().__init__()")
+    for name, parameter in network.named_parameters():
+        if parameter.is_meta:
+            raise NetworkError(
+                f"{name} of the network is on the meta device and has no values: build it on the CPU"
+            )
+        if parameter.is_complex():
+            raise NetworkError(
+                f"{name} of the network is complex, and sets are of real numbers: use real weights"
+            )
 
 
 def graph_tensors(value: Any) -> Iterator[Tensor]:
