@@ -6,10 +6,11 @@ own tensors never change, and its mode (train or eval) is its own.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -66,6 +67,26 @@ def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
             k: b for k, b in buffers.items() if k in saved and b.isfinite().all() and not b.is_complex()
         }
     return tensors
+
+
+@torch.no_grad()
+def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy named weights and buffers into the network, on the device and in the precision of the weights."""
+    if weights:
+        network.to(next(iter(weights.values())))
+    tensors = {**dict(network.named_buffers()), **dict(network.named_parameters())}
+    for name, weight in weights.items():
+        tensors[name].copy_(weight)
+
+
+def weights_fit(network: nn.Module, weights: Iterable[Mapping[str, Tensor]]) -> bool:
+    """Whether all of them are weights of this network, with its buffers or, in older files, without."""
+    names = {name for name, _ in network.named_parameters()}
+    shapes = {name: tensor.shape for name, tensor in persistent_tensors(network).items()}
+    return all(
+        names <= state.keys() and all(shapes.get(name) == w.shape for name, w in state.items())
+        for state in weights
+    )
 
 
 def copy_network(network: nn.Module) -> nn.Module:
