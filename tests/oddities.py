@@ -194,6 +194,35 @@ class Pooled(nn.Module):
         return self.head(self.pool(x.flatten(1, 2)).flatten(1))
 
 
+class Recurrent(nn.Module):
+    """A GRU over the rows of an image, which holds its weights in a list too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.head = nn.GRU(8, 8, batch_first=True), nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rows(x.flatten(1, 2))[0].flatten(1))
+
+
+class ComplexSize(nn.Module):
+    """The sizes of complex logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(CLASSES, CLASSES, dtype=torch.complex64)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z.to(torch.complex64)).abs()
+
+
+class WithoutInit(nn.Module):
+    """A module whose constructor forgets its parent's."""
+
+    def __init__(self) -> None:
+        self.classes = CLASSES
+
+
 def freeze_first() -> nn.Module:
     network = stack(nn.Linear(64, 64), nn.ReLU())
     return nn.Sequential(network[0], network[1].requires_grad_(False), *network[2:])
@@ -242,6 +271,12 @@ NETWORK_ODDITIES: dict[str, Callable[[], Any]] = {
     "random buffer": Projection,
     "too small for its items": lambda: nn.Linear(3, CLASSES),
     "raises KeyError": lambda: Function(before=lambda _, x: {}["x"]),
+    "random in eval mode": lambda: Function(after=lambda _, z: z + torch.randn(1)),
+    "complex": lambda: nn.Sequential(stack(), ComplexSize()),
+    "no super().__init__()": WithoutInit,
+    "on the meta device": lambda: stack().to("meta"),
+    "data parallel": lambda: nn.DataParallel(stack()),
+    "recurrent": Recurrent,
     "answers NaN": lambda: Function(after=lambda _, z: z / 0 * 0),
 }
 
@@ -284,6 +319,11 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "drawn in the constructor": (SAME_NETWORK_TWICE, RIGHT),
     "too small for its items": (r"does not take \d+×1×8×8 items \(mat1",) * 2,
     "raises KeyError": (r"does not take \d+×1×8×8 items \(KeyError: 'x'\)",) * 2,
+    "random in eval mode": (r"answers the same items differently each time, in eval mode too",) * 2,
+    "complex": (r"layer.weight of the network is complex",) * 2,
+    "no super().__init__()": (r"WithoutInit.__init__\(\) must begin with super\(\)",) * 2,
+    "on the meta device": (r"1.weight of the network is on the meta device",) * 2,
+    "data parallel": (r"can't be used with nn.DataParallel",) * 2,
     "answers NaN": (r"answers NaN or infinity",) * 2,
 }
 STUDENT_DOORS = ("train", "evaluate", "train_ordinary")

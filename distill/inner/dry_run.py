@@ -118,10 +118,15 @@ def check_items_independent(network: nn.Module, x: Tensor) -> None:
     modes = {module: module.training for module in network.modules()}
     try:
         network.eval()
-        together, alone = forward(network, x), forward(network, x[:1])
+        together, again, alone = forward(network, x), forward(network, x), forward(network, x[:1])
     finally:
         for module, training in modes.items():
             module.training = training
+    if not torch.allclose(together, again, rtol=1e-3, atol=1e-4):
+        raise NetworkError(
+            "the network answers the same items differently each time, in eval mode too: draw random numbers"
+            " only while self.training"
+        )
     if alone.shape != together[:1].shape:
         raise NetworkError(
             f"the network answers {format_shape(alone)} for one item: forward must keep the batch, as"

@@ -14,9 +14,10 @@ from distill.errors import NetworkError, UserError, unknown
 from distill.kd.network_files import load_weights, read_classes, save_network
 from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
+from distill.networks.functional import load_parameters
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
-from distill.student.training import Data, Student, load_parameters
+from distill.student.training import Data, Student
 
 NOT_ARGUMENTS = ("checkpoint", "seed", "int8", "mean_of", "between")  # keys that no constructor takes
 

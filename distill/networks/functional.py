@@ -6,10 +6,11 @@ own tensors never change, and its mode (train or eval) is its own.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -68,13 +69,32 @@ def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
+@torch.no_grad()
+def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy named weights and buffers into the network, on the device and in the precision of the weights."""
+    if weights:
+        network.to(next(iter(weights.values())))
+    tensors = {**dict(network.named_buffers()), **dict(network.named_parameters())}
+    for name, weight in weights.items():
+        tensors[name].copy_(weight)
+
+
+def weights_fit(network: nn.Module, weights: Iterable[Mapping[str, Tensor]]) -> bool:
+    """Whether all of them are weights of this network, with its buffers or, in older files, without."""
+    names = {name for name, _ in network.named_parameters()}
+    shapes = {name: tensor.shape for name, tensor in persistent_tensors(network).items()}
+    return all(
+        names <= state.keys() and all(shapes.get(name) == w.shape for name, w in state.items())
+        for state in weights
+    )
+
+
 def copy_network(network: nn.Module) -> nn.Module:
     """A private copy; tensors that an earlier forward left in the network are copied without their graph.
 
-    Raises NetworkError for what is no nn.Module, or holds what cannot be copied.
+    Raises NetworkError for what is no network of real weights, or holds what cannot be copied.
     """
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"the network is a {type(network).__name__}: give an nn.Module, as MyNetwork()")
+    check_module(network)
     try:
         return copy.deepcopy(network)
     except Exception:  # a tensor with a graph refuses; whatever else a user's attributes raise
@@ -86,6 +106,23 @@ def copy_network(network: nn.Module) -> nn.Module:
         raise NetworkError(
             f"the network cannot be copied ({str(error)[:80]}): create in forward what it holds beside layers"
         ) from error
+
+
+def check_module(network: Any) -> None:
+    """Raise NetworkError for what is no nn.Module, or one whose weights are complex or have no values."""
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"the network is a {type(network).__name__}: give an nn.Module, as MyNetwork()")
+    if not hasattr(network, "_modules"):
+        raise NetworkError(f"{type(network).__name__}.__init__() must begin with super().__init__()")
+    for name, parameter in network.named_parameters():
+        if parameter.is_meta:
+            raise NetworkError(
+                f"{name} of the network is on the meta device and has no values: build it on the CPU"
+            )
+        if parameter.is_complex():
+            raise NetworkError(
+                f"{name} of the network is complex, and sets are of real numbers: use real weights"
+            )
 
 
 def graph_tensors(value: Any) -> Iterator[Tensor]:

@@ -19,7 +19,7 @@ class StudentOptions:
     full_data: bool = option(False)
     """Also train the network on all real data, for comparison."""
     optimizer: str | None = option(None, "OPTIMISER")
-    """Train with minibatches instead of the set's recipe: any optimiser of torch.optim, such as Adam."""
+    """Train with minibatches instead of the set's recipe: an optimiser of torch.optim, such as Adam."""
     lr: float = option(0.001, "LR", **RATE, needs={"optimizer": ()})
     """With --optimizer: the learning rate at the start; it falls linearly to zero."""
     epochs: int = option(100, "EPOCHS", **EPOCHS, needs={"optimizer": ()})

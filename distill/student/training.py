@@ -16,7 +16,7 @@ from distill.inner.problem import Loss, Problem
 from distill.inner.rules import build_rule
 from distill.networks import NETWORKS, WEIGHT_INITS
 from distill.networks.build import build_network
-from distill.networks.functional import copy_network, extract_features, persistent_tensors
+from distill.networks.functional import copy_network, extract_features, load_parameters, weights_fit
 from distill.networks.initial import check_new_weights, draw_weights
 from distill.networks.resolve import NetworkLike, resolve_network, single_precision
 from distill.randomness import seed_torch, stream
@@ -92,16 +92,6 @@ def rename_keys(state: dict[str, Any], old: str, new: str) -> None:
     """Give the keys that begin with `old` the beginning `new`."""
     values = {key.removeprefix(old): state.pop(key) for key in list(state) if key.startswith(old)}
     state.update({new + key: value for key, value in values.items()})
-
-
-@torch.no_grad()
-def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy named weights and buffers into the network, on the device and in the precision of the weights."""
-    if weights:
-        network.to(next(iter(weights.values())))
-    tensors = {**dict(network.named_buffers()), **dict(network.named_parameters())}
-    for name, weight in weights.items():
-        tensors[name].copy_(weight)
 
 
 def build_problem(data: DistilledSet, network: NetworkLike = None, inner_loss: Loss | None = None) -> Problem:
@@ -201,16 +191,6 @@ def draw_held_out(data: DistilledSet, network: nn.Module, numbers: Iterable[int]
 def fixed_weights(data: DistilledSet) -> list[Weights]:
     """The fixed initialisations that the set carries."""
     return data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
-
-
-def weights_fit(network: nn.Module, weights: list[Weights]) -> bool:
-    """Whether all of them are weights of this network, with its buffers or, in older files, without."""
-    names = {name for name, _ in network.named_parameters()}
-    shapes = {name: tensor.shape for name, tensor in persistent_tensors(network).items()}
-    return all(
-        names <= state.keys() and all(shapes.get(name) == w.shape for name, w in state.items())
-        for state in weights
-    )
 
 
 def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
