@@ -51,7 +51,7 @@ def check_plain(value: Any, place: str, depth: int = 1) -> None:
         raise SetError(f"{place} is a {type(value).__name__:.40}, which is no plain value of Python's own")
     for key, inner in value.items() if isinstance(value, dict) else ():
         check_plain(key, f"a key of {place}", depth + 1)
-        check_plain(inner, f"{place}.{key}"[:80], depth + 1)
+        check_plain(inner, f"{place}.{describe_key(key)}"[:80], depth + 1)
     for k, inner in enumerate(value) if isinstance(value, list | tuple) else ():
         check_plain(inner, f"{place}.{k}", depth + 1)
 
@@ -68,7 +68,12 @@ def list_scores(scores: Metadata) -> list[tuple[str, Metadata]]:
     """Each score of a set with its place in the file: the set's own, and its baselines'."""
     accuracy, baselines = scores.get("accuracy"), scores.get("baselines") or {}
     own = [] if accuracy is None else [("scores.accuracy", accuracy)]
-    return own + [(f"scores.baselines.{name:.40}", score) for name, score in baselines.items()]
+    return own + [(f"scores.baselines.{describe_key(name)}", score) for name, score in baselines.items()]
+
+
+def describe_key(key: Any) -> str:
+    """A key in a sentence: itself where it is a printable word, else as Python writes it."""
+    return f"{key:.40}" if isinstance(key, str) and key.isprintable() else f"{key!r:.40}"
 
 
 def check_images(inner: Metadata, source: Metadata, item: Sequence[int]) -> None:

@@ -144,6 +144,7 @@ ROWS: dict[str, tuple[str, dict]] = {  # facts that passed the check, and broke 
     "key \\ud800": ("a key of provenance is half of", {"provenance": {HALF: 1}}),
     "number of 10**30": ("provenance.seed is a number beyond 64 bits", {"provenance": {"seed": 10**30}}),
     "set in a dict": ("provenance.x is a set: no file", {"provenance": {"x": {1}}}),
+    "key of two lines": (r"provenance.'a.nb' is a set: no file", {"provenance": {"a\nb": {1}}}),
     "numpy number": ("provenance.x is a float64, which is no plain", {"provenance": {"x": np.float64(1)}}),
     "numpy word": ("dataset.classes.0 is a str_, which", {"source": SOURCE | {"classes": [np.str_("a")]}}),
     "complex tensor": ("provenance.x is a tensor without", {"provenance": {"x": torch.ones(2).cfloat()}}),
