@@ -138,11 +138,12 @@ def check_options(settings: Any, spell: Spelling | None = None) -> None:
 
 
 def check_value(owner: type, option_field: Field[Any], value: Any, spell: Spelling = flag) -> None:
-    """Raise UserError where an option of a settings class cannot have this value; None is no value."""
+    """Raise UserError where an option of a settings class cannot have this value."""
     name, rule = option_field.name, option_field.metadata
-    if value is None:
+    hint = hints_of(owner)[name]
+    if value is None and type(None) in get_args(hint):
         return
-    check_type(spell(name), hints_of(owner)[name], value)
+    check_type(spell(name), hint, value)
     if isinstance(value, str):
         check_word(spell(name), option_field, value)
     elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -264,7 +264,7 @@ def summary_of(settings_class: type) -> str:
 
 @cache
 def list_classes(module: str) -> dict[str, ast.ClassDef]:
-    """The classes of a module as Python reads them, once: inspect reads the file anew for each class."""
+    """The classes of a module, read once: inspect reads the whole file for each class anew."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 

@@ -115,8 +115,9 @@ def describe_snapshot(snapshot: Snapshot, log: Sequence[JsonDict]) -> str:
         return "exported set"
     step = snapshot.step
     parts = [f"outer step {step:,}" if step else "before the first outer step"]
-    checks = [r["validation"] for r in select_records(log, "validation") if r["step"] == step]
-    losses = [r["loss"] for r in select_records(log, "loss") if step - 20 < r["step"] <= step]
+    near = [r for r in log if type(r.get("step")) is int and step - 20 < r["step"] <= step]
+    checks = [r["validation"] for r in select_records(near, "validation") if r["step"] == step]
+    losses = [r["loss"] for r in select_records(near, "loss")]
     if losses:
         parts.append(f"outer loss {sum(losses) / len(losses):.3g}")
     if checks:

@@ -104,7 +104,7 @@ class TextData(DataSettings):
 class NetworkSettings:
     """The network that is trained"""
 
-    network: str = option("lenet", "NETWORK", choices=NETWORKS, first=True)
+    network: Auto[str] = option("lenet", "NETWORK", choices=NETWORKS, first=True)
     """The network that is trained."""
     init: str = option("fixed", "INIT", choices=INITS, first=True)
     """fixed (the set is for one known initialisation) or random (it is for networks with new random

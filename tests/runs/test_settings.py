@@ -162,7 +162,7 @@ def test_a_value_that_a_method_or_an_engine_cannot_have_is_refused(
 
 def test_an_unknown_device_for_states_is_refused() -> None:
     problem = Problem(build_network("mlp", (1, 8, 8), 3))
-    with pytest.raises(UserError, match='--states-device: no device "nowhere" on this machine'):
+    with pytest.raises(UserError, match='states_device: no device "nowhere" on this machine'):
         build_method(
             resolve(image_settings(engine="recompute", engine_options={"states_device": "nowhere"})), problem
         )

@@ -41,7 +41,7 @@ class Recompute:
                 torch.zeros(1, device=self.states_device)
             except (RuntimeError, AssertionError):
                 raise UserError(
-                    f'--states-device: no device "{self.states_device}" on this machine: use cpu'
+                    f'states_device: no device "{self.states_device}" on this machine: use cpu'
                 ) from None
 
     def gradient(
