@@ -1,5 +1,6 @@
 """Files of other projects are read as what they say: scores, data, network, labels, rates, pixels."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -195,6 +196,41 @@ def test_import_of_a_file_that_is_not_there_names_the_file(
     """It complained of --dataset."""
     assert main(["import", "nope.pt", "--out", str(tmp_path / "set.pt")]) == 2
     assert capsys.readouterr().err == "distill: nope.pt: no such file\n"
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.npz", "checkpoint_1", "x.pt"])
+def test_a_pipe_is_no_file(name: str, train: Dataset, tmp_path: Path) -> None:
+    """Reading one may never end."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SetError, match=f"{name}: no such file"):
+        import_public(tmp_path / name, train)
+
+
+ODD = {
+    "labels .3, 1.: class numbers": (IMAGES, LABELS[:, None]),
+    "holds the label 5": (IMAGES, LABELS + 5),
+    "labels .2. for 3 images": (IMAGES, LABELS[:2]),
+    "data .0, 1, 8, 8., not images": (IMAGES[:0], LABELS[:0]),
+    "data .3, 1, 1, 8, 8., not images": (IMAGES[:, None], LABELS),
+    "images .1, 4, 4., blobs.npz has": (IMAGES[:, :, :4, :4], LABELS),
+    "images of values nan": (IMAGES * float("nan"), LABELS),
+    "the learning rate beside it is not a single number": {"x": IMAGES, "y": LABELS, "lr": torch.ones(3)},
+    "learning rate beside it is not": {"x": IMAGES, "y": LABELS, "lr": "fast"},
+    "the learning rate is -1": {"x": IMAGES, "y": LABELS, "lr": -1},
+    "is none of the public formats": {"images": IMAGES, "labels": ["a", "b", "c"]},
+    "none of the public formats .sldd": (IMAGES, LABELS, LABELS, LABELS),
+    "labels .3, 4., blobs.npz has 3 classes": (IMAGES, torch.ones(3, 4)),
+    "labels must be float32 and finite": (IMAGES, SIGNED / 0),
+}
+
+
+@pytest.mark.parametrize("sentence", ODD)
+def test_an_odd_pair_is_one_sentence_with_the_files_name(
+    sentence: str, train: Dataset, tmp_path: Path
+) -> None:
+    torch.save(ODD[sentence], tmp_path / "odd.pt")
+    with pytest.raises(SetError, match=f"odd.pt.*{sentence}"):
+        import_public(tmp_path / "odd.pt", train)
 
 
 def test_import_of_a_distilled_set_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

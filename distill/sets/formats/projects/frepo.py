@@ -38,11 +38,7 @@ WARMUP, LAST_LR, BATCH = 500, 0.01, 500
 
 def matches(file: SourceFile) -> bool:
     """Whether a file is a dict of msgpack that names x_proto."""
-    try:
-        with open(file.path, "rb") as stream:
-            head = stream.read(HEAD)
-    except OSError:
-        return False
+    head = file.read_head(HEAD)
     return head[:1] != b"" and head[0] in MAPS and b"x_proto" in head
 
 
