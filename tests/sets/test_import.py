@@ -12,7 +12,8 @@ from distill.__main__ import main
 from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.data.dataset import Dataset
 from distill.data.images import load
-from distill.errors import SetError, UserError
+from distill.errors import NetworkError, SetError, UserError
+from distill.networks.build import build_network
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import safetensors
 from distill.sets.public.build import import_file, import_public
@@ -381,6 +382,16 @@ def test_checkpoints_of_frepo_and_rcig(average: bool, project: str, train: Datas
     assert float(data.lrs[0]) == 0
     assert float(data.lrs[-1]) == pytest.approx(0.01 * rate, rel=0.01)
     assert data.source["zca"] is not None
+    assert data.network["arguments"] == {"doubling": True, "padding": 3}
+
+
+def test_the_network_of_frepo_has_no_norm_and_doubles_its_channels() -> None:
+    network = build_network("convnet", (3, 32, 32), 10, width=4, doubling=True)
+    shapes = [tuple(p.shape) for p in network.parameters() if p.ndim > 1]
+    assert shapes == [(4, 3, 3, 3), (8, 4, 3, 3), (16, 8, 3, 3), (10, 16 * 4 * 4)]
+    assert len(list(network.parameters())) == 8
+    with pytest.raises(NetworkError, match="a convnet with doubling has a depth of at most 6, not 9"):
+        build_network("convnet", (3, 32, 32), 10, depth=9, doubling=True)
 
 
 def test_damaged_checkpoints_of_flax_are_refused(train: Dataset, tmp_path: Path) -> None:

@@ -55,10 +55,7 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
         items=images.float().movedim(-1, 1).contiguous(),
         labels=labels.float(),
         training=Regression(lr=0.0001 if averaged else 0.0003),
-        remarks=(
-            "distill trains its ConvNet, the project's has no normalisation and twice as many filters in each"
-            " further layer",
-        ),
+        remarks=("its weights are drawn within ± 1 / √fan_in, the project's from a normal distribution",),
     )
 
 
@@ -119,8 +116,8 @@ class Regression(Training):
         return augmentation, describe_augmentation(augmentation)
 
     def choose_network(self, dataset: str, shape: Sequence[int]) -> tuple[str, dict[str, Any]]:
-        """The field's ConvNet."""
-        return choose_convnet(shape)
+        """Their Conv: the field's without norm, each further block with twice the channels."""
+        return choose_convnet(shape, doubling=True)
 
     def whitens(self, dataset: str) -> bool:
         """All but MNIST and Fashion-MNIST."""
