@@ -55,7 +55,7 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
         items=images.float().movedim(-1, 1).contiguous(),
         labels=labels.float(),
         training=Regression(lr=0.0001 if averaged else 0.0003),
-        remarks=("its weights are drawn within ± 1 / √fan_in, the project's from a normal distribution",),
+        remarks=("its weights are drawn with variance 2 / fan_in, the project's with 1 / fan_in",),
     )
 
 
@@ -89,7 +89,7 @@ class Regression(Training):
     lr: float
 
     moments = FREPO_MOMENTS
-    weight_init = "uniform"
+    weight_init = "kaiming"
     rule: ClassVar[Mapping[str, Any]] = {"rule": "adam"}
 
     def make_targets(self, labels: Tensor, classes: int) -> Targets:
