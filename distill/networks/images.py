@@ -10,7 +10,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from distill.errors import NetworkError
+
 Shape = tuple[int, ...]
+MAX_DOUBLING = 6  # blocks of which each has twice the channels of the one before
 
 
 class LeNet(nn.Sequential):
@@ -37,6 +40,7 @@ class ConvNet(nn.Sequential):
     `depth` blocks of 3×3 convolution to `width` channels, instance norm, ReLU, 2×2 average pooling.
     separable: each convolution is one per channel, then one of 1×1 (Howard et al. 2017, MobileNets).
     padding: of the first convolution; Zhao et al. give grey images 3, which makes 28×28 as large as 32×32.
+    doubling: no norm, twice the channels in each further block (Zhou et al. 2022). Raises NetworkError.
     """
 
     def __init__(
@@ -47,11 +51,16 @@ class ConvNet(nn.Sequential):
         width: int = 128,
         separable: bool = False,
         padding: int = 1,
+        doubling: bool = False,
     ) -> None:
+        if doubling and depth > MAX_DOUBLING:
+            raise NetworkError(f"a convnet with doubling has a depth of at most {MAX_DOUBLING}, not {depth}")
         blocks: list[nn.Module] = []
-        for i, in_channels in enumerate([shape[0]] + [width] * (depth - 1)):
-            convolution = build_convolution(in_channels, width, separable, 1 if i else padding)
-            blocks += [convolution, nn.GroupNorm(width, width), nn.ReLU(), nn.AvgPool2d(2)]
+        channels = [shape[0], *(width * 2 ** (i * doubling) for i in range(depth))]
+        for i, (inputs, outputs) in enumerate(pairwise(channels)):
+            norm = [] if doubling else [nn.GroupNorm(outputs, outputs)]
+            convolution = build_convolution(inputs, outputs, separable, 1 if i else padding)
+            blocks += [convolution, *norm, nn.ReLU(), nn.AvgPool2d(2)]
         body = nn.Sequential(*blocks, nn.Flatten())
         super().__init__(body, nn.Linear(count_features(body, shape), classes))
 

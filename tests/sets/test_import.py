@@ -1,5 +1,6 @@
 """Files of other projects are read as what they say: scores, data, network, labels, rates, pixels."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from distill.__main__ import main
 from distill.commands.set_options import SetSettings, load_set_and_data
 from distill.data.dataset import Dataset
 from distill.data.images import load
-from distill.errors import SetError, UserError
+from distill.errors import NetworkError, SetError, UserError
+from distill.networks.build import build_network
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import safetensors
 from distill.sets.public.build import import_file, import_public
@@ -197,6 +199,41 @@ def test_import_of_a_file_that_is_not_there_names_the_file(
     assert capsys.readouterr().err == "distill: nope.pt: no such file\n"
 
 
+@pytest.mark.parametrize("name", ["x.h5", "x.npz", "checkpoint_1", "x.pt"])
+def test_a_pipe_is_no_file(name: str, train: Dataset, tmp_path: Path) -> None:
+    """Reading one may never end."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SetError, match=f"{name}: no such file"):
+        import_public(tmp_path / name, train)
+
+
+ODD = {
+    "labels .3, 1.: class numbers": (IMAGES, LABELS[:, None]),
+    "holds the label 5": (IMAGES, LABELS + 5),
+    "labels .2. for 3 images": (IMAGES, LABELS[:2]),
+    "data .0, 1, 8, 8., not images": (IMAGES[:0], LABELS[:0]),
+    "data .3, 1, 1, 8, 8., not images": (IMAGES[:, None], LABELS),
+    "images .1, 4, 4., blobs.npz has": (IMAGES[:, :, :4, :4], LABELS),
+    "images of values nan": (IMAGES * float("nan"), LABELS),
+    "the learning rate beside it is not a single number": {"x": IMAGES, "y": LABELS, "lr": torch.ones(3)},
+    "learning rate beside it is not": {"x": IMAGES, "y": LABELS, "lr": "fast"},
+    "the learning rate is -1": {"x": IMAGES, "y": LABELS, "lr": -1},
+    "is none of the public formats": {"images": IMAGES, "labels": ["a", "b", "c"]},
+    "none of the public formats .sldd": (IMAGES, LABELS, LABELS, LABELS),
+    "labels .3, 4., blobs.npz has 3 classes": (IMAGES, torch.ones(3, 4)),
+    "labels must be float32 and finite": (IMAGES, SIGNED / 0),
+}
+
+
+@pytest.mark.parametrize("sentence", ODD)
+def test_an_odd_pair_is_one_sentence_with_the_files_name(
+    sentence: str, train: Dataset, tmp_path: Path
+) -> None:
+    torch.save(ODD[sentence], tmp_path / "odd.pt")
+    with pytest.raises(SetError, match=f"odd.pt.*{sentence}"):
+        import_public(tmp_path / "odd.pt", train)
+
+
 def test_import_of_a_distilled_set_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_set().save(tmp_path / "mine.pt")
     assert main(["import", str(tmp_path / "mine.pt"), "--out", str(tmp_path / "set.pt")]) == 2
@@ -345,6 +382,16 @@ def test_checkpoints_of_frepo_and_rcig(average: bool, project: str, train: Datas
     assert float(data.lrs[0]) == 0
     assert float(data.lrs[-1]) == pytest.approx(0.01 * rate, rel=0.01)
     assert data.source["zca"] is not None
+    assert data.network["arguments"] == {"doubling": True, "padding": 3}
+
+
+def test_the_network_of_frepo_has_no_norm_and_doubles_its_channels() -> None:
+    network = build_network("convnet", (3, 32, 32), 10, width=4, doubling=True)
+    shapes = [tuple(p.shape) for p in network.parameters() if p.ndim > 1]
+    assert shapes == [(4, 3, 3, 3), (8, 4, 3, 3), (16, 8, 3, 3), (10, 16 * 4 * 4)]
+    assert len(list(network.parameters())) == 8
+    with pytest.raises(NetworkError, match="a convnet with doubling has a depth of at most 6, not 9"):
+        build_network("convnet", (3, 32, 32), 10, depth=9, doubling=True)
 
 
 def test_damaged_checkpoints_of_flax_are_refused(train: Dataset, tmp_path: Path) -> None:

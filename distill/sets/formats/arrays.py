@@ -78,7 +78,7 @@ def simplify_labels(labels: Tensor) -> Tensor:
 
 def list_arrays(file: SourceFile) -> tuple[str, ...]:
     """The names of the arrays of an .npz; none where the file is no .npz."""
-    if not file.starts_with(ZIP):
+    if file.read_head(len(ZIP)) != ZIP:
         return ()
     try:
         with zipfile.ZipFile(file.path) as archive:

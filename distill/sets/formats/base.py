@@ -14,6 +14,7 @@ A format is a module of this folder. Its line in FORMATS says which of these fun
 only. The others raise SetError, one sentence that names the file. No code in a file is ever executed.
 """
 
+import io
 import os
 import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -84,13 +85,13 @@ class SourceFile:
             return load_tensors(self.path)
         return None
 
-    def starts_with(self, signature: bytes) -> bool:
-        """Whether the path is a file whose first bytes are these."""
+    def read_head(self, count: int) -> bytes:
+        """The first `count` bytes of a regular file; none of anything else, as a pipe may never end."""
         try:
-            with open(self.path, "rb") as file:
-                return file.read(len(signature)) == signature
+            with open(self.path, "rb") if self.path.is_file() else io.BytesIO() as file:
+                return file.read(count)
         except OSError:
-            return False
+            return b""
 
 
 def find_format(file: SourceFile, table: "Mapping[str, Entry]") -> Any:

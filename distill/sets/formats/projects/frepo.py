@@ -38,11 +38,7 @@ WARMUP, LAST_LR, BATCH = 500, 0.01, 500
 
 def matches(file: SourceFile) -> bool:
     """Whether a file is a dict of msgpack that names x_proto."""
-    try:
-        with open(file.path, "rb") as stream:
-            head = stream.read(HEAD)
-    except OSError:
-        return False
+    head = file.read_head(HEAD)
     return head[:1] != b"" and head[0] in MAPS and b"x_proto" in head
 
 
@@ -59,10 +55,7 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
         items=images.float().movedim(-1, 1).contiguous(),
         labels=labels.float(),
         training=Regression(lr=0.0001 if averaged else 0.0003),
-        remarks=(
-            "distill trains its ConvNet, the project's has no normalisation and twice as many filters in each"
-            " further layer",
-        ),
+        remarks=("its weights are drawn with variance 2 / fan_in, the project's with 1 / fan_in",),
     )
 
 
@@ -96,7 +89,7 @@ class Regression(Training):
     lr: float
 
     moments = FREPO_MOMENTS
-    weight_init = "uniform"
+    weight_init = "kaiming"
     rule: ClassVar[Mapping[str, Any]] = {"rule": "adam"}
 
     def make_targets(self, labels: Tensor, classes: int) -> Targets:
@@ -123,8 +116,8 @@ class Regression(Training):
         return augmentation, describe_augmentation(augmentation)
 
     def choose_network(self, dataset: str, shape: Sequence[int]) -> tuple[str, dict[str, Any]]:
-        """The field's ConvNet."""
-        return choose_convnet(shape)
+        """Their Conv: the field's without norm, each further block with twice the channels."""
+        return choose_convnet(shape, doubling=True)
 
     def whitens(self, dataset: str) -> bool:
         """All but MNIST and Fashion-MNIST."""

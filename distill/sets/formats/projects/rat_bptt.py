@@ -35,7 +35,7 @@ STEPS, BATCH, LR = 1000, 1000, 0.001
 
 def matches(file: SourceFile) -> bool:
     """Whether a file is one of HDF5."""
-    return file.starts_with(SIGNATURE)
+    return file.read_head(len(SIGNATURE)) == SIGNATURE
 
 
 def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
