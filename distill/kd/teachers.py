@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.data.dataset import Dataset
-from distill.errors import UserError, unknown
+from distill.errors import UserError, python_names, unknown
 from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture
@@ -82,6 +82,7 @@ def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Stud
     return network.student
 
 
+@python_names()
 def relabel(
     data: DistilledSet | str | os.PathLike[str],
     teacher: nn.Module | str | os.PathLike[str],

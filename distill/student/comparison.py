@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from distill.data.adapters import pick_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError, UserError
+from distill.errors import NetworkError, UserError, python_names
 from distill.networks import IMAGES, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
@@ -25,6 +25,7 @@ from distill.student.training import Student, build_problem, build_set_network, 
 Row = dict[str, Any]
 
 
+@python_names()
 def compare(
     data: DistilledSet | str | os.PathLike[str],
     train: Any,
