@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distill.inner.step import Step as Step
     from distill.outer.loop import descend as descend
     from distill.outer.synthetic import Synthetic as Synthetic
-    from distill.runs.library import distill as distill
+    from distill.runs.python.library import distill as distill
     from distill.sets.distilled import DistilledSet as DistilledSet
     from distill.sets.formats.huggingface import to_hf as to_hf
     from distill.sets.formats.safetensors import from_folder as from_folder
@@ -42,7 +42,7 @@ ROOMS = {
     "inner.step": ("Step",),
     "outer.loop": ("descend",),
     "outer.synthetic": ("Synthetic",),
-    "runs.library": ("distill",),
+    "runs.python.library": ("distill",),
     "sets.distilled": ("DistilledSet",),
     "sets.formats.huggingface": ("to_hf",),
     "sets.formats.safetensors": ("from_folder",),

@@ -6,6 +6,7 @@ from importlib import import_module
 
 from distill import __version__
 from distill.commands import VERBS
+from distill.commands.streams import tolerant_streams
 from distill.errors import unknown
 
 USAGE = "usage: distill VERB [options]\n\n" + "\n".join(
@@ -15,6 +16,12 @@ USAGE = "usage: distill VERB [options]\n\n" + "\n".join(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Hand the rest of the command line to the verb; its exit code."""
+    with tolerant_streams():
+        return run_verb(arguments)
+
+
+def run_verb(arguments: Sequence[str] | None) -> int:
+    """The same, with whatever stdout and stderr are."""
     verb, *verb_arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if verb in ("-h", "--help"):
         print(

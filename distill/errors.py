@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 
 class UserError(Exception):
@@ -27,9 +28,23 @@ class RunError(UserError):
     """A run folder, checkpoint or device that cannot be used as asked."""
 
 
+def cut(text: str) -> str:
+    """A foreign text as a sentence holds it: on one line, at most 80 characters."""
+    line = text[:81].encode("utf-8", "replace").decode().replace("\n", " ")
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+def quote(value: Any) -> str:
+    """A foreign value as a sentence holds it: its repr, at most 80 characters."""
+    try:
+        return cut(repr(value))
+    except (ValueError, RecursionError):  # a whole number of more than 4,300 digits has no repr
+        return f"a {type(value).__name__}"
+
+
 def unknown(noun: str, word: str, choices: Iterable[str]) -> str:
     """'no network called "lenett"; did you mean "lenet"? (known: …)'"""
-    choices = sorted(choices)
+    choices, word = sorted(choices), cut(word)
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.4)
     hint = f'; did you mean "{near[0]}"?' if near else ";"
     return f'no {noun} called "{word}"{hint} (known: {", ".join(choices)})'
@@ -50,10 +65,10 @@ def python_names() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        message = re.sub(r"`[^`]*`|--([a-z][a-z-]*)", python_name, str(error))  # commands stay commands
+        message = re.sub(r"`[^`]*`|--([a-z][a-z-]*)", argument_name, str(error))  # commands stay commands
         raise type(error)(message) from error.__cause__
 
 
-def python_name(match: "re.Match[str]") -> str:
+def argument_name(match: "re.Match[str]") -> str:
     """The Python name of an option, or the match as it is where it is none."""
     return match[1].replace("-", "_") if match[1] else match[0]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-import distill.runs.library
+import distill.runs.python.library
 import distill.student
 from benchmarks import gallery, zoo
 from distill.__main__ import VERBS
@@ -54,7 +54,7 @@ def code_blocks(page: Path, language: str) -> list[str]:
 def load_digits(*_: object) -> tuple[Dataset, Dataset]:
     """MNIST's first images."""
     parts = images.read_idx_folder(images.MNIST)
-    x, y, tx, ty, classes = (part[:300] if isinstance(part, torch.Tensor) else part for part in parts)
+    x, y, tx, ty, classes, _ = (part[:300] if isinstance(part, torch.Tensor) else part for part in parts)
     train, test = ((x, y), (tx[:100], ty[:100]))
     return tuple(Dataset("mnist", *split, classes, (0.13,), (0.31,)) for split in (train, test))
 
@@ -65,7 +65,7 @@ def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     digit_set().save(tmp_path / "set.pt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("distill.data.images.load", load_digits)
-    monkeypatch.setattr(distill.runs.library, "resolve", shorten)
+    monkeypatch.setattr(distill.runs.python.library, "resolve", shorten)
     monkeypatch.setattr(torch, "set_flush_denormal", lambda _: True)  # other tests go on in this process
     return tmp_path
 
@@ -260,7 +260,8 @@ def test_the_site_builds_without_a_warning() -> None:
     assert errors == ""
     page = (folder / "reference" / "api.html").read_text(encoding="utf-8")
     assert all(
-        f'id="distill.{word}"' in page for word in ("runs.library.distill", "DistilledSet", "Recompute")
+        f'id="distill.{word}"' in page
+        for word in ("runs.python.library.distill", "DistilledSet", "Recompute")
     )
     assert f"distill {distill.__version__}" in (folder / "index.html").read_text(encoding="utf-8")
 

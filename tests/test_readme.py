@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-import distill.runs.library
+import distill.runs.python.library
 from benchmarks import headline, published, zoo
 from distill.networks import NETWORKS
 from distill.sets.distilled import DistilledSet
@@ -52,7 +52,7 @@ def test_plain_torch_needs_about_twenty_lines() -> None:
 
 def test_the_python_of_the_beginning_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(distill.runs.library, "resolve", shorten)
+    monkeypatch.setattr(distill.runs.python.library, "resolve", shorten)
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
     scope: dict[str, Any] = {"x": waves(60, 1, 4, 4).float(), "y": torch.arange(60) % 3, "network": network}
     exec(next(block for block in BLOCKS if "distill.distill(" in block), scope)

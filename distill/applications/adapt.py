@@ -5,13 +5,15 @@ from typing import Any, TypeVar
 
 from distill.applications.pretrained import train_networks
 from distill.applications.settings import AdaptSettings, TrainedSettings
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, print_remarks
 from distill.data.images import load
 from distill.errors import UserError
+from distill.runs.build import build_method, build_problem
 from distill.runs.files import folder, machine
 from distill.runs.job import distil
 from distill.runs.measure import load_data
 from distill.runs.resolve import change, identity, resolve, set_ipc
+from distill.runs.starts import build_synthetic, check_method
 
 S = TypeVar("S", bound=TrainedSettings)
 
@@ -24,6 +26,7 @@ def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
     settings = prepare(settings, "adapt-" + "-".join(stems))
     if settings.network.weights is None:
         settings, source = match_sizes(settings)
+        check_start(settings, load_data(settings)[0])
         settings = change(settings, "network", weights=train_networks(settings, source))
     return distil(settings, command)
 
@@ -42,6 +45,15 @@ def prepare(settings: S, name: str) -> S:
     return settings
 
 
+def check_start(settings: TrainedSettings, train: Dataset) -> None:
+    """Raise UserError where the items cannot start so, before networks are trained for them."""
+    problem, word = build_problem(settings, train), settings.outer.method
+    method = build_method(settings, problem)
+    check_method(method, word, settings.data.n, len(train.classes))
+    if str(settings.outer.start).endswith(".pt"):
+        build_synthetic(settings, problem, method, train)
+
+
 def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
     """The settings with one image size for both sets, and the source's training items. Raises UserError."""
     source_settings, device, size = (
@@ -50,14 +62,17 @@ def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
         getattr(settings.data, "image_size", None),
     )
     source, _ = load(source_settings.source, source_settings.source_dir, device, size)
+    print_remarks(source)
     target, _ = load_data(settings)
     if source.shape[0] != target.shape[0] or len(source.classes) != len(target.classes):
         raise UserError(
             f"{source.name} holds images {source.shape} of {len(source.classes)} classes, {target.name}"
             f" {target.shape} of {len(target.classes)}: adapt between sets with the same channels and classes"
         )
+    source = source.with_classes(target.classes, target.name)
     size = max(source.shape[1:] + target.shape[1:])
     if source.shape[1:] == target.shape[1:] == (size, size):
         return settings, source
     source, _ = load(source_settings.source, source_settings.source_dir, device, size)
+    source = source.with_classes(target.classes, target.name)
     return change(settings, "data", image_size=size), source

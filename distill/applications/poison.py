@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill.applications.adapt import prepare
+from distill.applications.adapt import check_start, prepare
 from distill.applications.pretrained import train_networks
 from distill.applications.settings import PoisonSettings
 from distill.data.dataset import Dataset
@@ -54,6 +54,7 @@ def prepare_poison(settings: PoisonSettings) -> PoisonSettings:
     train, _ = load_data(settings)
     for name in (attack.attacked, attack.target):
         class_number(name, train)
+    check_start(settings, train)
     if settings.network.weights is None:
         settings = change(settings, "network", weights=train_networks(settings, train))
     return settings

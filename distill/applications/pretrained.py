@@ -43,7 +43,7 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
             first = {name: w.to(settings.run.device) for name, w in first.items()}
             order, epochs = stream("pretrained-order", seed, k), -(-steps * BATCH // len(data))
             student = train_ordinary(data, module, first, build_adam, epochs, BATCH, order)
-            save_network(str(path), architecture, student.network)
+            save_network(str(path), architecture, student.network, data.classes)
     return str(folder)
 
 

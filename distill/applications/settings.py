@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from distill.registry import option
+from distill.registry import AUTO, COUNT, STEPS, Auto, option
 from distill.runs.resolve import is_timed
 from distill.runs.settings import (
-    AUTO,
-    Auto,
     DataSettings,
     ImageData,
     ImageSettings,
@@ -22,9 +20,9 @@ from distill.runs.settings import (
 class TrainedNetworks:
     """Trained networks: what the set is for"""
 
-    pool: int = option(6, "COUNT", above=0)
+    pool: int = option(6, "COUNT", **COUNT, needs={"init": ("random",)})
     """With --init random: from how many trained networks the set is learned."""
-    network_steps: int = option(1000, "STEPS", above=0)
+    network_steps: int = option(1000, "STEPS", **STEPS)
     """For how many steps of Adam, on batches of 128, each network is trained first."""
 
 
@@ -32,7 +30,7 @@ class TrainedNetworks:
 class TrainedOuter(OuterSettings):
     """Outer loop: how the synthetic items are improved"""
 
-    outer_steps: Auto[int] = option(AUTO, "STEPS", above=0)
+    outer_steps: Auto[int] = option(AUTO, "STEPS", **STEPS)
     """How often the synthetic items are updated (default: 800 where fixed, 1200 where random)."""
 
 
@@ -40,7 +38,7 @@ class TrainedOuter(OuterSettings):
 class TrainedMeasure(MeasureSettings):
     """Measuring: how a set is chosen and scored"""
 
-    validation_networks: Auto[int] = option(AUTO, "COUNT", above=0)
+    validation_networks: Auto[int] = option(AUTO, "COUNT", **COUNT, needs={"init": ("random",)})
     """With --init random: how many networks choose what is exported; the set is not learned from them
     (default: 2)."""
 
@@ -49,7 +47,7 @@ class TrainedMeasure(MeasureSettings):
 class TrainedRun(RunSettings):
     """The run: where, how long, on what"""
 
-    out: Auto[str] = option(AUTO, "FOLDER", first=True, identity=False)
+    out: Auto[str] = option(AUTO, "FOLDER", without="resume", first=True, identity=False)
     """The run folder (default: runs/JOB-nN-INIT-sSEED, where JOB names the data or the classes)."""
 
 

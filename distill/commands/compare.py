@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
+from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, check_place, load_set_and_data
-from distill.errors import UserError
-from distill.registry import option
+from distill.registry import COUNT, option
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class CompareSettings(SetSettings):
 
     networks: tuple[str, ...] = option((), "NETWORK")
     """The networks to train (default: all for this kind of data, if the items are large enough for them)."""
-    seeds: int = option(5, "COUNT")
+    seeds: int = option(5, "COUNT", **COUNT)
     """How many networks, and draws of items, give a mean ± std."""
     full_data: bool = option(False)
     """Also train each of the networks on all real data (slow)."""
@@ -35,8 +33,6 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     from distill.sets.storage import write_text
     from distill.student.comparison import choose_networks, compare_items, format_table
 
-    if config.seeds < 1:
-        raise UserError(f"--seeds must be above 0, not {config.seeds}")
     data, train, test = load_set_and_data(config)
     names = choose_networks(data, config.networks)
     path = Path(config.out or Path(config.set).with_name("compare.json"))
@@ -51,5 +47,4 @@ def compare(config: CompareSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill compare") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: compare(config), config.json)
+    return run_command(SETTINGS, compare, arguments, prog)

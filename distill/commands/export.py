@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
-from distill.errors import UserError, unknown
+from distill.commands.cli import run_command
+from distill.errors import UserError
 from distill.registry import load, option
-from distill.sets.formats import WRITERS
+from distill.sets.formats import WRITERS, select_options
 
 
 @dataclass(frozen=True)
@@ -18,13 +17,16 @@ class ExportSettings:
 
     set: str = option(metavar="SET", positional=True)
     """The distilled set: a .pt file, or an exported folder."""
-    to: str = option("hf", "FORMAT", choices=WRITERS)
+    to: str = option("hf", "FORMAT", choices=WRITERS, noun="format")
     """The format."""
     out: str | None = option(None, "FOLDER")
     """The folder to write (default: SET-FORMAT, in the folder of the set)."""
-    license: str | None = option(None, "LICENCE")
-    """With --to hf: the licence that the card states, e.g. mit (default: that of the bundled data, else
-    unknown)."""
+    license: str | None = option(None, "LICENCE", needs={"to": ("hf",)})
+    """With --to hf: the licence on the card, e.g. mit (default: that of the bundled data, else unknown)."""
+    channels: int | None = option(None, "COUNT", above=0, at_most=3, needs={"to": ("images",)})
+    """With --to images: 3 repeats grey images, as DD-Ranking's networks need them."""
+    size: int | None = option(None, "PIXELS", above=0, at_most=1024, needs={"to": ("images",)})
+    """With --to images: height and width; a black border is added."""
     overwrite: bool = option(False)
     """Replace the export that is in the folder --out."""
     json: bool = option(False)
@@ -36,8 +38,7 @@ SETTINGS = ExportSettings
 
 def export_set(config: ExportSettings) -> dict[str, Any]:
     """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
-    if config.to not in WRITERS:
-        raise UserError("--to: " + unknown("format", config.to, WRITERS))
+    options = select_options(config.to, vars(config))
     from distill.sets.formats.base import is_public, load_set
     from distill.sets.storage import is_within
 
@@ -47,8 +48,7 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
     path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
     if is_within(source, path):
         raise UserError(f"{path} is, or holds, the set that is read: give --out another folder")
-    data = load_set(source)
-    load(WRITERS[config.to]).write_set(data, path, config.license, config.overwrite)
+    load(WRITERS[config.to]).write_set(data := load_set(source), path, overwrite=config.overwrite, **options)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     hint = f"\nto share it: hf upload USER/NAME {path} --repo-type dataset" if config.to == "hf" else ""
     print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB){hint}")
@@ -57,5 +57,4 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill export") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: export_set(config), config.json)
+    return run_command(SETTINGS, export_set, arguments, prog)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
+from distill.commands.cli import run_command
 from distill.registry import option
 from distill.sets.formats import PUBLIC_READERS, SET_READERS
 from distill.sets.public.options import ImportOptions
@@ -16,10 +15,11 @@ from distill.sets.public.options import ImportOptions
 class ImportSettings(ImportOptions):
     """Turn a public file of distilled images, or an exported folder, into a set (.pt) with its recipe."""
 
-    file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS)
+    file: str = option(metavar="FILE", positional=True, choices=SET_READERS | PUBLIC_READERS, file="")
     """A file or folder; its content decides its format."""
     dataset: str | None = option(None, "DATA")
-    """The real data that a public file was made from: mnist, cifar-10 …, an .npz or a folder of images."""
+    """The real data that a public file was made from: mnist, cifar-10 …, an .npz or a folder of images
+    (default: what the name of a res_*.pt says)."""
     data_dir: str | None = option(None, "FOLDER")
     """Where the files of a named data set are."""
     out: str = option("set.pt", "FILE")
@@ -54,5 +54,4 @@ def import_set(config: ImportSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill import") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: import_set(config), config.json)
+    return run_command(SETTINGS, import_set, arguments, prog)

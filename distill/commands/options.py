@@ -8,8 +8,8 @@ those of the selected ones are added. Imports torch only where such options are 
 import argparse
 import ast
 import inspect
+import re
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -17,6 +17,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
 
+from distill.errors import cut
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, find, options_of
@@ -43,9 +44,10 @@ class Option(NamedTuple):
     help: str
 
 
-def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
-    """The settings of a command line; `default`, an object or a class, has the values that it leaves out.
+def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> tuple[Any, frozenset[str]]:
+    """The settings of a command line, and the names of the options that it gives.
 
+    `default`, an object or a class, has the values of the others.
     Ends the program on --help (exit code 0) and on an unknown or wrong option (exit code 2).
     """
     parser, arguments = Parser(default, prog), sys.argv[1:] if arguments is None else arguments
@@ -59,7 +61,7 @@ def parse(default: Any, arguments: Sequence[str] | None, prog: str) -> Any:
     if unparsed:
         parser.add_plug_ins(vars(namespace), only_selected=False)
         namespace = parser.parse_args(arguments)
-    return parser.to_settings(vars(namespace))
+    return parser.to_settings(vars(namespace)), frozenset(vars(namespace))
 
 
 def word_after(flag: str, arguments: Sequence[str]) -> str | None:
@@ -82,6 +84,7 @@ class Parser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS, formatter_class=Formatter,
         )  # fmt: skip
         self.default, self.plug_ins = default, dict[str, str]()
+        self._negative_number_matcher = re.compile(r"^-(\d|\.\d|inf|nan)")  # -1e-3 is a value too
         parts = list(parts_of(default))
         several = any(field.metadata["first"] for _, part in parts for field in options_of(part))
         first = self.add_argument_group(FIRST) if several else None
@@ -111,8 +114,8 @@ class Parser(argparse.ArgumentParser):
                         add_option(group, part, field, flag_of(part, field, part))
 
     def to_settings(self, arguments: Mapping[str, Any]) -> Any:
-        """The settings object of parsed arguments."""
-        values: dict[str, Any] = {}
+        """The settings object of parsed arguments; settings of a run know which options were given."""
+        values: dict[str, Any] = {"given": frozenset(arguments)}
         for name, value in arguments.items():
             if name in self.plug_ins:
                 values.setdefault(self.plug_ins[name], {})[name] = value
@@ -243,15 +246,15 @@ def explain(message: str, flags: Sequence[str]) -> str:
     if message.startswith("unrecognized arguments: "):
         word = message.removeprefix("unrecognized arguments: ").split()[0]
         if not word.startswith("-"):
-            return f'"{word}" belongs to no option'
-        near = get_close_matches(word, flags, n=1, cutoff=0.6)
-        hint = f'; did you mean "{near[0]}"?' if near else ";"
-        return f'no option called "{word}"{hint} (--help lists them)'
+            return f'"{cut(word)}" belongs to no option'
+        near = get_close_matches(cut(word), flags, n=1, cutoff=0.6)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        return f'no option called "{cut(word)}"{hint} (--help lists them)'
     if message.startswith("the following arguments are required: "):
         return f"{message.rpartition(': ')[2]} is missing: name it before the options (--help lists them)"
     for words, plain_words in PLAIN_ENGLISH.items():
         message = message.replace(words, plain_words, 1)
-    return message
+    return re.sub(r"'(.+)'$", lambda match: f"'{cut(match[1])}'", message)
 
 
 def summary_of(settings_class: type) -> str:
@@ -260,13 +263,19 @@ def summary_of(settings_class: type) -> str:
 
 
 @cache
+def list_classes(module: str) -> dict[str, ast.ClassDef]:
+    """The classes of a module as Python reads them, once: inspect reads the file anew for each class."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+@cache
 def documents_of(settings_class: type) -> dict[str, str]:
     """The docstrings that stand below the fields of a class and of its bases."""
     documents: dict[str, str] = {}
     for base in reversed(settings_class.__mro__[:-1]):
         if is_dataclass(base):
-            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
-            for node, following in pairwise(body):
+            for node, following in pairwise(list_classes(base.__module__)[base.__name__].body):
                 if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr):
                     text = getattr(following.value, "value", None)
                     if isinstance(text, str) and isinstance(node.target, ast.Name):

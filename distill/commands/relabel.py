@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
+from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, check_place, load_set_and_data
 from distill.errors import UserError
-from distill.registry import option
+from distill.registry import COUNT, RATE, option
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,9 @@ class RelabelSettings(SetSettings):
     """The teacher: a file of weights from `distill teach` or from `distill student --save`."""
     teacher_network: str | None = option(None, "NETWORK")
     """The teacher's network, if its file does not name it (default: the set's own)."""
-    tau: float = option(1.0, "TAU")
+    tau: float = option(1.0, "TAU", **RATE)
     """The temperature by which the teacher's logits are divided."""
-    seeds: int = option(20, "COUNT")
+    seeds: int = option(20, "COUNT", **COUNT)
     """With random weights: how many networks measure the set."""
     out: str | None = option(None, "FILE")
     """Where the new set is written (default: SET-relabelled.pt, in the folder of the set)."""
@@ -38,9 +37,6 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
 
     if config.teacher is None:
         raise UserError("--teacher FILE.pt is missing: whose labels shall the set have?")
-    for name in ("tau", "seeds"):
-        if not getattr(config, name) > 0:
-            raise UserError(f"--{name} must be above 0, not {getattr(config, name):g}")
     old = Path(config.set)
     path = Path(config.out or old.with_name(f"{old.stem}-relabelled.pt"))
     data, _, test = load_set_and_data(config)
@@ -55,5 +51,4 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill relabel") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: relabel(config), config.json)
+    return run_command(SETTINGS, relabel, arguments, prog)

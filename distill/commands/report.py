@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
+from distill.commands.cli import run_command
 from distill.errors import UserError
 from distill.registry import option
 
@@ -51,5 +50,4 @@ def check_paths(paths: Sequence[str], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill report") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: report(config), config.json)
+    return run_command(SETTINGS, report, arguments, prog)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill.errors import UserError
-from distill.registry import option
+from distill.registry import THREADS, flag, option
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -18,8 +18,8 @@ class SetSettings:
     """A distilled set and where its real data are."""
 
     set: str = option(metavar="SET", positional=True)
-    """The distilled set: a .pt file, an exported folder, or a public one: results.pth, res_*.pt, the folder
-    of images_best.pt."""
+    """The distilled set: a .pt file, an exported folder, or a file of another project, as `distill import`
+    reads them."""
     dataset: str | None = option(None, "DATA")
     """The real data (default: those that the set was made from)."""
     data_dir: str | None = option(None, "FOLDER")
@@ -27,21 +27,21 @@ class SetSettings:
     vectors: str | None = option(None, "VECTORS")
     """The word vectors that a text set was learned with (default: the file or name that it was learned
     with)."""
-    train: str | None = option(None, "FILE")
+    train: str | None = option(None, "FILE", needs={"test": ()})
     """Your own texts instead of those that the set was made from; with --test."""
-    test: str | None = option(None, "FILE")
+    test: str | None = option(None, "FILE", needs={"train": ()})
     """Your own test texts."""
-    text_column: str | None = option(None, "NAME")
+    text_column: str | None = option(None, "NAME", needs={"train": ()})
     """The column of your texts (default: text, or sentence)."""
-    label_column: str | None = option(None, "NAME")
+    label_column: str | None = option(None, "NAME", needs={"train": ()})
     """The column of your labels (default: label)."""
-    experiment: int = option(-1, "NUMBER")
+    experiment: int = option(-1, "NUMBER", at_least=-(10**6), at_most=10**6)
     """For a public res_*.pt: the number of the experiment to take (default: the last)."""
     zca: bool = option(False)
     """For a public set whose images are whitened (made with --zca of MTT or DATM)."""
     device: str = option("cpu", "DEVICE")
     """Where to compute: cpu, cuda or cuda:1."""
-    threads: int = option(1, "COUNT")
+    threads: int = option(1, "COUNT", **THREADS)
     """Threads of torch on a CPU."""
     json: bool = option(False)
     """Also print the result, as one line of JSON at the end."""
@@ -52,16 +52,34 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
     from distill.data.dataset import print_remarks
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import is_public, load_set
+    from distill.sets.real_data import match_real_data
 
     check_device(config.device, config.threads)
     if is_public(config.set):
         data, train, test = load_public_set(config)
     else:
+        if config.zca or config.experiment != -1:
+            word = "--zca" if config.zca else "--experiment"
+            raise UserError(f"{word} has no effect: {config.set} is no file of another project")
         data = load_set(config.set, config.device)
+        check_set_options(config, data)
         train, test = load_real_data(config, data)
     print_remarks(train)
-    check_match(data, test)
-    return data, transform_like(train, data), transform_like(test, data)
+    train, test = match_real_data(data, train, test)
+    return data, train, test
+
+
+def check_set_options(config: SetSettings, data: "DistilledSet") -> None:
+    """Raise UserError for an option of texts on other sets, or of public files on a set of distill."""
+    for_texts = ("vectors", "train", "test", "text_column", "label_column")
+    names = [name for name in for_texts if getattr(config, name) is not None and data.text is None]
+    if names:
+        raise UserError(
+            f"{flag(names[0])} has no effect on {config.set}: it is for sets of texts; leave it out"
+        )
+    if config.zca or config.experiment != -1:
+        name = "--zca" if config.zca else "--experiment"
+        raise UserError(f"{name} has no effect on {config.set}: it is for public files; leave it out")
 
 
 def check_place(path: "str | Path", config: SetSettings, data: "DistilledSet") -> None:
@@ -74,30 +92,15 @@ def check_place(path: "str | Path", config: SetSettings, data: "DistilledSet") -
 
 
 def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
-    """A set in a public format, and the real data that the command names. Raises UserError."""
-    from distill.data.images import load
-    from distill.sets.public.build import import_public
+    """A set in a public format, and the real data that the command or the file names. Raises UserError."""
+    from distill.sets.public.build import load_public
     from distill.sets.public.options import ImportOptions
 
-    if config.dataset is None:
-        raise UserError(
-            f"{config.set} does not say what it was made from: give --dataset, as in --dataset mnist"
-        )
-    train, test = load(config.dataset, config.data_dir, config.device)
     options = ImportOptions(experiment=config.experiment, zca=config.zca)
-    data = import_public(config.set, train, config.dataset, options)
+    data, train, test = load_public(config.set, config.dataset, config.data_dir, options, config.device)
     for remark in data.provenance["remarks"]:
         print(f"{config.set}: {remark}", file=sys.stderr)
     return data, train, test
-
-
-def transform_like(split: "Dataset", data: "DistilledSet") -> "Dataset":
-    """Real items whitened or normalised as the set's items are."""
-    from distill.data.whiten import whiten
-    from distill.sets.public.normalisation import normalise_like
-
-    zca = data.source.get("zca")
-    return whiten(split, zca) if zca else normalise_like(split, data)
 
 
 def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
@@ -105,17 +108,8 @@ def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset,
     from distill.data import embedding
 
     texts = (config.train, config.test, config.text_column, config.label_column)
-    name = config.dataset or data.source["name"]
     same = config.dataset is None
+    name = data.source["name"] if config.dataset is None else config.dataset
     return embedding.load_real_data(
         data.text, name, same, texts, config.data_dir, config.vectors, config.device, data.source.get("size")
     )
-
-
-def check_match(data: "DistilledSet", test: "Dataset") -> None:
-    """Raise UserError where the real items or classes are not those of the set."""
-    if not test.matches_items(data.items) or len(test.classes) != data.labels.shape[1]:
-        raise UserError(
-            f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
-            f" {test.name} has {test.shape} of {len(test.classes)}: give the --dataset that it was made from"
-        )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
+from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, check_place, load_set_and_data
+from distill.kd.losses import LOGIT_LOSSES
+from distill.registry import option
 from distill.student.settings import StudentOptions
 
 
@@ -14,13 +15,14 @@ from distill.student.settings import StudentOptions
 class StudentSettings(StudentOptions, SetSettings):
     """Train a new network on a distilled set, by the set's own recipe or with --optimizer, and measure it."""
 
+    kd: str = option("hinton", "LOSS", choices=LOGIT_LOSSES, noun="loss", needs={"teacher": ()})
+
 
 SETTINGS = StudentSettings
 
 
 def measure(config: StudentSettings) -> dict[str, Any]:
     """Train, print the table, save; the result as the JSON line holds it. Raises UserError."""
-    config.check()
     from distill.kd.teachers import WithTeacher, load_teacher
     from distill.report.tables import format_table
     from distill.sets.storage import write_tensors
@@ -56,5 +58,4 @@ def measure(config: StudentSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: measure(config), config.json)
+    return run_command(SETTINGS, measure, arguments, prog)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.commands.cli import print_result
-from distill.commands.options import parse
+from distill.commands.cli import run_command
 from distill.errors import UserError
 from distill.kd.experiment import format_scores, run_in_folder
 from distill.kd.recipe.files import read_recipe
-from distill.registry import option
+from distill.registry import THREADS, option
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class TeachSettings:
     """Replace the run that is in the folder --out."""
     device: str = option("cpu", "DEVICE")
     """Where to compute: cpu, cuda or cuda:1."""
-    threads: int = option(1, "COUNT")
+    threads: int = option(1, "COUNT", **THREADS)
     """Threads of torch on a CPU."""
     json: bool = option(False)
     """Also print the result, as one line of JSON at the end."""
@@ -44,7 +43,7 @@ def teach(config: TeachSettings) -> dict[str, Any]:
 
     check_device(config.device, config.threads)
     try:
-        result = run_in_folder(recipe, folder, config.overwrite, config.device)
+        result = run_in_folder(recipe, folder, config.overwrite, config.device, [config.recipe])
     except UserError as error:
         where = "" if str(error).startswith(config.recipe) else f"{config.recipe}: "
         raise UserError(f"{where}{error}") from None
@@ -55,5 +54,4 @@ def teach(config: TeachSettings) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "distill teach") -> int:
     """Parse, then import torch and run; the exit code."""
-    config = parse(SETTINGS, arguments, prog)
-    return print_result(lambda: teach(config), config.json)
+    return run_command(SETTINGS, teach, arguments, prog)

@@ -123,7 +123,8 @@ def check_classes(train: Dataset) -> Dataset:
 
 
 def check_same_kind(test: Dataset, train: Dataset) -> Dataset:
-    """The test data. Raises DataError where its items or labels are not of the training data's kind."""
+    """The test data, its classes in the order of the training data's. Raises DataError for another kind."""
+    test = test.with_classes(train.classes, "the training data")
     check_labels("test", train.labels, test.labels, len(train.classes))
     if not test.matches_items(train.initial_items(torch.tensor([0]))):
         raise DataError(f"test has items of shape {test.shape}, data of {train.shape}")

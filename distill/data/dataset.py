@@ -4,6 +4,7 @@ import hashlib
 import math
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from distill.data.files.labels import list_words
 from distill.data.files.limits import check_memory
 from distill.errors import DataError
 
@@ -67,18 +69,29 @@ class Dataset:
         """The same items; those of the class old have the label new."""
         return replace(self, labels=self.labels.where(self.labels != old, new))
 
+    def with_classes(self, classes: Sequence[str], owner: str) -> "Dataset":
+        """The same items, their labels renumbered to the order of these classes, which are those of `owner`.
+
+        Raises DataError where the classes are others; match_classes() says when.
+        """
+        if tuple(classes) == self.classes:
+            return self
+        places = match_classes(self.classes, classes, self.name, owner)
+        table = torch.tensor(places, device=self.labels.device)
+        return replace(self, labels=table[self.labels], classes=tuple(classes))
+
     def split(self, held_out: int, generator: torch.Generator) -> tuple["Dataset", "Dataset"]:
         """(the rest, held_out items drawn without replacement); the rest keeps one item of each class.
 
         Fewer are held out where that takes it: an item that no other of its class follows in the order stays.
         """
-        order = torch.randperm(len(self), generator=generator).to(self.items.device)
-        place = torch.arange(len(self), device=order.device)
-        labels = self.labels[order]
-        last = place.new_zeros(int(labels.max()) + 1).scatter_reduce(0, labels, place, "amax")
+        order = torch.randperm(len(self), generator=generator)
+        labels, place = self.labels.cpu()[order], torch.arange(len(self))
+        last = torch.zeros(int(labels.max()) + 1).long().scatter_reduce(0, labels, place, "amax")
         is_free = place != last[labels]
         is_held = is_free & (is_free.cumsum(0) <= held_out)
-        return self.select(order[~is_held]), self.select(order[is_held])
+        rest, held = (order[part].to(self.items.device) for part in (~is_held, is_held))
+        return self.select(rest), self.select(held)
 
     def hold_out(self, most: int, generator: torch.Generator) -> tuple["Dataset", "Dataset"]:
         """(the rest, at most so many items and at most a tenth, by which something is chosen).
@@ -126,6 +139,30 @@ class Dataset:
         return list(self.remarks)
 
 
+def match_classes(names: Sequence[str], classes: Sequence[str], name: str, owner: str) -> list[int]:
+    """The place of each class of `name` among the same classes of `owner`: by its name.
+
+    Classes that are just numbered, 0, 1, 2 …, have no names: as many of them, on either side, keep their
+    places. Raises DataError where the classes are others.
+    """
+    if list(names) == list(classes):
+        return list(range(len(names)))
+    if len(set(names)) == len(names) == len(classes) and set(names) == set(classes):
+        return [list(classes).index(word) for word in names]
+    if len(names) == len(classes) and (is_numbered(names) or is_numbered(classes)):
+        return list(range(len(names)))
+    others = [word for word in (*names, *classes) if word not in names or word not in classes]
+    raise DataError(
+        f"{name} and {owner} differ in their classes ({list_words(others or names)}): give data of the same"
+        " classes, or number them 0, 1, 2 … in the same order"
+    )
+
+
+def is_numbered(classes: Sequence[str]) -> bool:
+    """Whether classes are 0, 1, 2 …, which is what they are called where nobody has named them."""
+    return list(classes) == list(map(str, range(len(classes))))
+
+
 def check_labels(name: str, train: Tensor, test: Tensor, classes: int) -> None:
     """Raise DataError where a label is no class, or there is one class only."""
     for split, labels in (("train", train), ("test", test)):
@@ -151,6 +188,16 @@ def print_remarks(*splits: Dataset) -> None:
     for split in splits:
         for remark in split.remarks:
             print(remark, file=sys.stderr)
+
+
+def describe_missing(split: Dataset, word: str) -> list[str]:
+    """A sentence on the classes of which a split (the word) has no item; none where it has all."""
+    counts = split.labels.bincount(minlength=len(split.classes)).tolist()
+    missing = [name for name, count in zip(split.classes, counts, strict=True) if not count]
+    if not missing:
+        return []
+    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
+    return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
 
 
 def describe_copies(train: Dataset) -> list[str]:

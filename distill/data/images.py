@@ -17,6 +17,7 @@ from distill.data.dataset import (
     check_class_names,
     check_labels,
     describe_copies,
+    describe_missing,
     resize_images,
 )
 from distill.data.files.arrays import NPZ_ARRAYS, ImageArrays, read_npz, to_images
@@ -52,7 +53,8 @@ def load(
         Dataset(label, images.to(device), labels.to(device), classes, mean, std)
         for images, labels in ((x, y), (test_x, test_y))
     )
-    return replace(train, remarks=(*remarks, *describe_copies(train))), test
+    missing = [*describe_missing(train, "training"), *describe_missing(test, "test")]
+    return replace(train, remarks=(*remarks, *missing, *describe_copies(train))), test
 
 
 def read_arrays(name: str, data_dir: str | Path | None, size: int | None) -> ImageArrays:

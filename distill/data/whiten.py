@@ -9,16 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.data.dataset import Dataset
+from distill.errors import DataError
 
 Whitening = dict[str, Tensor]  # "mean" (d,) and "matrix" (d, d): what a distilled set's file carries
 RIDGE = 0.1  # of the mean eigenvalue, as Nguyen, Chen and Lee 2021 regularise
 CHUNK = 1000  # images at a time
 
 
-def fit_zca(train: Dataset, ridge: float | None = None) -> Whitening:
+def fit_zca(train: Dataset, ridge: float | None = None, std: Tensor | None = None) -> Whitening:
     """The mean of a set's pixels, and U (Λ + ridge)^-½ Uᵀ where U Λ Uᵀ is their covariance.
 
-    ridge: by default a tenth of the mean eigenvalue.
+    ridge: by default a tenth of the mean eigenvalue. std (d,): what the pixels are divided by before that.
     """
     d = train.items[0].numel()
     total, squares = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
@@ -26,9 +27,11 @@ def fit_zca(train: Dataset, ridge: float | None = None) -> Whitening:
         total += x.sum(dim=0).cpu()
         squares += (x.T @ x).cpu()
     mean = total / len(train)
-    values, vectors = torch.linalg.eigh(squares / len(train) - mean.outer(mean))
+    scale = torch.ones(d, dtype=torch.float64) if std is None else 1 / std.double()
+    covariance = (squares / len(train) - mean.outer(mean)) * scale.outer(scale)
+    values, vectors = torch.linalg.eigh(covariance)
     roots = (values.clamp(min=0) + (RIDGE * values.mean() if ridge is None else ridge)).rsqrt()
-    return {"mean": mean.float(), "matrix": (vectors * roots @ vectors.T).float()}
+    return {"mean": mean.float(), "matrix": (scale[:, None] * (vectors * roots @ vectors.T)).float()}
 
 
 def whiten(data: Dataset, zca: Whitening) -> Dataset:
@@ -54,11 +57,15 @@ def without_normalisation(data: Dataset) -> Dataset:
 def to_pixels(items: Float[Tensor, "n channels height width"], source: dict[str, Any]) -> Tensor:
     """Learned items as pixels in about [0, 1], for pictures: not whitened, not normalised.
 
-    source is a distilled set's: its "mean" and "std" per channel, and "zca" where it was whitened.
+    source is a distilled set's: its "mean" and "std" per channel, and "zca" where it was whitened. Raises
+    DataError for a matrix that cannot be inverted.
     """
     if source.get("zca"):
         mean, matrix = (source["zca"][name].to(items.device) for name in ("mean", "matrix"))
-        items = (torch.linalg.solve(matrix, items.flatten(1).T).T + mean).view_as(items)
+        centred, info = torch.linalg.solve_ex(matrix, items.flatten(1).T)
+        if info:
+            raise DataError("the matrix of dataset.zca is singular: no image is behind such items")
+        items = (centred.T + mean).view_as(items)
     std, mean = (
         torch.tensor(source[name], dtype=torch.float32, device=items.device).view(-1, 1, 1)
         for name in ("std", "mean")

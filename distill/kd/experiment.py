@@ -4,6 +4,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from distill.kd.networks import Networks
     from distill.kd.sources import Sources
 
+EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 SCORE_LABELS = {
     "accuracy": "",
     "target": " on the target",
@@ -23,20 +25,34 @@ SCORE_LABELS = {
 }
 
 
-def run_in_folder(recipe: Recipe, folder: Path, overwrite: bool, device: str = "cpu") -> dict[str, Any]:
+def run_in_folder(
+    recipe: Recipe, folder: Path, overwrite: bool, device: str = "cpu", inputs: Sequence[str] = ()
+) -> dict[str, Any]:
     """run_experiment in a folder that is checked first, and removed again where the run fails at once.
 
-    Raises UserError.
+    inputs: files that it reads beside those that the recipe names, and never replaces. Raises UserError.
     """
-    if (folder / "scores.json").exists() and not overwrite:
-        raise UserError(f"{folder} holds another run: give --overwrite or another --out")
     fresh = create_folder(folder)
     try:
+        check_outputs(recipe, folder, overwrite, inputs)
         return run_experiment(recipe, folder, device)
     except UserError:
         if fresh and not any(folder.iterdir()):
             folder.rmdir()
         raise
+
+
+def check_outputs(recipe: Recipe, folder: Path, overwrite: bool, inputs: Sequence[str]) -> None:
+    """Raise UserError where a file that the experiment writes would replace another's, or one it reads."""
+    from distill.sets.storage import check_output
+
+    data, checkpoints = recipe.data, [network.checkpoint for network in recipe.networks.values()]
+    for name in ("recipe.yaml", "scores.json", *(f"{name}.pt" for name in recipe.networks)):
+        if (folder / name).exists() and not (folder / "scores.json").is_file():
+            raise UserError(f"{folder} holds {name}, and no scores.json beside it: give another --out")
+        if (folder / name).exists() and not overwrite:
+            raise UserError(f"{folder} holds another run: give --overwrite or another --out")
+        check_output(folder / name, [data.name, data.set, data.vectors, data.target, *checkpoints, *inputs])
 
 
 def create_folder(folder: Path) -> bool:
@@ -65,24 +81,21 @@ def run_experiment(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[st
     networks = train_networks(recipe, sources, device)
     scores = score_networks(recipe, networks, sources)
     result = {"networks": scores, "seconds": round(time.perf_counter() - began, 1)}
-    try:
-        write_text(folder / "recipe.yaml", format_recipe(recipe))
-        for name in recipe.networks:
-            networks[name].save(str(folder / f"{name}.pt"))
-        write_text(folder / "scores.json", json.dumps(result, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from None
+    write_text(folder / "recipe.yaml", format_recipe(recipe))
+    for name in recipe.networks:
+        networks[name].save(str(folder / f"{name}.pt"))
+    write_text(folder / "scores.json", json.dumps(result, indent=2) + "\n")
     return result
 
 
 def train_networks(recipe: Recipe, sources: "Sources", device: str) -> "Networks":
-    """The trained networks of a recipe, with a line of progress on a terminal. Raises UserError."""
+    """The trained networks of a recipe, with a bar, or a line now and then. Raises UserError."""
     from tqdm import tqdm
 
     from distill.kd.run import run_recipe
 
-    steps = run_recipe(recipe, sources, device)
-    with tqdm(total=len(recipe.stages), unit="stage", disable=not sys.stderr.isatty(), leave=False) as bar:
+    steps, last, quiet = run_recipe(recipe, sources, device), time.perf_counter(), not sys.stderr.isatty()
+    with tqdm(total=len(recipe.stages), unit="stage", disable=quiet, leave=False) as bar:
         while True:
             try:
                 progress = next(steps)
@@ -90,7 +103,12 @@ def train_networks(recipe: Recipe, sources: "Sources", device: str) -> "Networks
                 networks: Networks = end.value
                 return networks
             bar.n = round(progress.stage - 1 + progress.share, 2)
-            bar.set_postfix_str(" ".join(f"{loss:.3f}" for loss in progress.losses))
+            losses = " ".join(f"{loss:.3f}" for loss in progress.losses)
+            bar.set_postfix_str(losses)
+            if quiet and time.perf_counter() - last > EVERY:
+                last = time.perf_counter()
+                done = f"stage {progress.stage} of {progress.stages}, {100 * progress.share:.0f} %"
+                print(f"{done}, loss {losses}", file=sys.stderr)
 
 
 def format_scores(networks: dict[str, dict[str, float]]) -> str:

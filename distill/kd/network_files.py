@@ -1,9 +1,10 @@
 """Files of a network's weights: written by us, or a plain state dict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from distill.errors import SetError, UserError
@@ -14,13 +15,18 @@ from distill.sets.storage import read_tensors, write_tensors
 from distill.student.training import Weights
 
 FORMAT = "distill-network/1"
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # where training code keeps a network's weights
+PREFIXES = ("module.", "_orig_mod.", "module.")  # of nn.DataParallel, of torch.compile, of one in the other
 
 
-def save_network(path: str, architecture: dict[str, Any], network: nn.Module) -> None:
-    """Write a network's architecture (name and arguments), weights and buffers, as plain values."""
+def save_network(
+    path: str, architecture: dict[str, Any], network: nn.Module, classes: Sequence[str] = ()
+) -> None:
+    """Write a network's architecture (name and arguments), weights, buffers and classes, as plain values."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     state = {name: w.detach().cpu() for name, w in tensors.items()}
-    write_tensors(path, {"format": FORMAT, "network": architecture, "state": state})
+    content = {"format": FORMAT, "network": architecture, "state": state, "classes": list(classes)}
+    write_tensors(path, content)
 
 
 def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
@@ -28,22 +34,45 @@ def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> W
 
     The network's buffers, as torchvision's batch norms have, are loaded into the network.
     """
-    try:
-        state = read_tensors(path, "cpu", FORMAT).get("state")
-    except SetError:
-        state = load_plain(path)
-    if not isinstance(state, dict) or not all(isinstance(w, Tensor) for w in state.values()):
-        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
-    tensors = {**like, **dict(network.named_buffers())}
+    state, tensors = read_state(path), {**like, **dict(network.named_buffers())}
     if isinstance(network, TorchvisionNetwork) and not set(state) & set(tensors):
         state = {f"body.{name}": w for name, w in state.items()}  # as torchvision names them itself
     shapes, file_shapes = ({name: tuple(w.shape) for name, w in d.items()} for d in (tensors, state))
     if file_shapes != shapes:
         difference = describe_difference(file_shapes, shapes)
         raise UserError(f"{path} holds the weights of another network: {difference}")
+    state = {name: cast_like(state[name], w, f"{path}: its {name}") for name, w in tensors.items()}
     for name, buffer in network.named_buffers():
         buffer.copy_(state[name])
-    return {name: state[name].to(w.device) for name, w in like.items()}
+    return {name: state[name] for name in like}
+
+
+def read_state(path: str) -> dict[str, Tensor]:
+    """The tensors by name in a file, out of what training code wraps them in. Raises UserError."""
+    try:
+        state = read_tensors(path, "cpu", FORMAT).get("state")
+    except SetError:
+        state = load_plain(path)
+    while isinstance(state, dict) and (inner := next((state[k] for k in WRAPPERS if k in state), None)):
+        state = inner
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(w, Tensor) for k, w in state.items()
+    ):
+        raise UserError(f"{path} is not a state dict: it must hold tensors by name")
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): w for name, w in state.items()}
+    return state
+
+
+def cast_like(weights: Tensor, like: Tensor, where: str) -> Tensor:
+    """Weights in the precision and on the device of a network's. Raises UserError."""
+    if weights.is_floating_point() != like.is_floating_point() or weights.is_complex():
+        raise UserError(f"{where} is {weights.dtype}, the network's {like.dtype}: it is of another network")
+    cast = weights.to(like.device, like.dtype)
+    if not bool(torch.isfinite(cast).all()):
+        raise UserError(f"{where} holds numbers that are not finite in {like.dtype}: train it anew")
+    return cast
 
 
 def load_plain(path: str) -> Any:
@@ -77,4 +106,13 @@ def read_architecture(path: str) -> dict[str, Any] | None:
     if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str):
         return None
     numbers = {key: value for key, value in architecture.items() if key != "name"}
-    return architecture if has_type(numbers, dict[str, int | None]) else None
+    return architecture if has_type(numbers, dict[str, int | bool | None]) else None
+
+
+def read_classes(path: str) -> list[str]:
+    """The names of a network's outputs in a file of distill; empty where it names none."""
+    try:
+        classes: Any = read_tensors(path, "cpu", FORMAT).get("classes")
+    except SetError:
+        return []
+    return list(classes) if has_type(classes, list[str]) else []

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, unknown
-from distill.kd.network_files import load_weights, save_network
-from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_above_zero
+from distill.kd.network_files import load_weights, read_classes, save_network
+from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
@@ -30,6 +30,7 @@ class Network:
     architecture: dict[str, Any] = field(default_factory=dict)  # its word and arguments, as in its file
     int8: bool = False
     alphas: dict[str, Tensor] = field(default_factory=dict)  # of its layers, by group: what a search found
+    classes: tuple[str, ...] = ()  # of its outputs, in their order
 
     @property
     def module(self) -> nn.Module:
@@ -38,7 +39,7 @@ class Network:
 
     def save(self, path: str) -> None:
         """A .pt of plain tensors and its architecture, which --teacher and `checkpoint` read."""
-        save_network(path, self.architecture, self.module)
+        save_network(path, self.architecture, self.module, self.classes)
 
     def copy(self, name: str) -> "Network":
         """The network as it is now, under another name; training this one does not change it."""
@@ -60,8 +61,7 @@ def build_networks(recipe: Recipe, train: Dataset, device: str) -> Networks:
 def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Network:
     """A network of a recipe with its initial weights. Raises RecipeError that names the key."""
     architecture = {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS}
-    for key in ("width", "depth", "subclasses"):
-        check_above_zero(f"networks.{name}.{key}", getattr(part, key))
+    check_numbers(part, f"networks.{name}")
     try:
         built = create_network(name, architecture, train.shape, len(train.classes), (seed, part.seed), device)
     except NetworkError as error:
@@ -69,9 +69,10 @@ def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: 
     if part.checkpoint:
         try:
             load_checkpoint(built, part.checkpoint)
+            check_order(part.checkpoint, train)
         except UserError as error:
             raise RecipeError(f"networks.{name}.checkpoint: {error}") from None
-    return replace(built, int8=part.int8)
+    return replace(built, int8=part.int8, classes=train.classes)
 
 
 def create_network(
@@ -100,6 +101,13 @@ def load_checkpoint(network: Network, path: str) -> None:
     """Load a file's weights into a network. Raises UserError."""
     weights = dict(network.module.named_parameters())
     load_parameters(network.module, load_weights(path, network.module, weights))
+
+
+def check_order(path: str, train: Dataset) -> None:
+    """Raise UserError where a file's network has the classes of the data in another order."""
+    classes = read_classes(path)
+    if classes != list(train.classes) and sorted(classes) == sorted(train.classes):
+        raise UserError(f"{path} has the classes of {train.name} in another order: train it on {train.name}")
 
 
 def fill_width(name: str, parts: Mapping[str, NetworkPart]) -> NetworkPart:

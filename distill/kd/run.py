@@ -10,7 +10,7 @@ from distill.errors import python_names
 from distill.kd.measure import Scores, score_networks
 from distill.kd.networks import Networks, build_ensembles, build_networks
 from distill.kd.recipe.checks import check_recipe
-from distill.kd.recipe.files import parse_value, read_recipe
+from distill.kd.recipe.files import check_recipe_types, parse_value, read_recipe
 from distill.kd.recipe.parts import Recipe, RecipeError
 from distill.kd.sources import Sources, choose_items, load_sources
 from distill.kd.stages import Stage, run_stage
@@ -88,6 +88,9 @@ def own_sources(recipe: Recipe, data: Any, test: Any) -> Sources:
 
 def run_recipe(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generator[Progress, None, Networks]:
     """Progress after each batch; the generator's value is the trained networks by name. Raises UserError."""
+    recipe = check_recipe_types(recipe)
+    if not isinstance(sources, Sources):
+        raise RecipeError(f"sources is a {type(sources).__name__}: give what load_sources() returns")
     networks = build_networks(recipe, sources.train, device)
     check_recipe(recipe, networks)
     for i, part in enumerate(recipe.stages):

@@ -9,9 +9,11 @@ from distill.data import TEXT_SETS, dataset, images
 from distill.data import embedding as text
 from distill.data import texts as corpora
 from distill.data.dataset import Dataset
-from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_above_zero
+from distill.errors import DataError
+from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_numbers
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
+from distill.sets.real_data import match_real_data
 from distill.student.training import Data
 
 Splits = tuple[Dataset, Dataset]  # train and test
@@ -31,46 +33,63 @@ class Sources:
 
 def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Sources:
     """The data of a recipe; real are (train, test) in the place of those that it names. Raises UserError."""
-    check_above_zero("data.train", part.train)
-    check_above_zero("data.test", part.test)
-    train, test = load_splits(part, seed, device, real)
+    check_numbers(part, "data")
+    distilled = DistilledSet.load(part.set, device) if part.set else None
+    splits = real or load_real(part.name, part.dir, part.vectors, device, distilled)
+    train, test = select_splits(part, seed, *splits)
     fine_labels = test.labels if part.merge else None
     if part.merge:
         train, test = (merge_classes(split, part.merge) for split in (train, test))
-    distilled = DistilledSet.load(part.set, device) if part.set else None
-    if distilled and (
-        not train.matches_items(distilled.items) or distilled.labels.shape[1] != len(train.classes)
-    ):
-        raise RecipeError(f"data.set: {part.set} holds other items or classes than {part.name}")
+    if distilled:
+        train, test = match_set(distilled, part, train, test)
     target, target_test = load_target(part, train, device) if part.target else (None, None)
     return Sources(train, test, distilled, target, target_test, fine_labels)
 
 
-def load_splits(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Splits:
+def select_splits(part: DataPart, seed: int, train: Dataset, test: Dataset) -> Splits:
     """(train, test or held-out), in random order and at most as many as the recipe says. Raises UserError."""
-    train, test = real or load_real(part.name, part.dir, part.vectors, device)
     dataset.print_remarks(train)
     if part.score not in ("test", "held-out"):
         raise RecipeError(f'data.score must be test or held-out, not "{part.score}"')
     if part.score == "held-out":
         train, test = train.hold_out(len(train), stream("split", "student"))
+    if not len(test):
+        raise RecipeError(f"data.name: {part.name} has no test items: give it some, or data.score: held-out")
     train = shuffle(train, part.train, stream("items", seed))
     return train, shuffle(test, part.test, stream("items", "test"))
 
 
-def load_real(name: str, folder: str | None, vectors: str | None, device: str) -> tuple[Dataset, Dataset]:
-    """(train, test) of images, or of texts with their word vectors."""
-    if name in TEXT_SETS:
-        return text.embed_corpus(corpora.load_corpus(name, folder), vectors or "bundled", device=device)
-    return images.load(name, folder, device)
+def load_real(
+    name: str, folder: str | None, vectors: str | None, device: str, distilled: DistilledSet | None = None
+) -> tuple[Dataset, Dataset]:
+    """(train, test) of images, or of texts with their word vectors: those of a set of texts, if there is one.
+
+    Raises UserError.
+    """
+    if name not in TEXT_SETS:
+        return images.load(name, folder, device, distilled.source.get("size") if distilled else None)
+    corpus = corpora.load_corpus(name, folder)
+    if distilled and distilled.text:
+        return text.embed_like_set(distilled.text, corpus, vectors, device)
+    return text.embed_corpus(corpus, vectors or "bundled", device=device)
+
+
+def match_set(distilled: DistilledSet, part: DataPart, train: Dataset, test: Dataset) -> list[Dataset]:
+    """The real data as the students of a set see them. Raises RecipeError where they are others."""
+    try:
+        return match_real_data(distilled, train, test)
+    except DataError as error:
+        raise RecipeError(f"data.set: {part.set} does not go with data.name: {error}") from None
 
 
 def load_target(part: DataPart, train: Dataset, device: str) -> tuple[Dataset, Dataset]:
     """(train, test) of the target domain, at the source's size. Raises UserError."""
     splits = load_real(str(part.target), part.target_dir, None, device)
     target, target_test = (resize_like(split, train) for split in splits)
-    if target.classes != train.classes and len(target.classes) != len(train.classes):
-        raise RecipeError(f"data.target: {part.target} has other classes than {part.name}")
+    try:
+        target, target_test = (s.with_classes(train.classes, train.name) for s in (target, target_test))
+    except DataError as error:
+        raise RecipeError(f"data.target: {error}") from None
     return target, target_test
 
 
@@ -104,7 +123,7 @@ def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
     if part.items == "set" and sources.set is not None:
         return sources.set
     if part.bootstrap is not None:
-        size = part.train or len(sources.train)
+        size = min(part.train or len(sources.train), len(sources.train))
         picks = torch.randint(size, (size,), generator=stream("bootstrap", part.bootstrap, seed))
         return sources.train.select(picks)
     if part.train:

@@ -8,37 +8,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.data.dataset import Dataset
-from distill.errors import UserError, python_names, unknown
+from distill.data.dataset import Dataset, match_classes
+from distill.errors import UserError, python_names, quote
 from distill.inner.problem import Problem
-from distill.kd.losses import KD_LOSSES, evaluate_loss
-from distill.kd.network_files import read_architecture
+from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
+from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
+from distill.registry import RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet, describe_shape
-from distill.sets.own_data import load_if_path
-from distill.sets.plain_types import describe_value, has_type, plain_value
+from distill.sets.plain_types import plain_value
+from distill.sets.real_data import load_if_path
 from distill.student.evaluation import replay_accuracies
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, assemble_problem, replay
-
-LOSSES = tuple(word for word, loss in KD_LOSSES.items() if loss.teacher and not loss.tap)  # on logits alone
 
 
 @dataclass(frozen=True)
 class WithTeacher:
     """A protocol: the set's recipe with the loss (1 - share) · the set's labels + share · the teacher's.
 
-    Raises UserError for a loss that is not one of LOSSES.
+    Raises UserError for a loss that is not one of LOGIT_LOSSES, or a number that no loss can have.
     """
 
     teacher: Student
-    loss: str = "hinton"
-    tau: float = 4.0
-    share: float = 0.9
+    loss: str = option("hinton", choices=LOGIT_LOSSES)
+    tau: float = option(4.0, **RATE)
+    share: float = option(0.9, at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise UserError("--kd: " + unknown("loss", self.loss, LOSSES))
+        check_teacher(self.teacher)
+        check_options(self, python_name)
 
     def train(
         self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
@@ -57,6 +56,19 @@ class WithTeacher:
             return (1 - self.share) * problem.inner_loss(logits, labels) + self.share * teacher_loss
 
         return replace(problem, inner_loss=shared_loss)
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature by which a teacher's logits are divided."""
+
+    tau: float = option(1.0, **RATE)
+
+
+def check_teacher(teacher: Any) -> None:
+    """Raise UserError where a teacher is no Student."""
+    if not isinstance(teacher, Student):
+        raise UserError(f"teacher is {quote(teacher)}: give a Student, as load_teacher() or train() returns")
 
 
 def append_logits(data: DistilledSet, teacher: Student) -> DistilledSet:
@@ -79,7 +91,28 @@ def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Stud
     shape, classes = tuple(data.items.shape[1:]), data.labels.shape[1]
     network = create_network("teacher", architecture, shape, classes, (0, 0), str(data.items.device))
     load_checkpoint(network, path)
-    return network.student
+    return order_classes(network.student, path, data)
+
+
+class Reordered(nn.Module):
+    """A network with its logits in another order."""
+
+    def __init__(self, network: nn.Module, places: list[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("places", torch.tensor(places))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)[:, self.places]
+
+
+def order_classes(teacher: Student, path: str, data: DistilledSet) -> Student:
+    """A teacher with the set's classes in their order, where its file names its own. Raises DataError."""
+    classes = read_classes(path)
+    places = match_classes(data.source["classes"], classes, "the set", path) if classes else []
+    if places == sorted(places):
+        return teacher
+    return Student(Reordered(teacher.network, places)).to(data.items.device).requires_grad_(False)
 
 
 @python_names()
@@ -94,23 +127,19 @@ def relabel(
     weights. Raises UserError.
     """
     data, tau = load_if_path(data), plain_value(tau)
-    if isinstance(tau, bool) or not has_type(tau, float) or not tau > 0:
-        raise UserError(f"tau must be a finite number above 0, not {describe_value(tau)}")
+    check_options(Temperature(tau), python_name)
     logits = compute_teacher_logits(data, read_teacher(teacher, data))
     return replace(data, labels=(logits / tau).softmax(dim=1))
 
 
 def read_teacher(teacher: Any, data: DistilledSet) -> Student:
     """A teacher as a student in eval mode, on the device of the set. Raises UserError."""
-    if isinstance(teacher, Student):
-        return teacher
     if isinstance(teacher, str | os.PathLike):
         return load_teacher(os.fspath(teacher), data)
-    if not isinstance(teacher, nn.Module):
-        raise UserError(
-            f"teacher is a {type(teacher).__name__}: give a trained module, or the path of its file"
-        )
-    return Student(teacher).to(data.items.device)
+    if isinstance(teacher, nn.Module) and not isinstance(teacher, Student):
+        return Student(teacher).to(data.items.device)
+    check_teacher(teacher)
+    return teacher
 
 
 def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:

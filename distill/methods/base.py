@@ -15,6 +15,7 @@ from torch import Tensor
 
 from distill.inner.engines.base import run_steps
 from distill.inner.problem import Problem, State, Task
+from distill.registry import check_options, python_name
 
 Named = dict[str, Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -66,6 +67,9 @@ class Method(ABC):
 
     unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
+
+    def __post_init__(self) -> None:
+        check_options(self, python_name)
 
     @abstractmethod
     def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:

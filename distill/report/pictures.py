@@ -1,11 +1,13 @@
 """Pictures of a run folder: images.png or sentences.png with sentences.txt, and curve.png."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.report.charts import Axis, linear_axis, read_accuracies, read_losses, step_axis, value_axis
 from distill.sets.labels import describe_label
+from distill.sets.storage import write_file, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +27,14 @@ def save_pictures(
         return
     save_sentences(folder / "sentences.png", labels, source["classes"], text)
     lines = list_neighbours(labels, source["classes"], text)
-    (folder / "sentences.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "sentences.txt", "\n".join(lines) + "\n")
+
+
+def save_figure(figure: "Figure", path: Path, **options: Any) -> None:
+    """Write a figure as PNG, whole or not at all. Raises SetError."""
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png", dpi=DPI, **options)
+    write_file(path, memory.getbuffer())
 
 
 # Sentences
@@ -70,7 +79,7 @@ def save_sentences(path: Path, labels: "Tensor", classes: Sequence[str], text: d
         left.text(0, 0.5, f"{i + 1}.", va="center", fontsize=8, color="#777777")
         left.text(0.05, 0.5, sentence, va="center", fontsize=8, family="monospace")
         draw_sideways_label(right, labels[i].detach().cpu(), classes)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight")
+    save_figure(figure, path, bbox_inches="tight")
 
 
 def draw_sideways_label(axes: Any, label: "Tensor", classes: Sequence[str]) -> None:
@@ -108,7 +117,7 @@ def save_images(path: Path, items: "Tensor", labels: "Tensor", source: dict[str,
         )  # the third row is space
         draw_image(image, images[i], labels[i], classes)
         draw_label(bars, labels[i])
-    figure.savefig(path, dpi=DPI, bbox_inches="tight")
+    save_figure(figure, path, bbox_inches="tight")
 
 
 def draw_image(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[str]) -> None:
@@ -147,7 +156,7 @@ def save_curve(path: Path, log: Sequence[dict[str, Any]]) -> None:
     right.set_title("accuracy on held-out data", fontsize=10)
     right.set_ylabel("accuracy (%)")
     figure.tight_layout()
-    figure.savefig(path, dpi=DPI)
+    save_figure(figure, path)
 
 
 def find_range(values: Sequence[float]) -> tuple[float, float]:

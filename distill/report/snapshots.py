@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from distill.sets.distilled import DistilledSet
 
 MOST_ITEMS, MOST_NUMBERS = 100, 10**6  # of one snapshot
+MOST_SNAPSHOTS = 50  # a run of a million steps keeps 18
 UNLIMITED = 10**9  # outer steps of a run that is limited by minutes
 
 
@@ -91,9 +92,10 @@ def list_snapshots(reported: ReportedSet) -> list[Snapshot]:
     exported = Snapshot(
         exported_step, items, labels, text.get("nearest"), to_dict(text.get("neighbours")), True
     )
+    kept = reported.snapshots[:: max(1, -(-len(reported.snapshots) // MOST_SNAPSHOTS))]
     usable = [
         Snapshot(s.step, limit_tensor(s.items), limit_tensor(s.labels), s.nearest)
-        for s in reported.snapshots
+        for s in kept
         if s.items.shape == items.shape
         and s.labels.shape == labels.shape
         and (last is None or (s.step or 0) <= last)

@@ -21,13 +21,13 @@ from distill.report.verdict import judge_scores
 from distill.runs.build import Plan, build_plan, build_set
 from distill.runs.defaults import FOREVER
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
-from distill.runs.files import checkpoint, folder, log, machine
+from distill.runs.files import checkpoint, fingerprint, folder, log, machine
 from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
-from distill.runs.files.provenance import check_exportable, describe_run
 from distill.runs.files.reported import read_run
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.measure import Measurement, Splits, estimate_seconds, load_data, measure, split_data
+from distill.runs.provenance import check_exportable, describe_run
 from distill.runs.resolve import identity, resolve, resume, set_ipc
 from distill.runs.settings import Settings
 from distill.runs.starts import build_synthetic
@@ -42,12 +42,15 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
         with processes.process_group(settings.run.device):
             settings, data = prepare(settings, load)
             train, test = data or load(settings)
+            facts = fingerprint.describe_data(train, test)
+            if settings.run.resume is not None:
+                fingerprint.check_data(Path(settings.run.resume), facts)
             splits = split_data(train, test, settings.data.held_out, settings.run.seed)
             plan = build_plan(settings, splits.train, splits.test)
             synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
             start = start_snapshot(plan, synthetic)
             check_exportable(plan, synthetic, train, describe_run(settings, command, start))
-            path = open_folder(settings, stack)
+            path = open_folder(settings, stack, {**identity(settings), fingerprint.KEY: facts})
             schedule = plan_schedule(settings, plan, synthetic, splits)
             last = run_with_files(settings, plan, path, synthetic, splits, schedule)
             peak = machine.peak_mib()
@@ -76,7 +79,7 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
     return settings, data
 
 
-def open_folder(settings: Settings, stack: ExitStack) -> Path:
+def open_folder(settings: Settings, stack: ExitStack, config: dict[str, Any]) -> Path:
     """The run folder, held by the first process: a new one with its config.json, or the one to go on with."""
     run, first = settings.run, processes.rank() == 0
     path = Path(run.resume or run.out)
@@ -84,7 +87,7 @@ def open_folder(settings: Settings, stack: ExitStack) -> Path:
         processes.broadcast(0)  # all have looked whether it is free
     if first:
         stack.enter_context(folder.lock_folder(path))
-    return folder.create(path, run.overwrite, identity(settings)) if first and not run.resume else path
+    return folder.create(path, run.overwrite, config) if first and not run.resume else path
 
 
 def plan_schedule(settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits) -> Schedule:

@@ -3,26 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from distill.data import AUGMENTATIONS
 from distill.errors import RunError, UserError, unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
-from distill.registry import Entry, load, options_of
+from distill.registry import Entry, check_effects, check_options, check_value, flag, load, options_of
 from distill.runs.defaults import DEFAULTS, Situation
+from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
-from distill.sets.plain_types import describe_type, describe_value, has_type
+from distill.sets.plain_types import describe_type, has_type
 
 S = TypeVar("S", bound=Settings)
-NOUNS = {
-    "states_device": "place",
-    "window_at": "place",
-    "lr_per": "unit",
-    "weight_init": "initialisation scheme",
-}
-
-TYPE_WORDS = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a word"}
+UNROLLED = ("lr_per", "lr_lr_scale", "engine")  # settings that only methods that unroll have
 
 
 def resolve(settings: S) -> S:
@@ -101,18 +95,12 @@ def all_options(settings: Settings) -> Iterator[tuple[Any, Any]]:
 
 
 def check(settings: Settings) -> None:
-    """Raise UserError for the first word or number that is not possible."""
-    for part in parts_of(settings):
-        for field in options_of(part):
-            check_value(type(part), field, getattr(part, field.name))
+    """Raise UserError for the first word or number that is not possible, or option that has no effect."""
+    check_options(settings)
+    check_effects(settings, settings.run.given)
     if settings.run.minutes is not None and settings.run.distil_minutes is not None:
         raise UserError("--minutes and --distil-minutes both limit the time: leave one of them out")
     check_augment(settings.outer.augment, isinstance(settings.data, TextData))
-    if isinstance(settings.data, TextData) and not 0 <= settings.data.word_dropout < 1:
-        raise UserError("--word-dropout must be at least 0 and below 1")
-    decay = settings.outer.ema_decay
-    if decay is not None and not 0 <= decay <= 1:
-        raise UserError(f"--ema-decay must be between 0 and 1, not {decay:g}")
 
 
 def check_batch(settings: Settings) -> None:
@@ -126,15 +114,17 @@ def check_batch(settings: Settings) -> None:
 def check_plug_ins(settings: Settings) -> None:
     """Raise UserError for options that the method or engine has not, or values that they cannot have."""
     outer, inner = settings.outer, settings.inner
-    check_options("method", METHODS, outer.method, outer.method_options)
+    check_plug_in("method", METHODS, outer.method, outer.method_options)
     if load(METHODS[outer.method]).unrolls:
-        check_options("engine", ENGINES, str(inner.engine), inner.engine_options)
-    elif inner.engine_options or inner.engine is not None:
-        name = next(iter(inner.engine_options), "engine")
+        check_plug_in("engine", ENGINES, str(inner.engine), inner.engine_options)
+        return
+    given = [*inner.engine_options, *(name for name in UNROLLED if name in settings.run.given)]
+    if given or inner.engine is not None:
+        name = (given or ["engine"])[0]
         raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")
 
 
-def check_options(plug_in: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:
+def check_plug_in(plug_in: str, table: Mapping[str, Entry], word: str, options: Mapping[str, Any]) -> None:
     """Raise UserError where an option belongs to another method or engine, or its value is not possible."""
     selected = load(table[word])
     fields_by_name = {field.name: field for field in options_of(selected)}
@@ -146,24 +136,6 @@ def check_options(plug_in: str, table: Mapping[str, Entry], word: str, options: 
                 f" --{plug_in} {word}"
             )
         check_value(selected, fields_by_name[name], value)
-
-
-def check_value(owner: type, field: Any, value: Any) -> None:
-    """Raise UserError where an option's value has another type, another word or too low a number."""
-    choices, above = field.metadata["choices"], field.metadata["above"]
-    hint = get_type_hints(owner)[field.name]
-    if value is None:
-        return
-    if not has_type(value, hint):
-        value_type = next(word for word in TYPE_WORDS if word in (hint, *get_args(hint)))
-        raise UserError(f"{flag(field.name)} must be {TYPE_WORDS[value_type]}, not {describe_value(value)}")
-    if field.name == "start" and value.endswith(".pt"):
-        return
-    if choices and value not in choices:
-        noun = NOUNS.get(field.name, field.name.replace("_", " "))
-        raise UserError(f"{flag(field.name)}: {unknown(noun, value, choices)}")
-    if above is not None and not value > above:
-        raise UserError(f"{flag(field.name)} must be above {above}, not {value:g}")
 
 
 def check_augment(augment: str, text: bool) -> None:
@@ -192,12 +164,14 @@ def parts_of(settings: Settings) -> list[Any]:
 def resume(settings: S, saved: Mapping[str, Any]) -> S:
     """The saved settings of the run to go on with. Raises RunError where the command asks for others."""
     folder, default = settings.run.resume, identity(type(settings)())
+    saved = {name: value for name, value in saved.items() if name != FINGERPRINT}
     check_form(settings, saved)
     for name, value in identity(settings).items():
         if isinstance(value, dict):  # options of a method or an engine: only those of the command
             asked = [(word, value[word], saved[name].get(word)) for word in value]
         else:
-            asked = [] if value == default[name] else [(settings.flags.get(name, name), value, saved[name])]
+            is_asked = value != default[name] or name in settings.run.given
+            asked = [] if not is_asked else [(settings.flags.get(name, name), value, saved[name])]
         for word, new, old in asked:
             if new != old:
                 started = f"without {flag(word)}" if old is None else f"with {flag(word)} {old}"
@@ -222,8 +196,3 @@ def check_form(settings: Settings, saved: Mapping[str, Any]) -> None:
                 raise RunError(f"{folder}/config.json is damaged: {name} is not {describe_type(annotation)}")
     if saved["n"] is None:
         raise RunError(f"{folder}/config.json is damaged: n is not int")
-
-
-def flag(name: str) -> str:
-    """A setting as the command line writes it."""
-    return "--" + name.replace("_", "-")

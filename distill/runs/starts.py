@@ -1,13 +1,12 @@
 """Where a run starts: initial weights by what they are for, and the synthetic set."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, match_classes
 from distill.errors import UserError
 from distill.inner.problem import Problem
 from distill.kd.network_files import load_weights
@@ -127,17 +126,22 @@ def start_items(word: str, n: int, seed: int, data: Dataset) -> Tensor:
 
 def continue_from_set(path: str, saved: DistilledSet, synthetic: Synthetic, data: Dataset) -> Synthetic:
     """The synthetic set as a saved one ended. Raises UserError where that is of another kind."""
-    expected = describe_kind(synthetic.items, data.classes, data.text_metadata(synthetic.items), data.zca)
-    description = describe_kind(saved.items, saved.source["classes"], saved.text, saved.source.get("zca"))
+    expected = describe_kind(synthetic.items, data.text_metadata(synthetic.items), data.zca)
+    description = describe_kind(saved.items, saved.text, saved.source.get("zca"))
     if description != expected:
         raise UserError(f"--start {path} holds {description}; this run learns {expected}")
-    return continue_from(synthetic, saved.items, saved.labels, saved.lrs)
+    labels = order_columns(saved, path, data)
+    return continue_from(synthetic, saved.items, labels, saved.lrs)
 
 
-def describe_kind(
-    items: Tensor, classes: Sequence[str], text: dict[str, Any] | None, zca: dict[str, Tensor] | None
-) -> str:
+def order_columns(saved: DistilledSet, path: str, data: Dataset) -> Tensor:
+    """The labels (n, classes) of a saved set, a column per class of the data. Raises DataError."""
+    places = match_classes(data.classes, saved.source["classes"], data.name, f"--start {path}")
+    return saved.labels[:, places]
+
+
+def describe_kind(items: Tensor, text: dict[str, Any] | None, zca: dict[str, Tensor] | None) -> str:
     """What a set's items are, in words that two sets share only if one can continue the other."""
     white = "whitened " if zca else ""
     vectors = f" of the vectors {str(text.get('checksum'))[:12]}" if text else ""
-    return f"{white}items {tuple(items.shape)}{vectors} of the classes {', '.join(classes)}"
+    return f"{white}items {tuple(items.shape)}{vectors}"

@@ -13,7 +13,7 @@ from typing import Any
 from distill.errors import SetError, UserError
 from distill.sets.storage import partial_path
 
-LARGEST_MARKER = 1 << 24  # bytes
+LARGEST_MARKER = 1 << 26  # bytes
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,21 @@ class Owner:
     replace: str
     error: type[UserError] = SetError
 
-    def knows(self, folder: Path) -> bool:
-        """Whether the folder's marker is there and is of this kind."""
+    def read_marker(self, folder: Path) -> Any:
+        """What the folder's marker holds; None where it is not there, or is not of this kind."""
         path = folder / self.marker
         try:
             whole = path.is_file() and path.stat().st_size <= LARGEST_MARKER
-            return whole and self.is_own(json.loads(path.read_text(encoding="utf-8")))
+            content = json.loads(path.read_text(encoding="utf-8")) if whole else None
         except (OSError, ValueError, RecursionError):
-            return False
+            return None
+        return content if self.is_own(content) else None
+
+    def wrote(self, name: str, marker: dict[str, Any]) -> bool:
+        """Whether a file of this name is the owner's: by a pattern, or since its marker names it."""
+        named = marker.get("files")
+        is_named = isinstance(named, list) and name in named
+        return is_named or any(fnmatch(name, pattern) for pattern in self.files)
 
 
 def list_removable(folder: Path, owner: Owner, overwrite: bool) -> list[Path]:
@@ -49,16 +56,21 @@ def list_removable(folder: Path, owner: Owner, overwrite: bool) -> list[Path]:
     """
     if folder.exists() and not folder.is_dir():
         raise owner.error(f"{folder} is a file: give --out a folder")
-    files = list_files(folder)
-    if not [path for path in files if not path.match(".*.part")]:  # what a killed process was writing
-        return files
-    if not owner.knows(folder):
+    try:
+        children = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise owner.error(f"{folder} cannot be read ({error.strerror}): give --out another folder") from None
+    if all(path.match(".*.part") for path in children):  # what a killed process was writing
+        return [path for path in children if path.is_file()]
+    marker = owner.read_marker(folder)
+    if marker is None:
         raise owner.error(f"{folder} holds files that are not {owner.noun}: give --out another folder")
     if not overwrite:
         raise owner.error(f"{folder} holds {owner.replace.format(folder=folder)}")
+    files = list_files(folder)
     for path in files:
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or not any(fnmatch(name, pattern) for pattern in (*owner.files, ".*.part")):
+        if path.is_dir() or not (owner.wrote(name, marker) or path.match(".*.part")):
             raise owner.error(
                 f"{folder} holds {name:.80}, which {owner.noun} did not write: move it away, or give --out"
                 " another folder"

@@ -48,9 +48,7 @@ def check_plain(value: Any, place: str, depth: int = 1) -> None:
     if fault := find_fault(value, depth):
         raise SetError(f"{place} is {fault}: no file of a set can hold it")
     if type(value).__module__ not in ("builtins", "collections", "torch", "torch.nn.parameter"):
-        raise SetError(
-            f"{place} is a {type(value).__name__:.40}: give a plain {type(value).__base__.__name__}"
-        )
+        raise SetError(f"{place} is a {type(value).__name__:.40}, which is no plain value of Python's own")
     for key, inner in value.items() if isinstance(value, dict) else ():
         check_plain(key, f"a key of {place}", depth + 1)
         check_plain(inner, f"{place}.{key}"[:80], depth + 1)

@@ -123,7 +123,7 @@ def read_tensors(path: str | os.PathLike[str], device: str, expected: str = FORM
 def check_device_word(device: str) -> None:
     """Raise SetError where this machine has no device of this name."""
     try:
-        torch.zeros(1, device=device).tolist()
+        torch.zeros(1, device=torch.device(device)).tolist()
     except (RuntimeError, AssertionError, TypeError):
         raise SetError(f'no device "{device!s:.40}" on this machine: use "cpu"') from None
 

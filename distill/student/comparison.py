@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ from distill.networks import IMAGES, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
-from distill.sets.own_data import fit_to_set, load_if_path
 from distill.sets.plain_types import check_count
+from distill.sets.real_data import fit_to_set, load_if_path
 from distill.student import CORESETS
 from distill.student.baselines import full_data_accuracy, score_baseline, train_on_all
 from distill.student.coresets import Draw, label_by_teacher
@@ -23,6 +24,7 @@ from distill.student.scores import Report
 from distill.student.training import Student, build_problem, build_set_network, initial_weights
 
 Row = dict[str, Any]
+EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
 @python_names()
@@ -86,9 +88,13 @@ def compare_items(
     print(f"training the teacher, {data.network['name']}, on {len(train)} items", file=sys.stderr)
     network = build_set_network(data)
     teacher = train_on_all(train, held_out, network, initial_weights(data, network, "random", 1)[0])
-    draws, rows = build_draws(data, train, teacher), []
+    draws, rows = build_draws(data, train, teacher), list[Row]()
+    last, quiet = time.perf_counter(), not sys.stderr.isatty()
     for name in names:
-        for items, draw in tqdm(draws.items(), name, disable=not sys.stderr.isatty(), leave=False):
+        for items, draw in tqdm(draws.items(), name, disable=quiet, leave=False):
+            if quiet and time.perf_counter() - last > EVERY:
+                last = time.perf_counter()
+                print(f"{len(rows)} of {len(names) * len(draws)} kinds of items are scored", file=sys.stderr)
             scores, lr_text = score_draw(data, held_out, test, name, items, draw, seeds)
             summary = Report(items, tuple(scores)).summary()
             rows.append({"network": name, "items": items, "rates": lr_text, **summary})

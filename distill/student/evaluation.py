@@ -10,8 +10,8 @@ from distill.data.dataset import Dataset
 from distill.errors import python_names
 from distill.networks.resolve import NetworkLike
 from distill.sets.distilled import DistilledSet
-from distill.sets.own_data import fit_to_set, load_if_path, read_data
 from distill.sets.plain_types import check_count
+from distill.sets.real_data import fit_to_set, load_if_path, match_real_data, read_data
 from distill.student.protocols import SetRecipe, TrainingProtocol, build_start, train_students
 from distill.student.scores import Report
 from distill.student.training import Student, build_problem, initial_weights, replay
@@ -69,6 +69,6 @@ def accuracies(students: Iterable[Student], data: Dataset) -> tuple[float, ...]:
 
 def replay_accuracies(data: DistilledSet, test: Dataset, count: int) -> tuple[float, ...]:
     """Test accuracies of students by the set's recipe, from its fixed weights or `count` random ones."""
-    problem = build_problem(data)
+    (test,), problem = match_real_data(data, test), build_problem(data)
     weights = initial_weights(data, problem.network, data.network.get("init", "random"), count)
     return accuracies((replay(data, problem, w) for w in weights), test)

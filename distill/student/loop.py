@@ -17,7 +17,7 @@ from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
 from distill.networks.resolve import NetworkLike, resolve_network
 from distill.randomness import seed_torch, stream
-from distill.sets.own_data import read_data
+from distill.sets.real_data import read_data
 from distill.student.training import Data, Student, Weights
 
 # LBFGS calls the loss again, SparseAdam takes sparse gradients and Muon matrices alone.

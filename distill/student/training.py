@@ -179,10 +179,11 @@ def initial_weights(
         return draw_held_out(data, network, range(first, first + count))
     if data.init_state is None:
         raise SetError(
-            "the set was learned for random initialisations and carries no weights: use --init random"
+            "the set was learned for random initialisations and carries no weights: use random ones"
+            " (init random)"
         )
     if not weights_fit(network, fixed_weights(data)):
-        raise SetError("the set's fixed weights do not fit this network: use --init random")
+        raise SetError("the set's fixed weights do not fit this network: use random ones (init random)")
     return fixed_weights(data)
 
 

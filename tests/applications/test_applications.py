@@ -114,6 +114,12 @@ def test_images_are_resized_as_asked_and_unchanged_at_their_own_size(folder: Pat
         (poison, ["--attacked", "9"], 'no class called "9"'),
         (poison, ["--attacked", "1", "--target", "1"], "name two classes"),
         (poison, ["--start", "real"], "a poison starts as noise"),
+        (poison, ["--method", "dc", "--n", "2"], "--n 2 is below the 3 classes"),
+        (poison, ["--start", "set.pt", "--n", "2"], "set.pt holds items"),
+        (adapt, ["--method", "dm", "--n", "2"], "--n 2 is below the 3 classes"),
+        (adapt, ["--start", "set.pt", "--n", "2"], "set.pt holds items"),
+        (poison, ["--pool", "3"], "--pool has no effect without --init random"),
+        (adapt, ["--target", ""], "--target is empty: give a value, or leave it out"),
         (poison, ["--pool", "0"], "--pool must be above 0, not 0"),
         (poison, ["--weights", "nowhere.pt"], "nowhere.pt cannot be read (No such file or directory)"),
         (poison, ["--weights", "empty"], "empty holds 0 networks (*.pt), and 1 are needed"),
@@ -135,7 +141,9 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     small_set().save("set.pt")
     torch.save({"weight": torch.zeros(2)}, "other.pt")
     Path("empty").mkdir()
-    data = ["--target" if job is adapt else "--dataset", str(folder / "blobs.npz")]
+    blobs = str(folder / "blobs.npz")
+    data = ["--target", blobs, "--source", blobs] if job is adapt else ["--dataset", blobs]
+    monkeypatch.setattr("distill.applications.pretrained.train_ordinary", lambda *_: pytest.fail("trained"))
     pair = ["--attacked", "0", "--target", "1"] if job is poison else []
     assert job([*data, *pair, *SMALL, "--out", "run", *options]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]

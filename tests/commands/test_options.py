@@ -100,7 +100,9 @@ class Example:
     ],
 )
 def test_words_fill_the_parts(arguments: list[str], part: Part) -> None:
-    assert parse(Example(), arguments, "example") == Example(part)
+    settings, given = parse(Example(), arguments, "example")
+    assert settings == Example(part)
+    assert given == {word.split("=")[0][2:] for word in arguments if word.startswith("--")}
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def test_texts_over_131072_characters_are_read(tmp_path: Path) -> None:
         ("t.csv", "text,label\nx,a\ny,nan\n", r"t.csv: the label of row 2 is missing"),
         ("t.csv", "text,label\nx,1\ny,01\nz,2\n", r'the labels "01" and "1" are one number'),
         ("t.csv", "text,label\nx,a\ny," + "1" * 5000, r"the label of row 2 has 5,000 characters"),
+        ("t.csv", 'text,label\nx,"[1, 2]"\ny,[0]\n', r"row 1 is the list \[1, 2\]: an item has one class"),
         ("t.csv", "text,label,label\nx,a,b\n", r't.csv has two columns called "label": rename or drop one'),
         ("t.csv", 'text,label\n"x, y",a\nz,b\n"opens,a\nu,b\n', r"line 4: a quote \(\"\) is opened"),
         ("t.csv", 'text,label\n"two\nlines",a\nx\n', r"line 4: not as many fields"),
@@ -128,7 +129,8 @@ def test_texts_over_131072_characters_are_read(tmp_path: Path) -> None:
         ("t.jsonl", "[" * 99_000 + "]" * 99_000, r"line 1: not a JSON object on one line"),
     ],
     ids=[
-        "empty-label", "nan-label", "01-beside-1", "5000-digit-label", "two-label-columns",
+        "empty-label", "nan-label", "01-beside-1", "5000-digit-label", "list-label",
+        "two-label-columns",
         "quote-never-closed", "line-behind-a-text-of-two", "tsv-line-without-label", "nul", "utf-16",
         "no-header", "list-text", "number-text",
         "dict-label", "key-twice", "json-nan-label", "surrogate-label", "surrogate-text", "jsonl-900-deep",
@@ -150,6 +152,14 @@ def test_a_fault_in_the_rows_is_one_sentence(
 def test_whole_numbers_are_one_class_however_they_are_spelt(tmp_path: Path, labels: list[str]) -> None:
     corpus = read(tmp_path / "t.csv", write_csv([("x", labels[0]), ("y", labels[1]), ("z", "1")]))
     assert (corpus.classes, corpus.train.labels) == (("0", "1"), [0, 1, 1])
+
+
+def test_what_is_not_seen_makes_no_class(tmp_path: Path) -> None:
+    """A space of no width, a space that does not break, a byte-order mark in the middle of a file."""
+    corpus = read(
+        tmp_path / "t.csv", write_csv([("x", "a\u200b"), ("y", "a\xa0"), ("z", "\ufeffa"), ("u", "b")])
+    )
+    assert (corpus.classes, corpus.train.labels) == (("a", "b"), [0, 0, 0, 1])
 
 
 def test_composed_and_decomposed_letters_are_one_class(tmp_path: Path) -> None:
@@ -179,3 +189,11 @@ def test_200_mb_of_nuls_in_a_csv_gz_are_refused_unread(tmp_path: Path) -> None:
             file.write(bytes(10_000_000))
     with pytest.raises(DataError, match=r"t.csv.gz unzips to more than 100 times its size, as no text does"):
         read_corpus(tmp_path / "t.csv.gz", tmp_path / "t.csv.gz")
+
+
+def test_a_file_is_unzipped_by_its_content_and_not_by_its_name(tmp_path: Path) -> None:
+    """Browsers unzip a .csv.gz and keep its name; others save a zipped answer as .csv."""
+    content = b"text,label\nx,a\ny,b\n"
+    assert (
+        read(tmp_path / "t.csv.gz", content).train == read(tmp_path / "t.csv", gzip.compress(content)).train
+    )

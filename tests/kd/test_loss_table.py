@@ -2,8 +2,7 @@
 
 import pytest
 
-from distill.kd.losses import KD_LOSSES
-from distill.kd.teachers import LOSSES
+from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES
 from tests.kd.contracts import loss_contract
 
 
@@ -13,5 +12,5 @@ def test_a_loss_of_the_table_passes_the_contract(name: str) -> None:
 
 
 def test_a_teacher_of_a_set_can_use_the_losses_on_its_logits() -> None:
-    assert {"hinton", "weighted"} <= set(LOSSES)
-    assert not {"hint", "attention", "cross-entropy", "mmd"} & set(LOSSES)
+    assert {"hinton", "weighted"} <= set(LOGIT_LOSSES)
+    assert not {"hint", "attention", "cross-entropy", "mmd"} & set(LOGIT_LOSSES)

@@ -43,7 +43,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("data.nmae", "x", 'data: no key called "nmae"; did you mean "name"?'),
     ("stages.0.epoch", 3, 'stages.0: no key called "epoch"; did you mean "epochs"?'),
     ("stages.0.epochs", "many", "stages.0.epochs must be a whole number, not 'many'"),
-    ("stages.0.lr", True, "stages.0.lr must be a number, not True"),
+    ("stages.0.lr", True, "stages.0.lr must be a finite number, not True"),
     ("stages.0.turns", [1], "stages.0.turns must be keys and values"),
     ("networks.student.name", 5, "networks.student.name must be a word, not 5 (put it in quotes)"),
     ("stages.1.turns.student", CE, "stages.1.turns.student must be a list"),
@@ -99,7 +99,7 @@ STUDENT = "stages.1.turns.student.1"
 REFUSED: list[tuple[str, str]] = [
     (f"{STUDENT}.tau=0", f"{STUDENT}.tau, the temperature, must be above 0, not 0"),
     (f"{STUDENT}.tau=-1", "must be above 0, not -1"),
-    (f"{STUDENT}.tau=.nan", "must be above 0, not nan"),
+    (f"{STUDENT}.tau=.nan", "must be a finite number, not nan"),
     (f"{STUDENT}.weight=1.5", f"{STUDENT}.weight must be between 0 and 1 (the λ of distillation), not 1.5"),
     (f"{STUDENT}.until=-0.5", f"{STUDENT}.until must be between 0 and 1"),
     (f"{STUDENT}.teacher=techer", f'{STUDENT}.teacher: no network called "techer"; did you mean "teacher"?'),

@@ -158,7 +158,7 @@ def test_a_second_run_on_one_folder_is_refused(
     out = tmp_path / "run"
     line = ["--dataset", str(blobs), *SMALL, "--out", str(out)]
     with folder.lock_folder(out):
-        folder.create(out, False, {})
+        folder.create(out, False, dict.fromkeys(folder.KEYS))
         assert distil([*line, "--overwrite"]) == 2
         assert f"{out} is in use by another run: wait for its end" in capsys.readouterr().err
         with pytest.raises(RunError, match="in use by another run"), folder.lock_folder(out):

@@ -169,10 +169,16 @@ def test_an_unknown_device_for_states_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "engine", [lambda: Truncated(0), lambda: Truncated(2, "lsat"), lambda: Recompute(every=-1)]
+    ("engine", "sentence"),
+    [
+        (lambda: Truncated(0), "^window must be above 0, not 0"),
+        (lambda: Truncated(2, "lsat"), '^window_at: no place called "lsat"; did you mean "last"'),
+        (lambda: Truncated(grow_over=0), "^grow_over must be above 0, not 0"),
+        (lambda: Recompute(every=-1), "^every must be above 0, not -1"),
+    ],
 )
-def test_an_engine_with_impossible_values_is_refused(engine: Callable) -> None:
-    with pytest.raises(UserError, match="give "):
+def test_an_engine_with_impossible_values_is_refused(engine: Callable, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         engine()
 
 
@@ -199,6 +205,10 @@ def test_a_resumed_run_refuses_other_settings() -> None:
         resume(image_settings(n=20, resume="r"), saved)
     with pytest.raises(RunError, match="r was started without --ipc, not 2"):
         resume(image_settings(ipc=2, resume="r"), saved)
+    saved_random = identity(resolve(image_settings(n=10, init="random")))
+    with pytest.raises(RunError, match="r was started with --init random, not fixed"):
+        resume(image_settings(init="fixed", resume="r", given=frozenset(("init", "resume"))), saved_random)
+    assert resume(image_settings(init="fixed", resume="r"), saved_random).network.init == "random"
     with pytest.raises(RunError, match=r"damaged: lr is not float \| None"):
         resume(image_settings(resume="r"), saved | {"lr": "fast"})
     with pytest.raises(RunError, match="damaged: n is not int"):

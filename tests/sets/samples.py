@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +16,7 @@ from distill.sets.formats import FORMATS, WRITERS
 from distill.sets.formats.safetensors import METADATA, TENSORS
 from tests.helpers import SHAPE, small_set, waves
 
+PACKAGES = {"frepo": "msgpack", "rat-bptt": "h5py"}  # of the extra "import"
 STATE = {"1.weight": torch.ones(2, 2)}
 IMAGES, LABELS = waves(3, *SHAPE).float(), torch.arange(3)
 
@@ -76,15 +78,74 @@ def write_best(folder: Path, images: Tensor, labels: Tensor, lr: Tensor | None =
     return folder
 
 
+def pack(value: object) -> object:
+    """A value of a checkpoint as flax writes it: arrays as extension 1 of msgpack."""
+    import msgpack
+
+    if isinstance(value, dict):
+        return {name: pack(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        return msgpack.ExtType(1, msgpack.packb([list(value.shape), value.dtype.name, value.tobytes()]))
+    return value
+
+
+def write_checkpoint(path: Path, images: Tensor, labels: Tensor, average: bool = False) -> Path:
+    """A checkpoint of FRePo; average: of RCIG, whose params are not what it measures."""
+    import msgpack
+
+    x, y = images.movedim(1, -1).numpy(), labels.numpy()
+    params = {"x_proto": x - average, "y_proto": y}
+    tree = {"step": np.array(7), "params": {"log_temp": np.float32([0.5])} | params, "opt_state": {"0": None}}
+    if average:
+        tree["ema_average"] = {"x_proto": x, "y_proto": y}
+    path.write_bytes(msgpack.packb(pack(tree)))
+    return path
+
+
+def write_h5(path: Path, images: Tensor, labels: Tensor | None = None) -> Path:
+    """An .h5 of RaT-BPTT: flat images, the epoch, and labels where they were learned."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["data"], file["epoch"] = images.flatten(1).numpy(), 5
+        if labels is not None:
+            file["label"] = labels.numpy()
+    return path
+
+
+def write_pictures(
+    folder: Path, names: tuple[str, ...] = ("0", "1", "2"), ending: str = "png", mode: str = "L"
+) -> Path:
+    """A folder of one picture of 8×8 for each class: class c has the brightness 10 c + 100."""
+    from PIL import Image
+
+    for c, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        Image.new("L", (8, 8), 10 * c + 100).convert(mode).save(folder / name / f"0.{ending}")
+    return folder
+
+
+def write_arrays(path: Path) -> Path:
+    """An .npz of images and labels, with a learning rate."""
+    np.savez(path, images=IMAGES.numpy(), labels=LABELS.numpy(), lr=0.02)
+    return path
+
+
 SAMPLES: dict[str, Callable[[Path], Path]] = {
     "sldd": lambda folder: write_steps(folder / "results.pth", IMAGES, LABELS),
     "dc": lambda folder: write_experiments(folder / "res_DC_blobs.pt", [IMAGES, LABELS]),
     "mtt": lambda folder: write_best(folder / "run", IMAGES, LABELS),
+    "frepo": lambda folder: write_checkpoint(folder / "checkpoint_7", IMAGES, torch.eye(3) - 1 / 3),
+    "rat-bptt": lambda folder: write_h5(folder / "IPC_1.h5", IMAGES),
+    "arrays": lambda folder: write_arrays(folder / "set.npz"),
+    "pictures": lambda folder: write_pictures(folder / "pictures", ending="bmp"),  # no cut goes unseen
 }
 
 
 def write_sample(word: str, folder: Path) -> Path:
     """A file of a public format: of the project's layout, or an export without the whole set's two files."""
+    if word in PACKAGES:
+        pytest.importorskip(PACKAGES[word])
     if word in SAMPLES:
         return SAMPLES[word](folder)
     assert FORMATS[word].writes, f"tests/sets/samples.py: SAMPLES needs a file of the format {word}"

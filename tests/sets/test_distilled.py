@@ -5,10 +5,12 @@ import pickle
 import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from distill.errors import SetError
+from distill.data.whiten import to_pixels
+from distill.errors import DataError, SetError
 from distill.sets.distilled import DistilledSet
 from tests.helpers import small_set
 from tests.sets.samples import STATE, is_equal_set
@@ -105,6 +107,75 @@ WRONG_PARTS = {
     },
     "init_state must be": {"init_state": {"w": 3}},
 }
+NETWORK = {"name": "mlp", "arguments": {}, "init": "random", "scheme": "xavier"}
+INNER = {"rule": "sgd", "loss": "soft-cross-entropy", "augment": "", "momentum": 0.0}
+SOURCE = {"name": "x", "classes": list("abc"), "mean": [0.3], "std": [0.2]}
+HALF = "\ud800"
+SCORE = {"mean": 0.5, "std": 0.1, "n": 20}
+ROWS: dict[str, tuple[str, dict]] = {  # facts that passed the check, and broke a command afterwards
+    "arguments None": ("network.arguments must be dict", {"network": NETWORK | {"arguments": None}}),
+    "arguments with name": ("must not hold 'name'", {"network": NETWORK | {"arguments": {"name": "x"}}}),
+    "arguments with shape": ("must not hold 'shape'", {"network": NETWORK | {"arguments": {"shape": 3}}}),
+    "scheme None": ("network.scheme must be str, not None", {"network": NETWORK | {"scheme": None}}),
+    "init other": ("network.init must be str .of fixed, random.", {"network": NETWORK | {"init": "frozen"}}),
+    "lrs of (T, 0)": ("lrs is 4×0 for 4 steps", {"lrs": torch.zeros(4, 0)}),
+    "negative rates": ("lrs holds the learning rate -1: a rate is", {"lrs": -torch.ones(4)}),
+    "momentum -5": ("inner.momentum must be float .at least 0", {"inner": INNER | {"momentum": -5.0}}),
+    "augment None": ("inner.augment must be str, not None", {"inner": INNER | {"augment": None}}),
+    "beta2 1": ("inner.beta2 must be float .at least 0 and below 1.", {"inner": INNER | {"beta2": 1.0}}),
+    "mean True": ("dataset.mean must be list.float. . None, not list", {"source": SOURCE | {"mean": [True]}}),
+    "std 0": ("dataset.std must be list.float .above 0", {"source": SOURCE | {"std": [0.0]}}),
+    "std negative": ("dataset.std must be list.float .above 0", {"source": SOURCE | {"std": [-0.1]}}),
+    "train -3": ("dataset.train must be int .at least 0", {"source": SOURCE | {"train": -3}}),
+    "accuracy 37": (
+        "scores.accuracy.mean must be float .at least 0 … 1., not 37",
+        {"scores": {"accuracy": SCORE | {"mean": 37}}},
+    ),
+    "score without n": (
+        "scores.accuracy.n must be int .at least 1., not absent",
+        {"scores": {"accuracy": {"mean": 0.5, "std": 0}}},
+    ),
+    "baselines odd": ("scores.baselines.x.mean must be", {"scores": {"baselines": {"x": {"mean": "a"}}}}),
+    "full_data 3": ("scores.full_data must be float", {"scores": {"full_data": 3}}),
+    "seconds odd": ("provenance.seconds must be float", {"provenance": {"seconds": "long"}}),
+    "remarks odd": ("provenance.remarks must be list.str., not None", {"provenance": {"remarks": None}}),
+    "command odd": ("provenance.command must be str, not 3", {"provenance": {"command": 3}}),
+    "class \\ud800": ("dataset.classes.1 is half of a", {"source": SOURCE | {"classes": ["", HALF, ""]}}),
+    "key \\ud800": ("a key of provenance is half of", {"provenance": {HALF: 1}}),
+    "number of 10**30": ("provenance.seed is a number beyond 64 bits", {"provenance": {"seed": 10**30}}),
+    "set in a dict": ("provenance.x is a set: no file", {"provenance": {"x": {1}}}),
+    "numpy number": ("provenance.x is a float64, which is no plain", {"provenance": {"x": np.float64(1)}}),
+    "numpy word": ("dataset.classes.0 is a str_, which", {"source": SOURCE | {"classes": [np.str_("a")]}}),
+    "complex tensor": ("provenance.x is a tensor without", {"provenance": {"x": torch.ones(2).cfloat()}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_set_that_no_command_could_use_or_read_again_is_refused(row: str) -> None:
+    sentence, changes = ROWS[row]
+    with pytest.raises(SetError, match=sentence):
+        small_set(**changes)
+
+
+def nest(depth: int) -> dict[str, object]:
+    value: dict[str, object] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+def test_what_can_be_made_can_be_saved_and_read(tmp_path: Path) -> None:
+    """The check of the writer is the check of the reader, up to the depth of lists."""
+    small_set(provenance=nest(31), lrs=torch.zeros(4)).save(tmp_path / "s.pt")
+    assert DistilledSet.load(tmp_path / "s.pt").lrs.tolist() == [0, 0, 0, 0]
+    with pytest.raises(SetError, match="lists more than 32 deep"):
+        small_set(provenance=nest(32))
+
+
+def test_a_singular_whitening_matrix_is_one_sentence() -> None:
+    source = SOURCE | {"zca": {"mean": torch.zeros(64), "matrix": torch.zeros(64, 64)}}
+    with pytest.raises(DataError, match="the matrix of dataset.zca is singular"):
+        to_pixels(small_set().items, source)
 
 
 @pytest.mark.parametrize("sentence", WRONG_PARTS)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +49,14 @@ def test_the_rows_for_the_hub_hold_the_exact_items_and_a_picture(tmp_path: Path)
     data = whitened_set(labels=torch.tensor([[0.5, -0.1, 0.2], [0.0, 3.0, 0.1], [0.1, 0.2, 0.3]]))
     huggingface.write_set(data, tmp_path / "out")
     rows = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
-    assert rows.features["class"].names == ["a", "b c/d", "é"]
-    assert rows["class"][:] == [0, 1, 2]
+    assert rows.features["label"].names == ["a", "b c/d", "é"]
+    assert rows["label"][:] == [0, 1, 2]
     assert rows[0]["image"].size == (8, 8)
     pixels = to_pixels(data.items, data.source)[0, 0].clamp(0, 1).mul(255).round()
     assert np.array_equal(np.asarray(rows[0]["image"]), pixels.byte().numpy())
     tensors = rows.remove_columns("image").with_format("torch")
     assert torch.equal(tensors["item"][:], data.items)
-    assert torch.equal(tensors["label"][:], data.labels)
+    assert torch.equal(tensors["soft_label"][:], data.labels)
 
 
 @pytest.mark.usefixtures("_offline")
@@ -88,16 +89,31 @@ def test_the_card_states_score_baselines_command_and_licence(tmp_path: Path) -> 
     assert "The command was not kept." in card_without_scores
 
 
-def test_the_python_of_the_card_trains_a_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    huggingface.write_set(small_set(), tmp_path / "out")
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize("make", [small_set, text_set], ids=["images", "texts"])
+def test_the_python_of_the_card_runs_with_the_installed_datasets(
+    make: Callable[[], DistilledSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rows["item"]` is a Column in datasets 4 and later: the card's x and y are tensors."""
+    huggingface.write_set(make(), tmp_path / "out")
     monkeypatch.chdir(tmp_path)
-    code = (
-        (tmp_path / "out" / "README.md").read_text(encoding="utf-8").split("```python\n")[2].split("```")[0]
-    )
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    blocks = (tmp_path / "out" / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
     scope: dict = {}
-    exec(code.replace("train(data)", 'train(data, init="random")'), scope)
-    assert is_equal_set(scope["data"], small_set())
-    assert scope["student"] is not None
+    for block in blocks:
+        exec(block.split("```")[0], scope)
+    assert torch.equal(scope["x"], make().items)
+    assert torch.equal(scope["y"], make().labels)
+    assert is_equal_set(scope["data"], make())
+    assert scope["student"](scope["x"]).shape == scope["y"].shape
+
+
+def test_an_export_of_an_older_version_reads_back(tmp_path: Path) -> None:
+    """Its rows had the soft label in `label` and a column `class`; the set is in its own two files."""
+    path = huggingface.write_set(small_set(), tmp_path / "out")
+    rows = huggingface.to_hf(small_set()).rename_columns({"label": "class", "soft_label": "label"})
+    huggingface.write_parquet(rows, path / huggingface.PARQUET)
+    assert is_equal_set(load_set(path), small_set())
 
 
 def test_the_image_folder_is_what_dd_ranking_loads(tmp_path: Path) -> None:
@@ -196,7 +212,7 @@ def test_a_text_set_is_not_exported_as_images(tmp_path: Path, capsys: pytest.Cap
 def test_items_of_unknown_scale_are_rows_without_a_picture(tmp_path: Path) -> None:
     data = small_set(source={"name": "user's tensors", "classes": ["a", "b", "c"]})
     huggingface.write_set(data, tmp_path / "out")
-    assert list(huggingface.to_hf(data).features) == ["item", "label", "class"]
+    assert list(huggingface.to_hf(data).features) == ["item", "label", "soft_label"]
     assert is_equal_set(load_set(tmp_path / "out"), data)
     with pytest.raises(SetError, match="whose mean and std the set holds"):
         ddranking.write_set(data, tmp_path / "images")
@@ -245,12 +261,15 @@ def write_damaged(path: Path, damage: str) -> None:
         metadata.write_text(json.dumps(content | {"labels": {safetensors.TENSOR_KEY: "items"}}))
     if damage == "deep":
         metadata.write_text("[" * 100_000)
+    if damage == "900 deep":
+        metadata.write_text(json.dumps(content)[:-1] + ', "more": ' + "[" * 900 + "]" * 900 + "}")
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         ("cut tensors", "is damaged"), ("cut metadata", "is damaged"), ("deep", "is damaged"),
+        ("900 deep", "holds lists more than 32 deep"),
         ("no tensors", "no such file; an exported set has"), ("another name", "lacks the tensor 'nothing'"),
         ("a newer format", "upgrade distill"), ("no format", "is a foreign file"),
         ("other shapes", "must be .n, "),

@@ -18,13 +18,14 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.formats import FORMATS, PUBLIC_READERS, SET_READERS, WRITERS
 from distill.sets.formats.base import PublicSet, SourceFile, find_format, is_export, is_public, load_set
 from distill.sets.formats.base import read_public_file as read_file
-from distill.sets.public.build import import_public
-from tests.helpers import SHAPE, small_set, write_npz
+from distill.sets.public.build import import_public, normalise
+from distill.sets.public.match import match_images
+from tests.helpers import small_set, write_npz
 from tests.sets.samples import STATE, is_equal_set, whitened_set, write_sample
 
 READERS = SET_READERS | PUBLIC_READERS
 ARGUMENTS = {
-    "write_set": ["data", "path", "license", "overwrite"],
+    "write_set": ["data", "path", "license", "overwrite"],  # and those that its line names
     "matches": ["file"],
     "read_set": ["file", "device"],
     "read_public": ["file", "experiment"],
@@ -43,7 +44,9 @@ def test_a_format_has_the_functions_that_its_line_promises(word: str) -> None:
     names += ["matches", f"read_{line.reads}"] if line.reads else []
     assert names
     assert line.reads in ("", "set", "public")
-    assert all(list(signature(getattr(module, name)).parameters) == ARGUMENTS[name] for name in names)
+    own = [option for option in line.options if option not in ARGUMENTS["write_set"]]
+    arguments = ARGUMENTS | {"write_set": ARGUMENTS["write_set"] + own}
+    assert all(list(signature(getattr(module, name)).parameters) == arguments[name] for name in names)
     assert len((module.__doc__ or "").split()) > 5
     assert line.summary
 
@@ -90,6 +93,8 @@ def test_an_export_is_overwritten_only_where_asked(word: str, tmp_path: Path) ->
         write_set(word, whitened_set(), tmp_path / "out")
     write_set(word, whitened_set(), tmp_path / "out", overwrite=True)
     assert load_set(tmp_path / "out").source["name"] == "mnist"
+    write_set(word, small_set(), tmp_path / "out", overwrite=True)  # all its files are known as an export's
+    assert load_set(tmp_path / "out").source["name"] == "blobs.npz"
 
 
 @pytest.mark.parametrize("word", WRITERS)
@@ -157,11 +162,12 @@ def test_a_public_file_is_matched_and_becomes_a_set(word: str, tmp_path: Path) -
     assert is_public(path)
     public = module.read_public(SourceFile(path))
     assert isinstance(public, PublicSet)
-    assert public.items.shape == (3, *SHAPE)
+    assert len(public.items) == 3
     train, _ = load_images(str(write_npz(tmp_path / "blobs.npz")))
     data = import_public(path, train)
     data.save(tmp_path / "set.pt")
-    assert torch.equal(DistilledSet.load(tmp_path / "set.pt").items, public.items)
+    items = match_images(public, train, path, zca=False)
+    assert torch.equal(DistilledSet.load(tmp_path / "set.pt").items, normalise(items, data.source))
     assert data.provenance["format"] == public.project
     assert data.provenance["command"].startswith(f"distill import {path.name} --dataset blobs.npz")
 
@@ -170,7 +176,7 @@ def test_a_public_file_is_matched_and_becomes_a_set(word: str, tmp_path: Path) -
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_truncated_public_file_is_refused(word: str, share: float, tmp_path: Path) -> None:
     path = write_sample(word, tmp_path)
-    for file in [path] if path.is_file() else path.iterdir():
+    for file in [path] if path.is_file() else filter(Path.is_file, path.rglob("*")):
         content = file.read_bytes()
         file.write_bytes(content[: int(share * len(content))])
     with pytest.raises(SetError, match=path.name):

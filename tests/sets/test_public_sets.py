@@ -209,7 +209,9 @@ WRONG_FILES = {
     "step 2 has data .*, unlike step 1": [(IMAGES, LABELS, LR), (IMAGES[:2], LABELS[:2], LR)],
     "step 1 has 3 learning rates": [(IMAGES, LABELS, torch.ones(3))],
     "items must be float32 and finite": [(IMAGES * float("nan"), LABELS, LR)],
-    "lrs must be float32 and finite": [(IMAGES, LABELS, LR * float("inf"))],
+    "the learning rate is inf, it must be above 0: `distill import --lr` sets it": [
+        (IMAGES, LABELS, LR * float("inf"))
+    ],
 }
 
 
@@ -272,8 +274,8 @@ def test_hidden_code_never_executes(
 
 BLOBS = ["--dataset", "blobs.npz", "--out", "new.pt"]
 WRONG_OPTIONS = {
-    "does not say what it was made from: give --dataset": ["student"],
-    "--dataset is missing: a public file does not say": ["import", "--out", "new.pt"],
+    "what it was made from: give --dataset, as in --dataset mnist": ["student"],
+    "results.pth does not say what it was made from: give --dataset": ["import", "--out", "new.pt"],
     'no data set called "minst"; did you mean "mnist"': ["import", "--dataset", "minst", "--out", "new.pt"],
     "--epochs must be above 0, not 0": ["import", *BLOBS, "--epochs", "0"],
     "--lr must be above 0, not -1": ["import", *BLOBS, "--lr", "-1"],

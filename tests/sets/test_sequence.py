@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 import distill
 from distill.errors import SetError
-from distill.sets.own_data import fit_to_set, load_if_path
+from distill.sets.real_data import fit_to_set, load_if_path
 from tests.data_oddities import NAMES, PIXELS, WORDS, X, Y
 from tests.helpers import small_set
 from tests.sets.samples import STATE, is_equal_set

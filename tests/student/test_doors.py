@@ -99,9 +99,9 @@ def test_wrong_arguments_of_evaluate(few: DistilledSet, arguments: dict[str, Any
 
 
 def test_errors_of_python_functions_have_python_names(few: DistilledSet) -> None:
-    with pytest.raises(UserError, match=r"carries no weights: use init random$"):
+    with pytest.raises(UserError, match=r"carries no weights: use random ones"):
         evaluate(few, (TEST_X, TEST_Y), init="fixed")
-    with pytest.raises(UserError, match=r"carries no weights: use init random$"):
+    with pytest.raises(UserError, match=r"carries no weights: use random ones"):
         train(few, init="fixed")
 
 

@@ -163,7 +163,7 @@ def test_another_network_trains_on_the_same_set() -> None:
 
 def test_missing_or_wrong_weights_are_refused() -> None:
     data = fixed_set()
-    with pytest.raises(SetError, match="carries no weights: use --init random"):
+    with pytest.raises(SetError, match="carries no weights: use random ones"):
         initial_weights(small_set(), build_set_network(small_set()), "fixed", 1)
     with pytest.raises(SetError, match="do not fit this network"):
         initial_weights(data, build_network("mlp", SHAPE, CLASSES, width=9), "fixed", 1)

@@ -165,10 +165,10 @@ def check_range(array: NDArray[Any], where: str) -> None:
         raise DataError(f"{where} holds NaN or infinite pixels")
     if low >= -TOLERANCE and high <= 1 + TOLERANCE:
         return
-    mend = f"save (x - {low:.4g}) / {high - low:.4g}" if high > low else "scale it"
-    white = next((w for w in (255, 65535) if low >= 0 and high <= w), None)
-    if white:
-        mend = f"save x / {white}"
+    sign = "+" if low < 0 else "-"
+    mend = f"save (x {sign} {abs(low):.4g}) / {high - low:.4g}" if high > low else "scale it"
+    if low >= 0 and 64 < high <= 65535:
+        mend = f"save x / {255 if high <= 255 else 65535}"
     elif low >= -1 and high <= 1:
         mend = "save (x + 1) / 2"
     raise DataError(

@@ -43,31 +43,61 @@ def read_image_folder(root: Path, size: int | None) -> ImageArrays:
     count = len(train.pictures)
     is_test = torch.arange(len(labels)) >= count if test_root else every_fifth(labels)
     if not is_test.any():
-        raise DataError(f"{test_root or root} holds too few images to test with: give it more, or a test/")
+        mend = "a subfolder per class in it, or move it away" if test_root else "more, or a folder test"
+        raise DataError(f"{test_root or root} holds too few images to test with: give it {mend}")
     arrays = (images[~is_test], labels[~is_test], images[is_test], labels[is_test])
-    return ImageArrays(*arrays, classes, (*remarks, *describe_missing(root, labels[is_test], classes)))
+    return ImageArrays(*arrays, classes, remarks)
+
+
+def read_classes(root: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """(images, labels, classes) of a folder with one subfolder per class, at the size of the first image.
+
+    Raises DataError.
+    """
+    classes = tuple(folder.name for folder in subfolders(root))
+    listing = list_pictures(root, classes)
+    check_every_class(root, listing, classes)
+    return *read_pictures(listing.pictures, None), classes
 
 
 def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
-    """(the folder of the training classes, that of the test classes if there is one, remarks)."""
-    folders = {folder.name.lower(): folder for folder in reversed(subfolders(root))}
+    """(the folder of the training classes, that of the test classes if there is one, remarks).
+
+    Raises DataError where folders are called as splits, but are not a training and a test split.
+    """
+    folders = {folder.name.lower(): folder for folder in subfolders(root)}
     train = next((folders[name] for name in TRAIN if name in folders), None)
     tests = [folders[name] for name in TEST if name in folders]
     if train and tests:
         remarks = [] if tests[0].name.lower() in TEST[:2] else [f"{tests[0]} is the test split"]
-        remarks += [f"{folder} is not used: {tests[0]} is the test split" for folder in tests[1:]]
+        unused = [folder.name for folder in folders.values() if folder not in (train, tests[0])]
+        if unused:
+            words = ", ".join(unused)[:80]
+            remarks.append(f"{root}: not used beside {train.name} and {tests[0].name}: {words}")
         return train, tests[0], tuple(remarks)
     if train and len(folders) == 1:
         return train, None, (f"{root} has no test folder: every fifth image of {train} is a test image",)
+    named = [folder for name, folder in folders.items() if name in TRAIN + TEST]
+    if named and (len(named) == len(folders) or any(map(subfolders, named))):
+        words = ", ".join(folder.name for folder in folders.values())[:80]
+        raise DataError(
+            f"{root} holds {words}, which are not two splits: call them train and test, with a subfolder per"
+            " class in each"
+        )
     return root, None, ()
 
 
 def subfolders(root: Path) -> list[Path]:
     """The folders in a folder in order, without hidden ones and those of the system."""
+    return [path for path in entries(root) if path.is_dir()]
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, in order, without what is hidden or the system's. Raises DataError."""
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not is_system(path.name))
+        return sorted(path for path in folder.iterdir() if not is_system(path.name))
     except OSError as error:
-        raise DataError(f"{root} cannot be read ({error.strerror})") from None
+        raise DataError(f"{folder} cannot be read ({error.strerror}): mend its permissions") from None
 
 
 def is_system(name: str) -> bool:
@@ -83,9 +113,9 @@ def list_pictures(root: Path, classes: tuple[str, ...]) -> Listing:
         raise DataError(
             f"{root / unknown} is a class without training images: both splits need the same subfolders"
         )
-    listing = Listing([], [path for path in root.iterdir() if not path.is_dir() and not is_system(path.name)])
+    listing = Listing([], [path for path in entries(root) if not path.is_dir()])
     for name in names:
-        for path in sorted(walk(root / name, set(root.resolve().parents) | {root.resolve()}), key=sort_key):
+        for path in sorted(walk(root / name), key=sort_key):
             if path.suffix.lower() in ENDINGS:
                 listing.pictures.append((path, classes.index(name)))
             else:
@@ -93,18 +123,26 @@ def list_pictures(root: Path, classes: tuple[str, ...]) -> Listing:
     return listing
 
 
-def walk(folder: Path, above: set[Path]) -> Iterator[Path]:
-    """The files below a folder; a link back to a folder above is not followed."""
-    real = folder.resolve()
-    if real in above:
-        return
-    for path in folder.iterdir():
-        if is_system(path.name):
+def walk(folder: Path) -> Iterator[Path]:
+    """The files below a folder; a folder that links lead back to is read once, one above not at all."""
+    root = folder.parent.resolve()
+    done, waiting = {identify(path) for path in (root, *root.parents)}, [folder]
+    while waiting:
+        folder = waiting.pop()
+        if identify(folder) in done:
             continue
-        if path.is_dir():
-            yield from walk(path, above | {real})
-        else:
-            yield path
+        done.add(identify(folder))
+        for path in entries(folder):
+            if path.is_dir():
+                waiting.append(path)
+            else:
+                yield path
+
+
+def identify(folder: Path) -> tuple[int, int]:
+    """What two paths to one folder have in common: its device and its number there."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def sort_key(path: Path) -> tuple[str, str]:
@@ -133,16 +171,6 @@ def describe_others(root: Path, others: list[Path]) -> tuple[str, ...]:
     words = [f"{count} of {ending}" for ending, count in endings.most_common(5)]
     words += [f"{loose} images beside the classes' folders"] if loose else []
     return (f"{root}: {len(others)} files are not read: {', '.join(words)}",)
-
-
-def describe_missing(root: Path, labels: Tensor, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """A sentence on the classes that no test image has; none where all have one."""
-    counts = labels.bincount(minlength=len(classes)).tolist()
-    missing = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if not missing:
-        return ()
-    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
-    return (f"{root}: no test image of {len(missing)} of {len(classes)} classes: {shown}",)
 
 
 def every_fifth(labels: Tensor) -> Tensor:

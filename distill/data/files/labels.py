@@ -7,6 +7,8 @@ from unicodedata import normalize
 from distill.errors import DataError
 
 WHOLE = re.compile(r"(-?\d+)\.0+")  # a whole number as a column of floats holds it: 1.0
+LIST = re.compile(r"\[\s*(['\"\d].*)?\]", re.DOTALL)  # of several classes, as a csv holds it
+INVISIBLE = "\u200b\ufeff"  # a space of no width and a byte-order mark, which web pages leave behind
 LONGEST = 200  # characters of a class's name
 SHOWN = 80  # characters of a foreign value in a message
 
@@ -47,8 +49,8 @@ def clean_labels(labels: Sequence[str], name: str) -> list[str]:
 
 
 def clean_label(label: str) -> str:
-    """The name of a class: composed characters, no blanks around it, and 1 for 1.0."""
-    word = normalize("NFC", label).strip()
+    """The name of a class: composed characters, nothing invisible around it, and 1 for 1.0."""
+    word = normalize("NFC", label).strip().strip(INVISIBLE).strip()
     number = WHOLE.fullmatch(word)
     return number[1] if number else word
 
@@ -57,6 +59,8 @@ def describe_fault(label: str) -> str:
     """What is wrong with the name of a class; empty where nothing is."""
     if label == "" or label.lower() == "nan":
         return "is missing: label the item, or leave it out"
+    if LIST.fullmatch(label):
+        return f"is the list {label[:SHOWN]}: an item has one class"
     if len(label) > LONGEST:
         return f"has {len(label):,} characters: give the column of the labels, whose names are short"
     if any("\ud800" <= character <= "\udfff" for character in label):

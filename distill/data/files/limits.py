@@ -55,6 +55,8 @@ def machine_memory() -> int:
 
 def in_units(size: int) -> str:
     """Bytes as "20 kB", "4.9 GB"."""
+    if size >= 10**15:
+        return "more than 1,000 TB"
     for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
         if size >= scale:
             return f"{size / scale:,.1f} {unit}"

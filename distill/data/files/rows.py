@@ -15,6 +15,7 @@ from distill.errors import DataError, unknown
 ENDINGS = ("csv", "tsv", "jsonl", "parquet")
 LABEL_KINDS = (str, int, float)
 KIND_WORDS: dict[tuple[type, ...], str] = {(str,): "a text", LABEL_KINDS: "a word or a number"}
+GZIP = b"\x1f\x8b"  # what a gzipped file begins with
 UNZIPPED, UNZIPPED_RATIO = 2**26, 100  # bytes that are always unzipped; or so many times the file's own
 Row = dict[str, Any]
 
@@ -49,9 +50,11 @@ def read_text(path: Path) -> str:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a file, unzipped where it is gzipped. Raises DataError."""
+    """The bytes of a file, unzipped where it is gzipped, whatever it is called. Raises DataError."""
     try:
-        if path.suffix != ".gz":
+        with open(path, "rb") as file:
+            is_zipped = file.read(2) == GZIP
+        if not is_zipped:
             return path.read_bytes()
         with gzip.open(path) as file:
             most = max(UNZIPPED, UNZIPPED_RATIO * path.stat().st_size)

@@ -17,7 +17,7 @@ from distill.inner.engines.base import (
     pull_back,
     run_steps,
 )
-from distill.registry import option
+from distill.registry import check_options, option, python_name
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class Recompute:
     """Where stored states wait: cpu spares a GPU's memory (default: the device of the run)."""
 
     def __post_init__(self) -> None:
-        if self.every is not None and self.every < 1:
-            raise UserError(f"{self!r}: give every above 0, or leave it out")
+        check_options(self, python_name)
         if self.states_device is not None:
             try:
                 torch.zeros(1, device=self.states_device)

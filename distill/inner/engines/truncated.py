@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from distill.errors import UserError
+from distill.errors import UserError, quote
 from distill.inner.engines.base import Advance, Engine, Gradient, Loss, State, Step, run_steps
 from distill.inner.engines.unroll import Unroll
-from distill.registry import option
+from distill.registry import check_options, option, python_name
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Truncated:
 
     window: int = option(15, "STEPS", above=0)
     """How many inner steps are differentiated."""
-    window_at: str = option("last", "PLACE", choices=("last", "random"))
+    window_at: str = option("last", "PLACE", choices=("last", "random"), noun="place")
     """Differentiate the last steps, or a window that ends at a random step, where the training then stops."""
     grow_over: int | None = option(None, "STEPS", above=0)
     """Outer steps over which the inner training grows from the window to all its steps."""
@@ -30,10 +30,9 @@ class Truncated:
     growth: float = 1.0  # the share of that growth that is done
 
     def __post_init__(self) -> None:
-        if self.window_at not in ("last", "random") or min(self.window, self.grow_over or 1) < 1:
-            raise UserError(
-                f'{self!r}: give a window and grow_over above 0, and window_at "last" or "random"'
-            )
+        check_options(self, python_name)
+        if isinstance(self.inner, type) or not isinstance(self.inner, Engine):
+            raise UserError(f"inner is {quote(self.inner)}: give an engine, as Unroll()")
 
     def at_step(self, step: int) -> "Truncated":
         """The engine of an outer step: with grow_over, more and more of the inner steps are run."""

@@ -114,6 +114,7 @@ KD_LOSSES = {
         tap=True,
     ),
 }
+LOGIT_LOSSES = tuple(word for word, loss in KD_LOSSES.items() if loss.teacher and not loss.tap)
 
 
 def evaluate_loss(loss: KDLoss, inputs: dict[str, Any]) -> Any:

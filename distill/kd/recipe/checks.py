@@ -4,7 +4,7 @@ from distill.data.augment import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.losses import KD_LOSSES, KDLoss
 from distill.kd.networks import Network, Networks
-from distill.kd.recipe.parts import LossPart, Recipe, RecipeError, StagePart, check_above_zero
+from distill.kd.recipe.parts import LossPart, Recipe, RecipeError, StagePart, check_numbers
 from distill.kd.taps import find_module
 from distill.student.loop import list_optimisers
 
@@ -40,18 +40,6 @@ def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
         build_augmentation(stage.augment)
     except UserError as error:
         raise RecipeError(f"{where}.augment: {error}") from None
-
-
-def check_numbers(stage: StagePart, where: str) -> None:
-    """The numbers of a stage. Raises RecipeError."""
-    for name in ("epochs", "batch", "lr", "train"):
-        check_above_zero(f"{where}.{name}", getattr(stage, name))
-    for name in ("keep", "mixup", "gap"):
-        if not getattr(stage, name) >= 0:
-            raise RecipeError(f"{where}.{name} must be at least 0, not {getattr(stage, name)}")
-    for name in ("smoothing", "prune"):
-        if not 0 <= getattr(stage, name) < 1:
-            raise RecipeError(f"{where}.{name} must be at least 0 and below 1, not {getattr(stage, name)}")
 
 
 def can_search(stage: StagePart) -> bool:

@@ -1,5 +1,6 @@
 """Recipe files: YAML into frozen dataclasses, with changes of single keys, and back. Imports no torch."""
 
+import math
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
@@ -8,10 +9,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from distill.errors import unknown
+from distill.errors import cut, quote, unknown
 from distill.kd.recipe.parts import Recipe, RecipeError
+from distill.kd.recipe.yaml_loader import parse_yaml
 
-TYPE_NAMES = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+TYPE_NAMES = {int: "a whole number", float: "a finite number", str: "a word", bool: "true or false"}
+MOST_BYTES, LARGEST = 10**6, 2**63  # of a recipe's file; of its whole numbers
 
 
 def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
@@ -29,26 +32,33 @@ def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
 def load_yaml(path: str | Path) -> Any:
     """The plain values of a YAML file. Raises RecipeError."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise RecipeError(f"{path} cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path}{line}: not YAML ({getattr(error, 'problem', 'not UTF-8')})") from None
+    if len(content) > MOST_BYTES:
+        raise RecipeError(f"{path} is larger than a recipe can be: 1 MB")
+    try:
+        return parse_yaml(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not YAML (not UTF-8)") from None
+    except RecipeError as error:
+        raise RecipeError(f"{path}{error}") from None
 
 
 def apply_change(raw: Any, change: str, path: str | Path) -> None:
     """Change one key in place, as stages.1.epochs=3 says. Raises RecipeError."""
     key, sign, value = change.partition("=")
     if not sign:
-        raise RecipeError(f'--set {change}: expected KEY=VALUE, as "stages.0.epochs=3"')
+        raise RecipeError(f'--set {cut(change)}: expected KEY=VALUE, as "stages.0.epochs=3"')
     try:
-        set_key(raw, key.split("."), yaml.safe_load(value))
+        set_key(raw, key.split("."), parse_yaml(value))
     except (LookupError, TypeError, ValueError, AttributeError):
-        raise RecipeError(f"{path}: --set {key} leads to nothing in the recipe") from None
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {change}: the value is not YAML") from None
+        raise RecipeError(f"{path}: --set {cut(key)} leads to nothing in the recipe") from None
+    except RecipeError as error:
+        raise RecipeError(
+            f"--set {cut(key)}: the value is not YAML{str(error).partition('not YAML')[2]}"
+        ) from None
 
 
 def set_key(node: Any, keys: list[str], value: Any) -> None:
@@ -59,6 +69,14 @@ def set_key(node: Any, keys: list[str], value: Any) -> None:
         node[int(keys[-1])] = value
     else:
         node[keys[-1]] = value
+
+
+def check_recipe_types(recipe: Any) -> Recipe:
+    """A recipe made in Python, where each value has the type of its key. Raises RecipeError."""
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"recipe is a {type(recipe).__name__}: give what read_recipe(path) returns")
+    checked: Recipe = parse_value(Recipe, asdict(recipe), "")
+    return checked
 
 
 def parse_value(annotation: Any, raw: Any, where: str) -> Any:
@@ -73,19 +91,28 @@ def parse_value(annotation: Any, raw: Any, where: str) -> Any:
         return [parse_value(inner[0], item, f"{where}.{i}") for i, item in enumerate(items)]
     if origin is dict:
         pairs = check_type(raw, Mapping, "keys and values", where).items()
-        return {str(k): parse_value(inner[1], v, f"{where}.{k}".lstrip(".")) for k, v in pairs}
-    if annotation is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return {str(k): parse_value(inner[1], v, f"{where}.{cut(str(k))}".lstrip(".")) for k, v in pairs}
+    return parse_plain(annotation, raw, where)
+
+
+def parse_plain(annotation: Any, raw: Any, where: str) -> Any:
+    """raw as a word, a number or a truth value. Raises RecipeError."""
+    if type(raw) is int and abs(raw) >= LARGEST:
+        raise RecipeError(f"{where} must be a number of at most 18 digits, not {quote(raw)}")
+    if annotation is float and type(raw) is int:
         return float(raw)
-    if type(raw) is not annotation:
+    if type(raw) is not annotation or (annotation is float and not math.isfinite(raw)):
         quotes = " (put it in quotes)" if annotation is str and isinstance(raw, int | float) else ""
-        raise RecipeError(f"{where} must be {TYPE_NAMES[annotation]}, not {raw!r}{quotes}")
+        raise RecipeError(f"{where} must be {TYPE_NAMES[annotation]}, not {quote(raw)}{quotes}")
+    if annotation is str and not raw.isprintable():
+        raise RecipeError(f"{where} holds a control character: {quote(raw)}")
     return raw
 
 
 def check_type(raw: Any, annotation: Any, name: str, where: str) -> Any:
     """raw, where it is of this type. Raises RecipeError."""
     if not isinstance(raw, annotation):
-        raise RecipeError(f"{where or 'the recipe'} must be {name}, not {raw!r}")
+        raise RecipeError(f"{where or 'the recipe'} must be {name}, not {quote(raw)}")
     return raw
 
 

@@ -4,19 +4,26 @@ Data, networks, stages; each stage says which networks learn, from which losses,
 else about a run follows from it.
 """
 
+import re
 from dataclasses import dataclass, field
+from typing import Any
 
-from distill.errors import UserError
+from distill.errors import UserError, quote
+from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
+
+FILE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # of a network: it is the name of a file in the run's folder
 
 
 class RecipeError(UserError):
     """A recipe that cannot be run; the sentence names the file and the key."""
 
 
-def check_above_zero(where: str, number: float | None) -> None:
-    """Raise RecipeError where a number is there and not above 0."""
-    if number is not None and not number > 0:
-        raise RecipeError(f"{where} must be above 0, not {number:g}")
+def check_numbers(part: Any, where: str) -> None:
+    """Raise RecipeError where a number of a part is out of its range; where is the part's key."""
+    try:
+        check_options(part, lambda name: f"{where}.{name}")
+    except UserError as error:
+        raise RecipeError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,9 @@ class DataPart:
     """Where the files of a named set are."""
     vectors: str | None = None
     """Texts: the word vectors (default: those in the package)."""
-    train: int | None = None
+    train: int | None = option(None, above=0)
     """Only so many training items, drawn at random (default: all)."""
-    test: int | None = None
+    test: int | None = option(None, above=0)
     """Only so many test items (default: all)."""
     merge: list[list[int]] | None = None
     """Classes that are merged: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two classes of ten."""
@@ -51,13 +58,13 @@ class NetworkPart:
 
     name: str = "convnet"
     """lenet, convnet … as everywhere, or torchvision/resnet18 … for torchvision's classifiers."""
-    width: int | None = None
+    width: int | None = option(None, above=0, at_most=10**5, cost=(4000, "bytes"))
     """Its width, where it has one."""
-    depth: int | None = None
+    depth: int | None = option(None, above=0, at_most=1000, cost=(4000, "bytes"))
     """Its depth, where it has one."""
     separable: bool | None = None
     """convnet: depthwise and pointwise convolutions instead of full ones."""
-    subclasses: int = 1
+    subclasses: int = option(1, above=0, at_most=10**5, cost=(4000, "bytes"))
     """Logits per class: a class's probability is the sum over its subclasses."""
     checkpoint: str | None = None
     """Weights to start from: what a recipe or --save wrote, or a state dict."""
@@ -101,35 +108,35 @@ class StagePart:
 
     turns: dict[str, list[LossPart]]
     """For each learner its losses."""
-    epochs: int = 1
+    epochs: int = option(1, **EPOCHS)
     """Passes over the items."""
-    batch: int = 64
+    batch: int = option(64, **ITEMS)
     """Items per step."""
     optimizer: str = "Adam"
     """Any of torch.optim."""
-    lr: float = 0.002
+    lr: float = option(0.002, **RATE)
     """Its rate, falling linearly to zero."""
-    train: int | None = None
+    train: int | None = option(None, above=0)
     """Only the first so many training items (default: all of data.train)."""
     items: str = "real"
     """real, or set: the distilled set of data.set."""
     augment: str = ""
     """Random changes of the items, as shift-scale-rotate."""
-    mixup: float = 0.0
+    mixup: float = option(0.0, at_least=0)
     """Items and labels mixed in pairs, the share from Beta(mixup, mixup)."""
-    smoothing: float = 0.0
+    smoothing: float = option(0.0, at_least=0, below=1)
     """Label smoothing: the share of the label that is spread over all classes."""
     bootstrap: int | None = None
     """Items drawn with replacement, by this seed."""
-    prune: float = 0.0
+    prune: float = option(0.0, at_least=0, below=1)
     """This share of the learners' weights, the smallest, is zero throughout the stage."""
     search: bool = False
     """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
-    keep: int = 0
+    keep: int = option(0, **{**COUNT, "above": None, "at_least": 0})
     """How many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""
     route: str | None = None
     """The teacher of this name is replaced by the copies kept of it, early to late (route-constrained)."""
-    gap: float = 0.0
+    gap: float = option(0.0, at_least=0)
     """With route: a copy nearer than this KL to the one before is left out."""
 
 
@@ -145,3 +152,13 @@ class Recipe:
     """What is learned."""
     seed: int = 0
     """Seeds everything random."""
+
+    def __post_init__(self) -> None:
+        if not self.networks:
+            raise RecipeError("networks: name at least one network")
+        for name in self.networks:
+            if not FILE_NAME.fullmatch(name):
+                raise RecipeError(
+                    f"networks: {quote(name)} cannot be the name of a file: use letters, digits, blanks and"
+                    " . + - _ only, and a letter or digit first"
+                )

@@ -10,7 +10,7 @@ from distill.sets.plain_types import has_type
 from distill.sets.storage import read_tensors, write_tensors
 
 CHECKPOINT = "distill-checkpoint/1"
-Value = str | float | None
+Value = str | float | bool | None
 
 
 def save_checkpoint(folder: Path, settings: dict[str, Any], content: dict[str, Any]) -> None:
@@ -40,7 +40,8 @@ def check_form(folder: Path, content: dict[str, Any], start: dict[str, Any]) -> 
     for name, part in start.items():
         if not has_form(content.get(name), part):
             raise RunError(
-                f"{folder / 'checkpoint.pt'} is damaged ({name}): start the run anew with --overwrite"
+                f"{folder / 'checkpoint.pt'} is damaged ({name}), or of data that have changed since: start"
+                " the run anew with --overwrite"
             )
 
 

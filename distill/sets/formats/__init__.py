@@ -1,12 +1,15 @@
 """The file formats by which sets are shared, one file each. A new one is a file here and a line of FORMATS.
 
+The files of other projects are in the folder projects.
 They may import the rest of the room `sets` and what it imports. distill.sets.formats.base says what a format
 must offer. The choices of `distill export --to`, what `distill import` recognises, "did you mean" and the
 contract test (tests/sets/test_format_contract.py) come from this table, which imports no torch.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from distill.errors import UserError, unknown
 from distill.registry import Entry
 
 
@@ -14,13 +17,15 @@ class Format(NamedTuple):
     """One line of the table: the module, what the format is, and which ways it goes.
 
     writes: `distill export` writes it. reads: "set" where a file of it is a whole distilled set, "public"
-    where it holds images and labels of another project, "" where it is not read.
+    where it holds images and labels of another project, "" where it is not read. options: keywords of
+    write_set() or read_public() that only some formats heed, options of `distill export` and `import`.
     """
 
     place: str
     summary: str
     writes: bool = False
     reads: str = ""
+    options: tuple[str, ...] = ()
 
 
 FORMATS = {
@@ -28,11 +33,13 @@ FORMATS = {
         "distill.sets.formats.huggingface",
         "a Hugging Face folder to upload as it is: parquet and card",
         writes=True,
+        options=("license",),
     ),
     "images": Format(
         "distill.sets.formats.ddranking",
         "PNGs, tensors and a csv of labels, as DD-Ranking reads them",
         writes=True,
+        options=("channels", "size"),
     ),
     "safetensors": Format(
         "distill.sets.formats.safetensors",
@@ -41,12 +48,31 @@ FORMATS = {
         reads="set",
     ),
     "sldd": Format(
-        "distill.sets.formats.sldd", "results.pth of SsnL and of ilia10000's SLDD", reads="public"
+        "distill.sets.formats.projects.sldd", "results.pth of SsnL and of ilia10000's SLDD", reads="public"
     ),
-    "dc": Format("distill.sets.formats.dc", "res_*.pt of VICO's DC, DSA and DM", reads="public"),
+    "dc": Format(
+        "distill.sets.formats.projects.dc",
+        "res_*.pt of VICO's DC, DSA and DM",
+        reads="public",
+        options=("experiment",),
+    ),
     "mtt": Format(
-        "distill.sets.formats.mtt",
+        "distill.sets.formats.projects.mtt",
         "images_best.pt and labels_best.pt of MTT and DATM, or their folder",
+        reads="public",
+    ),
+    "frepo": Format(
+        "distill.sets.formats.projects.frepo", "checkpoints of flax of FRePo and RCIG", reads="public"
+    ),
+    "rat-bptt": Format("distill.sets.formats.projects.rat_bptt", ".h5 of RaT-BPTT", reads="public"),
+    "arrays": Format(
+        "distill.sets.formats.arrays",
+        "images and labels in a .pt (a pair or a dict) or an .npz",
+        reads="public",
+    ),
+    "pictures": Format(
+        "distill.sets.formats.pictures",
+        "a folder of distilled pictures, one subfolder per class",
         reads="public",
     ),
 }
@@ -59,6 +85,20 @@ def select_formats(writes: bool = False, reads: str = "") -> dict[str, Entry]:
         for word, line in FORMATS.items()
         if (writes and line.writes) or (reads and line.reads == reads)
     }
+
+
+def select_options(word: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a format's write_set() among named values; None is not given.
+
+    Raises UserError for an unknown format, or a value that is an option of other formats only.
+    """
+    if word not in WRITERS:
+        raise UserError("--to: " + unknown("format", word, WRITERS))
+    names = [name for line in FORMATS.values() for name in line.options if values.get(name) is not None]
+    for name in names:
+        if name not in FORMATS[word].options:
+            raise UserError(f"--{name} has no effect with --to {word}")
+    return {name: values[name] for name in names}
 
 
 WRITERS = select_formats(writes=True)

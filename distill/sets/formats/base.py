@@ -5,7 +5,7 @@ A format is a module of this folder. Its line in FORMATS says which of these fun
     writes=True       write_set(data, path, license=None, overwrite=False) -> Path
                       A folder, written inside `with export_folder(data, path, overwrite)` of
                       safetensors.py, which adds the whole set to what the format writes. license: for
-                      formats that state one.
+                      formats that state one. Further keywords are named in the format's line.
     reads="set"       matches(file) -> bool, read_set(file, device="cpu") -> DistilledSet
     reads="public"    matches(file) -> bool, read_public(file, experiment=-1) -> PublicSet
                       distill.sets.public.build makes a set of it.
@@ -17,7 +17,7 @@ only. The others raise SetError, one sentence that names the file. No code in a 
 import os
 import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from distill.data.whiten import to_pixels
 from distill.errors import SetError
 from distill.registry import describe, load
 from distill.sets.distilled import DistilledSet
-from distill.sets.formats import PUBLIC_READERS, SET_READERS
+from distill.sets.formats import FORMATS, PUBLIC_READERS, SET_READERS
 from distill.sets.public.training import Training
 from distill.sets.safe_load import load_plain
 
@@ -51,15 +51,24 @@ NUMPY_SCALARS = (
 class PublicSet:
     """What a file of another project holds, and how the project trains on it.
 
-    items (n, channels, height, width); labels long (n,) or float (n, classes). project: its name for the
-    set's provenance. remarks: what a reader of the set should know.
+    items (n, channels, height, width), or in another order that the real data tell; labels long (n,) or
+    float (n, classes), None where the classes follow each other, as many items of each. project: its name
+    for the set's provenance. remarks: what a reader of the set should know. dataset, network: what the name
+    of the file says, a word of IMAGE_SETS and what build_network() takes. accuracies: the authors' own, by
+    their network. class_names: what the numbers in labels stand for, where the file has names. unscaled: the
+    items may be pixels, which are not normalised yet.
     """
 
     project: str
     items: Tensor
-    labels: Tensor
+    labels: Tensor | None
     training: Training
     remarks: tuple[str, ...] = ()
+    dataset: str | None = None
+    network: tuple[str, dict[str, Any]] | None = None
+    accuracies: dict[str, list[float]] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    unscaled: bool = False
 
 
 class SourceFile:
@@ -74,6 +83,14 @@ class SourceFile:
         with suppress(SetError):
             return load_tensors(self.path)
         return None
+
+    def starts_with(self, signature: bytes) -> bool:
+        """Whether the path is a file whose first bytes are these."""
+        try:
+            with open(self.path, "rb") as file:
+                return file.read(len(signature)) == signature
+        except OSError:
+            return False
 
 
 def find_format(file: SourceFile, table: "Mapping[str, Entry]") -> Any:
@@ -108,10 +125,23 @@ def read_public_file(path: str | os.PathLike[str], experiment: int = -1) -> Publ
     file = SourceFile(path)
     reader = find_format(file, PUBLIC_READERS)
     if reader is not None:
+        word = next(word for word, entry in PUBLIC_READERS.items() if load(entry) is reader)
+        if experiment != -1 and "experiment" not in FORMATS[word].options:
+            raise SetError(f"{path} holds one set: --experiment {experiment} has no effect")
         return reader.read_public(file, experiment)
-    if not file.path.is_dir():
-        load_tensors(file.path)  # raises where the file is missing or damaged
+    content = None if file.path.is_dir() else load_tensors(file.path)  # raises where it is missing or damaged
+    if isinstance(content, dict) and str(content.get("format")).startswith("distill-set/"):
+        raise SetError(f"{path} is a distilled set already: use it as it is")
     raise SetError(f"{path} is none of the public formats ({describe(PUBLIC_READERS)})")
+
+
+def read_number(path: Path, value: Any) -> float | None:
+    """A learning rate of a file, None where it has none. Raises SetError for anything but a number."""
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if is_numeric(value) and value.numel() == 1:
+        return float(value)
+    raise SetError(f"{path}: the learning rate beside it is not a single number")
 
 
 def load_tensors(path: Path) -> Any:
@@ -143,12 +173,20 @@ def is_numeric(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype != torch.bool
 
 
+def can_be_drawn(data: DistilledSet) -> bool:
+    """Whether the items are grey or coloured images of a known scale."""
+    has_scale = data.source.get("mean") and data.source.get("std")
+    return data.items.ndim == 4 and data.items.shape[1] in (1, 3) and bool(has_scale)
+
+
 def draw_images(data: DistilledSet) -> "list[Image]":
     """The items as pictures of eight bits, clipped to [0, 1]; an empty list where they are not images."""
+    return draw_pixels(to_pixels(data.items.detach(), data.source).cpu()) if can_be_drawn(data) else []
+
+
+def draw_pixels(pixels: Tensor) -> "list[Image]":
+    """Pictures of eight bits of pixels (n, channels, height, width), clipped to [0, 1]."""
     from PIL import Image
 
-    has_scale = data.source.get("mean") and data.source.get("std")
-    if data.items.ndim != 4 or data.items.shape[1] not in (1, 3) or not has_scale:
-        return []
-    pixels = to_pixels(data.items.detach(), data.source).cpu().clamp(0, 1).mul(255).round().byte()
+    pixels = pixels.clamp(0, 1).mul(255).round().byte()
     return [Image.fromarray(p.movedim(0, -1).squeeze(-1).numpy()) for p in pixels]

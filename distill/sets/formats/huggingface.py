@@ -64,18 +64,19 @@ def upload_set(data: DistilledSet, repo: str, license: str | None = None, **opti
 
 
 def to_hf(data: DistilledSet) -> "Dataset":
-    """One row per item: `item` (*item, its exact floats), `label` (classes,), `class`, of the largest label.
+    """One row per item: `item` (*item, its exact floats), `label` and `soft_label` (classes,).
 
-    The first column is for people: `image`, the pixels clipped to [0, 1] in eight bits, where the item is
-    an image; or `words`, the nearest word of each position. Raises SetError where two classes have one name.
+    `label` is a ClassLabel, the class of the largest soft label, as trainers and the hub's viewer expect it.
+    The first column is for people: `image`, the pixels clipped to [0, 1] in eight bits, where the item is an
+    image; or `words`, the nearest word of each position. Raises SetError where two classes have one name.
     """
     import datasets
 
     items, labels = to_float(data.items), to_float(data.labels)
     columns = {
         "item": (array_feature(items), list(items.numpy())),
-        "label": (array_feature(labels), list(labels.numpy())),
-        "class": (datasets.ClassLabel(names=class_names(data)), data.labels.argmax(dim=1).tolist()),
+        "label": (datasets.ClassLabel(names=class_names(data)), data.labels.argmax(dim=1).tolist()),
+        "soft_label": (array_feature(labels), list(labels.numpy())),
     }
     if pictures := draw_images(data):
         columns = {"image": (datasets.Image(), pictures), **columns}

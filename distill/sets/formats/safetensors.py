@@ -1,7 +1,7 @@
 """A whole set as set.safetensors and set.json in a folder, to the bit.
 
-The first holds all tensors. The second holds everything else; {"$tensor": NAME} stands for a tensor. Every
-folder of `distill export` holds both, so that each export is the whole set.
+The first holds all tensors. The second holds everything else; {"$tensor": NAME} stands for a tensor, "files"
+names all that the export wrote. Every folder of `distill export` holds both, so that each is the whole set.
 """
 
 import json
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distill.errors import SetError, require
 from distill.sets.distilled import DistilledSet
-from distill.sets.folders import Owner, write_folder
+from distill.sets.folders import Owner, list_files, write_folder
 from distill.sets.formats.base import SourceFile
 from distill.sets.provenance import without_places
 from distill.sets.safe_load import MAX_DEPTH
@@ -34,7 +34,7 @@ EXPORT = Owner(
     "an export",
     METADATA,
     is_set_json,
-    (  # of every format; tests/sets/test_format_contract.py writes each over itself
+    (  # what exports before the key "files" hold
         METADATA, TENSORS, "README.md", "data/train.parquet", "images.pt", "labels.pt", "hard_labels.pt",
         "labels.csv", "images/*/*.png",
     ),
@@ -69,6 +69,11 @@ def write_set_files(data: DistilledSet, folder: Path) -> None:
 
     tensors: dict[str, Tensor] = {}
     metadata = extract_tensors(data.to_dict(), "", tensors)
+    metadata["files"] = [
+        *(path.relative_to(folder).as_posix() for path in list_files(folder)),
+        METADATA,
+        TENSORS,
+    ]
     write_text(folder / METADATA, json.dumps(metadata, indent=1) + "\n")
     write_file(folder / TENSORS, save(tensors))
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from distill.data.dataset import Dataset
@@ -28,6 +29,12 @@ VICO_MOMENTS: dict[str, Moments] = {  # VICO-UoE/DatasetCondensation, utils.py; 
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "cifar100": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
 }
+FREPO_MOMENTS: dict[str, Moments] = {  # yongchao97/FRePo, lib/dataset/dataloader.py; also RCIG
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashionmnist": ((0.2861,), (0.3530,)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
 KORNIA_EPS = 0.1  # which MTT and DATM pass to ZCAWhitening
 
 
@@ -47,6 +54,15 @@ def fit_kornia_zca(train: Dataset) -> dict[str, Tensor]:
     ratio = len(train) / (len(train) - 1)
     zca = fit_zca(train, KORNIA_EPS / ratio)
     return {**zca, "matrix": zca["matrix"] / math.sqrt(ratio)}
+
+
+def fit_normalised_zca(train: Dataset, moments: Moments | None) -> dict[str, Tensor]:
+    """FRePo's whitening, of pixels in [0, 1]: that of images with mean 0 and std 1 in each channel.
+
+    The ridge is a tenth of the mean eigenvalue of their covariance.
+    """
+    std = torch.tensor((moments or (train.mean, train.std))[1]).repeat_interleave(train.items[0, 0].numel())
+    return fit_zca(train, std=std)
 
 
 def normalise_like(split: Dataset, data: DistilledSet) -> Dataset:

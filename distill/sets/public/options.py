@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, fields
 
-from distill.errors import UserError
 from distill.registry import option
 
 
@@ -10,27 +9,21 @@ from distill.registry import option
 class ImportOptions:
     """What replaces the training of a public set's project."""
 
-    experiment: int = option(-1, "NUMBER")
+    experiment: int = option(-1, "NUMBER", at_least=-(10**6), at_most=10**6)
     """For a res_*.pt: the number of the experiment to take (default: the last)."""
-    epochs: int | None = option(None, "EPOCHS")
-    """Epochs of training (default: 300 for DC, 1000 for DSA, DM, MTT and DATM); of a results.pth, how often
-    its steps are repeated (default: once, because it holds the steps of all its epochs)."""
-    lr: float | None = option(None, "LR")
+    epochs: int | None = option(None, "EPOCHS", above=0, at_most=10**6, cost=(8000, "bytes"))
+    """Epochs of training (default: the project's: 300 for DC, 1000 for DSA, DM, MTT and DATM, and for DC on
+    MNIST); of a results.pth, how often its steps are repeated (default: once, because it holds the steps of
+    all its epochs)."""
+    lr: float | None = option(None, "LR", above=0, at_most=1e6)
     """Learning rate (default: the file's, else 0.01)."""
-    augment: str | None = option(None, "CHANGES")
+    augment: str | None = option(None, "CHANGES", empty=True)
     """Random changes of the images in training, such as shift-scale-rotate, or "" for none (default: those of
     the project, as near as distill has them)."""
     network: str | None = option(None, "NETWORK")
-    """The network to train (default: the project's: lenet, alexcifarnet or convnet)."""
+    """The network to train (default: that of the file's name, else the project's)."""
     zca: bool = option(False)
-    """For images that are whitened (made with --zca of MTT or DATM)."""
-
-    def check(self) -> None:
-        """Raise UserError where a number of training is not positive."""
-        for name in ("epochs", "lr"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"--{name} must be above 0, not {value:g}")
+    """For images that are whitened (made with --zca of MTT, DATM or RaT-BPTT)."""
 
     def to_words(self) -> list[str]:
         """The words of the command line for what is not the default."""

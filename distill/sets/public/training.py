@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill.data.dataset import Dataset
 from distill.randomness import stream
-from distill.sets.public.normalisation import VICO_MOMENTS, Moments, simplify_name
+from distill.sets.public.normalisation import VICO_MOMENTS, Moments, fit_kornia_zca, simplify_name
 
 SIAMESE = "color-crop-cutout-flip-scale-rotate"  # the default of DM, MTT and DATM
 SYMBOLS = ("mnist", "kmnist", "usps", "svhn")  # a flipped symbol is another symbol
@@ -26,6 +27,14 @@ class Schedule(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
+class Targets(NamedTuple):
+    """Targets (n, classes) of the inner loss, its word in INNER_LOSSES, and what a reader should know."""
+
+    labels: Tensor
+    remark: str = ""
+    loss: str = "soft-cross-entropy"
+
+
 class Training(ABC):
     """A project's training of a network on its images. What differs from its code is said in remarks."""
 
@@ -37,12 +46,12 @@ class Training(ABC):
     """Its inner rule, as a set's file holds it."""
 
     @abstractmethod
-    def make_targets(self, labels: Tensor, classes: int) -> tuple[Tensor, str]:
-        """Targets (n, classes) of the soft cross-entropy for the labels of the file, and a remark."""
+    def make_targets(self, labels: Tensor, classes: int) -> Targets:
+        """The targets for the labels of the file."""
 
     @abstractmethod
-    def make_schedule(self, n: int, epochs: int | None, lr: float | None) -> Schedule:
-        """The steps of a training on n items; epochs and lr replace the project's own."""
+    def make_schedule(self, n: int, dataset: str, epochs: int | None, lr: float | None) -> Schedule:
+        """The steps of a training on n items of a data set; epochs and lr replace the project's own."""
 
     @abstractmethod
     def choose_augmentation(self, dataset: str) -> tuple[str, str]:
@@ -51,6 +60,20 @@ class Training(ABC):
     @abstractmethod
     def choose_network(self, dataset: str, shape: Sequence[int]) -> tuple[str, dict[str, Any]]:
         """The word and the arguments of its default network for images (channels, height, width)."""
+
+    def whitens(self, dataset: str) -> bool:
+        """Whether its code whitens the images of a data set without being asked."""
+        return False
+
+    def fit_whitening(self, train: Dataset, moments: Moments | None) -> dict[str, Tensor]:
+        """Its ZCA whitening of pixels in [0, 1]."""
+        return fit_kornia_zca(train)
+
+
+def are_shares(labels: Tensor) -> bool:
+    """Whether labels (n, classes) are not negative and sum to one."""
+    sums = labels.sum(dim=1)
+    return bool((labels >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
 
 def encode_classes(labels: Tensor, classes: int) -> Tensor:
@@ -74,18 +97,22 @@ class EvaluateSynset(Training):
     weight_init = "uniform"
     rule: ClassVar[Mapping[str, Any]] = {"rule": "sgd", "momentum": 0.9, "weight_decay": WEIGHT_DECAY}
 
-    def make_targets(self, labels: Tensor, classes: int) -> tuple[Tensor, str]:
+    def make_targets(self, labels: Tensor, classes: int) -> Targets:
         """One-hot for class numbers; soft labels through a softmax, as DATM's loss takes them."""
         if not labels.is_floating_point():
-            return encode_classes(labels, classes), ""
-        sums = labels.sum(dim=1)
-        if bool((labels >= 0).all()) and torch.allclose(sums, torch.ones(len(labels)), atol=1e-3):
-            return labels.float(), "its labels are shares already and taken as they are"
-        return labels.float().softmax(dim=1), "its labels are logits: their softmax is the target"
+            return Targets(encode_classes(labels, classes))
+        if are_shares(labels):
+            return Targets(labels.float(), "its labels are shares already and taken as they are")
+        return Targets(labels.float().softmax(dim=1), "its labels are logits: their softmax is the target")
 
-    def make_schedule(self, n: int, epochs: int | None, lr: float | None) -> Schedule:
+    def count_epochs(self, dataset: str) -> int:
+        """The project's epochs on a data set."""
+        return self.epochs
+
+    def make_schedule(self, n: int, dataset: str, epochs: int | None, lr: float | None) -> Schedule:
         """One epoch more than asked for, as the project's loop runs."""
-        total, batch, rate = epochs or self.epochs, min(n, BATCH), lr or self.lr or DEFAULT_LR
+        total, batch = epochs or self.count_epochs(dataset), min(n, BATCH)
+        rate = next(value for value in (lr, self.lr, DEFAULT_LR) if value is not None)
         items = shuffle_epochs(n, total + 1, batch)
         epoch = torch.arange(len(items)) * batch // n
         lrs = torch.where(epoch <= total // 2 + 1, rate, rate / 10)
@@ -100,22 +127,29 @@ class EvaluateSynset(Training):
 
     def choose_augmentation(self, dataset: str) -> tuple[str, str]:
         """The siamese augmentation, without the flip where the images are symbols."""
-        name = simplify_name(dataset)
         if not self.siamese:
-            note = " (the project's own code crops, scales and rotates MNIST, for 1,000 epochs)"
-            return "", f"no augmentation{note}" if name == "mnist" else ""
-        augmentation = SIAMESE.replace("flip-", "") if name in SYMBOLS else SIAMESE
-        remark = (
-            f"augmented by {augmentation}: distill draws one change for the whole batch,"
-            " the project's own code one for each image"
-        )
-        return augmentation, remark
+            return "", ""
+        augmentation = SIAMESE.replace("flip-", "") if simplify_name(dataset) in SYMBOLS else SIAMESE
+        return augmentation, describe_augmentation(augmentation)
 
     def choose_network(self, dataset: str, shape: Sequence[int]) -> tuple[str, dict[str, Any]]:
         """ConvNet of depth 3, deeper for images above 32 pixels; biases are zero, where torch draws them."""
-        channels, size = shape[:2]
-        arguments = {"depth": max(3, round(math.log2(size / 4)))} if size > 32 else {}
-        return "convnet", arguments | ({"padding": 3} if channels == 1 else {})
+        return choose_convnet(shape)
+
+
+def describe_augmentation(augmentation: str) -> str:
+    """The remark on an augmentation."""
+    return (
+        f"augmented by {augmentation}: distill draws one change for the whole batch,"
+        " the project's own code one for each image"
+    )
+
+
+def choose_convnet(shape: Sequence[int], **arguments: int) -> tuple[str, dict[str, Any]]:
+    """The field's ConvNet for images (channels, height, width), with the given arguments."""
+    channels, size = shape[:2]
+    defaults = {"depth": max(3, round(math.log2(size / 4)))} if size > 32 else {}
+    return "convnet", defaults | ({"padding": 3} if channels == 1 else {}) | arguments
 
 
 def shuffle_epochs(n: int, epochs: int, batch: int) -> Tensor:

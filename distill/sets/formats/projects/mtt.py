@@ -5,10 +5,9 @@ images. labels_best.pt is beside it: class numbers of MTT, logits of DATM, which
 """
 
 from pathlib import Path
-from typing import Any
 
 from distill.errors import SetError
-from distill.sets.formats.base import PublicSet, SourceFile, is_numeric, load_tensors
+from distill.sets.formats.base import PublicSet, SourceFile, is_numeric, load_tensors, read_number
 from distill.sets.public.training import EvaluateSynset
 
 IMAGES = "images_best.pt"
@@ -47,7 +46,4 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
 def read_lr(path: Path) -> float | None:
     """The learning rate in lr_best.pt or lr.pt beside the images, None where there is no such file."""
     paths = [path.with_name(name) for name in (path.name.replace("images", "lr"), "lr.pt")]
-    lr: Any = next((load_tensors(p) for p in paths if p != path and p.is_file()), None)
-    if lr is not None and not (isinstance(lr, float) or (is_numeric(lr) and lr.numel() == 1)):
-        raise SetError(f"{path}: the learning rate beside it is not a single number")
-    return None if lr is None else float(lr)
+    return read_number(path, next((load_tensors(p) for p in paths if p != path and p.is_file()), None))

@@ -23,12 +23,12 @@ from distill.networks.initial import check_new_weights
 from distill.networks.resolve import NetworkLike, factory_of, resolve_network, single_precision
 from distill.outer import processes
 from distill.outer.synthetic import Synthetic
-from distill.registry import find
+from distill.registry import AUTO, find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
-from distill.runs.files.provenance import check_exportable, describe_run
 from distill.runs.measure import Splits, split_data
+from distill.runs.provenance import check_exportable, describe_run
 from distill.runs.python.arguments import (
     check_augment,
     plain_arguments,
@@ -38,7 +38,6 @@ from distill.runs.python.arguments import (
 from distill.runs.python.outcome import describe_objects, score
 from distill.runs.resolve import resolve
 from distill.runs.settings import (
-    AUTO,
     DataSettings,
     ImageSettings,
     InnerSettings,

@@ -16,7 +16,7 @@ from torch import Tensor
 from distill.errors import SetError
 from distill.sets.formats.base import PublicSet, SourceFile, is_numeric
 from distill.sets.public.normalisation import SSNL_MOMENTS, simplify_name
-from distill.sets.public.training import Schedule, Training, encode_classes
+from distill.sets.public.training import Schedule, Targets, Training, encode_classes
 
 
 def matches(file: SourceFile) -> bool:
@@ -78,16 +78,16 @@ class StoredSteps(Training):
     weight_init = "xavier"
     rule: ClassVar[Mapping[str, Any]] = {"rule": "sgd"}
 
-    def make_targets(self, labels: Tensor, classes: int) -> tuple[Tensor, str]:
+    def make_targets(self, labels: Tensor, classes: int) -> Targets:
         """One-hot for class numbers; learned labels as they are: SLDD's loss is the mean of -Σ y log p."""
         if classes == 2:
             raise SetError(
                 "for two classes the project's networks have one output, those of distill have two:"
                 " the training would not be the same"
             )
-        return labels.float() if labels.is_floating_point() else encode_classes(labels, classes), ""
+        return Targets(labels.float() if labels.is_floating_point() else encode_classes(labels, classes))
 
-    def make_schedule(self, n: int, epochs: int | None, lr: float | None) -> Schedule:
+    def make_schedule(self, n: int, dataset: str, epochs: int | None, lr: float | None) -> Schedule:
         """The stored steps, `epochs` times."""
         lrs, times = self.lrs if lr is None else torch.full_like(self.lrs, lr), epochs or 1
         return Schedule(self.schedule.repeat(times, 1), lrs.repeat(times))

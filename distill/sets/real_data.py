@@ -1,4 +1,4 @@
-"""What users pass for a set and for its real data: the same classes, normalisation and whitening."""
+"""A distilled set beside real data: of the same items and classes, as the set's students see them."""
 
 import os
 from dataclasses import replace
@@ -10,9 +10,32 @@ from distill.data.adapters import check_classes, read_numbered, read_test, to_da
 from distill.data.dataset import Dataset
 from distill.data.own.libraries import is_hub_split
 from distill.data.whiten import whiten
-from distill.errors import SetError
+from distill.errors import DataError, SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.public.normalisation import normalise_like
+
+
+def match_real_data(data: DistilledSet, *splits: Dataset) -> list[Dataset]:
+    """The splits with the set's classes in its order, and whitened or normalised as its items are.
+
+    Raises DataError where their items or classes are not those of the set.
+    """
+    for split in splits:
+        if not split.matches_items(data.items) or len(split.classes) != data.labels.shape[1]:
+            raise DataError(
+                f"the set holds items {tuple(data.items.shape[1:])} of {data.labels.shape[1]} classes,"
+                f" {split.name} has {split.shape} of {len(split.classes)}: give the data that the set is of"
+            )
+    classes = data.source["classes"]
+    return [transform_like(split.with_classes(classes, "the set"), data) for split in splits]
+
+
+def transform_like(split: Dataset, data: DistilledSet) -> Dataset:
+    """Real items whitened or normalised as the set's items are; those that are whitened already stay so."""
+    zca = data.source.get("zca")
+    if zca is None:
+        return normalise_like(split, data)
+    return whiten(split, zca) if split.zca is None else split
 
 
 def load_if_path(data: Any) -> DistilledSet:
@@ -37,9 +60,8 @@ def fit_to_set(split: Any, data: DistilledSet) -> Dataset:
     if type(real) is Dataset and real.items.device != data.items.device:
         real = replace(real, **{n: getattr(real, n).to(data.items.device) for n in ("items", "labels")})
     if not any(real.mean) and real.items.dtype != torch.uint8:
-        return real
-    zca = data.source.get("zca")
-    return whiten(real, zca) if zca else normalise_like(real, data)
+        return real.with_classes(data.source["classes"], "the set")
+    return match_real_data(data, real)[0]
 
 
 def describe_real_data(data: DistilledSet) -> Dataset:

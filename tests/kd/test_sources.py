@@ -1,0 +1,61 @@
+"""Real data of a recipe with a distilled set: as the set's other students see them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.data.embedding import embed_corpus
+from distill.data.images import load
+from distill.data.texts import load_corpus
+from distill.data.whiten import fit_zca, whiten
+from distill.errors import DataError
+from distill.kd.recipe.parts import DataPart, RecipeError
+from distill.kd.sources import load_sources
+from distill.sets.distilled import DistilledSet
+from distill.sets.real_data import match_real_data
+from tests.helpers import small_set, write_npz
+
+
+def test_a_whitened_set_has_whitened_test_images(tmp_path: Path) -> None:
+    name = str(write_npz(tmp_path / "blobs.npz"))
+    train, test = load(name)
+    zca = fit_zca(train)
+    source = {"name": name, "classes": ["0", "1", "2"], "mean": [0.0], "std": [1.0], "zca": zca}
+    small_set(source=source).save(tmp_path / "set.pt")
+    sources = load_sources(DataPart(name=name, set=str(tmp_path / "set.pt")), 0, "cpu")
+    order = [int((test.labels == k).sum()) for k in range(3)]
+    assert [int((sources.test.labels == k).sum()) for k in range(3)] == order
+    expected = whiten(test, zca).items
+    torch.testing.assert_close(sources.test.items.sum(0), expected.sum(0), atol=1e-3, rtol=1e-3)
+    assert match_real_data(DistilledSet.load(tmp_path / "set.pt"), sources.test) == [sources.test]
+
+
+def test_a_set_has_its_own_mean_std_and_image_size(tmp_path: Path) -> None:
+    name = str(write_npz(tmp_path / "blobs.npz", size=16))
+    source = {"name": name, "classes": ["a", "b", "c"], "mean": [0.5], "std": [0.1], "size": 8}
+    small_set(source=source).save(tmp_path / "set.pt")
+    sources = load_sources(DataPart(name=name, set=str(tmp_path / "set.pt")), 0, "cpu")
+    assert (sources.test.shape, sources.test.mean, sources.test.std) == ((1, 8, 8), (0.5,), (0.1,))
+
+
+def test_a_set_of_texts_has_its_own_length_and_vectors(tmp_path: Path) -> None:
+    train, _ = embed_corpus(load_corpus("sentences"), "bundled", max_length=5, learned_length=3)
+    items = train.initial_items(torch.arange(2))
+    text = train.text_metadata(items)
+    source = {"name": "sentences", "classes": list(train.classes)}
+    data = small_set(n=2, items=items, labels=torch.eye(2), text=text, source=source)
+    data.save(tmp_path / "set.pt")
+    sources = load_sources(DataPart(name="sentences", set=str(tmp_path / "set.pt")), 0, "cpu")
+    assert sources.train.shape == (5, 50)
+    replace(data, text={**(text or {}), "checksum": "0" * 64}).save(tmp_path / "other.pt")
+    with pytest.raises(DataError, match="give --vectors the same file"):
+        load_sources(DataPart(name="sentences", set=str(tmp_path / "other.pt")), 0, "cpu")
+
+
+def test_items_of_another_shape_are_refused_by_key_and_file(tmp_path: Path) -> None:
+    name = str(write_npz(tmp_path / "blobs.npz", size=16))
+    small_set().save(tmp_path / "set.pt")
+    with pytest.raises(RecipeError, match=r"data.set: .*set.pt does not go with data.name: the set holds"):
+        load_sources(DataPart(name=name, set=str(tmp_path / "set.pt")), 0, "cpu")
