@@ -1,7 +1,9 @@
 """Errors that a user can mend: one sentence that says what was wrong, where, and how to mend it."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -52,3 +54,21 @@ def require(package: str, extra: str) -> None:
     """Raise UserError where an optional package is not installed."""
     if find_spec(package) is None:
         raise UserError(f"this needs the package {package}: pip install 'distill[{extra}]'")
+
+
+@contextmanager
+def python_names() -> Iterator[None]:
+    """In errors, settings have their Python names: outer_lr in the place of --outer-lr.
+
+    For a with statement, or as the decorator of a public function.
+    """
+    try:
+        yield
+    except UserError as error:
+        message = re.sub(r"`[^`]*`|--([a-z][a-z-]*)", argument_name, str(error))  # commands stay commands
+        raise type(error)(message) from error.__cause__
+
+
+def argument_name(match: "re.Match[str]") -> str:
+    """The Python name of an option, or the match as it is where it is none."""
+    return match[1].replace("-", "_") if match[1] else match[0]

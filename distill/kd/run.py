@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from distill.data.adapters import read_splits
+from distill.errors import python_names
 from distill.kd.measure import Scores, score_networks
 from distill.kd.networks import Networks, build_ensembles, build_networks
 from distill.kd.recipe.checks import check_recipe
@@ -33,6 +34,7 @@ class Experiment(NamedTuple):
     scores: Scores
 
 
+@python_names()
 def teach(
     recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
     data: Any = None,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, match_classes
-from distill.errors import UserError, quote
+from distill.errors import UserError, python_names, quote
 from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture, read_classes
@@ -115,6 +115,7 @@ def order_classes(teacher: Student, path: str, data: DistilledSet) -> Student:
     return Student(Reordered(teacher.network, places)).to(data.items.device).requires_grad_(False)
 
 
+@python_names()
 def relabel(
     data: DistilledSet | str | os.PathLike[str],
     teacher: nn.Module | str | os.PathLike[str],

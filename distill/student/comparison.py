@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from distill.data.adapters import pick_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError, UserError
+from distill.errors import NetworkError, UserError, python_names
 from distill.networks import IMAGES, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
@@ -27,6 +27,7 @@ Row = dict[str, Any]
 EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
+@python_names()
 def compare(
     data: DistilledSet | str | os.PathLike[str],
     train: Any,

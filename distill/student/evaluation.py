@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from distill.data.dataset import Dataset
+from distill.errors import python_names
 from distill.networks.resolve import NetworkLike
 from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count
@@ -16,6 +17,7 @@ from distill.student.scores import Report
 from distill.student.training import Student, build_problem, initial_weights, replay
 
 
+@python_names()
 def evaluate(
     data: DistilledSet | str | os.PathLike[str],
     test: Any,

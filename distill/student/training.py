@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from distill.data.augment import Augment, build_augmentation
-from distill.errors import NetworkError, SetError, UserError, unknown
+from distill.errors import NetworkError, SetError, UserError, python_names, unknown
 from distill.inner import INNER_LOSSES
 from distill.inner.dry_run import check_loss, check_network, first_line, forward
 from distill.inner.problem import Loss, Problem
@@ -216,6 +216,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     return Student(problem.network, problem.weights(state))
 
 
+@python_names()
 def train(
     data: DistilledSet,
     network: NetworkLike = None,

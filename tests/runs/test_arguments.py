@@ -126,6 +126,11 @@ def test_api_words_of_wrong_types(arguments: dict[str, Any], sentence: str) -> N
         run(**arguments)
 
 
+def test_a_command_in_a_sentence_stays_a_command() -> None:
+    with pytest.raises(UserError, match="`distill text --train FILE.csv --test FILE.csv`"):
+        run(data=DATA_ODDITIES["hub texts"]())
+
+
 def learn(data: Any, **arguments: Any) -> DistilledSet:
     """Enough steps to learn the four classes."""
     return run(data=data, outer_steps=60, inner_steps=5, outer_batch=64, outer_lr=0.05, **arguments)

@@ -98,6 +98,13 @@ def test_wrong_arguments_of_evaluate(few: DistilledSet, arguments: dict[str, Any
         as_users_call(evaluate)(**{"data": few, "test": (TEST_X, TEST_Y), "seeds": 1} | arguments)
 
 
+def test_errors_of_python_functions_have_python_names(few: DistilledSet) -> None:
+    with pytest.raises(UserError, match=r"carries no weights: use random ones"):
+        evaluate(few, (TEST_X, TEST_Y), init="fixed")
+    with pytest.raises(UserError, match=r"carries no weights: use random ones"):
+        train(few, init="fixed")
+
+
 def test_accuracy_takes_class_numbers_in_any_form_but_no_words_and_no_pixels(few: DistilledSet) -> None:
     student = train(few)
     score = accuracy(student, distill.Dataset("easy", TEST_X, TEST_Y, NAMES, (0.0,), (1.0,)))

@@ -2,9 +2,7 @@
 
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from inspect import Parameter
 from types import FunctionType
 from typing import Any
@@ -76,16 +74,6 @@ def word_of_start(start: Any) -> Any:
     if isinstance(start, DistilledSet):
         return IN_MEMORY
     return os.fspath(start) if isinstance(start, os.PathLike) else start
-
-
-@contextmanager
-def python_names() -> Iterator[None]:
-    """In errors, settings have their Python names: outer_lr in the place of --outer-lr."""
-    try:
-        yield
-    except UserError as error:
-        message = re.sub(r"--([a-z][a-z-]*)", lambda match: match[1].replace("-", "_"), str(error))
-        raise type(error)(message) from error.__cause__
 
 
 def word_of_rule(rule: Rule | None) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 
 from distill.data.adapters import DataLike, read_splits
 from distill.data.dataset import Dataset
-from distill.errors import UserError
+from distill.errors import UserError, python_names
 from distill.inner import RULES
 from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
@@ -32,7 +32,6 @@ from distill.runs.provenance import check_exportable, describe_run
 from distill.runs.python.arguments import (
     check_augment,
     plain_arguments,
-    python_names,
     word_of_method,
     word_of_rule,
 )
