@@ -241,7 +241,7 @@ SENTENCES: dict[str, str] = {  # of what is refused
     "labels that are no whole numbers": r"row 0 of y is 0.5, which is no class number",
     "a label that is NaN": r"row 7 of y is nan, which is no class number",
     "a label that is missing": r"row 7 of y has no label: all labels must be of one kind",
-    "an empty word as label": r"row 7 of y has an empty label: fill it in, or drop the row",
+    "an empty word as label": r"y: the label of row 7 is missing: label the item, or leave it out",
     "labels of several types": r"row 7 of y is a int, row 0 a str: all labels must be of one kind",
     "complex labels": r"y is complex64 of shape \(300,\): it must be class numbers",
     "fewer labels than items": r"x has 300 items and y 200 labels: one label per item",

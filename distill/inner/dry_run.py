@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from distill.errors import NetworkError, UserError
 from distill.inner.problem import Problem
@@ -71,14 +70,10 @@ def forward(network: nn.Module, x: Tensor) -> Any:
 
 
 def check_parameters(network: nn.Module) -> None:
-    """Raise NetworkError where there are no parameters to train, or some are lazy."""
+    """Raise NetworkError where there are no parameters to train."""
     parameters = list(network.parameters())
     if not parameters:
         raise NetworkError("the network has no parameters: there is nothing that a set could train")
-    if any(map(is_lazy, parameters)):
-        raise NetworkError(
-            "the network has lazy layers: call it on a batch of items once, then distil or train"
-        )
     if not any(p.requires_grad for p in parameters):
         raise NetworkError(
             "all of the network is frozen: nothing can be trained; call requires_grad_(True) on a part"

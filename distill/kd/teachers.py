@@ -14,6 +14,8 @@ from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
+from distill.networks.resolve import resolve_network
+from distill.randomness import seed_torch, stream
 from distill.registry import RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet, describe_shape
 from distill.sets.plain_types import plain_value
@@ -134,23 +136,25 @@ def relabel(
 
 def read_teacher(teacher: Any, data: DistilledSet) -> Student:
     """A teacher as a student in eval mode, on the device of the set. Raises UserError."""
+    if isinstance(teacher, Student):
+        return teacher
     if isinstance(teacher, str | os.PathLike):
         return load_teacher(os.fspath(teacher), data)
-    if isinstance(teacher, nn.Module) and not isinstance(teacher, Student):
-        return Student(teacher).to(data.items.device)
-    check_teacher(teacher)
-    return teacher
+    if not isinstance(teacher, nn.Module):
+        raise UserError(f"teacher is {quote(teacher)}: give a trained module, or the path of its file")
+    shape, classes = data.items.shape[1:], data.labels.shape[1]
+    return Student(resolve_network(teacher, shape, classes, data.items.device))
 
 
 def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
     """The teacher's logits (n, classes) for the set's items. Raises UserError where it has none."""
     shape, classes = describe_shape(data.items), data.labels.shape[1]
     try:
-        logits: Any = teacher.logits(data.items)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise UserError(
-            f"the teacher does not take {shape} items ({' '.join(str(error).split()):.80})"
-        ) from error
+        with seed_torch(stream("teacher")):
+            logits: Any = teacher.logits(data.items)
+    except Exception as error:  # whatever the forward of a user's module raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"the teacher does not take {shape} items ({reason:.80})") from error
     if not isinstance(logits, Tensor) or logits.shape != (len(data), classes):
         answer = describe_shape(logits) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise UserError(f"the teacher answers {answer} for {len(data)} items of {classes} classes")

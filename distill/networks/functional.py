@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 
 from distill.errors import NetworkError
 
@@ -109,11 +110,15 @@ def copy_network(network: nn.Module) -> nn.Module:
 
 
 def check_module(network: Any) -> None:
-    """Raise NetworkError for what is no nn.Module, or one whose weights are complex or have no values."""
+    """Raise NetworkError for what is no nn.Module, or whose weights are complex or have no values yet."""
     if not isinstance(network, nn.Module):
         raise NetworkError(f"the network is a {type(network).__name__}: give an nn.Module, as MyNetwork()")
     if not hasattr(network, "_modules"):
         raise NetworkError(f"{type(network).__name__}.__init__() must begin with super().__init__()")
+    if any(map(is_lazy, network.parameters())):
+        raise NetworkError(
+            "the network has lazy layers: call it on a batch of items once, then distil or train"
+        )
     for name, parameter in network.named_parameters():
         if parameter.is_meta:
             raise NetworkError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from distill.data.adapters import pick_splits
+from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, python_names
 from distill.networks import IMAGES, SEQUENCES
@@ -58,6 +58,7 @@ def compare(
         raise UserError(f'networks is {networks!r:.80}: give names of networks, as ["lenet", "mlp"]')
     chosen = choose_networks(data, tuple(names))
     real, real_test = (fit_to_set(split, data) for split in (train, test))
+    check_classes(real)
     return compare_items(data, real, real_test, chosen, seeds, bool(full_data))
 
 

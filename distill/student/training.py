@@ -16,7 +16,13 @@ from distill.inner.problem import Loss, Problem
 from distill.inner.rules import build_rule
 from distill.networks import NETWORKS, WEIGHT_INITS
 from distill.networks.build import build_network
-from distill.networks.functional import copy_network, extract_features, load_parameters, weights_fit
+from distill.networks.functional import (
+    check_module,
+    copy_network,
+    extract_features,
+    load_parameters,
+    weights_fit,
+)
 from distill.networks.initial import check_new_weights, draw_weights
 from distill.networks.resolve import NetworkLike, resolve_network, single_precision
 from distill.randomness import seed_torch, stream
@@ -163,7 +169,9 @@ def initial_weights(
     """
     if init not in ("fixed", "random"):
         raise UserError("init: " + unknown("init", str(init), ("fixed", "random")))
-    if not isinstance(network, nn.Module):
+    if isinstance(network, nn.Module):
+        check_module(network)
+    else:
         network = resolve_set_network(data, network)
     if init == "random":
         return draw_held_out(data, network, range(first, first + count))

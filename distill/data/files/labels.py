@@ -1,7 +1,7 @@
 """Labels as files hold them, words or numbers, as class numbers and the names of the classes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from unicodedata import normalize
 
 from distill.errors import DataError
@@ -23,9 +23,7 @@ def encode_labels(
     """
     train, test = clean_labels(train, train_name), clean_labels(test, test_name)
     check_spelling({*train, *test}, train_name)
-    classes = sorted(
-        set(train), key=lambda label: (0, int(label), "") if is_integer(label) else (1, 0, label)
-    )
+    classes = sort_classes(train)
     if len(classes) < 2:
         raise DataError(f'{train_name} has one class only ("{classes[0]}"): at least two are needed')
     codes = {label: i for i, label in enumerate(classes)}
@@ -35,16 +33,22 @@ def encode_labels(
             f'{test_name} has the label "{unseen[:SHOWN]}", which {train_name} never has'
             f" (known: {list_words(classes)})"
         )
-    return tuple(classes), ([codes[v] for v in train], [codes[v] for v in test])
+    return classes, ([codes[v] for v in train], [codes[v] for v in test])
 
 
-def clean_labels(labels: Sequence[str], name: str) -> list[str]:
-    """Labels without blanks around them, and 1.0 as 1. Raises DataError, which names the row."""
+def sort_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """The classes of labels, each once, numbers before words, in order."""
+    key = lambda label: (0, int(label), "") if is_integer(label) else (1, 0, label)  # noqa: E731
+    return tuple(sorted(set(labels), key=key))
+
+
+def clean_labels(labels: Sequence[str], name: str, first: int = 1) -> list[str]:
+    """Labels without blanks around them, and 1.0 as 1. Raises DataError that names the row, from `first`."""
     names = {label: clean_label(label) for label in set(labels)}
     faults = {label: fault for label, word in names.items() if (fault := describe_fault(word))}
     if faults:
         row = next(i for i, label in enumerate(labels) if label in faults)
-        raise DataError(f"{name}: the label of row {row + 1} {faults[labels[row]]}")
+        raise DataError(f"{name}: the label of row {row + first} {faults[labels[row]]}")
     return [names[label] for label in labels]
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distill.data.files.labels import is_integer
+from distill.data.files.labels import check_spelling, clean_labels, is_integer, sort_classes
 from distill.errors import DataError
 
 FORMS = "class numbers (m,), names of classes (m,), or one-hot rows (m, classes)"
@@ -106,11 +106,11 @@ def from_one_hot(array: NDArray[Any]) -> Tensor:
 
 def number_names(values: Sequence[str]) -> Labels:
     """Words numbered in order, numerals before words, as those of files are."""
-    names = sorted(set(values), key=lambda word: (0, int(word), "") if is_integer(word) else (1, 0, word))
-    if names and "" in names:
-        raise DataError(f"row {list(values).index('')} of y has an empty label: fill it in, or drop the row")
+    words = clean_labels(values, "y", first=0)
+    check_spelling(set(words), "y")
+    names = sort_classes(words)
     codes = {name: i for i, name in enumerate(names)}
-    return Labels(torch.tensor([codes[value] for value in values]), tuple(names), are_words=True)
+    return Labels(torch.tensor([codes[word] for word in words]), names, are_words=True)
 
 
 def match_names(labels: Labels, classes: tuple[str, ...]) -> Tensor:
@@ -124,6 +124,8 @@ def match_names(labels: Labels, classes: tuple[str, ...]) -> Tensor:
     if names is None and is_numbered:
         numbers, names, _ = number_names(list(map(str, numbers.tolist())))
     if names is None or names == classes or (names == positions[: len(names)] and not is_numbered):
+        return numbers
+    if classes == positions and len(names) == len(classes) and not labels.are_words:
         return numbers
     unknown = next((name for name in names if name not in classes), None)
     if unknown is not None:
