@@ -1,7 +1,7 @@
 """Networks as people bring them, for items 1×8×8 and four classes, and what each door answers.
 
-NETWORK_ODDITIES: a name → a function that makes what is passed as `network`. NETWORK_ANSWERS: by name and
-door, RIGHT or a pattern of the one sentence that refuses it; a door that is not named works.
+NETWORK_ODDITIES: a name → a function that makes what is passed as `network`. answer_to_network(): RIGHT, or a
+pattern of the one sentence that refuses it.
 """
 
 from collections.abc import Callable, Mapping
@@ -326,9 +326,35 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "data parallel": (r"can't be used with nn.DataParallel",) * 2,
     "answers NaN": (r"answers NaN or infinity",) * 2,
 }
-STUDENT_DOORS = ("train", "evaluate", "train_ordinary")
-NETWORK_ANSWERS: Mapping[str, Mapping[str, str]] = {
-    name: {"distill": ANSWERS.get(name, (RIGHT, RIGHT))[0]}
-    | dict.fromkeys(STUDENT_DOORS, ANSWERS.get(name, (RIGHT, RIGHT))[1])
-    for name in NETWORK_ODDITIES
+# A teacher is trained already: it needs no gradient, and is no name and no factory.
+NO_MODULE = r"give a trained module, or the path of its file"
+TEACHER_ANSWERS = {
+    **{name: answers[1] for name, answers in ANSWERS.items()},
+    **dict.fromkeys(("class", "class that needs arguments", "factory", "factory of a list"), NO_MODULE),
+    **dict.fromkeys(("factory that fails", "nothing to call"), NO_MODULE),
+    **dict.fromkeys(("name", "unknown name", "path"), r"cannot be read \(No such file"),
+    **dict.fromkeys(("frozen network", "no_grad inside", "no_grad around a layer"), RIGHT),
+    **dict.fromkeys(("batch norm without running averages", "changes its input"), RIGHT),
+    **dict.fromkeys(("logits of no batch", "data parallel", "random in eval mode"), RIGHT),
+    **dict.fromkeys(("answers a tuple", "too small for its items"), r"does not take|answers a tuple"),
+    "no parameters": r"answers 4×64", "one output too many": r"answers 4×5",
+    "raises KeyError": r"KeyError: 'x'",
+}  # fmt: skip
+# Weights are drawn for what can be drawn, whatever its forward does.
+DRAWN = (
+    "class that", "factory", "unknown name", "path", "nothing to", "lazy", "no super", "complex",
+    "on the meta",
+)  # fmt: skip
+DRAW_ANSWERS = {name: answers[1] for name, answers in ANSWERS.items() if name.startswith(DRAWN)}
+DOOR_ANSWERS: dict[str, Mapping[str, str]] = {
+    "distill": {name: answers[0] for name, answers in ANSWERS.items()},
+    "initial_weights": DRAW_ANSWERS,
+    "relabel": TEACHER_ANSWERS,
 }
+
+
+def answer_to_network(function: str, name: str) -> str:
+    """RIGHT or the pattern of a sentence, for a network at a public function; as a student where no other."""
+    if function in DOOR_ANSWERS:
+        return DOOR_ANSWERS[function].get(name, RIGHT)
+    return ANSWERS.get(name, (RIGHT, RIGHT))[1]

@@ -23,7 +23,7 @@ from distill.data.own.libraries import read_pair
 from distill.student import Student, baselines
 from tests.data_oddities import DATA_ODDITIES, EXPECTED, easy_data
 from tests.helpers import as_users_call
-from tests.oddities import NETWORK_ANSWERS, NETWORK_ODDITIES, RIGHT, stack
+from tests.oddities import NETWORK_ODDITIES, RIGHT, answer_to_network, stack
 from tests.recipes import CE
 
 ROOMS = (distill, distill.student, distill.kd)
@@ -31,32 +31,8 @@ NETWORKS = ("network", "teacher")  # names of parameters that take a network
 REAL_DATA = ("data", "train", "test")  # names of parameters that take real data, unless they take a set
 
 
-# What single doors answer otherwise than the tables of oddities say.
-UNTRAINED = """batch norm without running averages, frozen network, no parameters, answers a tuple, one output
-too many, logits of no batch, changes its input, no_grad inside, no_grad around a layer, too small for its items,
-raises KeyError, random in eval mode, data parallel, answers NaN, complex, on the meta device"""
-NO_MODULE = r"give a trained module, or the path of its file"
-TEACHERS = {  # a teacher is trained already, and is no name and no factory
-    **dict.fromkeys(("class", "class that needs arguments", "factory", "factory of a list"), NO_MODULE),
-    **dict.fromkeys(("factory that fails", "nothing to call"), NO_MODULE),
-    **dict.fromkeys(("name", "unknown name", "path"), r"cannot be read \(No such file"),
-    **dict.fromkeys(("frozen network", "no_grad inside", "no_grad around a layer", "changes its input"), RIGHT),
-    **dict.fromkeys(("batch norm without running averages", "random in eval mode", "logits of no batch", "data parallel"), RIGHT),
-    **dict.fromkeys(("answers a tuple", "too small for its items"), r"does not take|answers a tuple"),
-    "no parameters": r"answers 4×64", "one output too many": r"answers 4×5", "raises KeyError": r"KeyError: 'x'",
-}  # fmt: skip
-NETWORK_EXCEPTIONS = {
-    "initial_weights": dict.fromkeys(re.split(r",\s+", UNTRAINED.replace("\n", " ")), RIGHT),
-    "relabel": TEACHERS,
-}
 OTHER_CLASSES = ("labels with gaps", "labels from 1", "negative labels", "huge labels")
 NO_CLASS = r"differ in their classes|has the class|out of range"
-
-
-def answer_to_network(function: str, name: str) -> str:
-    """RIGHT or the pattern of a sentence, for a network at a door."""
-    answers = NETWORK_ANSWERS[name]
-    return NETWORK_EXCEPTIONS.get(function, {}).get(name, answers.get(function, answers["train"]))
 
 
 class Door(NamedTuple):
