@@ -95,7 +95,7 @@ def copy_network(network: nn.Module) -> nn.Module:
 
     Raises NetworkError for what is no network of real weights, or holds what cannot be copied.
     """
-    check_module(network)
+    network = unwrap(network)
     try:
         return copy.deepcopy(network)
     except Exception:  # a tensor with a graph refuses; whatever else a user's attributes raise
@@ -107,6 +107,15 @@ def copy_network(network: nn.Module) -> nn.Module:
         raise NetworkError(
             f"the network cannot be copied ({str(error)[:80]}): create in forward what it holds beside layers"
         ) from error
+
+
+def unwrap(network: Any) -> nn.Module:
+    """The network inside torch.compile() and DataParallel, which answers the same. Raises NetworkError."""
+    check_module(network)
+    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrap(network.module)
+    inside = getattr(network, "_orig_mod", None)  # of torch.compile()
+    return network if inside is None else unwrap(inside)
 
 
 def check_module(network: Any) -> None:

@@ -12,6 +12,7 @@ from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, python_names
 from distill.networks import IMAGES, SEQUENCES
+from distill.networks.resolve import plain_torch
 from distill.randomness import stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
@@ -28,6 +29,7 @@ EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
 @python_names()
+@plain_torch()
 def compare(
     data: DistilledSet | str | os.PathLike[str],
     train: Any,

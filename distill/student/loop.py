@@ -15,7 +15,7 @@ from distill.data.augment import Augment
 from distill.errors import NetworkError, UserError
 from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
-from distill.networks.resolve import NetworkLike, resolve_network
+from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
 from distill.sets.real_data import read_data
 from distill.student.training import Data, Student, Weights
@@ -103,6 +103,7 @@ def draw_batches(
             step += 1
 
 
+@plain_torch()
 def train_ordinary(
     data: Any,
     network: NetworkLike,

@@ -17,14 +17,14 @@ from distill.inner.rules import build_rule
 from distill.networks import NETWORKS, WEIGHT_INITS
 from distill.networks.build import build_network
 from distill.networks.functional import (
-    check_module,
     copy_network,
     extract_features,
     load_parameters,
+    unwrap,
     weights_fit,
 )
 from distill.networks.initial import check_new_weights, draw_weights
-from distill.networks.resolve import NetworkLike, resolve_network, single_precision
+from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
@@ -158,6 +158,7 @@ def build_set_augmentation(data: DistilledSet) -> Augment:
         raise SetError(f"the set was learned with another version: {error}") from None
 
 
+@plain_torch()
 def initial_weights(
     data: DistilledSet, network: NetworkLike, init: str, count: int, first: int = 0
 ) -> list[Weights]:
@@ -169,10 +170,8 @@ def initial_weights(
     """
     if init not in ("fixed", "random"):
         raise UserError("init: " + unknown("init", str(init), ("fixed", "random")))
-    if isinstance(network, nn.Module):
-        check_module(network)
-    else:
-        network = resolve_set_network(data, network)
+    is_module = isinstance(network, nn.Module)
+    network = unwrap(network) if is_module else resolve_set_network(data, network)
     if init == "random":
         return draw_held_out(data, network, range(first, first + count))
     if data.init_state is None:
@@ -193,7 +192,11 @@ def draw_held_out(data: DistilledSet, network: nn.Module, numbers: Iterable[int]
     draws = [draw_weights(network, stream("held-out", k), weight_init) for k in numbers]
     if len(draws) > 1:
         check_new_weights(network, *draws[:2])
-    return [{name: w.to(data.items.device) for name, w in weights.items()} for weights in draws]
+    like = data.items  # their device and, but for whole numbers in buffers, their precision
+    return [
+        {name: w.to(like) if w.is_floating_point() else w.to(like.device) for name, w in weights.items()}
+        for weights in draws
+    ]
 
 
 def fixed_weights(data: DistilledSet) -> list[Weights]:
@@ -201,6 +204,7 @@ def fixed_weights(data: DistilledSet) -> list[Weights]:
     return data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
 
 
+@plain_torch()
 def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     """A student trained by the set's own steps, from these weights.
 
@@ -211,7 +215,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     state, augment, generator = problem.start(weights), build_set_augmentation(data), stream("replay")
     try:
         # the same dropout in each call
-        with torch.no_grad(), single_precision(), seed_torch(stream("replay", "layers")):
+        with torch.no_grad(), seed_torch(stream("replay", "layers")):
             for step in data.steps():
                 step = step._replace(x=augment(step.x, generator))
                 if step.lr.ndim and len(step.lr) != len(problem.names):
@@ -225,6 +229,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
 
 
 @python_names()
+@plain_torch()
 def train(
     data: DistilledSet,
     network: NetworkLike = None,
