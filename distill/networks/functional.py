@@ -72,12 +72,25 @@ def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy named weights and buffers into the network, on the device and in the precision of the weights."""
+    """Copy named weights and buffers into the network, on the device and in the precision of the weights.
+
+    Raises NetworkError for weights that the network does not have.
+    """
+    tensors = tensors_by_name(network)
+    for name, weight in weights.items() if isinstance(weights, Mapping) else [("weights", weights)]:
+        if name not in tensors or not isinstance(weight, Tensor) or weight.shape != tensors[name].shape:
+            raise NetworkError(f"{name:.80} is no weight of this network: give a state dict of its layers")
     if weights:
         network.to(next(iter(weights.values())))
-    tensors = {**dict(network.named_buffers()), **dict(network.named_parameters())}
+        tensors = tensors_by_name(network)
     for name, weight in weights.items():
         tensors[name].copy_(weight)
+
+
+def tensors_by_name(network: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers by all their names, as a state dict has them."""
+    buffers = network.named_buffers(remove_duplicate=False)
+    return {**dict(buffers), **dict(network.named_parameters(remove_duplicate=False))}
 
 
 def weights_fit(network: nn.Module, weights: Iterable[Mapping[str, Tensor]]) -> bool:

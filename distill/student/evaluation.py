@@ -10,6 +10,7 @@ from distill.data.dataset import Dataset, check_labels, is_numbered
 from distill.data.files.labels import list_words
 from distill.errors import DataError, NetworkError, python_names
 from distill.inner.dry_run import check_rows, first_line, format_shape
+from distill.inner.problem import Loss
 from distill.networks.functional import unwrap
 from distill.networks.resolve import NetworkLike, plain_torch
 from distill.randomness import seed_torch, stream
@@ -31,6 +32,7 @@ def evaluate(
     init: str | None = None,
     seeds: int = 20,
     protocol: TrainingProtocol | None = None,
+    inner_loss: Loss | None = None,
 ) -> Report:
     """The test accuracies of students of a set: their mean, std and n, as `distill student SET.pt` measures.
 
@@ -38,9 +40,10 @@ def evaluate(
         data: the set, or the path of its file.
         test: real data in any form that `distill.distill` takes, of the set's items and classes.
         network: the network to train, a module, a factory or a name (default: the set's own).
-        init: "fixed" (the set's weights) or "random" (default: as the set was learned).
+        init: "fixed" (the set's weights) or "random" (default: as the set was learned, for a name "random").
         seeds: how many networks, where their weights are random.
         protocol: how they are trained (default: the set's own recipe).
+        inner_loss: the function by which the set was learned, where that was the user's own.
 
     Raises:
         UserError: what cannot be measured, in one sentence.
@@ -48,7 +51,7 @@ def evaluate(
     data, seeds = load_if_path(data), check_count("seeds", seeds)
     real = fit_to_set(test, data)
     start = build_start(data, network, init, seeds)
-    students = train_students(protocol or SetRecipe(), data, start)
+    students = train_students(protocol or SetRecipe(inner_loss), data, start)
     return Report(f"{len(data)} distilled items", accuracies(students, real))
 
 

@@ -28,6 +28,7 @@ from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
+from distill.sets.plain_types import check_count
 
 Weights = dict[str, Tensor]
 
@@ -173,7 +174,7 @@ def initial_weights(
     is_module = isinstance(network, nn.Module)
     network = unwrap(network) if is_module else resolve_set_network(data, network)
     if init == "random":
-        return draw_held_out(data, network, range(first, first + count))
+        return draw_held_out(data, network, range(first, first + check_count("count", count)))
     if data.init_state is None:
         raise SetError(
             "the set was learned for random initialisations and carries no weights: use random ones"
@@ -245,9 +246,14 @@ def train(
     fixed weights do not fit. seed numbers the random ones. Raises UserError.
     """
     problem = build_problem(data, network, inner_loss)
-    fit = network is None or weights_fit(problem.network, fixed_weights(data))
-    init = init or (data.network.get("init", "random") if fit else "random")
+    init = init or default_init(data, None if network is None else problem.network)
     return replay(data, problem, initial_weights(data, problem.network, init, 1, first=check_seed(seed))[-1])
+
+
+def default_init(data: DistilledSet, network: nn.Module | None) -> str:
+    """As the set was learned, but "random" for another network that its fixed weights do not fit."""
+    fit = network is None or weights_fit(network, fixed_weights(data))
+    return str(data.network.get("init", "random")) if fit else "random"
 
 
 def check_seed(seed: Any) -> int:
