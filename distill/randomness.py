@@ -1,6 +1,7 @@
 """Streams of randomness by name: the same words give the same generator, other words another one."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,12 +18,18 @@ def stream(*words: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
+TURN = threading.RLock()  # torch has one random state for all threads
+
+
 @contextmanager
 def seed_torch(generator: torch.Generator) -> Iterator[None]:
-    """Torch's own randomness (dropout, layers' draws) follows a generator; afterwards it is as before."""
+    """Torch's own randomness (dropout, layers' draws) follows a generator; afterwards it is as before.
+
+    Of several threads one is within it at a time, so that none draws from another's generator.
+    """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     seed = int(torch.randint(2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=devices):
+    with TURN, torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             torch.cuda.manual_seed_all(seed)

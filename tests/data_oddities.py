@@ -6,6 +6,7 @@ or the pattern of the one sentence that refuses it.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import datasets
@@ -95,12 +96,24 @@ def named_images() -> Dataset[Any]:
     return data
 
 
-def hub_images(count: int = COUNT, seed: int = 0) -> datasets.Dataset:
+def hub_images(count: int = COUNT, seed: int = 0, missing: bool = False) -> datasets.Dataset:
     """A Hugging Face split of images with names of classes."""
     pixels, labels = easy_pixels(count, seed)
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(NAMES))})
-    rows = {"image": [Image.fromarray(p) for p in pixels.numpy()], "label": labels.tolist()}
+    images = [None if missing and not i else Image.fromarray(p) for i, p in enumerate(pixels.numpy())]
+    rows = {"image": images, "label": labels.tolist()}
     return datasets.Dataset.from_dict(rows, features=features)
+
+
+ENCODED = datasets.Image(decode=False)
+
+
+def hub_pixels() -> datasets.Dataset:
+    """A Hugging Face split of uint8 arrays, of which numpy's format makes long ones."""
+    features = datasets.Features(
+        {"image": datasets.Array2D((8, 8), "uint8"), "label": datasets.Value("int64")}
+    )
+    return datasets.Dataset.from_dict({"image": PIXELS.numpy(), "label": Y.numpy()}, features=features)
 
 
 def hub_arrays() -> datasets.Dataset:
@@ -194,6 +207,18 @@ DATA_ODDITIES: dict[str, Callable[[], Any]] = {
     "hub arrays with words": hub_arrays,
     "hub splits": hub_splits,
     "hub images, formatted for torch": lambda: hub_images().with_format("torch"),
+    "labels that are masked": lambda: (X, np.ma.masked_equal(Y.numpy(), 2)),
+    "items that are masked": lambda: (np.ma.masked_greater(X.numpy(), 2), Y),
+    "words of pandas, one missing": lambda: (X, pandas.Series(with_row(WORDS, pandas.NA), dtype="string")),
+    "dates as labels": lambda: (X, [date(2020, 1, 1 + label) for label in Y.tolist()]),
+    "labels on the meta device": lambda: (X, Y.to("meta")),
+    "items of a subclass": lambda: (X.as_subclass(type("Own", (Tensor,), {})), Y),
+    "channels last in memory": lambda: (X.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), Y),
+    "items made in inference mode": torch.inference_mode()(lambda: (X * 1, Y * 1)),
+    "hub images with a transform": lambda: hub_images().with_transform(lambda rows: rows),
+    "hub images that are not decoded": lambda: hub_images().cast_column("image", ENCODED),
+    "hub images, one missing": lambda: hub_images(missing=True),
+    "hub arrays of uint8": hub_pixels,
     "soft labels": lambda: (X, torch.full((COUNT, 4), 0.25)),
     "labels with gaps": lambda: (X, 2 * Y),
     "labels from 1": lambda: (X, Y + 1),
@@ -233,6 +258,14 @@ DATA_ODDITIES: dict[str, Callable[[], Any]] = {
     "a class": lambda: TensorDataset,
 }
 SENTENCES: dict[str, str] = {  # of what is refused
+    "labels that are masked": r"y has masked values: drop those rows",
+    "items that are masked": r"x has masked values: drop those rows",
+    "words of pandas, one missing": r"row 7 of y has no label",
+    "dates as labels": r"row 0 of y is a date: all labels must be",
+    "labels on the meta device": r"y is a Tensor that is no array",
+    "hub images with a transform": r"has a transform \(with_transform or set_transform\).*map\(\)",
+    "hub images that are not decoded": r'column "image" are not decoded: give data.cast_column',
+    "hub images, one missing": r"item 0 is a NoneType: convert all images",
     "soft labels": r"row 0 is not one 1 and else 0: it must be class numbers",
     "labels with gaps": r"no item of class 1: number the classes 0, 1, … without gaps",
     "labels from 1": r"no item of class 0: number the classes 0, 1, … without gaps",

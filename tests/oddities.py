@@ -223,6 +223,10 @@ class WithoutInit(nn.Module):
         self.classes = CLASSES
 
 
+class Subclass(Tensor):
+    """A user's own kind of tensor."""
+
+
 def freeze_first() -> nn.Module:
     network = stack(nn.Linear(64, 64), nn.ReLU())
     return nn.Sequential(network[0], network[1].requires_grad_(False), *network[2:])
@@ -276,6 +280,10 @@ NETWORK_ODDITIES: dict[str, Callable[[], Any]] = {
     "no super().__init__()": WithoutInit,
     "on the meta device": lambda: stack().to("meta"),
     "data parallel": lambda: nn.DataParallel(stack()),
+    "compiled": lambda: torch.compile(stack(), backend="eager"),
+    "answers a subclass of Tensor": lambda: Function(after=lambda _, z: z.as_subclass(Subclass)),
+    "made in inference mode": torch.inference_mode()(stack),
+    "bfloat16": lambda: stack().bfloat16(),
     "recurrent": Recurrent,
     "answers NaN": lambda: Function(after=lambda _, z: z / 0 * 0),
 }
@@ -323,11 +331,15 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "complex": (r"layer.weight of the network is complex",) * 2,
     "no super().__init__()": (r"WithoutInit.__init__\(\) must begin with super\(\)",) * 2,
     "on the meta device": (r"1.weight of the network is on the meta device",) * 2,
-    "data parallel": (r"can't be used with nn.DataParallel",) * 2,
+    "answers a subclass of Tensor": (r"answers a Subclass, a subclass of Tensor",) * 2,
     "answers NaN": (r"answers NaN or infinity",) * 2,
 }
 # A teacher is trained already: it needs no gradient, and is no name and no factory.
 NO_MODULE = r"give a trained module, or the path of its file"
+NO_MODULES = (
+    "class", "class that needs arguments", "factory", "factory of a list", "factory that fails", "name",
+    "nothing to call", "unknown name", "path",
+)  # fmt: skip
 TEACHER_ANSWERS = {
     **{name: answers[1] for name, answers in ANSWERS.items()},
     **dict.fromkeys(("class", "class that needs arguments", "factory", "factory of a list"), NO_MODULE),
@@ -335,11 +347,19 @@ TEACHER_ANSWERS = {
     **dict.fromkeys(("name", "unknown name", "path"), r"cannot be read \(No such file"),
     **dict.fromkeys(("frozen network", "no_grad inside", "no_grad around a layer"), RIGHT),
     **dict.fromkeys(("batch norm without running averages", "changes its input"), RIGHT),
-    **dict.fromkeys(("logits of no batch", "data parallel", "random in eval mode"), RIGHT),
+    **dict.fromkeys(("logits of no batch", "random in eval mode"), RIGHT),
+    **dict.fromkeys(("answers a subclass of Tensor",), RIGHT),
     **dict.fromkeys(("answers a tuple", "too small for its items"), r"does not take|answers a tuple"),
     "no parameters": r"answers 4×64", "one output too many": r"answers 4×5",
     "raises KeyError": r"KeyError: 'x'",
 }  # fmt: skip
+# A student is measured as it answers, NaN too, but for what is no module.
+STUDENT_ANSWERS = {
+    **TEACHER_ANSWERS,
+    **dict.fromkeys(("no parameters", "one output too many", "answers NaN"), RIGHT),
+    **dict.fromkeys(NO_MODULES, r"the network is a \w+: give an nn.Module"),
+    "answers a subclass of Tensor": r"answers a Subclass, a subclass of Tensor",
+}
 # Weights are drawn for what can be drawn, whatever its forward does.
 DRAWN = (
     "class that", "factory", "unknown name", "path", "nothing to", "lazy", "no super", "complex",
@@ -350,6 +370,7 @@ DOOR_ANSWERS: dict[str, Mapping[str, str]] = {
     "distill": {name: answers[0] for name, answers in ANSWERS.items()},
     "initial_weights": DRAW_ANSWERS,
     "relabel": TEACHER_ANSWERS,
+    "accuracy": STUDENT_ANSWERS,
 }
 
 

@@ -8,6 +8,7 @@ DATA_ODDITIES for one of REAL_DATA that is no distilled set.
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -21,13 +22,14 @@ import distill.student
 from distill import DistilledSet, UserError
 from distill.data.own.libraries import read_pair
 from distill.student import Student, baselines
+from distill.student.scores import Report
 from tests.data_oddities import DATA_ODDITIES, EXPECTED, easy_data
 from tests.helpers import as_users_call
 from tests.oddities import NETWORK_ODDITIES, RIGHT, answer_to_network, stack
 from tests.recipes import CE
 
 ROOMS = (distill, distill.student, distill.kd)
-NETWORKS = ("network", "teacher")  # names of parameters that take a network
+NETWORKS = ("network", "teacher", "student")  # names of parameters that take a network
 REAL_DATA = ("data", "train", "test")  # names of parameters that take real data, unless they take a set
 
 
@@ -86,15 +88,20 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {  # a right and small value of a para
 }  # fmt: skip
 
 
-def call(door: Door, value: Any, **others: Any) -> Any:
-    """What a door answers to a value, with others beside it or else right and small ones."""
+def complete(door: Door, value: Any, others: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a door: a value, with others beside it or else right and small ones."""
     parameters = inspect.signature(door.function).parameters
     arguments = {
         name: few() if is_set_of(parameter) else ARGUMENTS[name]()
         for name, parameter in parameters.items()
         if name != door.parameter and (is_set_of(parameter) or name in ARGUMENTS)
     }
-    return as_users_call(door.function)(**{door.parameter: value, **arguments, **others})
+    return {door.parameter: value, **arguments, **others}
+
+
+def call(door: Door, value: Any, **others: Any) -> Any:
+    """What a door answers."""
+    return as_users_call(door.function)(**complete(door, value, others))
 
 
 def answer_to_data(door: Door, name: str) -> str:
@@ -160,6 +167,35 @@ def check_student(result: Any) -> None:
         torch.testing.assert_close(result.logits(x[:1]), logits[:1], rtol=1e-3, atol=1e-4)
 
 
+def comparable(result: Any) -> list[Tensor]:
+    """The numbers in what a door answers."""
+    if isinstance(result, DistilledSet):
+        return [result.items, result.labels, result.lrs]
+    if isinstance(result, nn.Module):
+        return [*result.state_dict().values()]
+    if isinstance(result, Tensor):
+        return [result]
+    if isinstance(result, Report):
+        return comparable(result.scores)
+    if isinstance(result, dict | list | tuple):
+        return [
+            t
+            for value in (result.values() if isinstance(result, dict) else result)
+            for t in comparable(value)
+        ]
+    return [torch.tensor(result, dtype=torch.float64)] if isinstance(result, float) else []
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Within it, torch makes tensors of this type."""
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def tensors_of(network: Any) -> dict[str, Tensor]:
     """Copies of a module's parameters and buffers."""
     if not (isinstance(network, nn.Module) and hasattr(network, "_modules")):
@@ -179,6 +215,27 @@ def test_a_network_is_right_or_refused(door: Door, name: str) -> None:
     after = tensors_of(network)
     assert all(torch.equal(after[key], tensor) for key, tensor in before.items()), "the user's network moved"
     assert torch.equal(torch.random.get_rng_state(), state), "the user's random state moved"
+
+
+TORCH = {  # what a user may have set around a call
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "another default device": partial(torch.device, "meta"),
+    "float64 by default": partial(default_dtype, torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+@pytest.mark.parametrize("door", [*list_doors((*NETWORKS, "recipe"))], ids=lambda door: door.name)
+def test_what_a_user_has_set_in_torch_changes_no_answer(door: Door, name: str) -> None:
+    value = stack() if door.parameter in NETWORKS else RECIPE
+    first, second = (complete(door, value, {}) for _ in range(2))
+    expected = comparable(door.function(**first))
+    with TORCH[name]():
+        result = door.function(**second)
+    assert len(expected) > 0
+    pairs = zip(comparable(result), expected, strict=True)
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in pairs)
 
 
 @pytest.mark.parametrize("name", DATA_ODDITIES)

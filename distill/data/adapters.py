@@ -3,6 +3,7 @@
 Whatever distill.distill(), the students and the teachers take for real data comes through to_dataset().
 """
 
+import contextlib
 import sys
 import warnings
 from dataclasses import replace
@@ -104,9 +105,9 @@ def check_spread(x: Tensor) -> None:
 
 
 def count_own_frames() -> int:
-    """How many calls of this package lie between this one's caller and the user's code."""
+    """How many calls of this package and its decorators lie between this one's caller and the user's code."""
     count, frame = 0, sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame.f_back and frame.f_code.co_filename.startswith((PACKAGE, contextlib.__file__)):
         count, frame = count + 1, frame.f_back
     return count
 

@@ -4,6 +4,7 @@ torch would report it in the middle of a run and in its own words: "One of the d
 to not have been used in the graph", "derivative for aten::… is not implemented".
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distill.data.adapters import count_own_frames
 from distill.errors import NetworkError, UserError
 from distill.inner.problem import Problem
 from distill.inner.step import Step
@@ -44,7 +46,7 @@ def check_network(network: nn.Module, x: Tensor, classes: int | None) -> None:
     The network and torch's randomness are not touched.
     """
     with seed_torch(stream("dry run")):
-        check_parameters(network)
+        check_trainable(network)
         logits = forward(network, x)
         check_logits(logits, len(x), classes)
         check_items_independent(network, x)
@@ -62,15 +64,15 @@ def forward(network: nn.Module, x: Tensor) -> Any:
         problem = "lacks the memory for" if is_out_of_memory(error) else "does not take"
         raise NetworkError(f"the network {problem} {format_shape(x)} items ({first_line(error)})") from error
     if not torch.equal(items, x):
-        raise NetworkError(
-            "the network changes its items in place, and so the data: leave out inplace=True in its first"
-            " layer, or begin forward with x = x.clone()"
-        )
+        advice = "leave out inplace=True in its first layer, or begin forward with x = x.clone()"
+        raise NetworkError(f"the network changes its items in place, and so the data: {advice}")
     return outputs
 
 
-def check_parameters(network: nn.Module) -> None:
-    """Raise NetworkError where there are no parameters to train."""
+def check_trainable(network: nn.Module) -> None:
+    """Raise NetworkError where there are no parameters to train, or torch.jit has fixed them."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise NetworkError("the network is compiled by torch.jit: give the module that it was made of")
     parameters = list(network.parameters())
     if not parameters:
         raise NetworkError("the network has no parameters: there is nothing that a set could train")
@@ -82,8 +84,7 @@ def check_parameters(network: nn.Module) -> None:
 
 def check_not_frozen(network: nn.Module) -> None:
     """Raise NetworkError where parameters are frozen."""
-    frozen = [name for name, p in network.named_parameters() if not p.requires_grad]
-    if frozen:
+    if frozen := [name for name, p in network.named_parameters() if not p.requires_grad]:
         verb = "is" if len(frozen) == 1 else "are"
         raise NetworkError(
             f"{list_names(frozen)} of the network {verb} frozen (requires_grad is False): distil what the"
@@ -93,18 +94,35 @@ def check_not_frozen(network: nn.Module) -> None:
 
 def check_logits(logits: Any, items: int, classes: int | None) -> None:
     """Raise NetworkError unless each item has a row of finite logits with a gradient."""
-    if not isinstance(logits, Tensor):
-        raise NetworkError(f"the network answers a {type(logits).__name__}: forward must return the logits")
-    if logits.ndim != 2 or logits.shape != (items, classes or logits.shape[1]):
-        raise NetworkError(
-            f"the network answers {format_shape(logits)} for {items} items of {classes} classes:"
-            f" its last layer needs {classes} columns"
-        )
+    check_rows(logits, items, classes)
     if not logits.isfinite().all():
         raise NetworkError("the network answers NaN or infinity for real items: scale them, or its weights")
     if not logits.requires_grad:
         raise NetworkError(
             "the network's answer has no gradient: forward calls its layers under no_grad, or detaches them"
+        )
+    if are_probabilities(logits):
+        text = "the network answers probabilities, and losses take logits: leave out its last softmax"
+        warnings.warn(text, stacklevel=count_own_frames() + 1)
+
+
+def are_probabilities(logits: Tensor) -> bool:
+    """Whether all rows are positive and sum to one, as behind a softmax."""
+    return bool((logits >= 0).all() and ((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+
+
+def check_rows(logits: Any, items: int, classes: int | None) -> None:
+    """Raise NetworkError unless logits are a tensor with a row per item, of so many classes if given."""
+    if not isinstance(logits, Tensor):
+        raise NetworkError(f"the network answers a {type(logits).__name__}: forward must return the logits")
+    if type(logits) is not Tensor:
+        advice = "forward must return logits.as_subclass(torch.Tensor)"
+        raise NetworkError(f"the network answers a {type(logits).__name__}, a subclass of Tensor: {advice}")
+    if logits.ndim != 2 or logits.shape != (items, classes or logits.shape[1]):
+        needed = f" of {classes} classes: its last layer needs {classes} columns"
+        raise NetworkError(
+            f"the network answers {format_shape(logits)} for {items} items"
+            f"{needed if classes else ': forward must return a row of logits per item'}"
         )
 
 
@@ -165,9 +183,8 @@ def check_loss(word: str, loss: Callable[[Tensor, Tensor], Tensor], logits: Tens
         shapes = f"logits {format_shape(logits)} and {targets.dtype} targets {format_shape(targets)}"
         raise UserError(f"{word} does not take {shapes} ({first_line(error)})") from error
     if not isinstance(value, Tensor) or value.ndim:
-        description = (
-            f"{format_shape(value)} values" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        )
+        many, kind = isinstance(value, Tensor), type(value).__name__
+        description = f"{format_shape(value)} values" if many else f"a {kind}"
         raise UserError(f"{word} answers {description}: it must be one number, such as their mean")
     if not value.requires_grad:
         raise UserError(f"{word} has no gradient for the logits: it must be differentiable, unlike accuracy")

@@ -16,7 +16,7 @@ from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numb
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
 from distill.networks.functional import load_parameters
 from distill.networks.initial import draw_weights
-from distill.randomness import stream
+from distill.randomness import TURN, stream
 from distill.student.training import Data, Student
 
 NOT_ARGUMENTS = ("checkpoint", "seed", "int8", "mean_of", "between")  # keys that no constructor takes
@@ -89,7 +89,7 @@ def create_network(
     Raises NetworkError.
     """
     generator, arguments = stream("student", *seed), {k: v for k, v in architecture.items() if k != "name"}
-    with torch.random.fork_rng(devices=[]):
+    with TURN, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
         module = build_any_network(architecture["name"], shape, classes, **arguments)
     weights = (

@@ -15,6 +15,7 @@ from distill.kd.recipe.parts import Recipe, RecipeError
 from distill.kd.sources import Sources, choose_items, load_sources
 from distill.kd.stages import Stage, run_stage
 from distill.kd.techniques.route import split_route
+from distill.networks.resolve import plain_torch
 from distill.student.training import Student
 
 
@@ -35,6 +36,7 @@ class Experiment(NamedTuple):
 
 
 @python_names()
+@plain_torch()
 def teach(
     recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
     data: Any = None,

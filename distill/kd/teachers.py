@@ -10,18 +10,19 @@ from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, match_classes
 from distill.errors import NetworkError, UserError, cut, python_names, quote
+from distill.inner.dry_run import are_probabilities
 from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
 from distill.networks import NETWORKS
-from distill.networks.resolve import resolve_network
+from distill.networks.resolve import plain_torch
 from distill.randomness import seed_torch, stream
 from distill.registry import RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet, describe_shape
 from distill.sets.plain_types import plain_value
 from distill.sets.real_data import load_if_path
-from distill.student.evaluation import replay_accuracies
+from distill.student.evaluation import as_student, replay_accuracies
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, assemble_problem, replay
 
@@ -77,7 +78,7 @@ def check_teacher(teacher: Any) -> None:
 def append_logits(data: DistilledSet, teacher: Student) -> DistilledSet:
     """The set whose labels (n, 2 · classes) are its own, then the teacher's logits."""
     names = [*data.source["classes"], *(f"{name}, teacher" for name in data.source["classes"])]
-    labels = torch.cat([data.labels, teacher.logits(data.items)], dim=1)
+    labels = torch.cat([data.labels, as_student(teacher, data.items).logits(data.items)], dim=1)
     return replace(data, labels=labels, source={**data.source, "classes": names})
 
 
@@ -125,6 +126,7 @@ def order_classes(teacher: Student, path: str, data: DistilledSet) -> Student:
 
 
 @python_names()
+@plain_torch()
 def relabel(
     data: DistilledSet | str | os.PathLike[str],
     teacher: nn.Module | str | os.PathLike[str],
@@ -144,14 +146,11 @@ def relabel(
 
 def read_teacher(teacher: Any, data: DistilledSet) -> Student:
     """A teacher as a student in eval mode, on the device of the set. Raises UserError."""
-    if isinstance(teacher, Student):
-        return teacher
     if isinstance(teacher, str | os.PathLike):
         return load_teacher(os.fspath(teacher), data)
     if not isinstance(teacher, nn.Module):
         raise UserError(f"teacher is {quote(teacher)}: give a trained module, or the path of its file")
-    shape, classes = data.items.shape[1:], data.labels.shape[1]
-    return Student(resolve_network(teacher, shape, classes, data.items.device))
+    return as_student(teacher, data.items)
 
 
 def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
@@ -168,7 +167,9 @@ def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
         raise UserError(f"the teacher answers {answer} for {len(data)} items of {classes} classes")
     if not logits.isfinite().all():
         raise UserError("the teacher answers NaN or infinity for the set's items: train it anew")
-    return logits.float()
+    if are_probabilities(logits):
+        raise UserError("the teacher answers probabilities: leave out its last softmax")
+    return logits.as_subclass(Tensor).float()
 
 
 def relabel_and_score(

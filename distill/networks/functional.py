@@ -72,12 +72,25 @@ def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy named weights and buffers into the network, on the device and in the precision of the weights."""
+    """Copy named weights and buffers into the network, on the device and in the precision of the weights.
+
+    Raises NetworkError for weights that the network does not have.
+    """
+    tensors = tensors_by_name(network)
+    for name, weight in weights.items() if isinstance(weights, Mapping) else [("weights", weights)]:
+        if name not in tensors or not isinstance(weight, Tensor) or weight.shape != tensors[name].shape:
+            raise NetworkError(f"{name:.80} is no weight of this network: give a state dict of its layers")
     if weights:
         network.to(next(iter(weights.values())))
-    tensors = {**dict(network.named_buffers()), **dict(network.named_parameters())}
+        tensors = tensors_by_name(network)
     for name, weight in weights.items():
         tensors[name].copy_(weight)
+
+
+def tensors_by_name(network: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers by all their names, as a state dict has them."""
+    buffers = network.named_buffers(remove_duplicate=False)
+    return {**dict(buffers), **dict(network.named_parameters(remove_duplicate=False))}
 
 
 def weights_fit(network: nn.Module, weights: Iterable[Mapping[str, Tensor]]) -> bool:
@@ -95,7 +108,7 @@ def copy_network(network: nn.Module) -> nn.Module:
 
     Raises NetworkError for what is no network of real weights, or holds what cannot be copied.
     """
-    check_module(network)
+    network = unwrap(network)
     try:
         return copy.deepcopy(network)
     except Exception:  # a tensor with a graph refuses; whatever else a user's attributes raise
@@ -107,6 +120,15 @@ def copy_network(network: nn.Module) -> nn.Module:
         raise NetworkError(
             f"the network cannot be copied ({str(error)[:80]}): create in forward what it holds beside layers"
         ) from error
+
+
+def unwrap(network: Any) -> nn.Module:
+    """The network inside torch.compile() and DataParallel, which answers the same. Raises NetworkError."""
+    check_module(network)
+    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrap(network.module)
+    inside = getattr(network, "_orig_mod", None)  # of torch.compile()
+    return network if inside is None else unwrap(inside)
 
 
 def check_module(network: Any) -> None:

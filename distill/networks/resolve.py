@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distill.errors import NetworkError
 from distill.networks.build import build_network
-from distill.networks.functional import copy_network, persistent_tensors
+from distill.networks.functional import copy_network, persistent_tensors, unwrap
 from distill.randomness import seed_torch, stream
 
 NetworkLike = Any  # an nn.Module, a name, or a factory (Net, lambda: Net(3)); a check refuses what is none
@@ -38,14 +38,22 @@ def resolve_network(
 
 
 @contextmanager
-def single_precision() -> Iterator[None]:
-    """Within it, torch makes float32 tensors, as sets hold, whatever torch.set_default_dtype() was told."""
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
+def plain_torch() -> Iterator[None]:
+    """Within it, torch works as when it is imported, whatever the caller of a public function has set.
+
+    It makes tensors in float32, as sets hold, on the CPU where no device is named, and records gradients.
+    For a with statement, or as the decorator of a public function.
+    """
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if device.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if dtype != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, dtype)
         yield
-    finally:
-        torch.set_default_dtype(default)
 
 
 class Factory:
@@ -92,7 +100,7 @@ def call_factory(factory: Callable[[], Any], generator: torch.Generator) -> nn.M
         ) from error
     if not isinstance(module, nn.Module):
         raise NetworkError(f"the factory of the network returned {describe(module)}, not an nn.Module")
-    return module
+    return unwrap(module)
 
 
 def factory_of(network: nn.Module) -> Callable[[], nn.Module] | None:

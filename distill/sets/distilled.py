@@ -19,7 +19,7 @@ from distill.sets.metadata import check_metadata, check_plain, is_finite_float32
 from distill.sets.storage import FORMAT, read_tensors, write_tensors
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class DistilledSet:
     """The final steps of a distillation, and all that is needed to train on them.
 

@@ -18,6 +18,12 @@ from distill.sets.safe_load import UnsafeFile, load_plain
 FORMAT = "distill-set/1"
 
 
+def check_path(path: Any) -> None:
+    """Raise SetError for what names no file, as None or a file that is open."""
+    if not isinstance(path, str | os.PathLike):
+        raise SetError(f"the path is a {type(path).__name__}: give the name of a file")
+
+
 def write_tensors(path: str | os.PathLike[str], content: Any) -> None:
     """torch.save by write_file(). Raises SetError.
 
@@ -39,6 +45,7 @@ def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> Non
     A symbolic link stays one, and the file that it names is replaced; its permissions stay as they were.
     Raises SetError where the disk is full, or where something stands there that is no file.
     """
+    check_path(path)
     check_regular(Path(path))
     target = Path(os.path.realpath(path))
     partial = partial_path(target)
@@ -102,6 +109,7 @@ def is_within(path: Path, place: Path) -> bool:
 
 def read_tensors(path: str | os.PathLike[str], device: str, expected: str = FORMAT) -> dict[str, Any]:
     """The content of a .pt file of the expected format; no code in it is executed. Raises SetError."""
+    check_path(path)
     if not Path(path).is_file():
         raise SetError(f"{path}: {'not a regular file' if Path(path).exists() else 'no such file'}")
     check_device_word(device)

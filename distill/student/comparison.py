@@ -10,8 +10,10 @@ from tqdm import tqdm
 
 from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError, UserError, cut, python_names
+from distill.errors import NetworkError, UserError, python_names
+from distill.inner import INNER_LOSSES
 from distill.networks import IMAGES, NETWORKS, SEQUENCES
+from distill.networks.resolve import plain_torch
 from distill.randomness import stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
@@ -28,6 +30,7 @@ EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 
 
 @python_names()
+@plain_torch()
 def compare(
     data: DistilledSet | str | os.PathLike[str],
     train: Any,
@@ -64,11 +67,12 @@ def compare(
 
 def choose_networks(data: DistilledSet, names: tuple[str, ...]) -> list[str]:
     """The networks of these names, or all that the set's items are large enough for. Raises UserError."""
-    if (own := data.network["name"]) not in NETWORKS:
-        raise UserError(
-            f'the set\'s network, "{cut(own)}", is your own, and compare trains networks by name: measure it'
-            " by distill.student.evaluate(data, test, network)"
+    name, loss = data.network["name"], data.inner["loss"]
+    if name not in NETWORKS or loss not in INNER_LOSSES:
+        own = (
+            f"a network of your own, {name}" if name not in NETWORKS else f"an inner loss of your own, {loss}"
         )
+        raise UserError(f"the set is of {own}: measure it by distill.student.evaluate(set, test, …)")
     for name in names:
         build_set_network(data, name)
     return list(names) or [name for name in (SEQUENCES if data.text else IMAGES) if can_train(data, name)]

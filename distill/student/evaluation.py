@@ -2,22 +2,29 @@
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 
-from distill.data.dataset import Dataset, check_labels
-from distill.errors import python_names
-from distill.networks.resolve import NetworkLike
+from distill.data.dataset import Dataset, check_labels, is_numbered
+from distill.data.files.labels import list_words
+from distill.errors import DataError, NetworkError, python_names
+from distill.inner.dry_run import check_rows, first_line, format_shape
+from distill.inner.problem import Loss
+from distill.networks.functional import unwrap
+from distill.networks.resolve import NetworkLike, plain_torch
+from distill.randomness import seed_torch, stream
 from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count
 from distill.sets.real_data import fit_to_set, load_if_path, match_real_data, read_data
+from distill.student.loop import TRIAL_ITEMS
 from distill.student.protocols import SetRecipe, TrainingProtocol, build_start, train_students
 from distill.student.scores import Report
 from distill.student.training import Student, build_problem, initial_weights, replay
 
 
 @python_names()
+@plain_torch()
 def evaluate(
     data: DistilledSet | str | os.PathLike[str],
     test: Any,
@@ -25,6 +32,7 @@ def evaluate(
     init: str | None = None,
     seeds: int = 20,
     protocol: TrainingProtocol | None = None,
+    inner_loss: Loss | None = None,
 ) -> Report:
     """The test accuracies of students of a set: their mean, std and n, as `distill student SET.pt` measures.
 
@@ -32,9 +40,10 @@ def evaluate(
         data: the set, or the path of its file.
         test: real data in any form that `distill.distill` takes, of the set's items and classes.
         network: the network to train, a module, a factory or a name (default: the set's own).
-        init: "fixed" (the set's weights) or "random" (default: as the set was learned).
+        init: "fixed" (the set's weights) or "random" (default: as the set was learned, for a name "random").
         seeds: how many networks, where their weights are random.
         protocol: how they are trained (default: the set's own recipe).
+        inner_loss: the function by which the set was learned, where that was the user's own.
 
     Raises:
         UserError: what cannot be measured, in one sentence.
@@ -42,10 +51,11 @@ def evaluate(
     data, seeds = load_if_path(data), check_count("seeds", seeds)
     real = fit_to_set(test, data)
     start = build_start(data, network, init, seeds)
-    students = train_students(protocol or SetRecipe(), data, start)
+    students = train_students(protocol or SetRecipe(inner_loss), data, start)
     return Report(f"{len(data)} distilled items", accuracies(students, real))
 
 
+@plain_torch()
 def accuracy(student: nn.Module, data: Any, numbers: int = 784_000) -> float:
     """The share of a real data set's items whose largest logit is that of their label, in [0, 1].
 
@@ -54,14 +64,50 @@ def accuracy(student: nn.Module, data: Any, numbers: int = 784_000) -> float:
     numbers: 25,000 reviews take 19 s in batches of 64, 68 s in those of 1,000. Raises DataError.
     """
     data = read_data(data, pixels=False)
-    chunk = max(1, numbers // data.batch(slice(0, 16))[0][0].numel())
-    hits, student = 0, student if isinstance(student, Student) else Student(student)  # a private copy
+    items = data.batch(slice(0, TRIAL_ITEMS))[0]
+    hits, student, chunk = 0, as_student(student, items), max(1, numbers // items[0].numel())
     for first in range(0, len(data), chunk):
         x, y = data.batch(slice(first, first + chunk))
-        logits, labels = student.logits(x), y.argmax(dim=1) if y.ndim == 2 else y
+        with seed_torch(stream("accuracy")):  # of a network that draws in eval mode too
+            logits = ask(student, x)
+        labels = y.argmax(dim=1) if y.ndim == 2 else y
         check_labels("the data", labels, labels, logits.shape[1])
+        check_class_count(data, logits.shape[1])
         hits += int((logits.argmax(dim=1) == labels).sum())
     return hits / len(data)
+
+
+def check_class_count(data: Any, classes: int) -> None:
+    """Raise DataError where real data have names for fewer classes, whose numbers are then others."""
+    names = data.classes if isinstance(data, Dataset) else ()
+    if names and len(names) < classes and not is_numbered(names):
+        raise DataError(
+            f"the data have the {len(names)} classes {list_words(names)}, and the student {classes}: give the"
+            " numbers of the student's classes, or measure by distill.student.evaluate(set, test)"
+        )
+
+
+def as_student(module: Any, x: Tensor) -> Student:
+    """A student as it is if it is ready to be asked for x, else a private copy in eval mode of any module.
+
+    The copy has the precision of x and is where x is. Raises NetworkError for what is no module.
+    """
+    is_student = isinstance(module, Student) and not any(part.training for part in module.modules())
+    if is_student and all((p.dtype, p.device) == (x.dtype, x.device) for p in module.parameters()):
+        return module
+    return Student(unwrap(module)).to(x if x.is_floating_point() else x.device)
+
+
+def ask(student: Student, x: Tensor) -> Tensor:
+    """The logits (b, classes) of a user's network. Raises NetworkError where it answers anything else."""
+    try:
+        logits: Any = student.logits(x)
+    except Exception as error:  # whatever the forward of a user's module raises
+        raise NetworkError(
+            f"the network does not take {format_shape(x)} items ({first_line(error)})"
+        ) from error
+    check_rows(logits, len(x), None)
+    return cast(Tensor, logits)
 
 
 def accuracies(students: Iterable[Student], data: Dataset) -> tuple[float, ...]:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from distill.data.augment import Augment
-from distill.errors import NetworkError, UserError
+from distill.errors import NetworkError, UserError, quote
 from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
-from distill.networks.resolve import NetworkLike, resolve_network
+from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
+from distill.sets.plain_types import check_count
 from distill.sets.real_data import read_data
 from distill.student.training import Data, Student, Weights
 
@@ -103,6 +104,7 @@ def draw_batches(
             step += 1
 
 
+@plain_torch()
 def train_ordinary(
     data: Any,
     network: NetworkLike,
@@ -120,10 +122,11 @@ def train_ordinary(
     or from the network's own for None. The network and the weights that are passed are not touched. Raises
     UserError.
     """
-    data = read_data(data)
+    data, epochs, batch = read_data(data), check_count("epochs", epochs), check_count("batch", batch)
     student = build_student(data, network, weights)
     turn = Turn(
-        optimiser(student.train().parameters()), lambda b: cross_entropy_with_any_labels(student(b.x), b.y)
+        build_optimiser(optimiser, student.train()),
+        lambda b: cross_entropy_with_any_labels(student(b.x), b.y),
     )
     batches = draw_batches(data, batch, epochs, generator, augment)
     try:
@@ -138,6 +141,21 @@ def train_ordinary(
         ) from error
     student.zero_grad()
     return student.eval()
+
+
+def build_optimiser(optimiser: Any, student: Student) -> torch.optim.Optimizer:
+    """The optimiser of a student's parameters. Raises UserError for what builds none."""
+    try:
+        built = optimiser(student.parameters())
+    except (TypeError, ValueError) as error:
+        built = error
+    if not isinstance(built, torch.optim.Optimizer):
+        reason = f" ({first_line(built)})" if isinstance(built, Exception) else ""
+        raise UserError(
+            f"optimiser is {quote(optimiser)}{reason}: give a class or function that builds an optimiser of"
+            " parameters, as functools.partial(torch.optim.Adam, lr=0.01)"
+        )
+    return built
 
 
 def build_student(data: Data, network: NetworkLike, weights: Weights | None) -> Student:

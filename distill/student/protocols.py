@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from distill.errors import UserError, unknown
+from distill.inner.problem import Loss
 from distill.networks.resolve import NetworkLike
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
@@ -17,6 +18,7 @@ from distill.student.training import (
     Weights,
     assemble_problem,
     build_set_augmentation,
+    default_init,
     initial_weights,
     replay,
     resolve_set_network,
@@ -35,13 +37,18 @@ class TrainingProtocol(Protocol):
 
 @dataclass(frozen=True)
 class SetRecipe:
-    """The set's own steps, rule and learning rates; it draws nothing from the generator."""
+    """The set's own steps, rule and learning rates; it draws nothing from the generator.
+
+    inner_loss is needed where the set was learned with a function of the user's, which no file can hold.
+    """
+
+    inner_loss: Loss | None = None
 
     def train(
         self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
     ) -> Student:
         """A student by `replay`."""
-        return replay(data, assemble_problem(data, network), weights)
+        return replay(data, assemble_problem(data, network, self.inner_loss), weights)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def build_start(data: DistilledSet, name: NetworkLike, init: str | None, count: 
     name: of a network, or a module or a factory.
     """
     network = resolve_set_network(data, name)
-    init = init or ("random" if name is not None else data.network.get("init", "random"))
+    init = init or ("random" if isinstance(name, str) else default_init(data, network))
     word = data.network["name"] if name is None else name if isinstance(name, str) else type(network).__name__
     return Start(word, network, init, initial_weights(data, network, init, count))
 

@@ -17,17 +17,18 @@ from distill.inner.rules import build_rule
 from distill.networks import NETWORKS, WEIGHT_INITS
 from distill.networks.build import build_network
 from distill.networks.functional import (
-    check_module,
     copy_network,
     extract_features,
     load_parameters,
+    unwrap,
     weights_fit,
 )
 from distill.networks.initial import check_new_weights, draw_weights
-from distill.networks.resolve import NetworkLike, resolve_network, single_precision
+from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
+from distill.sets.plain_types import check_count
 
 Weights = dict[str, Tensor]
 
@@ -158,6 +159,7 @@ def build_set_augmentation(data: DistilledSet) -> Augment:
         raise SetError(f"the set was learned with another version: {error}") from None
 
 
+@plain_torch()
 def initial_weights(
     data: DistilledSet, network: NetworkLike, init: str, count: int, first: int = 0
 ) -> list[Weights]:
@@ -169,12 +171,10 @@ def initial_weights(
     """
     if init not in ("fixed", "random"):
         raise UserError("init: " + unknown("init", str(init), ("fixed", "random")))
-    if isinstance(network, nn.Module):
-        check_module(network)
-    else:
-        network = resolve_set_network(data, network)
+    is_module = isinstance(network, nn.Module)
+    network = unwrap(network) if is_module else resolve_set_network(data, network)
     if init == "random":
-        return draw_held_out(data, network, range(first, first + count))
+        return draw_held_out(data, network, range(first, first + check_count("count", count)))
     if data.init_state is None:
         raise SetError(
             "the set was learned for random initialisations and carries no weights: use random ones"
@@ -193,7 +193,11 @@ def draw_held_out(data: DistilledSet, network: nn.Module, numbers: Iterable[int]
     draws = [draw_weights(network, stream("held-out", k), weight_init) for k in numbers]
     if len(draws) > 1:
         check_new_weights(network, *draws[:2])
-    return [{name: w.to(data.items.device) for name, w in weights.items()} for weights in draws]
+    like = data.items  # their device and, but for whole numbers in buffers, their precision
+    return [
+        {name: w.to(like) if w.is_floating_point() else w.to(like.device) for name, w in weights.items()}
+        for weights in draws
+    ]
 
 
 def fixed_weights(data: DistilledSet) -> list[Weights]:
@@ -201,6 +205,7 @@ def fixed_weights(data: DistilledSet) -> list[Weights]:
     return data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
 
 
+@plain_torch()
 def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     """A student trained by the set's own steps, from these weights.
 
@@ -211,7 +216,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     state, augment, generator = problem.start(weights), build_set_augmentation(data), stream("replay")
     try:
         # the same dropout in each call
-        with torch.no_grad(), single_precision(), seed_torch(stream("replay", "layers")):
+        with torch.no_grad(), seed_torch(stream("replay", "layers")):
             for step in data.steps():
                 step = step._replace(x=augment(step.x, generator))
                 if step.lr.ndim and len(step.lr) != len(problem.names):
@@ -225,6 +230,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
 
 
 @python_names()
+@plain_torch()
 def train(
     data: DistilledSet,
     network: NetworkLike = None,
@@ -240,9 +246,14 @@ def train(
     fixed weights do not fit. seed numbers the random ones. Raises UserError.
     """
     problem = build_problem(data, network, inner_loss)
-    fit = network is None or weights_fit(problem.network, fixed_weights(data))
-    init = init or (data.network.get("init", "random") if fit else "random")
+    init = init or default_init(data, None if network is None else problem.network)
     return replay(data, problem, initial_weights(data, problem.network, init, 1, first=check_seed(seed))[-1])
+
+
+def default_init(data: DistilledSet, network: nn.Module | None) -> str:
+    """As the set was learned, but "random" for another network that its fixed weights do not fit."""
+    fit = network is None or weights_fit(network, fixed_weights(data))
+    return str(data.network.get("init", "random")) if fit else "random"
 
 
 def check_seed(seed: Any) -> int:

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 from torchvision.datasets import FakeData
 from torchvision.transforms import PILToTensor, ToTensor
 
@@ -234,3 +243,37 @@ def test_pairs_whose_label_is_a_tensor_of_one_number() -> None:
 
 def test_easy_pixels_are_what_easy_data_are_before_scaling() -> None:
     assert torch.equal((easy_pixels()[0].float().unsqueeze(1) - 90) / 62, X)
+
+
+class Pairs(BatchSampler):
+    """A user's batches, of the first hundred items."""
+
+    def __iter__(self) -> Any:
+        yield from ([i, i + 1] for i in range(0, 100, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"batch_sampler": BatchSampler(SubsetRandomSampler(range(50)), 10, False)}, 50),
+        ({"batch_sampler": Pairs(range(100), 2, False)}, 100),
+        ({"batch_size": 10, "sampler": SequentialSampler(range(70))}, 70),
+        ({"batch_size": 10, "sampler": RandomSampler(range(300), num_samples=60)}, 60),
+        ({"batch_size": 64, "shuffle": True, "drop_last": True}, 300),
+    ],
+    ids=("batch sampler of a part", "own batch sampler", "sampler of a part", "few at random", "drop_last"),
+)
+def test_what_a_loader_leaves_out_is_not_read(options: dict[str, Any], count: int) -> None:
+    """torch gives a DataLoader with a batch_sampler a sampler of all items, which it does not use."""
+    assert len(to_dataset(DataLoader(TensorDataset(X, Y), **options))) == count
+
+
+def test_names_of_classes_are_not_those_of_labels_that_are_changed() -> None:
+    """target_transform of torchvision, and a data set around another."""
+    data = DATA_ODDITIES["own dataset of images with classes"]()
+    assert to_dataset(data).classes == NAMES
+    data.target_transform = lambda label: 3 - label
+    assert to_dataset(data).classes == ("0", "1", "2", "3")
+    around = ListDataset([(x, 3 - y) for x, y in data.rows])
+    around.dataset = data  # type: ignore[attr-defined]
+    assert to_dataset(around).classes == ("0", "1", "2", "3")

@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -335,3 +336,24 @@ def test_an_invalid_setting_is_one_sentence(arguments: dict, sentence: str) -> N
 def test_augment_is_for_images() -> None:
     with pytest.raises(UserError, match="augment is for images"):
         distill.distill((X.flatten(1), Y), nn.Linear(64, 3), **QUICK, augment="shift")
+
+
+def test_two_threads_get_what_each_would_alone() -> None:
+    """torch has one random state: without turns a thread drew its networks from the other's."""
+
+    def learn() -> DistilledSet:
+        return distill.distill(make_data(), nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), **QUICK)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (future.result() for future in [pool.submit(learn), pool.submit(learn)])
+    alone = learn()
+    assert torch.equal(first.items, alone.items)
+    assert torch.equal(second.items, alone.items)
+    assert first.scores == second.scores == alone.scores
+
+
+def test_a_compiled_network_names_its_weights_as_the_plain_one() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    few = distill.distill(make_data(), torch.compile(network, backend="eager"), init="fixed", **QUICK)
+    assert few.init_state is not None
+    assert set(few.init_state) == {"1.weight", "1.bias"}

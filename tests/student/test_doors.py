@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import distill
 from distill import DistilledSet, UserError
+from distill.kd import relabel
 from distill.randomness import stream
 from distill.student import accuracy, baselines, compare, comparison, evaluate, train, train_ordinary
 from distill.student.baselines import train_epochs
-from tests.data_oddities import NAMES, PIXELS, WORDS, X, Y, easy_pixels, hub_images
+from tests.data_oddities import NAMES, PIXELS, WORDS, ListDataset, X, Y, easy_pixels, hub_images
 from tests.helpers import as_users_call, small_set
 
 TEST_PIXELS, TEST_Y = easy_pixels(60, 1)
@@ -150,3 +151,76 @@ def test_wrong_arguments_of_compare(few: DistilledSet, arguments: dict[str, Any]
         as_users_call(compare)(
             **{"data": few, "train": (X, Y), "test": (TEST_X, TEST_Y), "seeds": 1} | arguments
         )
+
+
+def test_a_student_in_train_mode_is_measured_and_teaches_in_eval_mode(few: DistilledSet) -> None:
+    """As after fine-tuning it: with dropout the score and the labels would be others each time."""
+    student = train(few, nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(64, 4)))
+    score, labels = accuracy(student, (TEST_X, TEST_Y)), relabel(few, student).labels
+    student.train()
+    assert accuracy(student, (TEST_X, TEST_Y)) == score
+    assert torch.equal(relabel(few, student).labels, labels)
+    assert student.training
+
+
+def test_new_labels_have_no_score_of_the_old_ones(few: DistilledSet) -> None:
+    scored = easy_set(scores={"accuracy": {"mean": 0.97, "std": 0.0, "n": 1}, "full_data": 0.99})
+    assert relabel(scored, train(few)).scores == {"full_data": 0.99}
+
+
+def test_a_teacher_with_a_softmax_is_refused_and_a_network_warned_of(few: DistilledSet) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Softmax(1))
+    with pytest.raises(UserError, match="teacher answers probabilities: leave out its last softmax"):
+        relabel(few, network)
+    with pytest.warns(UserWarning, match="answers probabilities, and losses take logits"):
+        train(few, network)
+
+
+def test_folders_that_lack_a_class_are_not_measured_by_their_own_numbers(few: DistilledSet) -> None:
+    """torchvision's ImageFolder numbers the classes that a folder has, here bee, cat and dog from 0."""
+    rows = [(x, y - 1) for x, y in zip(TEST_X, TEST_Y.tolist(), strict=True) if y]
+    data = ListDataset(rows)
+    data.classes = list(NAMES[1:])  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="the data have the 3 classes bee, cat, dog, and the student 4"):
+        accuracy(train(few), data)
+    assert evaluate(few, data, seeds=1).mean > 0.9
+
+
+def test_evaluate_starts_a_users_network_as_train_does() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
+    fixed = distill.distill((X, Y), network, n=4, init="fixed", outer_steps=3)
+    score = accuracy(train(fixed, network), (TEST_X, TEST_Y))
+    assert evaluate(fixed, (TEST_X, TEST_Y), network).scores == (score,)
+    assert len(evaluate(fixed, (TEST_X, TEST_Y), network, init="random", seeds=2).scores) == 2
+
+
+def test_a_set_of_a_loss_of_ones_own_is_measured_with_it(few: DistilledSet) -> None:
+    def loss(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return ((logits.softmax(1) - y) ** 2).sum(1).mean()
+
+    own = easy_set(inner={**few.inner, "loss": "loss"})
+    assert 0 <= evaluate(own, (TEST_X, TEST_Y), seeds=1, inner_loss=loss).mean <= 1
+    with pytest.raises(UserError, match="inner loss of your own, loss: measure it by"):
+        compare(own, (X, Y), (TEST_X, TEST_Y), "mlp")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"epochs": 0}, "epochs must be above 0, not 0"),
+        ({"epochs": -1}, "epochs must be above 0, not -1"),
+        ({"batch": 1.5}, "batch must be a whole number, not 1.5"),
+        ({"optimiser": "adam"}, "optimiser is 'adam'.*give a class or function"),
+        ({"optimiser": torch.optim.SGD([X.clone()], lr=0.1)}, "optimiser is SGD.*give a class or function"),
+        ({"weights": {"module.1.weight": X}}, "module.1.weight is no weight of this network"),
+        ({"weights": {"1.weight": X}}, "1.weight is no weight of this network"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "arguments",
+)
+def test_wrong_arguments_of_train_ordinary(arguments: dict[str, Any], sentence: str) -> None:
+    right = {
+        "data": (X, Y), "network": nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), "weights": None,
+        "epochs": 1, "optimiser": torch.optim.Adam, "batch": 32, "generator": torch.Generator(),
+    }  # fmt: skip
+    with pytest.raises(UserError, match=sentence):
+        as_users_call(train_ordinary)(**right | arguments)

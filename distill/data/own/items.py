@@ -21,8 +21,9 @@ def read_items(items: Any) -> Tensor:
     Floats are what a network sees, with channels first; uint8 images are pixels, as image files hold them.
     Raises DataError.
     """
-    is_list = isinstance(items, list | tuple) and len(items)
-    if is_list and (is_image(items[0]) or isinstance(items[0], Tensor | np.ndarray)):
+    check_unmasked(items, "x")
+    is_list = isinstance(items, list | tuple) and any(map(is_item, items[:2]))  # the first may be missing
+    if is_list:
         items = stack_items(items)
     if isinstance(items, Tensor):
         return read_tensor(items.detach())
@@ -42,7 +43,7 @@ def read_items(items: Any) -> Tensor:
 
 def read_tensor(x: Tensor) -> Tensor:
     """Floats as float32, uint8 as images (m, channels, height, width). Raises DataError."""
-    if x.layout != torch.strided or x.is_quantized or x.device.type == "meta":
+    if x.layout != torch.strided or x.is_nested or x.is_quantized or x.device.type == "meta":
         raise DataError(f"x is a tensor that is sparse, quantised or without numbers: give {FORMS}")
     if not (x.is_floating_point() or x.dtype == torch.uint8):
         raise DataError(f"x is {x.dtype}: give {FORMS}, of mean 0 and spread 1 or so")
@@ -52,7 +53,7 @@ def read_tensor(x: Tensor) -> Tensor:
         if x.ndim not in (3, 4):
             raise DataError(f"x is torch.uint8 of shape {tuple(x.shape)}: give {FORMS}")
         return to_images(x.cpu().numpy(), "x").to(x.device)
-    x = x.float()
+    x = x.as_subclass(Tensor).float().contiguous()  # as a DataLoader's batches are
     if not x.isfinite().all():
         raise DataError("x holds NaN or infinity: mend or drop those items")
     return x
@@ -65,7 +66,8 @@ def stack_items(items: Sequence[Any]) -> Tensor:
     try:
         tensors = [torch.as_tensor(item) for item in items]
     except (ValueError, TypeError, RuntimeError):
-        raise DataError(f"an item is a {type(items[0]).__name__}, which is no array: give {FORMS}") from None
+        row, item = next((i, item) for i, item in enumerate(items) if not is_item(item))
+        raise DataError(f"item {row} is a {type(item).__name__}, which is no array: give {FORMS}") from None
     kinds = {(tuple(t.shape), t.dtype) for t in tensors}
     if len(kinds) > 1:
         (shape, dtype), (other, other_dtype) = list(kinds)[:2]
@@ -90,6 +92,18 @@ def read_images(images: Sequence[Any]) -> Sequence[Tensor]:
         pixels.append(decode(Path(f"item {row}"), image))
     are_grey = all(bool((image[:1] == image).all()) for image in pixels)
     return [image[:1] if are_grey else image for image in pixels]
+
+
+def check_unmasked(values: Any, name: str) -> None:
+    """Raise DataError for an array of numpy or torch, or a list of them, some of whose values are masked."""
+    parts = values if isinstance(values, list | tuple) else [values]
+    if any(np.ma.is_masked(part) for part in parts) or type(values).__name__ == "MaskedTensor":
+        raise DataError(f"{name} has masked values: drop those rows, or say by filled() what they are")
+
+
+def is_item(value: Any) -> bool:
+    """Whether a value is one item: a tensor, an array or an image."""
+    return isinstance(value, Tensor | np.ndarray) or is_image(value)
 
 
 def is_image(value: Any) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.data.files.labels import check_spelling, clean_labels, is_integer, sort_classes
+from distill.data.own.items import check_unmasked
 from distill.errors import DataError
 
 FORMS = "class numbers (m,), names of classes (m,), or one-hot rows (m, classes)"
@@ -45,11 +46,12 @@ def read_labels(labels: Any) -> Labels:
 
 def to_array(labels: Any) -> NDArray[Any]:
     """The labels as an array of their own type. Raises DataError."""
-    if isinstance(labels, Tensor):
-        labels = labels.detach().cpu()
-        labels = labels.float() if labels.dtype == torch.bfloat16 else labels
+    check_unmasked(labels, "y")
     is_words = isinstance(labels, list | tuple) and any(isinstance(label, str) for label in labels)
     try:
+        if isinstance(labels, Tensor):
+            labels = labels.detach().cpu()
+            labels = labels.float() if labels.dtype == torch.bfloat16 else labels
         return np.asarray(labels, dtype=object if is_words else None)  # else numbers would become words
     except (ValueError, TypeError, RuntimeError):  # lists of unequal lengths, tensors without numbers
         raise DataError(f"y is a {type(labels).__name__} that is no array: it must be {FORMS}") from None
@@ -78,9 +80,17 @@ def from_objects(array: NDArray[Any]) -> NDArray[Any]:
     first = type(array[0])
     row = next((i for i, value in enumerate(array) if not isinstance(value, first)), 0)
     value = array[row]
-    missing = value is None or value != value
-    problem = "has no label" if missing else f"is a {type(value).__name__}, row 0 a {first.__name__}"
+    problem = f"is a {type(value).__name__}" + (f", row 0 a {first.__name__}" if row else "")
+    problem = "has no label" if is_missing(value) else problem
     raise DataError(f"row {row} of y {problem}: all labels must be of one kind, {FORMS}")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, or pandas.NA, which cannot be compared."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return True
 
 
 def whole_numbers(array: NDArray[Any]) -> Tensor:

@@ -8,11 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    default_collate,
+)
 
 from distill.data.own.items import read_items
 from distill.data.own.labels import Labels, read_labels
 from distill.errors import DataError
+from distill.randomness import TURN
 
 MAX_ITEMS = 2_000_000  # that are read from a data set without a length
 LABEL_COLUMNS = ("label", "labels", "target", "class", "y", "fine_label")
@@ -107,8 +116,7 @@ def limit_rows(rows: Iterable[Any], noun: str) -> Iterator[Any]:
 
 def read_loader(loader: DataLoader[Any]) -> Pair:
     """The pairs of a DataLoader: of its data set in order, where it only shuffles; else its batches."""
-    shuffles = type(loader.sampler) in (SequentialSampler, RandomSampler)
-    if shuffles and loader.collate_fn is default_collate and not isinstance(loader.dataset, IterableDataset):
+    if only_shuffles(loader) and loader.collate_fn is default_collate:
         return read_pair(loader.dataset)
     with fixed_randomness():
         batches = list(limit_rows(loader, "batch"))
@@ -123,11 +131,20 @@ def read_loader(loader: DataLoader[Any]) -> Pair:
     return check_lengths(Pair(read_items(x), name_classes(read_labels(y), loader.dataset)))
 
 
+def only_shuffles(loader: Any) -> bool:
+    """Whether a DataLoader gives all items of a map-style data set, each once, in some order."""
+    if isinstance(loader.dataset, IterableDataset) or type(loader.batch_sampler) is not BatchSampler:
+        return False
+    sampler: Any = loader.batch_sampler.sampler
+    takes_all = type(sampler) in (SequentialSampler, RandomSampler) and len(sampler) == len(loader.dataset)
+    return takes_all and not getattr(sampler, "replacement", False)
+
+
 def name_classes(labels: Labels, data: Any) -> Labels:
-    """Labels with the names that a data set of torchvision has for its classes."""
-    while not hasattr(data, "classes") and hasattr(data, "dataset"):  # a Subset, or a DataLoader
+    """Labels with the names that a data set of torchvision has for its classes, unless it changes them."""
+    while not hasattr(data, "classes") and isinstance(data, Subset):
         data = data.dataset
-    names = getattr(data, "classes", None)
+    names = None if getattr(data, "target_transform", None) else getattr(data, "classes", None)
     if labels.names is not None or not isinstance(names, list | tuple) or not len(names):
         return labels
     if not all(isinstance(name, str) for name in names) or int(labels.numbers.max()) >= len(names):
@@ -175,8 +192,16 @@ def read_hub_split(data: Any) -> Pair:
     item = choose_column(features, ITEM_COLUMNS, "Image")
     if label is None or item is None or is_text(features[item]):
         raise DataError(describe_columns(features, label))
-    rows = data.select_columns([item, label])
-    rows = rows.with_format(None if type(features[item]).__name__ == "Image" else "numpy")
+    if (getattr(data, "format", None) or {}).get("type") == "custom":
+        raise DataError(
+            "the dataset has a transform (with_transform or set_transform), whose columns are not known: use"
+            " map() in its place, or give a torch Dataset of pairs (item, label)"
+        )
+    feature, is_images = features[item], type(features[item]).__name__ == "Image"
+    if is_images and not feature.decode:
+        decoded = f'data.cast_column("{item}", datasets.Image())'
+        raise DataError(f'the images of the column "{item}" are not decoded: give {decoded}')
+    rows = data.select_columns([item, label]).with_format(None if is_images else "numpy")
     pairs = list(limit_rows(rows, "row"))
     labels = read_labels([row[label] for row in pairs])
     names = getattr(features[label], "names", None)
@@ -185,7 +210,10 @@ def read_hub_split(data: Any) -> Pair:
             f'a row has the "{label}" -1, which means none: drop such rows, or give another split'
         )
     labels = labels._replace(names=tuple(names)) if names else labels
-    return check_lengths(Pair(read_items([to_item(row[item]) for row in pairs]), labels))
+    items = [to_item(row[item]) for row in pairs]
+    if getattr(feature, "dtype", None) == "uint8":  # numpy's format makes long ones of them
+        items = [x.byte() if isinstance(x, Tensor) else x for x in items]
+    return check_lengths(Pair(read_items(items), labels))
 
 
 def choose_column(features: Mapping[str, Any], names: Sequence[str], kind: str) -> str | None:
@@ -216,6 +244,6 @@ def describe_columns(features: Mapping[str, Any], label: str | None) -> str:
 @contextmanager
 def fixed_randomness() -> Iterator[None]:
     """Reading draws from a fixed seed, and torch's random numbers are afterwards as they were."""
-    with torch.random.fork_rng(devices=[]):
+    with TURN, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         yield

@@ -20,7 +20,7 @@ from distill.inner.rules import Rule
 from distill.methods.base import Method
 from distill.networks.functional import persistent_tensors
 from distill.networks.initial import check_new_weights
-from distill.networks.resolve import NetworkLike, factory_of, resolve_network, single_precision
+from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resolve_network
 from distill.outer import processes
 from distill.outer.synthetic import Synthetic
 from distill.registry import AUTO, find
@@ -128,7 +128,7 @@ def distill(
         UserError: another setting that is not possible. Each says in one sentence what to do.
     """
     passed = locals()
-    with python_names(), single_precision():
+    with python_names(), plain_torch():
         arguments = plain_arguments(passed, signature(distill).parameters)
         train, test_data = read_splits(data, test)
         settings = resolve_arguments(train, network, arguments)
