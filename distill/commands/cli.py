@@ -8,7 +8,8 @@ from typing import Any
 from distill.commands.options import parse
 from distill.commands.streams import tolerant_streams
 from distill.errors import UserError
-from distill.registry import Entry, check_effects, check_options, load
+from distill.options import check_effects, check_options
+from distill.registry import Entry, load
 
 Result = dict[str, Any]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from distill.commands.cli import run_command
 from distill.errors import UserError
-from distill.registry import load, option
+from distill.options import option
+from distill.registry import load
 from distill.sets.formats import WRITERS, formats_with, select_options
 
 
@@ -24,7 +25,7 @@ class ExportSettings:
     license: str | None = option(None, "LICENCE", needs={"to": formats_with("license")})
     """With --to hf: the licence on the card, e.g. mit (default: that of the bundled data, else unknown)."""
     channels: int | None = option(None, "COUNT", above=0, at_most=3, needs={"to": formats_with("channels")})
-    """With --to images: 3 repeats grey images, as DD-Ranking's networks need them."""
+    """With --to images: 3 repeats grey images, as DD-Ranking needs them."""
     size: int | None = option(None, "PIXELS", above=0, at_most=1024, needs={"to": formats_with("size")})
     """With --to images: height and width; a black border is added."""
     overwrite: bool = option(False)
@@ -38,17 +39,17 @@ SETTINGS = ExportSettings
 
 def export_set(config: ExportSettings) -> dict[str, Any]:
     """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
-    options = select_options(config.to, vars(config))
     from distill.sets.formats.base import is_public, load_set
     from distill.sets.storage import is_within
 
     source = Path(config.set)
+    path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
     if is_public(source):
         raise UserError(f"{source} is a public format: `distill import` makes a set of it first")
-    path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
     if is_within(source, path):
         raise UserError(f"{path} is, or holds, the set that is read: give --out another folder")
-    load(WRITERS[config.to]).write_set(data := load_set(source), path, overwrite=config.overwrite, **options)
+    data, options = load_set(source), select_options(config.to, vars(config))
+    load(WRITERS[config.to]).write_set(data, path, overwrite=config.overwrite, **options)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     hint = f"\nto share it: hf upload USER/NAME {path} --repo-type dataset" if config.to == "hf" else ""
     print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB){hint}")

@@ -15,7 +15,7 @@ from distill.inner.engines.base import (
     pull_back,
     run_steps,
 )
-from distill.registry import option
+from distill.options import option
 
 
 @dataclass(frozen=True)

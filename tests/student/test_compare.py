@@ -158,5 +158,7 @@ def test_a_set_behind_a_list_and_an_empty_list_are_said(words: list[str], senten
 
 def test_a_set_for_a_network_of_one_s_own_is_not_compared_by_name() -> None:
     data = small_set(network={"name": "MyNet", "init": "random", "scheme": "own"})
-    with pytest.raises(UserError, match=r'"MyNet", is your own.* distill.student.evaluate'):
+    with pytest.raises(
+        UserError, match=r"a network of your own, MyNet: measure it by distill.student.evaluate"
+    ):
         choose_networks(data, ("mlp",))
