@@ -16,7 +16,7 @@ from distill.data.files import limits
 from distill.data.images import load
 from distill.errors import DataError
 from distill.kd.recipe.parts import DataPart
-from distill.kd.sources import load_splits
+from distill.kd.sources import load_sources
 from tests.helpers import blobs, small_set, write_npz
 from tests.picture_oddities import REFUSED_ARRAYS
 
@@ -131,7 +131,7 @@ def test_every_door_refuses_floats_of_0_to_255(tmp_path: Path, capsys: pytest.Ca
     assert adapt(["--source", path, "--target", path, "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.count("floating-point pixels must be in 0 … 1: save x / 255") == 3
     with pytest.raises(DataError, match="save x / 255"):
-        load_splits(DataPart(name=path), 0, "cpu")
+        load_sources(DataPart(name=path), 0, "cpu")
     assert not (tmp_path / "run").exists()
 
 
