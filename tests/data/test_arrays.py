@@ -139,13 +139,14 @@ def test_every_door_refuses_an_empty_name(tmp_path: Path, capsys: pytest.Capture
     small_set().save(tmp_path / "set.pt")
     assert image(["--dataset", "", "--out", str(tmp_path / "run")]) == 2
     assert student([str(tmp_path / "set.pt"), "--dataset", ""]) == 2
-    assert capsys.readouterr().err.count("the name of the data set is empty") == 2
+    assert capsys.readouterr().err.count("--dataset is empty") == 2
 
 
 def test_every_door_says_the_remarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y = np.arange(30) % 3 + 1
     path = write_arrays(tmp_path, y_train=y, y_test=y)
-    small_set().save(tmp_path / "set.pt")
+    source = {"name": path, "classes": ["1", "2", "3"], "mean": [0.3], "std": [0.2]}
+    small_set(source=source).save(tmp_path / "set.pt")
     assert student([str(tmp_path / "set.pt"), "--dataset", path]) == 0
     assert "the 3 classes are called 1, 2, 3" in capsys.readouterr().err
 
