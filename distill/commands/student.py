@@ -40,8 +40,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     distillation = WithTeacher(teacher, config.kd, config.tau, config.share) if teacher else None
     students = train_students(protocol, data, start)
     reports = [Report(f"{len(data)} distilled items", accuracies(students, test))]
-    result: dict[str, Any] = {"accuracy": reports[0].summary()}
-    result |= {"init": start.init, "network": start.name, "path": config.set}
+    result: dict[str, Any] = {"accuracy": reports[0].summary(), "init": start.init, "network": start.name}
     if distillation:
         scores = accuracies(train_students(distillation, data, start), test)
         reports.append(Report(f"- with the teacher {config.teacher}", scores))
@@ -53,7 +52,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
         write_tensors(config.save, {name: w.cpu() for name, w in students[0].state_dict().items()})
     recipe = config.optimizer or "its own recipe"
     print(format_table(reports, f"{config.set}: {start.name}, {start.init} weights, {recipe}, test accuracy"))
-    return result
+    return {**result, "path": config.set}
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m distill.student") -> int:
