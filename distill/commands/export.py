@@ -8,13 +8,12 @@ from typing import Any
 from distill.commands.cli import run_command
 from distill.errors import UserError
 from distill.options import option
-from distill.registry import load
-from distill.sets.formats import WRITERS, formats_with, select_options
+from distill.sets.formats import WRITERS, formats_with, select_writer
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Write a distilled set as a folder for others. Every format also holds the whole set, to the bit."""
+    """Write a distilled set as a folder for others; each format also holds the whole set."""
 
     set: str = option(metavar="SET", positional=True)
     """The distilled set: a .pt file, or an exported folder."""
@@ -48,8 +47,8 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
         raise UserError(f"{source} is a public format: `distill import` makes a set of it first")
     if is_within(source, path):
         raise UserError(f"{path} is, or holds, the set that is read: give --out another folder")
-    data, options = load_set(source), select_options(config.to, vars(config))
-    load(WRITERS[config.to]).write_set(data, path, overwrite=config.overwrite, **options)
+    write_set = select_writer(config.to, vars(config))
+    write_set(data := load_set(source), path, overwrite=config.overwrite)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     hint = f"\nto share it: hf upload USER/NAME {path} --repo-type dataset" if config.to == "hf" else ""
     print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB){hint}")

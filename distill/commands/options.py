@@ -245,7 +245,7 @@ def to_tuple(value: Any) -> Any:
 def explain(message: str, flags: Sequence[str]) -> str:
     """argparse's message in one sentence of this command line."""
     if message.startswith("unrecognized arguments: "):
-        word = message.removeprefix("unrecognized arguments: ").split()[0]
+        word = (message.removeprefix("unrecognized arguments: ").split() or [""])[0]
         if not word.startswith("-"):
             return f'"{cut(word)}" belongs to no option'
         near = get_close_matches(cut(word), flags, n=1, cutoff=0.6)

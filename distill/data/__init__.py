@@ -6,7 +6,10 @@ images, IMAGE_SETS the image sets that torchvision reads, TEXT_SETS the text set
 line here.
 """
 
+import os
+import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distill.registry import Entry
@@ -69,6 +72,11 @@ TEXT_SETS = {
 }
 
 
+HOME = Path(os.path.expanduser("~"))  # as it is where the user has no home, as in some containers
+CACHE = Path(
+    os.environ.get("DISTILL_CACHE")
+    or (HOME / ".cache" if HOME.is_absolute() else Path(tempfile.gettempdir())) / "distill"
+)
 MODULES = {"load": "images", "to_dataset": "adapters"}
 
 

@@ -6,7 +6,7 @@ is padding, a vector of zeros; id 1 an unknown word, zeros too. Networks leave o
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.data.dataset import Dataset
+from distill.data.files.doubts import describe_case, describe_shared
 from distill.data.images import load as load_images
 from distill.data.texts import Corpus, TextSplit, load_corpus, load_tokenizer, tokenize
 from distill.data.vectors import WordVectors, load_vectors
@@ -111,7 +112,7 @@ class TextDataset(Dataset):
         empty = int((~has_vector.any(dim=1)).sum())
         if empty:
             notes.append(f"{self.name}: {empty} of {len(self)} texts hold no word with a vector")
-        return notes
+        return [*self.remarks, *notes]
 
 
 def embed_corpus(
@@ -155,7 +156,10 @@ def embed_corpus(
             word_dropout, metadata, sum(max(0, len(text) - width) for text in texts),
         )  # fmt: skip
 
-    return embed(tokens["train"], corpus.train), embed(tokens["test"], corpus.test)
+    doubts = describe_case(corpus.name, corpus.classes)
+    doubts += describe_shared(corpus.name, corpus.train.texts, corpus.test.texts)
+    train = replace(embed(tokens["train"], corpus.train), remarks=tuple(doubts))
+    return train, embed(tokens["test"], corpus.test)
 
 
 def build_vocabulary(words: Iterable[str]) -> list[str]:

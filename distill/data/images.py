@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from distill import registry
-from distill.data import IMAGE_SETS
+from distill.data import CACHE, IMAGE_SETS
 from distill.data.dataset import (
     Dataset,
     channel_mean_std,
@@ -21,12 +21,12 @@ from distill.data.dataset import (
     resize_images,
 )
 from distill.data.files.arrays import NPZ_ARRAYS, ImageArrays, read_npz, to_images
+from distill.data.files.doubts import describe_case, describe_shared_images
 from distill.data.files.idx import DIGITS, MNIST_MD5, has_idx_files, read_idx_folder
 from distill.data.files.image_folder import read_image_folder
 from distill.errors import DataError, unknown
 
 MNIST = Path(__file__).parent / "bundled" / "mnist"
-CACHE = Path(os.environ.get("DISTILL_CACHE", Path.home() / ".cache" / "distill"))
 
 
 def load(
@@ -45,16 +45,17 @@ def load(
             raise DataError(f"{name} has no {split} images")
     check_labels(name, y, test_y, len(classes))
     check_class_names(name, classes)
+    label = Path(name).name if is_path(name) else name
+    doubts = [*describe_case(label, classes), *describe_shared_images(label, x, test_x)]
     if size:
         x, test_x = (resize_images(images, (size, size)) for images in (x, test_x))
     mean, std = channel_mean_std(x)
-    label = Path(name).name if is_path(name) else name
     train, test = (
         Dataset(label, images.to(device), labels.to(device), classes, mean, std)
         for images, labels in ((x, y), (test_x, test_y))
     )
     missing = [*describe_missing(train, "training"), *describe_missing(test, "test")]
-    return replace(train, remarks=(*remarks, *missing, *describe_copies(train))), test
+    return replace(train, remarks=(*remarks, *missing, *describe_copies(train), *doubts)), test
 
 
 def read_arrays(name: str, data_dir: str | Path | None, size: int | None) -> ImageArrays:
@@ -80,13 +81,18 @@ def is_path(name: str) -> bool:
     """Whether a name is a path rather than a word of IMAGE_SETS."""
     if name in IMAGE_SETS:  # a folder of that name is ./mnist
         return False
-    return name.lower().endswith(".npz") or os.sep in name or Path(name).is_dir()
+    return name.lower().endswith(".npz") or os.sep in name or Path(name).exists()
 
 
 def read_path(path: Path, size: int | None) -> ImageArrays:
     """A folder of images or an .npz file."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    if path.is_file() and path.suffix.lower() not in (".npz", ""):
+        raise DataError(
+            f"{path} is neither a folder nor an .npz file: unzip an archive; save arrays by numpy.savez as"
+            f" {', '.join(NPZ_ARRAYS)}"
+        )
     return read_image_folder(path, size) if path.is_dir() else read_npz(path)
 
 

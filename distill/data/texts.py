@@ -12,7 +12,7 @@ from typing import NamedTuple
 from distill.data import TEXT_SETS, TextSet
 from distill.data.files.labels import encode_labels
 from distill.data.files.rows import ENDINGS, LABEL_KINDS, hide_progress_bars, read_rows, select_column
-from distill.errors import DataError, unknown
+from distill.errors import DataError, cut, unknown
 
 BUNDLED = Path(__file__).parent / "bundled" / "sentences"
 TEXT_COLUMNS = ("text", "sentence")
@@ -95,6 +95,8 @@ def read_corpus(
     class_names: tuple[str, ...] = (),
 ) -> Corpus:
     """A corpus from two files of rows; class_names are used where the labels are 0, 1, 2 …"""
+    if text_column is not None and text_column == label_column:
+        raise DataError(f'--text-column and --label-column are both "{cut(text_column)}": give two columns')
     splits = []
     for path in (Path(train), Path(test)):
         rows = list(read_rows(path))

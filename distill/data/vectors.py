@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import re
 import ssl
 import zlib
@@ -17,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from distill.data import CACHE
 from distill.data.files.arrays import load_arrays
 from distill.errors import DataError
 
 BUNDLED = Path(__file__).parent / "bundled" / "sentences" / "vectors.npz"
-CACHE = Path(os.environ.get("DISTILL_CACHE", Path.home() / ".cache" / "distill"))
 GLOVE = re.compile(r"glove\.(6B|42B|840B|twitter\.27B)\.(\d+)d")
 LONGEST_LINE = 2**20  # bytes: a word and 10,000 numbers take a tenth
 WordRows = tuple[list[str], np.ndarray]  # words, and a row of float32 for each

@@ -145,7 +145,7 @@ def test_every_door_refuses_an_empty_name(tmp_path: Path, capsys: pytest.Capture
 def test_every_door_says_the_remarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y = np.arange(30) % 3 + 1
     path = write_arrays(tmp_path, y_train=y, y_test=y)
-    source = {"name": "blobs", "classes": ["1", "2", "3"], "mean": [0.5], "std": [0.1]}
+    source = {"name": path, "classes": ["1", "2", "3"], "mean": [0.3], "std": [0.2]}
     small_set(source=source).save(tmp_path / "set.pt")
     assert student([str(tmp_path / "set.pt"), "--dataset", path]) == 0
     assert "the 3 classes are called 1, 2, 3" in capsys.readouterr().err

@@ -19,6 +19,7 @@ def write_pictures(root: Path, classes: Sequence[str] = "abc", count: int = 4, c
         for i in range(count):
             pixels = np.full((8, 8, 3), 10 * k + i, np.uint8)
             pixels[0, 0, 0] += 50 * colour
+            pixels[7, 7] = sum(map(ord, root.name)) % 256  # another picture in each split
             Image.fromarray(pixels).save(root / name / f"{i}.png")
     return root
 

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a csv, tsv, jsonl or parquet file, gzipped or not (parquet never is). Raises DataError."""
-    ending = path.name.removesuffix(".gz").rsplit(".", 1)[-1].lower()
+    ending = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
     if ending not in ENDINGS:
         raise DataError(f"{path} is not a {', '.join('.' + e for e in ENDINGS)} file (or one with .gz)")
     if not path.is_file():

@@ -4,6 +4,7 @@ yaml.safe_load() takes the last of two equal keys, and shares what an alias repe
 nine lists are a billion values to whoever walks through them.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -48,12 +49,21 @@ class RecipeLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
             twice = next((key for key, count in keys.items() if count > 1 and key != "<<"), None)
             if twice is not None:
                 raise ComposerError(None, None, f"the key {quote(twice)} stands twice", mark)
+            flag = next((key.value for key, _ in node.value if key.tag.endswith(":bool")), None)
+            if flag is not None:  # a network called no, as Norway is
+                problem = f'the key {flag} is True or False to YAML: write "{flag}"'
+                raise ComposerError(None, None, problem, mark)
         size = 1 + sum(self.sizes[id(child)] for child in children)
         if size > MOST_VALUES:
             raise ComposerError(
                 None, None, f"more than {MOST_VALUES:,} values, with what aliases repeat", mark
             )
         return size
+
+
+RecipeLoader.add_implicit_resolver(  # YAML 1.1 takes 1e-3 for a word
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def parse_yaml(text: str) -> Any:

@@ -6,10 +6,12 @@ must offer. The choices of `distill export --to`, what `distill import` recognis
 contract test (tests/sets/test_format_contract.py) come from this table, which imports no torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from distill.registry import Entry
+from distill.registry import Entry, load
 
 
 class Format(NamedTuple):
@@ -86,9 +88,9 @@ def select_formats(writes: bool = False, reads: str = "") -> dict[str, Entry]:
     }
 
 
-def select_options(word: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a format's write_set() among named values."""
-    return {name: values[name] for name in FORMATS[word].options}
+def select_writer(word: str, values: Mapping[str, Any]) -> Callable[..., Path]:
+    """The write_set() of a format, with those of the named values that are keywords of its own."""
+    return partial(load(WRITERS[word]).write_set, **{name: values[name] for name in FORMATS[word].options})
 
 
 def formats_with(option: str) -> tuple[str, ...]:
