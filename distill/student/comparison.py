@@ -11,7 +11,7 @@ from tqdm import tqdm
 from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, python_names
-from distill.networks import IMAGES, SEQUENCES
+from distill.networks import IMAGES, NETWORKS, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
@@ -64,6 +64,11 @@ def compare(
 
 def choose_networks(data: DistilledSet, names: tuple[str, ...]) -> list[str]:
     """The networks of these names, or all that the set's items are large enough for. Raises UserError."""
+    if data.network["name"] not in NETWORKS:
+        raise UserError(
+            f'the set was learned with a network of its maker, "{data.network["name"]:.80}", which compare'
+            " cannot build: measure it in Python, by distill.student.evaluate(…, network=that module)"
+        )
     for name in names:
         build_set_network(data, name)
     return list(names) or [name for name in (SEQUENCES if data.text else IMAGES) if can_train(data, name)]
