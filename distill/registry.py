@@ -9,7 +9,17 @@ from dataclasses import MISSING, Field, field, fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Optional, TypeVar, get_args, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NamedTuple,
+    Optional,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from distill.errors import UserError, quote, unknown
 
@@ -158,7 +168,7 @@ def hints_of(settings_class: type) -> dict[str, Any]:
 
 def check_type(name: str, hint: Any, value: Any) -> None:
     """Raise UserError where a value is not of an option's type; a float is finite and may be an int."""
-    words = value if isinstance(value, tuple | list) and str in get_args(hint) else (value,)
+    words = value if isinstance(value, tuple | list) and get_origin(hint) is tuple else (value,)
     expected = next(t for t in TYPE_WORDS if t in (hint, *get_args(hint)))
     for word in words:
         right = isinstance(word, int | float) if expected is float else isinstance(word, expected)

@@ -281,3 +281,16 @@ def test_the_search_works_from_a_folder() -> None:
     index = (folder / "search" / "search_index.js").read_text(encoding="utf-8")
     assert index.startswith("var __index = {")
     assert "assets/iframe-worker.js" in (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_place_of_a_check_exists() -> None:
+    page = (ROOT / "docs" / "reference" / "checks.md").read_text(encoding="utf-8")
+    rows = [
+        re.findall(r"`([\w.:]+)`", row.split("|")[2]) for row in page.splitlines() if row.startswith("| ")
+    ]
+    assert sum(map(len, rows)) > 30
+    for row in filter(None, rows):
+        module = ""
+        for place in row:
+            module, _, name = place.rpartition(":") if ":" in place else (module, "", place)
+            assert functools.reduce(getattr, name.split("."), importlib.import_module(module)), place

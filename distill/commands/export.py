@@ -8,7 +8,7 @@ from typing import Any
 from distill.commands.cli import run_command
 from distill.errors import UserError
 from distill.registry import load, option
-from distill.sets.formats import WRITERS, select_options
+from distill.sets.formats import WRITERS, formats_with, select_options
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class ExportSettings:
     """The format."""
     out: str | None = option(None, "FOLDER")
     """The folder to write (default: SET-FORMAT, in the folder of the set)."""
-    license: str | None = option(None, "LICENCE", needs={"to": ("hf",)})
+    license: str | None = option(None, "LICENCE", needs={"to": formats_with("license")})
     """With --to hf: the licence on the card, e.g. mit (default: that of the bundled data, else unknown)."""
-    channels: int | None = option(None, "COUNT", above=0, at_most=3, needs={"to": ("images",)})
+    channels: int | None = option(None, "COUNT", above=0, at_most=3, needs={"to": formats_with("channels")})
     """With --to images: 3 repeats grey images, as DD-Ranking's networks need them."""
-    size: int | None = option(None, "PIXELS", above=0, at_most=1024, needs={"to": ("images",)})
+    size: int | None = option(None, "PIXELS", above=0, at_most=1024, needs={"to": formats_with("size")})
     """With --to images: height and width; a black border is added."""
     overwrite: bool = option(False)
     """Replace the export that is in the folder --out."""

@@ -58,9 +58,6 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
     if is_public(config.set):
         data, train, test = load_public_set(config)
     else:
-        if config.zca or config.experiment != -1:
-            word = "--zca" if config.zca else "--experiment"
-            raise UserError(f"{word} has no effect: {config.set} is no file of another project")
         data = load_set(config.set, config.device)
         check_set_options(config, data)
         train, test = load_real_data(config, data)
@@ -82,10 +79,12 @@ def check_set_options(config: SetSettings, data: "DistilledSet") -> None:
         raise UserError(f"{name} has no effect on {config.set}: it is for public files; leave it out")
 
 
-def check_place(path: "str | Path", config: SetSettings, data: "DistilledSet") -> None:
+def check_place(path: "str | Path | None", config: SetSettings, data: "DistilledSet") -> None:
     """Raise SetError where a file cannot be written at path, or would replace one that the command reads."""
     from distill.sets.storage import check_output
 
+    if path is None:
+        return
     own = [data.source["name"], *((data.text["vectors"], *data.text["files"][:2]) if data.text else ())]
     named = [config.set, config.dataset, config.vectors, config.train, config.test]
     check_output(path, [*named, getattr(config, "teacher", None), *own])

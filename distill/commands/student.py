@@ -32,16 +32,15 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     from distill.student.scores import Report
 
     data, train, test = load_set_and_data(config)
-    if config.save:
-        check_place(config.save, config, data)
+    check_place(config.save, config, data)
     start = build_start(data, config.network, config.init, config.seeds)
     protocol = build_protocol(config.optimizer, config.lr, config.epochs, config.batch_size)
     teacher = load_teacher(config.teacher, data, config.teacher_network) if config.teacher else None
     distillation = WithTeacher(teacher, config.kd, config.tau, config.share) if teacher else None
     students = train_students(protocol, data, start)
     reports = [Report(f"{len(data)} distilled items", accuracies(students, test))]
-    result: dict[str, Any] = {"accuracy": reports[0].summary()}
-    result |= {"init": start.init, "network": start.name, "path": config.set}
+    facts = {"init": start.init, "network": start.name, "path": config.set}
+    result: dict[str, Any] = {"accuracy": reports[0].summary(), **facts}
     if distillation:
         scores = accuracies(train_students(distillation, data, start), test)
         reports.append(Report(f"- with the teacher {config.teacher}", scores))
@@ -51,8 +50,8 @@ def measure(config: StudentSettings) -> dict[str, Any]:
         result["full_data"] = reports[-1].mean
     if config.save:
         write_tensors(config.save, {name: w.cpu() for name, w in students[0].state_dict().items()})
-    recipe = config.optimizer or "its own recipe"
-    print(format_table(reports, f"{config.set}: {start.name}, {start.init} weights, {recipe}, test accuracy"))
+    by = f"{start.init} weights, {config.optimizer or 'its own recipe'}"
+    print(format_table(reports, f"{config.set}: {start.name}, {by}, test accuracy"))
     return result
 
 

@@ -100,12 +100,7 @@ def restore_certificate_checks() -> Iterator[None]:
 
 def read_npz(path: Path, vocabulary: Container[str]) -> WordRows:
     """An .npz with `words`, newline-joined UTF-8 bytes or strings, and `vectors` (words, dim)."""
-    arrays = load_arrays(path)
-    if not {"words", "vectors"} <= arrays.keys():
-        raise DataError(
-            f"{path} holds {', '.join(arrays)[:80] or 'nothing'}: word vectors are an .npz with words"
-            " (newline-joined UTF-8 bytes, or strings) and vectors"
-        )
+    arrays = load_arrays(path, ("words", "vectors"))
     words, vectors = to_words(arrays["words"], path), arrays["vectors"]
     if vectors.dtype.kind not in "fiu":
         raise DataError(f"{path}: vectors must be real numbers, not {vectors.dtype}")

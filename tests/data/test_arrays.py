@@ -16,7 +16,7 @@ from distill.data.files import limits
 from distill.data.images import load
 from distill.errors import DataError
 from distill.kd.recipe.parts import DataPart
-from distill.kd.sources import load_splits
+from distill.kd.sources import load_sources
 from tests.helpers import blobs, small_set, write_npz
 from tests.picture_oddities import REFUSED_ARRAYS
 
@@ -139,7 +139,7 @@ def test_every_door_refuses_floats_of_0_to_255(tmp_path: Path, capsys: pytest.Ca
     assert adapt(["--source", path, "--target", path, "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.count("floating-point pixels must be in 0 … 1: save x / 255") == 3
     with pytest.raises(DataError, match="save x / 255"):
-        load_splits(DataPart(name=path), 0, "cpu")
+        load_sources(DataPart(name=path), 0, "cpu")
     assert not (tmp_path / "run").exists()
 
 
@@ -147,13 +147,14 @@ def test_every_door_refuses_an_empty_name(tmp_path: Path, capsys: pytest.Capture
     small_set().save(tmp_path / "set.pt")
     assert image(["--dataset", "", "--out", str(tmp_path / "run")]) == 2
     assert student([str(tmp_path / "set.pt"), "--dataset", ""]) == 2
-    assert capsys.readouterr().err.count("the name of the data set is empty") == 2
+    assert capsys.readouterr().err.count("--dataset is empty: give a value, or leave it out") == 2
 
 
 def test_every_door_says_the_remarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y = np.arange(30) % 3 + 1
     path = write_arrays(tmp_path, y_train=y, y_test=y)
-    small_set().save(tmp_path / "set.pt")
+    source = {"name": "blobs", "classes": ["1", "2", "3"], "mean": [0.5], "std": [0.1]}
+    small_set(source=source).save(tmp_path / "set.pt")
     assert student([str(tmp_path / "set.pt"), "--dataset", path]) == 0
     assert "the 3 classes are called 1, 2, 3" in capsys.readouterr().err
 

@@ -135,7 +135,7 @@ def test_words_may_be_an_array_of_strings(tmp_path: Path, words: np.ndarray) -> 
         ({"words": np.frombuffer(b"\xff\xfe", np.uint8)}, "words must be newline-joined UTF-8 bytes"),
         (
             {"embeddings": TABLE, "vectors": None},
-            "holds words, embeddings: word vectors are an .npz with words",
+            "lacks vectors; it holds words, embeddings",
         ),
     ],
     ids=["complex-vectors", "string-vectors", "0-dimensional-vectors", "latin-words", "other-names"],

@@ -45,7 +45,7 @@ def test_a_folder_with_a_recipe_of_the_user_is_not_a_run(
     path = write_recipe(tmp_path, build_raw_recipe(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}]))
     before = path.read_bytes()
     assert teach([str(path), "--out", str(tmp_path), "--overwrite"]) == 2
-    assert "holds a recipe.yaml that is not of a run: choose another --out" in capsys.readouterr().err
+    assert "holds recipe.yaml, and no scores.json beside it: give another --out" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 
@@ -175,7 +175,7 @@ def test_run_recipe_and_teachers_with_wrong_types_are_one_sentence_each(tmp_path
         "sources is a Recipe: give what load_sources() returns",
         "tau must be a finite number, not '4'",
         "tau must be a finite number, not True",
-        "teacher is 'full.pt': give a Student, as load_teacher() or train() returns",
+        "full.pt cannot be read (No such file or directory)",
     ]
 
 

@@ -1,4 +1,4 @@
-"""set.npz: the images and the labels of a set as two arrays of NumPy.
+"""set.npz: the images and the labels of a set as two arrays of NumPy, `synthetic` and `targets`.
 
 The example of CONTRIBUTING for a new file format, both ways. As distill/sets/formats/npz.py, with its line in
 FORMATS, it is all that a format needs.
@@ -25,7 +25,7 @@ def write_set(
 ) -> Path:
     """A folder with set.npz. Raises SetError, UserError without the package safetensors."""
     with export_folder(data, path, overwrite) as folder, open(folder / ARRAYS, "wb") as file:
-        np.savez(file, images=data.items.cpu().numpy(), labels=data.labels.cpu().numpy())
+        np.savez(file, synthetic=data.items.cpu().numpy(), targets=data.labels.cpu().numpy())
     return Path(path)
 
 
@@ -46,6 +46,6 @@ def load_arrays(file: SourceFile) -> tuple[Tensor, Tensor] | None:
     path = file.path / ARRAYS if file.path.is_dir() else file.path
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+            return torch.from_numpy(arrays["synthetic"]), torch.from_numpy(arrays["targets"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None

@@ -1,6 +1,7 @@
 """Files of other projects are read as what they say: scores, data, network, labels, rates, pixels."""
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_a_rate_or_epochs_that_train_nothing_are_refused(
 ) -> None:
     path = safetensors.write_set(small_set(), tmp_path / "out")
     assert main(["import", str(path), *words, "--out", str(tmp_path / "set.pt")]) == 2
-    assert f"{words[0]} must be above 0" in capsys.readouterr().err
+    assert re.search(f"{words[0]} must be (above 0|a finite number)", capsys.readouterr().err)
     assert not (tmp_path / "set.pt").exists()
 
 
@@ -153,7 +154,7 @@ def test_options_without_effect_on_an_export_are_refused(
 ) -> None:
     path = safetensors.write_set(small_set(), tmp_path / "out")
     assert main(["import", str(path), *words, "--out", str(tmp_path / "set.pt")]) == 2
-    assert f"{words[0]} has no effect: {path} is a whole set" in capsys.readouterr().err
+    assert f"{words[0]} has no effect on {path}: an export has its own recipe" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_options_without_effect_on_a_format_are_refused(
 ) -> None:
     small_set().save(tmp_path / "set.pt")
     assert main(["export", str(tmp_path / "set.pt"), *words]) == 2
-    assert f"{words[0]} has no effect with --to" in capsys.readouterr().err
+    assert f"{words[0]} has no effect without --to" in capsys.readouterr().err
 
 
 def test_experiment_and_zca_without_effect_are_refused(
@@ -176,7 +177,7 @@ def test_experiment_and_zca_without_effect_are_refused(
     small_set().save(tmp_path / "set.pt")
     for words in (["--experiment", "2"], ["--zca"]):
         assert main(["student", str(tmp_path / "set.pt"), *words]) == 2
-        assert f"{words[0]} has no effect: " in capsys.readouterr().err
+        assert f"{words[0]} has no effect on " in capsys.readouterr().err
 
 
 def test_whitened_pixels_are_refused(train: Dataset, tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_import_of_a_file_that_is_not_there_names_the_file(
 ) -> None:
     """It complained of --dataset."""
     assert main(["import", "nope.pt", "--out", str(tmp_path / "set.pt")]) == 2
-    assert capsys.readouterr().err == "distill: nope.pt: no such file\n"
+    assert capsys.readouterr().err == "distill: nope.pt: no such file or folder\n"
 
 
 @pytest.mark.parametrize("name", ["x.h5", "x.npz", "checkpoint_1", "x.pt"])
@@ -320,10 +321,10 @@ def test_an_npz_that_claims_more_than_it_holds_or_holds_objects_is_refused(
     train: Dataset, tmp_path: Path
 ) -> None:
     write_claim(tmp_path / "set.npz")
-    with pytest.raises(SetError, match="damaged .npz.*images.npy is not as large as it says"):
+    with pytest.raises(SetError, match="is damaged or not an .npz file of plain arrays"):
         import_public(tmp_path / "set.npz", train)
     np.savez(tmp_path / "set.npz", images=np.array([{}, {}], dtype=object), labels=LABELS.numpy())
-    with pytest.raises(SetError, match="damaged .npz, or holds more than numbers"):
+    with pytest.raises(SetError, match="is damaged or not an .npz file of plain arrays"):
         import_public(tmp_path / "set.npz", train)
 
 

@@ -124,8 +124,8 @@ def test_the_stand_in_takes_what_the_hub_s_own_library_takes() -> None:
     from inspect import signature
 
     create, upload = (signature(getattr(huggingface_hub.HfApi, n)) for n in ("create_repo", "upload_folder"))
-    create.bind(None, "me/few", repo_type="dataset", exist_ok=True, private=True)
-    upload.bind(None, repo_id="me/few", folder_path=Path(), repo_type="dataset")
+    assert create.bind(None, "me/few", repo_type="dataset", exist_ok=True, private=True)
+    assert upload.bind(None, repo_id="me/few", folder_path=Path(), repo_type="dataset")
 
 
 @pytest.mark.parametrize(

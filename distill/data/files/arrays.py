@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class ImageArrays(NamedTuple):
 def read_npz(path: Path) -> ImageArrays:
     """An .npz with x_train, y_train, x_test, y_test; optionally classes, their names. Raises DataError."""
     check_regular(path)
-    arrays = load_arrays(path)
+    arrays = load_arrays(path, NPZ_ARRAYS, ("classes",))
     x, test_x = (to_images(arrays[k], f"{k} in {path}") for k in ("x_train", "x_test"))
     y, test_y = (to_labels(arrays[k], f"{k} in {path}") for k in ("y_train", "y_test"))
     for images, labels, split in ((x, y, "train"), (test_x, test_y, "test")):
@@ -50,13 +51,13 @@ def read_npz(path: Path) -> ImageArrays:
     return ImageArrays(x, y, test_x, test_y, classes, remarks)
 
 
-def load_arrays(path: Path) -> Arrays:
-    """The arrays of an image set by name, without pickles; their sizes are asked first. Raises DataError."""
+def load_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Arrays:
+    """Arrays of an .npz by name, without pickles; their sizes are asked first. Raises DataError."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            missing = [name for name in NPZ_ARRAYS if name not in members]
-            wanted = [members[name] for name in (*NPZ_ARRAYS, "classes") if name in members]
+            missing = [name for name in required if name not in members]
+            wanted = [members[name] for name in (*required, *optional) if name in members]
             is_whole = all(has_stated_size(archive, info) for info in wanted)
     except Exception:  # zipfile and numpy pass on whatever a foreign byte makes them raise
         is_whole, missing, wanted = False, [], []
@@ -69,7 +70,7 @@ def load_arrays(path: Path) -> Arrays:
         with np.load(path, allow_pickle=False) as arrays:
             return {info.filename.removesuffix(".npy"): arrays[info.filename] for info in wanted}
     except MemoryError:
-        raise DataError(f"{path} does not fit into the memory: save fewer or smaller images") from None
+        raise DataError(f"{path} does not fit into the memory: save fewer or smaller items") from None
     except Exception:  # as above
         raise DataError(f"{path} is damaged or not an .npz file of plain arrays") from None
 

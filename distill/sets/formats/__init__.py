@@ -9,7 +9,6 @@ contract test (tests/sets/test_format_contract.py) come from this table, which i
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from distill.errors import UserError, unknown
 from distill.registry import Entry
 
 
@@ -88,17 +87,13 @@ def select_formats(writes: bool = False, reads: str = "") -> dict[str, Entry]:
 
 
 def select_options(word: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a format's write_set() among named values; None is not given.
+    """The keywords of a format's write_set() among named values."""
+    return {name: values[name] for name in FORMATS[word].options}
 
-    Raises UserError for an unknown format, or a value that is an option of other formats only.
-    """
-    if word not in WRITERS:
-        raise UserError("--to: " + unknown("format", word, WRITERS))
-    names = [name for line in FORMATS.values() for name in line.options if values.get(name) is not None]
-    for name in names:
-        if name not in FORMATS[word].options:
-            raise UserError(f"--{name} has no effect with --to {word}")
-    return {name: values[name] for name in names}
+
+def formats_with(option: str) -> tuple[str, ...]:
+    """The formats that heed an option."""
+    return tuple(word for word, line in FORMATS.items() if option in line.options)
 
 
 WRITERS = select_formats(writes=True)

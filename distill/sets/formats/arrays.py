@@ -5,24 +5,22 @@ FRePo's np/step*.npz is one. Images are pixels or normalised: their values say w
 numbers, names of classes (.npz), or soft, and then taken as they are.
 """
 
-import math
 import zipfile
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from torch import Tensor
 
-from distill.errors import SetError
+from distill.data.files.arrays import load_arrays
+from distill.errors import DataError, SetError
 from distill.sets.formats.base import PublicSet, SourceFile, is_numeric, read_number
 from distill.sets.public.training import EvaluateSynset, Targets, are_shares, encode_classes
 
 NAMES = (("images", "labels"), ("image", "label"), ("x", "y"), ("data", "targets"), ("data", "labels"),
          ("image_syn", "label_syn"))  # fmt: skip
 RATES = ("lr", "syn_lr", "learning_rate")
-ZIP, NPY_VERSION = b"PK", (1, 0)
-MAX_BYTES = 2**30  # of the arrays of an .npz, unpacked
+ZIP = b"PK"
 
 
 def matches(file: SourceFile) -> bool:
@@ -38,7 +36,7 @@ def matches(file: SourceFile) -> bool:
 
 def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
     """The two arrays, and the learning rate if there is one."""
-    content: Any = file.tensors if file.tensors is not None else load_arrays(file)
+    content: Any = file.tensors if file.tensors is not None else load_npz(file)
     is_dict = isinstance(content, dict)
     images: Tensor
     labels: Any  # an array of words, or a tensor
@@ -87,35 +85,15 @@ def list_arrays(file: SourceFile) -> tuple[str, ...]:
         return ()
 
 
-def load_arrays(file: SourceFile) -> dict[str, Any]:
-    """Images, labels and rate of an .npz as tensors; labels that are words as an array. Raises SetError.
-
-    allow_pickle=False: no code is executed. A header that claims more than its part of the file is refused.
-    """
+def load_npz(file: SourceFile) -> dict[str, Any]:
+    """Images, labels and rate of an .npz as tensors; labels that are words as an array. Raises SetError."""
     names = list_arrays(file)
-    wanted = [*find_names(names), *(name for name in RATES if name in names)]
+    rates = [name for name in RATES if name in names]
     try:
-        with zipfile.ZipFile(file.path) as archive:
-            sizes = [check_header(archive, f"{name}.npy") for name in wanted]
-        if sum(sizes) > MAX_BYTES:
-            raise SetError(f"{file.path} unpacks to {sum(sizes) / 2**30:.1f} GiB: 1 is the limit")
-        with np.load(file.path, allow_pickle=False) as arrays:
-            return {name: to_tensor(arrays[name]) for name in wanted}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError, zipfile.BadZipFile) as error:
-        raise SetError(f"{file.path} is a damaged .npz, or holds more than numbers ({error!s:.80})") from None
-
-
-def check_header(archive: zipfile.ZipFile, name: str) -> int:
-    """The bytes of an array of an .npz. Raises ValueError where its header claims another size."""
-    with archive.open(name) as stream:
-        read = (
-            npy.read_array_header_1_0 if npy.read_magic(stream) == NPY_VERSION else npy.read_array_header_2_0
-        )
-        shape, _, dtype = read(stream)
-        size = archive.getinfo(name).file_size - stream.tell()
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != size:
-        raise ValueError(f"{name} is not as large as it says")
-    return size
+        arrays = load_arrays(file.path, find_names(names), rates)
+        return {name: to_tensor(array) for name, array in arrays.items()}
+    except (DataError, ValueError) as error:
+        raise SetError(f"{file.path} cannot be read as images and labels: {error!s:.200}") from None
 
 
 def to_tensor(array: Any) -> Any:
