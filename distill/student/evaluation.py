@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from distill.data.dataset import Dataset, check_labels
-from distill.errors import python_names
+from distill.errors import UserError, python_names
 from distill.networks.resolve import NetworkLike
 from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count
@@ -40,6 +40,11 @@ def evaluate(
         UserError: what cannot be measured, in one sentence.
     """
     data, seeds = load_if_path(data), check_count("seeds", seeds)
+    if protocol is not None and (isinstance(protocol, type) or not hasattr(protocol, "train")):
+        raise UserError(
+            f"protocol is {protocol!r:.80}: give SetRecipe() or Ordinary(optimiser) of"
+            " distill.student.protocols, or leave it out"
+        )
     real = fit_to_set(test, data)
     start = build_start(data, network, init, seeds)
     students = train_students(protocol or SetRecipe(), data, start)

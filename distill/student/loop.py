@@ -17,6 +17,8 @@ from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
 from distill.networks.resolve import NetworkLike, resolve_network
 from distill.randomness import seed_torch, stream
+from distill.registry import EPOCHS, ITEMS
+from distill.sets.plain_types import check_count
 from distill.sets.real_data import read_data
 from distill.student.training import Data, Student, Weights
 
@@ -120,6 +122,11 @@ def train_ordinary(
     or from the network's own for None. The network and the weights that are passed are not touched. Raises
     UserError.
     """
+    epochs, batch = check_count("epochs", epochs, EPOCHS), check_count("batch", batch, ITEMS)
+    if not callable(optimiser):
+        raise UserError(
+            f"optimiser is {optimiser!r:.80}: give a class of torch.optim, or a function of weights"
+        )
     data = read_data(data)
     student = build_student(data, network, weights)
     turn = Turn(

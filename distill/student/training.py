@@ -1,6 +1,5 @@
 """Student: a trained network; and training by a set's own recipe."""
 
-import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,6 +27,7 @@ from distill.networks.resolve import NetworkLike, resolve_network, single_precis
 from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
+from distill.sets.plain_types import check_count, check_seed
 
 Weights = dict[str, Tensor]
 
@@ -167,6 +167,7 @@ def initial_weights(
     whose random weights would all be the same, for a set that has no fixed weights, or has those of another
     network.
     """
+    count = check_count("count", count)
     if init not in ("fixed", "random"):
         raise UserError("init: " + unknown("init", str(init), ("fixed", "random")))
     if isinstance(network, nn.Module):
@@ -243,11 +244,3 @@ def train(
     fit = network is None or weights_fit(problem.network, fixed_weights(data))
     init = init or (data.network.get("init", "random") if fit else "random")
     return replay(data, problem, initial_weights(data, problem.network, init, 1, first=check_seed(seed))[-1])
-
-
-def check_seed(seed: Any) -> int:
-    """The seed. Raises UserError for what is not a whole number."""
-    try:
-        return operator.index(seed)
-    except TypeError:
-        raise UserError(f"seed must be a whole number, not {str(seed)[:80]!r}") from None

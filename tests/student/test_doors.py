@@ -12,7 +12,16 @@ from torch.utils.data import DataLoader, TensorDataset
 import distill
 from distill import DistilledSet, UserError
 from distill.randomness import stream
-from distill.student import accuracy, baselines, compare, comparison, evaluate, train, train_ordinary
+from distill.student import (
+    accuracy,
+    baselines,
+    compare,
+    comparison,
+    evaluate,
+    initial_weights,
+    train,
+    train_ordinary,
+)
 from distill.student.baselines import train_epochs
 from tests.data_oddities import NAMES, PIXELS, WORDS, X, Y, easy_pixels, hub_images
 from tests.helpers import as_users_call, small_set
@@ -73,6 +82,8 @@ def test_evaluate_takes_a_path_a_module_a_name_and_numbers_of_numpy(
     [
         ({"seeds": 0}, "seeds must be above 0, not 0"),
         ({"seeds": 2.5}, "seeds must be a whole number, not 2.5"),
+        ({"seeds": 10**12}, "seeds must be at most 10,000, not 1,000,000,000,000: it would take 40 PB"),
+        ({"protocol": "ordinary"}, r"protocol is 'ordinary': give SetRecipe\(\) or Ordinary"),
         ({"init": "fixed"}, "carries no weights"),
         ({"init": "fxed"}, 'no init called "fxed"'),
         ({"network": "lenett"}, 'no network called "lenett"; did you mean "lenet"'),
@@ -150,3 +161,25 @@ def test_wrong_arguments_of_compare(few: DistilledSet, arguments: dict[str, Any]
         as_users_call(compare)(
             **{"data": few, "train": (X, Y), "test": (TEST_X, TEST_Y), "seeds": 1} | arguments
         )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"epochs": -1}, "epochs must be above 0, not -1"),
+        ({"epochs": 10**12}, "epochs must be at most 1,000,000, .* it would take 32 years"),
+        ({"batch": 0}, "batch must be above 0, not 0"),
+        ({"batch": 10**12}, "batch must be at most 1,000,000"),
+        ({"optimiser": "Adam"}, "optimiser is 'Adam': give a class of torch.optim"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_of_train_ordinary(arguments: dict[str, Any], sentence: str) -> None:
+    right = {"epochs": 1, "batch": 16, "optimiser": torch.optim.Adam}
+    with pytest.raises(UserError, match=sentence):
+        as_users_call(train_ordinary)((X, Y), "mlp", None, generator=torch.Generator(), **(right | arguments))
+
+
+def test_a_count_of_initial_weights_has_a_bound(few: DistilledSet) -> None:
+    with pytest.raises(UserError, match=r"count must be at most 10,000, .* it would take 40 TB"):
+        initial_weights(few, "mlp", "random", 10**9)
