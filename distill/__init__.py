@@ -47,6 +47,7 @@ ROOMS = {
     "sets.formats.huggingface": ("to_hf",),
     "sets.formats.safetensors": ("from_folder",),
 }
+PUBLIC_ROOMS = ("data", "kd", "student")  # whose functions are called as distill.student.evaluate
 __all__ = sorted(name for names in ROOMS.values() for name in names)
 __version__ = "0.1.0"
 
@@ -55,4 +56,6 @@ def __getattr__(name: str) -> Any:
     for room, names in ROOMS.items():
         if name in names:
             return getattr(import_module(f"distill.{room}"), name)
+    if name in PUBLIC_ROOMS:
+        return import_module(f"distill.{name}")
     raise AttributeError(f"module 'distill' has no attribute {name!r}")

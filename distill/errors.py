@@ -46,7 +46,7 @@ def unknown(noun: str, word: str, choices: Iterable[str]) -> str:
     """'no network called "lenett"; did you mean "lenet"? (known: …)'"""
     choices, word = sorted(choices), cut(word)
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.4)
-    hint = f'; did you mean "{near[0]}"?' if near else ";"
+    hint = f'; did you mean "{near[0]}"?' if near else ""
     return f'no {noun} called "{word}"{hint} (known: {", ".join(choices)})'
 
 

@@ -102,3 +102,9 @@ def test_every_public_name_can_be_imported() -> None:
 def test_the_command_line_parses_before_torch_is_imported(module: str) -> None:
     code = f"import sys, distill.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_rooms_of_the_documents_are_there_after_import_distill_alone() -> None:
+    code = "import distill; print(distill.student.evaluate, distill.kd.relabel, distill.data.to_dataset)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -14,7 +14,7 @@ VERBS = {
     "export": ("export", "write a set as a Hugging Face folder, as images or as safetensors"),
     "import": (
         "import_set",
-        "read a set of another project (results.pth, res_*.pt, images_best.pt) or an export",
+        "read a set of another project (results.pth, res_*.pt, checkpoint_*, .h5, …) or an export",
     ),
     "report": ("report", "write an HTML page that shows sets and runs, side by side"),
     "relabel": ("relabel", "give a distilled set a teacher's soft labels"),

@@ -49,6 +49,7 @@ class SetSettings:
 
 def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
+    from distill.data.adapters import OWN
     from distill.data.dataset import print_remarks
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import is_public, load_set
@@ -62,6 +63,12 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
         check_set_options(config, data)
         train, test = load_real_data(config, data)
     print_remarks(train)
+    if data.source["name"] == OWN and not any(data.source.get("mean") or [1.0]):
+        print(
+            f"{config.set} was learned from floats as they were: here pixels are read as 0 … 1; if yours were"
+            " prepared in another way, measure it in Python by distill.student.evaluate(data, test)",
+            file=sys.stderr,
+        )
     train, test = match_real_data(data, train, test)
     return data, train, test
 
@@ -105,7 +112,13 @@ def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Datase
 def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset, Dataset]":
     """(train, test): the real data that the set was made from, or others that the command names."""
     from distill.data import embedding
+    from distill.data.adapters import OWN
 
+    if config.dataset is None and data.source["name"] == OWN:
+        raise UserError(
+            f"{config.set} was learned from your own data in Python: give them by --dataset, a folder or an"
+            " .npz, or measure it there by distill.student.evaluate(data, test)"
+        )
     texts = (config.train, config.test, config.text_column, config.label_column)
     same = config.dataset is None
     name = data.source["name"] if config.dataset is None else config.dataset

@@ -20,6 +20,7 @@ from distill.errors import DataError
 
 DataLike = Any  # what to_dataset() takes: a Dataset, (x, y), or a data set of another library
 TEST_SPLITS = ("test", "validation", "valid", "val", "dev")  # of a DatasetDict, the first that is there
+OWN = "own data"  # what data without a name are called
 PACKAGE = str(Path(__file__).parents[1])
 
 
@@ -39,7 +40,7 @@ def to_dataset(data: DataLike, like: Dataset | None = None) -> Dataset:
     largest = min(int(labels.numbers.max()), len(x))  # check_classes() refuses more classes than items
     classes = labels.names or tuple(map(str, range(largest + 1)))
     mean, std = channel_mean_std(x) if x.dtype == torch.uint8 else ((0.0,), (1.0,))
-    return Dataset("own data", x, labels.numbers.to(x.device), classes, mean, std)
+    return Dataset(OWN, x, labels.numbers.to(x.device), classes, mean, std)
 
 
 def read_splits(data: DataLike, test: DataLike | None = None) -> tuple[Dataset, Dataset | None]:
@@ -150,4 +151,4 @@ def read_numbered(data: DataLike) -> Dataset:
             " distill.student.evaluate(set, test), or give the class numbers"
         )
     classes = labels.names or tuple(map(str, range(int(labels.numbers.max().clamp(0, len(x))) + 1)))
-    return Dataset("own data", x, labels.numbers.to(x.device), classes, (0.0,), (1.0,))
+    return Dataset(OWN, x, labels.numbers.to(x.device), classes, (0.0,), (1.0,))

@@ -40,6 +40,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.shape))
+        return f"Dataset({len(self)} items {shape} of {len(self.classes)} classes, {self.name})"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one item, as batch() returns it."""
@@ -94,10 +98,7 @@ class Dataset:
         return self.select(rest), self.select(held)
 
     def hold_out(self, most: int, generator: torch.Generator) -> tuple["Dataset", "Dataset"]:
-        """(the rest, at most so many items and at most a tenth, by which something is chosen).
-
-        Raises DataError where there are too few.
-        """
+        """(the rest, at most so many and a tenth, to choose by). Raises DataError where there are too few."""
         if len(self) < 10:
             raise DataError(
                 f"{self.name} has {len(self)} training items: at least 10 are needed, one in ten chooses"

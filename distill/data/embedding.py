@@ -26,7 +26,7 @@ UNKNOWN_WORDS = ("zeros", "drawn")
 MAX_LENGTH = 200  # words of a text, where the longest is longer and max_length is not given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TextDataset(Dataset):
     """One split of a set of texts: items (N, max_length) int32 are token ids, vectors (V, dim) their vectors.
 

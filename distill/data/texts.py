@@ -51,6 +51,10 @@ def load_corpus(
         return load_named_corpus(name, data_dir)
     if train is None or test is None:
         raise DataError("--train FILE and --test FILE go together: one of them is missing")
+    if Path(train).resolve() == Path(test).resolve():
+        raise DataError(
+            f"--train and --test are one file, {test}: set rows aside that no network learns from"
+        )
     files = (train, test, text_column, label_column)
     return replace(read_corpus(*files), files=files)
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, match_classes
-from distill.errors import UserError, python_names, quote
+from distill.errors import NetworkError, UserError, cut, python_names, quote
 from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
 from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
+from distill.networks import NETWORKS
 from distill.networks.resolve import resolve_network
 from distill.randomness import seed_torch, stream
 from distill.registry import RATE, check_options, option, python_name
@@ -90,6 +91,12 @@ def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Stud
         "subclasses": 1,
         **(read_architecture(path) or ({"name": name} if name else set_architecture)),
     }
+    if architecture["name"] == data.network["name"] not in NETWORKS:
+        raise NetworkError(
+            f'{path} holds weights alone, and the set\'s network, "{cut(architecture["name"])}", is your own:'
+            " load the file into your module and give that as the teacher in Python; a teacher of another"
+            " network is named by `--teacher-network`"
+        )
     shape, classes = tuple(data.items.shape[1:]), data.labels.shape[1]
     network = create_network("teacher", architecture, shape, classes, (0, 0), str(data.items.device))
     load_checkpoint(network, path)
@@ -123,7 +130,7 @@ def relabel(
     teacher: nn.Module | str | os.PathLike[str],
     tau: float = 1.0,
 ) -> DistilledSet:
-    """The set with labels softmax(teacher(items) / tau).
+    """The set with labels softmax(teacher(items) / tau), without the accuracy of its old labels.
 
     data: the set, or the path of its file. teacher: a Student or another trained module, or the path of its
     weights. Raises UserError.
@@ -131,7 +138,8 @@ def relabel(
     data, tau = load_if_path(data), plain_value(tau)
     check_options(Temperature(tau), python_name)
     logits = compute_teacher_logits(data, read_teacher(teacher, data))
-    return replace(data, labels=(logits / tau).softmax(dim=1))
+    scores = {name: score for name, score in data.scores.items() if name != "accuracy"}
+    return replace(data, labels=(logits / tau).softmax(dim=1), scores=scores)
 
 
 def read_teacher(teacher: Any, data: DistilledSet) -> Student:

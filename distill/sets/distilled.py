@@ -92,7 +92,7 @@ class DistilledSet:
         return DataLoader(self.dataset(), batch_size, shuffle, **options)
 
     def push_to_hub(self, repo: str, license: str | None = None, **options: Any) -> str:
-        """Upload the folder that `export --format hf` writes to the Hugging Face hub; the page's address.
+        """Upload the folder that `distill export --to hf` writes to the Hugging Face hub; the page's address.
 
         repo is "name" or "owner/name"; options are those of huggingface_hub.create_repo, as private=True.
         Raises SetError where the hub refuses, UserError without the package safetensors.

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
-from distill.errors import NetworkError, UserError, python_names
+from distill.errors import NetworkError, UserError, cut, python_names
 from distill.networks import IMAGES, NETWORKS, SEQUENCES
 from distill.randomness import stream
 from distill.registry import load
@@ -64,10 +64,10 @@ def compare(
 
 def choose_networks(data: DistilledSet, names: tuple[str, ...]) -> list[str]:
     """The networks of these names, or all that the set's items are large enough for. Raises UserError."""
-    if data.network["name"] not in NETWORKS:
+    if (own := data.network["name"]) not in NETWORKS:
         raise UserError(
-            f'the set was learned with a network of its maker, "{data.network["name"]:.80}", which compare'
-            " cannot build: measure it in Python, by distill.student.evaluate(…, network=that module)"
+            f'the set\'s network, "{cut(own)}", is your own, and compare trains networks by name: measure it'
+            " by distill.student.evaluate(data, test, network)"
         )
     for name in names:
         build_set_network(data, name)

@@ -29,6 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("effects")
     write_npz(root / "blobs.npz")
     small_set().save(root / "set.pt")
+    small_set(source={"name": "own data", "classes": ["a", "b", "c"], "mean": [0.0], "std": [1.0]}).save(
+        root / "own.pt"
+    )
     export([str(root / "set.pt"), "--to", "safetensors", "--out", str(root / "folder")])
     return root
 
@@ -47,6 +50,7 @@ REFUSED: list[tuple[Any, list[str], str]] = [
     (student, [*SET, "--vectors", "v.txt"], "--vectors has no effect on set.pt: it is for sets of texts"),
     (student, [*SET, "--zca"], "--zca has no effect on set.pt: it is for public files"),
     (student, [*SET, "--experiment", "2"], "--experiment has no effect on set.pt"),
+    (student, ["own.pt"], "own.pt was learned from your own data in Python: give them by --dataset"),
     (compare, [*SET, "--text-column", "t"], "--text-column has no effect without --train"),
     (relabel, [*SET, "--teacher", "t.pt", "--tau", "inf"], "--tau must be a finite number, not inf"),
     (export, ["set.pt", "--to", "images", "--license", "mit"], "--license has no effect without --to hf"),
@@ -84,6 +88,16 @@ def test_an_option_without_effect_is_refused(
     assert verb(arguments) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith(f"distill: {sentence}")
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_set_of_a_user_s_own_floats_says_how_pixels_are_read(folder: Path, capsys: Any) -> None:
+    assert student([str(folder / "own.pt"), "--dataset", str(folder / "blobs.npz"), "--seeds", "1"]) == 0
+    assert (
+        "own.pt was learned from floats as they were: here pixels are read as 0 … 1"
+        in capsys.readouterr().err
+    )
+    assert student([str(folder / "set.pt"), "--dataset", str(folder / "blobs.npz"), "--seeds", "1"]) == 0
+    assert "pixels" not in capsys.readouterr().err
 
 
 def test_out_and_overwrite_beside_resume_are_refused(folder: Path, tmp_path: Path, capsys: Any) -> None:

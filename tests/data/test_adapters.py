@@ -223,6 +223,10 @@ def test_a_dataset_comes_back_as_it_is_and_tensors_become_what_they_were() -> No
     )
 
 
+def test_a_printed_data_set_is_one_line() -> None:
+    assert repr(to_dataset((X, Y))) == f"Dataset({len(X)} items 1×8×8 of 4 classes, own data)"
+
+
 def test_pairs_whose_label_is_a_tensor_of_one_number() -> None:
     rows = [(x, torch.tensor([y])) for x, y in zip(X, Y.tolist(), strict=True)]
     assert torch.equal(to_dataset(ListDataset(rows)).labels, Y)

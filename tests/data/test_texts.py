@@ -64,7 +64,7 @@ def test_words_that_look_like_numbers_are_words(tmp_path: Path) -> None:
 
 def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", columns=("review", "stars"))
-    assert load_corpus("", None, str(path), str(path), "review", "stars").classes == ("bad", "good")
+    assert read_corpus(path, path, "review", "stars").classes == ("bad", "good")
     assert write(path, columns=("sentence", "label")) == path
     assert read_corpus(path, path).train.texts[0] == "a fine day"
 
@@ -192,6 +192,13 @@ def test_one_of_two_files_is_not_enough() -> None:
 def test_an_unknown_set_gets_a_suggestion() -> None:
     with pytest.raises(DataError, match='no text set called "imbd"; did you mean "imdb"'):
         load_named_corpus("imbd")
+
+
+def test_texts_are_not_measured_on_the_file_that_they_are_learned_from(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nx,0\ny,1\n")
+    with pytest.raises(DataError, match=r"--train and --test are one file, .*a.csv: set rows aside"):
+        load_corpus("", None, str(path), str(tmp_path / "." / "a.csv"))
 
 
 def test_a_folder_without_the_files_says_which(tmp_path: Path) -> None:

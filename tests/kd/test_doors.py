@@ -42,6 +42,22 @@ def test_relabel_gives_the_teacher_s_softened_answers(tmp_path: Path) -> None:
     torch.testing.assert_close(relabel(tmp_path / "set.pt", teacher, 2).labels, expected)
 
 
+def test_a_relabelled_set_does_not_carry_the_accuracy_of_its_old_labels() -> None:
+    data = small_set(scores={"accuracy": {"mean": 0.97, "std": 0.01, "n": 3}, "full_data": 0.99})
+    relabelled = relabel(data, Teacher())
+    assert relabelled.scores == {"full_data": 0.99}
+    assert "97" not in repr(relabelled)
+
+
+def test_a_teacher_file_of_a_network_of_one_s_own_says_to_load_it_into_the_module(tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": {f"module.{k}": w for k, w in Teacher().state_dict().items()}}, tmp_path / "t.pt"
+    )
+    data = small_set(network={"name": "Teacher", "init": "random", "scheme": "own"})
+    with pytest.raises(UserError, match="t.pt holds weights alone, .* load the file into your module"):
+        relabel(data, tmp_path / "t.pt")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

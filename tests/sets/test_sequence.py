@@ -136,9 +136,10 @@ def test_a_name_that_the_hub_does_not_take_is_one_sentence(repo: Any, sentence: 
         small_set().push_to_hub(repo)
 
 
-def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [ConnectionError, RuntimeError], ids=["OSError", "another"])
+def test_no_network_is_one_sentence(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
-        raise ConnectionError("no route to\nthe host")
+        raise kind("no route to\nthe host")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
     with pytest.raises(SetError, match=r"me/few could not be uploaded to the hub \(no route to the host\)"):

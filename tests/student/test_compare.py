@@ -9,6 +9,7 @@ import torch
 
 from distill.commands.compare import main
 from distill.data.images import load
+from distill.errors import UserError
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.registry import load as load_entry
@@ -149,7 +150,7 @@ def test_a_set_of_its_maker_s_network_is_refused_before_anything_is_trained(tmp_
     assert main([str(tmp_path / "set.pt"), "--dataset", blobs, "--networks", "mlp"]) == 2
     error = capsys.readouterr().err
     assert "training the teacher" not in error
-    assert 'a network of its maker, "Sequential", which compare cannot build' in error
+    assert '"Sequential", is your own, and compare trains networks by name' in error
 
 
 @pytest.mark.parametrize(
@@ -164,3 +165,9 @@ def test_a_set_behind_a_list_and_an_empty_list_are_said(words: list[str], senten
         main(words)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_set_for_a_network_of_one_s_own_is_not_compared_by_name() -> None:
+    data = small_set(network={"name": "MyNet", "init": "random", "scheme": "own"})
+    with pytest.raises(UserError, match=r'"MyNet", is your own.* distill.student.evaluate'):
+        choose_networks(data, ("mlp",))

@@ -57,7 +57,7 @@ def upload_set(data: DistilledSet, repo: str, license: str | None = None, **opti
         try:
             page = hub.create_repo(repo, repo_type="dataset", **{"exist_ok": True, **options})
             hub.upload_folder(repo_id=page.repo_id, folder_path=folder, repo_type="dataset")
-        except (OSError, ValueError, TypeError) as error:  # the network, no login, a name that is none
+        except Exception as error:  # no login, a name that is none, whatever the hub's HTTP client raises
             reason = " ".join(str(error).split())
             raise SetError(f"{repo} could not be uploaded to the hub ({reason:.200})") from error
     return str(page)

@@ -43,7 +43,7 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
         items=pair[0].detach(),
         labels=pair[1].detach(),
         training=EvaluateSynset(epochs=1000, siamese=True) if siamese else Condensed(epochs=300),
-        remarks=(f"experiment {experiment % count} of 0 … {count - 1}", *remarks),
+        remarks=(*([f"experiment {experiment % count} of 0 … {count - 1}"] if count > 1 else []), *remarks),
         dataset=dataset,
         network=network,
         accuracies=read_accuracies(path, file.tensors.get("accs_all_exps")),
