@@ -163,7 +163,7 @@ def test_a_seed_draws_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_words_and_objects_that_are_none_are_one_sentence() -> None:
-    with pytest.raises(UserError, match='no init called "frozen"; .known: fixed, random'):
+    with pytest.raises(UserError, match='no init called "frozen" .known: fixed, random'):
         train(FEW, stack(), init="frozen")
     with pytest.raises(UserError, match=r"seed must be a whole number, not '1.5'"):
         check_seed(1.5)
