@@ -201,11 +201,13 @@ def describe_missing(split: Dataset, word: str) -> list[str]:
     return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
 
 
-def describe_copies(train: Dataset) -> list[str]:
+def describe_copies(train: Dataset, test: Dataset) -> list[str]:
     """Sentences on items that teach nothing: all are one constant, or two classes have the same items."""
+    for split, word, what in ((train, "", "learn"), (test, "test ", "tell apart")):
+        rows = split.items.flatten(1)
+        if bool((rows[0] == rows[0, 0]).all()) and bool((rows == rows[0, 0]).all()):
+            return [f"{split.name}: all pixels of all {word}images are equal: there is nothing to {what}"]
     x = train.items.flatten(1)
-    if bool((x[0] == x[0, 0]).all()) and bool((x == x[0, 0]).all()):
-        return [f"{train.name}: all pixels of all images are equal: there is nothing to learn"]
     # A few values of each item tell most of them apart; the rest is read only where those are the same.
     some = x[:, :: max(1, x.shape[1] // 16)].contiguous()
     members: dict[bytes, int] = {}

@@ -55,7 +55,7 @@ def load(
         for images, labels in ((x, y), (test_x, test_y))
     )
     missing = [*describe_missing(train, "training"), *describe_missing(test, "test")]
-    return replace(train, remarks=(*remarks, *missing, *describe_copies(train), *doubts)), test
+    return replace(train, remarks=(*remarks, *missing, *describe_copies(train, test), *doubts)), test
 
 
 def read_arrays(name: str, data_dir: str | Path | None, size: int | None) -> ImageArrays:

@@ -175,4 +175,9 @@ def extract_features(
             hook.remove()
     if not features:
         raise NetworkError("the network calls no nn.Linear, whose inputs are the features of its items")
+    if len(features[0]) != len(x):
+        raise NetworkError(
+            f"the last nn.Linear of the network gets {len(features[0])} of {len(x)} items, and features are"
+            " of every item: end with one layer for all, or use a method that needs no features (unroll, dc)"
+        )
     return features[0].flatten(1)

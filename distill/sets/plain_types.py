@@ -5,11 +5,14 @@ the type of ABSENT, which stands for a key that a file need not have.
 """
 
 import math
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from distill.errors import UserError
+from distill.options import COUNT, check_range
 
 
 class Absent:
@@ -98,11 +101,21 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-def check_count(name: str, value: Any) -> int:
-    """A whole number above 0, of Python, numpy or torch. Raises UserError that names the argument."""
+def check_count(name: str, value: Any, bounds: Mapping[str, Any] = COUNT) -> int:
+    """A whole number within an option's bounds, of Python, numpy or torch.
+
+    Raises UserError that names the argument.
+    """
     value = plain_value(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise UserError(f"{name} must be a whole number, not {describe_value(value)}")
-    if value < 1:
-        raise UserError(f"{name} must be above 0, not {value:.0f}")
+    check_range(name, {"at_least": None, "below": None, **bounds}, value)
     return value
+
+
+def check_seed(seed: Any) -> int:
+    """The seed. Raises UserError for what is not a whole number."""
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise UserError(f"seed must be a whole number, not {str(seed)[:80]!r}") from None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, check_labels, is_numbered
 from distill.data.files.labels import list_words
-from distill.errors import DataError, NetworkError, python_names
+from distill.errors import DataError, NetworkError, UserError, python_names
 from distill.inner.dry_run import check_rows, first_line, format_shape
 from distill.inner.problem import Loss
 from distill.networks.functional import unwrap
@@ -49,6 +49,11 @@ def evaluate(
         UserError: what cannot be measured, in one sentence.
     """
     data, seeds = load_if_path(data), check_count("seeds", seeds)
+    if protocol is not None and (isinstance(protocol, type) or not hasattr(protocol, "train")):
+        raise UserError(
+            f"protocol is {protocol!r:.80}: give SetRecipe() or Ordinary(optimiser) of"
+            " distill.student.protocols, or leave it out"
+        )
     real = fit_to_set(test, data)
     start = build_start(data, network, init, seeds)
     students = train_students(protocol or SetRecipe(inner_loss), data, start)

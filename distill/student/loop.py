@@ -16,6 +16,7 @@ from distill.errors import NetworkError, UserError, quote
 from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
 from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
+from distill.options import EPOCHS, ITEMS
 from distill.randomness import seed_torch, stream
 from distill.sets.plain_types import check_count
 from distill.sets.real_data import read_data
@@ -122,7 +123,8 @@ def train_ordinary(
     or from the network's own for None. The network and the weights that are passed are not touched. Raises
     UserError.
     """
-    data, epochs, batch = read_data(data), check_count("epochs", epochs), check_count("batch", batch)
+    epochs, batch = check_count("epochs", epochs, EPOCHS), check_count("batch", batch, ITEMS)
+    data = read_data(data)
     student = build_student(data, network, weights)
     turn = Turn(
         build_optimiser(optimiser, student.train()),

@@ -1,6 +1,5 @@
 """Student: a trained network; and training by a set's own recipe."""
 
-import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,7 +27,7 @@ from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
-from distill.sets.plain_types import check_count
+from distill.sets.plain_types import check_count, check_seed
 
 Weights = dict[str, Tensor]
 
@@ -169,12 +168,13 @@ def initial_weights(
     whose random weights would all be the same, for a set that has no fixed weights, or has those of another
     network.
     """
+    count = check_count("count", count)
     if init not in ("fixed", "random"):
         raise UserError("init: " + unknown("init", str(init), ("fixed", "random")))
     is_module = isinstance(network, nn.Module)
     network = unwrap(network) if is_module else resolve_set_network(data, network)
     if init == "random":
-        return draw_held_out(data, network, range(first, first + check_count("count", count)))
+        return draw_held_out(data, network, range(first, first + count))
     if data.init_state is None:
         raise SetError(
             "the set was learned for random initialisations and carries no weights: use random ones"
@@ -254,11 +254,3 @@ def default_init(data: DistilledSet, network: nn.Module | None) -> str:
     """As the set was learned, but "random" for another network that its fixed weights do not fit."""
     fit = network is None or weights_fit(network, fixed_weights(data))
     return str(data.network.get("init", "random")) if fit else "random"
-
-
-def check_seed(seed: Any) -> int:
-    """The seed. Raises UserError for what is not a whole number."""
-    try:
-        return operator.index(seed)
-    except TypeError:
-        raise UserError(f"seed must be a whole number, not {str(seed)[:80]!r}") from None

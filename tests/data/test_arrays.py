@@ -59,6 +59,14 @@ def test_a_named_class_without_an_image_is_said(tmp_path: Path) -> None:
     assert train.remarks == tuple(f"a.npz: no {s} image of 1 of 4 classes: d" for s in ("training", "test"))
 
 
+def test_a_test_split_of_one_constant_is_said(tmp_path: Path) -> None:
+    """What x / 255 gives as whole numbers."""
+    train, _ = load(write_arrays(tmp_path, x_test=np.zeros((30, 8, 8), np.uint8)))
+    assert train.remarks == (
+        "a.npz: all pixels of all test images are equal: there is nothing to tell apart",
+    )
+
+
 def test_names_of_classes_may_be_bytes(tmp_path: Path) -> None:
     assert load(write_arrays(tmp_path, classes=np.array([b"a", b"x", b"b"])))[0].classes == ("a", "x", "b")
 

@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import pytest
 import torch
 
+from distill import distill
+from distill.errors import NetworkError
 from distill.inner.problem import Problem, Task
 from distill.methods import METHODS
 from distill.methods.base import ComparisonMethod, Method, train_partly
@@ -19,7 +22,9 @@ from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.registry import load
+from tests.data_oddities import easy_data
 from tests.helpers import waves
+from tests.oddities import Experts
 
 COMPARISONS = {w: m() for w, e in METHODS.items() if issubclass(m := load(e), ComparisonMethod)}
 
@@ -135,3 +140,13 @@ def test_descending_lowers_the_comparison(name: str) -> None:
     ]
     assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
     assert all(math.isfinite(loss) for loss in losses)
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_a_mixture_of_experts_is_compared_or_refused_where_its_features_are_of_a_part(name: str) -> None:
+    learn = partial(distill, easy_data(80), Experts(), n=4, outer_steps=2, method=name)
+    if name == "dc":
+        assert len(learn()) == 4
+    else:
+        with pytest.raises(NetworkError, match=r"gets \d+ of \d+ items.*a method that needs no features"):
+            learn()

@@ -1,6 +1,7 @@
 """Coresets, and the command that compares a distilled set with them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,16 @@ def test_bad_input_is_one_sentence(options: list[str], sentence: str, tmp_path: 
     assert line.startswith("distill: ")
     assert sentence in line
     assert not (tmp_path / "compare.json").exists()
+
+
+def test_a_set_of_its_maker_s_network_is_refused_before_anything_is_trained(tmp_path: Path, capsys) -> None:
+    data = small_set()
+    replace(data, network={**data.network, "name": "Sequential"}, init_state=None).save(tmp_path / "set.pt")
+    blobs = str(write_npz(tmp_path / "blobs.npz"))
+    assert main([str(tmp_path / "set.pt"), "--dataset", blobs, "--networks", "mlp"]) == 2
+    error = capsys.readouterr().err
+    assert "training the teacher" not in error
+    assert '"Sequential", is your own, and compare trains networks by name' in error
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,16 @@ import distill
 from distill import DistilledSet, UserError
 from distill.kd import relabel
 from distill.randomness import stream
-from distill.student import accuracy, baselines, compare, comparison, evaluate, train, train_ordinary
+from distill.student import (
+    accuracy,
+    baselines,
+    compare,
+    comparison,
+    evaluate,
+    initial_weights,
+    train,
+    train_ordinary,
+)
 from distill.student.baselines import train_epochs
 from tests.data_oddities import NAMES, PIXELS, WORDS, ListDataset, X, Y, easy_pixels, hub_images
 from tests.helpers import as_users_call, small_set
@@ -74,6 +83,8 @@ def test_evaluate_takes_a_path_a_module_a_name_and_numbers_of_numpy(
     [
         ({"seeds": 0}, "seeds must be above 0, not 0"),
         ({"seeds": 2.5}, "seeds must be a whole number, not 2.5"),
+        ({"seeds": 10**12}, "seeds must be at most 10,000, not 1,000,000,000,000: it would take 40 PB"),
+        ({"protocol": "ordinary"}, r"protocol is 'ordinary': give SetRecipe\(\) or Ordinary"),
         ({"init": "fixed"}, "carries no weights"),
         ({"init": "fxed"}, 'no init called "fxed"'),
         ({"network": "lenett"}, 'no network called "lenett"; did you mean "lenet"'),
@@ -209,6 +220,8 @@ def test_a_set_of_a_loss_of_ones_own_is_measured_with_it(few: DistilledSet) -> N
     [
         ({"epochs": 0}, "epochs must be above 0, not 0"),
         ({"epochs": -1}, "epochs must be above 0, not -1"),
+        ({"epochs": 10**12}, "epochs must be at most 1,000,000, .* it would take 32 years"),
+        ({"batch": 10**12}, "batch must be at most 1,000,000"),
         ({"batch": 1.5}, "batch must be a whole number, not 1.5"),
         ({"optimiser": "adam"}, "optimiser is 'adam'.*give a class or function"),
         ({"optimiser": torch.optim.SGD([X.clone()], lr=0.1)}, "optimiser is SGD.*give a class or function"),
@@ -224,3 +237,8 @@ def test_wrong_arguments_of_train_ordinary(arguments: dict[str, Any], sentence: 
     }  # fmt: skip
     with pytest.raises(UserError, match=sentence):
         as_users_call(train_ordinary)(**right | arguments)
+
+
+def test_a_count_of_initial_weights_has_a_bound(few: DistilledSet) -> None:
+    with pytest.raises(UserError, match=r"count must be at most 10,000, .* it would take 40 TB"):
+        initial_weights(few, "mlp", "random", 10**9)

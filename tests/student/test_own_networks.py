@@ -13,9 +13,10 @@ import distill
 from distill import DistilledSet, NetworkError, SetError, UserError
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
+from distill.sets.plain_types import check_seed
 from distill.student import Student, accuracy, initial_weights, replay, train, train_ordinary
 from distill.student.loop import list_optimisers
-from distill.student.training import build_problem, check_seed
+from distill.student.training import build_problem
 from tests.oddities import CLASSES, NETWORK_ODDITIES, DrawnInConstructor, Projection, TwoNames, stack
 
 SHAPE = (1, 8, 8)

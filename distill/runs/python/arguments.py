@@ -12,7 +12,7 @@ from distill.errors import UserError
 from distill.inner.rules import SGD, Adam, Rule
 from distill.methods import METHODS
 from distill.methods.base import Method
-from distill.options import AUTO
+from distill.options import AUTO, ITEMS
 from distill.registry import find
 from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count, describe_value, plain_value
@@ -28,7 +28,7 @@ def plain_arguments(values: Mapping[str, Any], parameters: Mapping[str, Paramete
     A default that is not None says the type of an argument where the settings do not.
     """
     plain = {name: plain_value(value) for name, value in values.items()}
-    plain["n"] = check_count("n", plain["n"])
+    plain["n"] = check_count("n", plain["n"], ITEMS)
     for name, value in plain.items():
         default = parameters[name].default
         if value is None and default not in (None, Parameter.empty):
