@@ -15,6 +15,7 @@ from distill.options import COUNT, option
 class CompareSettings(SetSettings):
     """Compare a distilled set with random, k-means, herding and k-center items, on several networks."""
 
+    draws_items = True
     networks: tuple[str, ...] = option((), "NETWORK")
     """The networks to train (default: all for this kind of data, if the items are large enough for them)."""
     seeds: int = option(5, "COUNT", **COUNT)

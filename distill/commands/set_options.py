@@ -1,9 +1,9 @@
 """The options of every command on a distilled set: the set, its real data, the device. Imports no torch."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from distill.errors import UserError
 from distill.options import THREADS, flag, option
@@ -20,9 +20,9 @@ class SetSettings:
     set: str = option(metavar="SET", positional=True)
     """The distilled set: a .pt file, an exported folder, or a file of another project, as `distill import`
     reads them."""
-    dataset: str | None = option(None, "DATA")
+    dataset: str | None = option(None, "DATA", without="train")
     """The real data (default: those that the set was made from)."""
-    data_dir: str | None = option(None, "FOLDER")
+    data_dir: str | None = option(None, "FOLDER", without="train")
     """Where the files of a named data set are."""
     vectors: str | None = option(None, "VECTORS")
     """The word vectors that a text set was learned with (default: the file or name that it was learned
@@ -45,6 +45,8 @@ class SetSettings:
     """Threads of torch on a CPU."""
     json: bool = option(False)
     """Also print the result, as one line of JSON at the end."""
+    draws_items: ClassVar[bool] = False  # --seeds counts draws of items too, not networks alone
+    given: frozenset[str] = field(default=frozenset(), kw_only=True)  # options of the command line
 
 
 def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
@@ -84,6 +86,10 @@ def check_set_options(config: SetSettings, data: "DistilledSet") -> None:
     if config.zca or config.experiment != -1:
         name = "--zca" if config.zca else "--experiment"
         raise UserError(f"{name} has no effect on {config.set}: it is for public files; leave it out")
+    own_start = getattr(config, "init", None) is None and getattr(config, "network", None) is None
+    is_fixed = getattr(config, "init", None) == "fixed" or (own_start and data.network.get("init") == "fixed")
+    if is_fixed and "seeds" in config.given and not config.draws_items:
+        raise UserError(f"--seeds has no effect on the fixed weights of {config.set}: leave it out")
 
 
 def check_place(path: "str | Path | None", config: SetSettings, data: "DistilledSet") -> None:

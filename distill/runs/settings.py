@@ -65,9 +65,9 @@ class ImageData(DataSettings):
 class TextData(DataSettings):
     """What to distil"""
 
-    dataset: str = option("sentences", "DATA", first=True)
+    dataset: str = option("sentences", "DATA", first=True, without="train")
     """sentences (bundled), trec, trec-50, sst2, sst5, imdb or ag_news."""
-    data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
+    data_dir: str | None = option(None, "FOLDER", first=True, identity=False, without="train")
     """The folder that holds DATASET/train.csv and test.csv (default: bundled, or fetched from its hub)."""
     train: str | None = option(None, "FILE")
     """Your own training texts: a csv, tsv, jsonl or parquet file, gzipped or not; with --test."""

@@ -32,6 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_set(source={"name": "own data", "classes": ["a", "b", "c"], "mean": [0.0], "std": [1.0]}).save(
         root / "own.pt"
     )
+    network = {"name": "mlp", "arguments": {}, "init": "fixed", "scheme": "xavier"}
+    small_set(network=network, init_state={"1.weight": torch.ones(16, 64)}).save(root / "fixed.pt")
     export([str(root / "set.pt"), "--to", "safetensors", "--out", str(root / "folder")])
     return root
 
@@ -45,7 +47,10 @@ REFUSED: list[tuple[Any, list[str], str]] = [
     (student, [*SET, "--share", "7"], "--share must be between 0 and 1, not 7"),
     (student, [*SET, "--share", "0.7"], "--share has no effect without --teacher"),
     (student, [*SET, "--kd", "hinton"], "--kd has no effect without --teacher"),
-    (student, [*SET, "--train", "a.csv", "--test", "b.csv"], "--train has no effect on set.pt"),
+    (student, ["set.pt", "--train", "a.csv", "--test", "b.csv"], "--train has no effect on set.pt"),
+    (student, [*SET, "--train", "a.csv", "--test", "b.csv"], "--dataset has no effect beside --train"),
+    (student, ["fixed.pt", "--seeds", "3"], "--seeds has no effect on the fixed weights of fixed.pt"),
+    (relabel, ["fixed.pt", "--teacher", "t.pt", "--seeds", "3"], "--seeds has no effect on the fixed"),
     (student, [*SET, "--test", "b.csv"], "--test has no effect without --train"),
     (student, [*SET, "--vectors", "v.txt"], "--vectors has no effect on set.pt: it is for sets of texts"),
     (student, [*SET, "--zca"], "--zca has no effect on set.pt: it is for public files"),
@@ -74,6 +79,8 @@ REFUSED: list[tuple[Any, list[str], str]] = [
     (image, ["--ema-decay", "inf"], "--ema-decay must be a finite number, not inf"),
     (image, ["--ema-decay", "1e30"], "--ema-decay must be between 0 and 1, not 1e+30"),
     (text, ["--label-column", "sentiment"], "--label-column has no effect without --train"),
+    (text, ["--train", "a.csv", "--test", "b.csv", "--dataset", "trec"], "--dataset has no effect beside"),
+    (text, ["--train", "a.csv", "--test", "b.csv", "--data-dir", "d"], "--data-dir has no effect beside"),
     (adapt, ["--pool", "3"], "--pool has no effect without --init random"),
     (teach, ["recipe.yaml", "--out", ""], "--out is empty"),
 ]  # fmt: skip

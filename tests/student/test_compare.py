@@ -150,7 +150,7 @@ def test_a_set_of_its_maker_s_network_is_refused_before_anything_is_trained(tmp_
     assert main([str(tmp_path / "set.pt"), "--dataset", blobs, "--networks", "mlp"]) == 2
     error = capsys.readouterr().err
     assert "training the teacher" not in error
-    assert '"Sequential", is your own, and compare trains networks by name' in error
+    assert "the set is of a network of your own, Sequential" in error
 
 
 @pytest.mark.parametrize(
