@@ -167,16 +167,15 @@ def test_real_data_of_a_set_come_from_its_files_or_from_those_that_are_named(
     vectors_file: str, tmp_path: Path
 ) -> None:
     for name in ("a", "b"):
-        (tmp_path / f"{name}.csv").write_text(f"text,label\nthe cat,{name}\nsat,z\n")
-    a, b = (str(tmp_path / f"{name}.csv") for name in ("a", "b"))
+        for split in ("", "-test"):
+            (tmp_path / f"{name}{split}.csv").write_text(f"text,label\nthe cat,{name}\nsat,z\n")
+    a, b, test, other = (str(tmp_path / f"{name}.csv") for name in ("a", "b", "a-test", "b-test"))
     metadata = embed_corpus(make_corpus(), vectors_file)[0].text_metadata(torch.zeros(1, 2, 3))
-    original = {**(metadata or {}), "files": [a, a, None, None]}
+    original = {**(metadata or {}), "files": [a, test, None, None]}
     none = (None, None, None, None)
     assert load_real_data(original, a, True, none, None, vectors_file, "cpu")[0].classes == ("a", "z")
-    assert load_real_data(original, a, True, (b, b, None, None), None, vectors_file, "cpu")[0].classes == (
-        "b",
-        "z",
-    )
+    files = (b, other, None, None)
+    assert load_real_data(original, a, True, files, None, vectors_file, "cpu")[0].classes == ("b", "z")
     images = write_npz(tmp_path / "blobs.npz")
     assert load_real_data(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
 
