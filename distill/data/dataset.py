@@ -245,6 +245,7 @@ def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def channel_mean_std(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std per channel of items (N, C, H, W), scaled to [0, 1]; std 1 where a channel is constant."""
-    white = 255.0 if x.dtype == torch.uint8 else 1.0
-    channels = [x[:, c].float() / white for c in range(x.shape[1])]
+    channels = [
+        x[:, c].float().div_(255.0) if x.dtype == torch.uint8 else x[:, c].float() for c in range(x.shape[1])
+    ]
     return tuple(float(c.mean()) for c in channels), tuple(float(c.std()) or 1.0 for c in channels)

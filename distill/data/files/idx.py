@@ -1,6 +1,5 @@
 """The four IDX files in which MNIST, Fashion-MNIST and KMNIST are published."""
 
-import gzip
 import hashlib
 import math
 import zlib
@@ -14,6 +13,7 @@ from distill.data.files.arrays import ImageArrays
 from distill.data.files.limits import check_growth
 from distill.errors import DataError
 
+GZIP = 31  # tells zlib of a gzip head
 MNIST_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -48,12 +48,12 @@ def read_idx_file(folder: Path, stem: str, md5: str | None) -> Tensor:
         raise DataError(f"{folder} lacks {stem}.gz: put the four IDX files there, gzipped or not")
     ndim = 3 if "images" in stem else 1
     content, sizes = unpack(path, ndim)
-    body = content[4 + 4 * ndim :]
-    if content[:4] != bytes([0, 0, 8, ndim]) or len(sizes) != ndim or len(body) != math.prod(sizes):
+    start = 4 + 4 * ndim
+    if content[:4] != bytes([0, 0, 8, ndim]) or len(content) != start + math.prod(sizes):
         raise DataError(f"{path} is damaged: not an IDX file of {ndim} dimensions and the size it states")
     if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise DataError(f"{path} is damaged: its MD5 is not {md5}; install distill again")
-    return torch.from_numpy(np.frombuffer(body, np.uint8).reshape(sizes).copy())
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(sizes).copy())
 
 
 def unpack(path: Path, ndim: int) -> tuple[bytes, list[int]]:
@@ -61,14 +61,22 @@ def unpack(path: Path, ndim: int) -> tuple[bytes, list[int]]:
 
     Raises DataError.
     """
+    start = 4 + 4 * ndim
     try:
-        is_packed = path.suffix == ".gz"
-        with gzip.open(path) if is_packed else path.open("rb") as file:
-            head = file.read(4 + 4 * ndim)
-            sizes = [int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4)]
-            length = math.prod(sizes) + 1
-            if is_packed:
-                check_growth(path, length)
-            return head + file.read(length if is_packed else min(length, path.stat().st_size)), sizes
+        raw = path.read_bytes()
+        if path.suffix != ".gz":
+            return raw, read_sizes(raw[:start])
+        sizes = read_sizes(zlib.decompressobj(GZIP).decompress(raw, start))
+        check_growth(path, length := start + math.prod(sizes))
+        unzip = zlib.decompressobj(GZIP)
+        content = unzip.decompress(raw, length + 1)
+        if len(content) <= length and not unzip.eof:  # cut short, so that its checksum was not reached
+            raise EOFError
+        return content, sizes
     except (OSError, EOFError, zlib.error):
         raise DataError(f"{path} is damaged: it does not unzip; fetch it again") from None
+
+
+def read_sizes(head: bytes) -> list[int]:
+    """The sizes in the first bytes of an IDX file."""
+    return [int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4)]
