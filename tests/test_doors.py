@@ -217,6 +217,12 @@ def test_a_network_is_right_or_refused(door: Door, name: str) -> None:
     assert torch.equal(torch.random.get_rng_state(), state), "the user's random state moved"
 
 
+def contexts_nest() -> bool:
+    """Whether a device context inside another one counts, as in torch 2.14, and not yet in 2.6."""
+    with torch.device("meta"), torch.device("cpu"):
+        return not torch.zeros(1).is_meta
+
+
 TORCH = {  # what a user may have set around a call
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
@@ -228,6 +234,8 @@ TORCH = {  # what a user may have set around a call
 @pytest.mark.parametrize("name", TORCH)
 @pytest.mark.parametrize("door", [*list_doors((*NETWORKS, "recipe"))], ids=lambda door: door.name)
 def test_what_a_user_has_set_in_torch_changes_no_answer(door: Door, name: str) -> None:
+    if name == "another default device" and not contexts_nest():
+        pytest.skip("in this version of torch an outer device context wins")
     value = stack() if door.parameter in NETWORKS else RECIPE
     first, second = (complete(door, value, {}) for _ in range(2))
     expected = comparable(door.function(**first))

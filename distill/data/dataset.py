@@ -223,10 +223,7 @@ def describe_copies(train: Dataset, test: Dataset) -> list[str]:
 
 def hash_rows(rows: Tensor) -> bytes:
     """The different rows (m, columns), in whatever order they came."""
-    content = rows.cpu().numpy()
-    size = content.shape[1] * content.itemsize
-    whole = content.tobytes()
-    different = {whole[i : i + size] for i in range(0, len(whole), size)}
+    different = {row.tobytes() for row in rows.cpu().numpy()}
     return hashlib.sha256(b"".join(sorted(different))).digest()
 
 
@@ -245,7 +242,7 @@ def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def channel_mean_std(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std per channel of items (N, C, H, W), scaled to [0, 1]; std 1 where a channel is constant."""
-    channels = [
-        x[:, c].float().div_(255.0) if x.dtype == torch.uint8 else x[:, c].float() for c in range(x.shape[1])
-    ]
+    channels = [x[:, c].float() for c in range(x.shape[1])]
+    if x.dtype == torch.uint8:
+        channels = [c.div_(255.0) for c in channels]
     return tuple(float(c.mean()) for c in channels), tuple(float(c.std()) or 1.0 for c in channels)

@@ -79,7 +79,7 @@ class Problem:
 
     def weights(self, state: State) -> dict[str, Tensor]:
         """The named weights in a state, and its buffers."""
-        named = dict(zip(self.names, state, strict=False))
+        named = dict(zip(self.names, state[: len(self.names)], strict=True))
         if self.buffer_names:
             named |= zip(self.buffer_names, self.split(state)[2], strict=False)
         return named
