@@ -11,8 +11,8 @@ import pytest
 import distill
 
 ROOT = Path(distill.__file__).parent
-TOP = {"__init__", "__main__", "errors", "mnist", "options", "randomness", "registry"}
-UTILITIES = {"errors", "options", "randomness", "registry"}
+TOP = {"__init__", "__main__", "errors", "mnist", "randomness", "registry"}
+UTILITIES = {"errors", "randomness", "registry"}
 ROOMS = (
     "data", "networks", "inner", "methods", "outer", "sets", "student", "kd", "report", "runs",
     "applications", "commands",

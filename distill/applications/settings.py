@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from distill.options import AUTO, COUNT, STEPS, Auto, option
+from distill.registry import AUTO, COUNT, STEPS, Auto, option
 from distill.runs.resolve import is_timed
 from distill.runs.settings import (
     DataSettings,

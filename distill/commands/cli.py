@@ -8,8 +8,7 @@ from typing import Any
 from distill.commands.options import parse
 from distill.commands.streams import tolerant_streams
 from distill.errors import UserError
-from distill.options import check_effects, check_options
-from distill.registry import Entry, load
+from distill.registry import Entry, check_effects, check_options, load
 
 Result = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, check_place, load_set_and_data
-from distill.options import COUNT, option
+from distill.registry import COUNT, option
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from distill.commands.cli import run_command
 from distill.errors import UserError
-from distill.options import option
+from distill.registry import option
 from distill.sets.formats import WRITERS, formats_with, select_writer
 
 

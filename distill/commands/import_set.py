@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.commands.cli import run_command
-from distill.options import option
+from distill.registry import option
 from distill.sets.formats import PUBLIC_READERS, SET_READERS
 from distill.sets.public.options import ImportOptions
 

@@ -20,8 +20,7 @@ from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
 from distill.errors import cut
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
-from distill.options import options_of
-from distill.registry import Entry, find
+from distill.registry import Entry, find, options_of
 from distill.runs.defaults import COMPUTED
 
 FIRST = "what people use first"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from distill.errors import UserError
-from distill.options import THREADS, flag, option
+from distill.registry import THREADS, flag, option
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset

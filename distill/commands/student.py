@@ -7,7 +7,7 @@ from typing import Any
 from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, check_place, load_set_and_data
 from distill.kd.losses import LOGIT_LOSSES
-from distill.options import option
+from distill.registry import option
 from distill.student.settings import StudentOptions
 
 

@@ -9,7 +9,7 @@ from distill.commands.cli import run_command
 from distill.errors import UserError
 from distill.kd.experiment import format_scores, run_in_folder
 from distill.kd.recipe.files import read_recipe
-from distill.options import THREADS, option
+from distill.registry import THREADS, option
 
 
 @dataclass(frozen=True)

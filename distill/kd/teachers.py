@@ -17,8 +17,8 @@ from distill.kd.network_files import read_architecture, read_classes
 from distill.kd.networks import create_network, load_checkpoint
 from distill.networks import NETWORKS
 from distill.networks.resolve import plain_torch
-from distill.options import RATE, check_options, option, python_name
 from distill.randomness import seed_torch, stream
+from distill.registry import RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet, describe_shape
 from distill.sets.plain_types import plain_value
 from distill.sets.real_data import load_if_path

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distill.inner.engines.base import run_steps
 from distill.inner.problem import Problem, State, Task
-from distill.options import check_options, python_name
+from distill.registry import check_options, python_name
 
 Named = dict[str, Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distill.inner.problem import Problem, State, Task
 from distill.methods.base import ComparisonMethod, Learnable
-from distill.options import option
+from distill.registry import option
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The room of the networks: they can be differentiated twice, and their weights are passed to them.
 
-It also draws their initial weights. It may import errors, options, randomness, registry and data. Its
+It also draws their initial weights. It may import errors, randomness, registry and data. Its
 tables: IMAGES are the networks for items (channels, height, width), SEQUENCES those for (length, dim), each
 built as NETWORK(item_shape, classes, **arguments); WEIGHT_INITS are the ways to draw weights, each a
 function (network, generator) → weights by name.

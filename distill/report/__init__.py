@@ -1,6 +1,6 @@
 """Shows a distilled set and its run to people: tables of scores, a verdict in words, pictures, one HTML page.
 
-May import errors, options, randomness, registry and the rooms to its left, from data to kd; never runs,
+May import errors, randomness, registry and the rooms to its left, from data to kd; never runs,
 applications or commands. The table: SECTIONS holds the parts of the page in their order. An entry names the
 function that computes a section from a ReportedSet (an empty result leaves the section out) and gives the
 section's title; `template/WORD.html` draws what the function returned.

@@ -9,8 +9,7 @@ from distill.data import AUGMENTATIONS
 from distill.errors import RunError, UserError, unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
-from distill.options import check_effects, check_options, check_value, flag, options_of
-from distill.registry import Entry, load
+from distill.registry import Entry, check_effects, check_options, check_value, flag, load, options_of
 from distill.runs.defaults import DEFAULTS, Situation
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData

@@ -11,8 +11,8 @@ from distill.inner import RULES
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.networks import IMAGES, NETWORKS, SEQUENCES, WEIGHT_INITS
-from distill.options import AUTO, COUNT, ITEMS, RATE, STEPS, THREADS, Auto, option
 from distill.outer import LABEL_MAPS, STARTS
+from distill.registry import AUTO, COUNT, ITEMS, RATE, STEPS, THREADS, Auto, option
 
 PlugInOptions = dict[str, float | bool | str | None]  # what a method or an engine brings with it
 INITS = ("fixed", "random")

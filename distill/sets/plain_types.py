@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from distill.errors import UserError
-from distill.options import COUNT, check_range
+from distill.registry import COUNT, check_range
 
 
 class Absent:

@@ -1,6 +1,6 @@
 """Students: networks that are trained on a distilled set or on real data, and how well they do.
 
-May import data, networks, inner, sets, and what is free (errors, options, randomness, registry); never
+May import data, networks, inner, sets, and what is free (errors, randomness, registry); never
 methods, outer, engines, kd or report: a student needs the set and not what distilled it. The tables:
 PROTOCOLS are the ways to train on a set, CORESETS the real items that a set is compared with. The public
 names below are imported when first used, so that the command line answers before torch loads.

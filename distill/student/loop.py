@@ -16,8 +16,8 @@ from distill.errors import NetworkError, UserError, quote
 from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels
 from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
-from distill.options import EPOCHS, ITEMS
 from distill.randomness import seed_torch, stream
+from distill.registry import EPOCHS, ITEMS
 from distill.sets.plain_types import check_count
 from distill.sets.real_data import read_data
 from distill.student.training import Data, Student, Weights

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from distill.options import COUNT, EPOCHS, RATE, option
+from distill.registry import COUNT, EPOCHS, RATE, option
 
 
 @dataclass(frozen=True)

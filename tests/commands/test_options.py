@@ -13,7 +13,7 @@ from distill.commands import VERBS
 from distill.commands.options import list_options, parse
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
-from distill.options import option
+from distill.registry import option
 from distill.runs.settings import ImageSettings
 from tests.helpers import run_module
 

@@ -15,7 +15,7 @@ from distill.inner.engines.base import (
     pull_back,
     run_steps,
 )
-from distill.options import option
+from distill.registry import option
 
 
 @dataclass(frozen=True)

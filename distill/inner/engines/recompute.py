@@ -17,7 +17,7 @@ from distill.inner.engines.base import (
     pull_back,
     run_steps,
 )
-from distill.options import check_options, option, python_name
+from distill.registry import check_options, option, python_name
 
 
 @dataclass(frozen=True)

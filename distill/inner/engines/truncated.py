@@ -8,7 +8,7 @@ import torch
 from distill.errors import UserError, quote
 from distill.inner.engines.base import Advance, Engine, Gradient, Loss, State, Step, run_steps
 from distill.inner.engines.unroll import Unroll
-from distill.options import check_options, option, python_name
+from distill.registry import check_options, option, python_name
 
 
 @dataclass(frozen=True)

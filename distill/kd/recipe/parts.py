@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distill.errors import UserError, quote
-from distill.options import COUNT, EPOCHS, ITEMS, RATE, check_options, option
+from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
 
 FILE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # of a network: it is the name of a file in the run's folder
 

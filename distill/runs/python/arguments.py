@@ -12,8 +12,7 @@ from distill.errors import UserError
 from distill.inner.rules import SGD, Adam, Rule
 from distill.methods import METHODS
 from distill.methods.base import Method
-from distill.options import AUTO, ITEMS
-from distill.registry import find
+from distill.registry import AUTO, ITEMS, find
 from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count, describe_value, plain_value
 

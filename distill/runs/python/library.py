@@ -21,10 +21,9 @@ from distill.methods.base import Method
 from distill.networks.functional import persistent_tensors
 from distill.networks.initial import check_new_weights
 from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resolve_network
-from distill.options import AUTO
 from distill.outer import processes
 from distill.outer.synthetic import Synthetic
-from distill.registry import find
+from distill.registry import AUTO, find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress

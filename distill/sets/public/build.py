@@ -17,7 +17,7 @@ from torch import Tensor
 from distill.data import IMAGE_SETS
 from distill.data.dataset import Dataset, print_remarks
 from distill.errors import SetError, UserError
-from distill.options import check_options
+from distill.registry import check_options
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import PublicSet, is_export, load_set, read_public_file
 from distill.sets.provenance import shorten_command

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from distill.options import option
+from distill.registry import option
 
 
 @dataclass(frozen=True, kw_only=True)
