@@ -1,18 +1,39 @@
 """What every network, rule and augmentation has to pass: the tests take them from the rooms' tables."""
 
 from collections.abc import Callable
+from inspect import signature
 
 import torch
 from torch import Tensor, nn
 
 from distill.data.augment import Transform
+from distill.inner.dry_run import check_network
 from distill.inner.problem import Problem
 from distill.inner.rules import Rule
 from distill.inner.step import Step
+from distill.networks import IMAGES, NETWORKS
+from distill.networks.build import build_network
+from distill.networks.functional import call_with_weights, persistent_tensors
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
+from distill.registry import load
 
 Optimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+def build_small(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A network of eight channels or units, where it has a width."""
+    has_width = "width" in signature(load(NETWORKS[name])).parameters
+    return build_network(name, shape, classes, **({"width": 8} if has_width else {}))
+
+
+def choose_small_shape(name: str) -> tuple[int, ...]:
+    """Grey images as small as a network takes them, but 16×16 at least."""
+    return (1, 28, 28) if name.startswith("vgg11") else (1, 16, 16)
+
+
+STUDENT_NETWORKS = [n for n in IMAGES if any(True for _ in build_small(n, (3, 32, 32), 3).buffers())]
+UNROLLED_NETWORKS = [n for n in IMAGES if n not in STUDENT_NETWORKS]
 
 
 def network_contract(network: nn.Module, shape: tuple[int, ...], classes: int) -> None:
@@ -28,6 +49,34 @@ def network_contract(network: nn.Module, shape: tuple[int, ...], classes: int) -
     assert logits.shape == (3, classes)
     torch.testing.assert_close(problem.logits(state, x[:1]), logits[:1])
     check_outer_gradient(problem, state, x, torch.eye(classes, dtype=torch.float64)[:3])
+
+
+def student_contract(network: nn.Module, shape: tuple[int, ...], classes: int) -> None:
+    """As network_contract, for a network with batch norm: buffers of its own move, in train mode alone."""
+    network = network.double()
+    weights = draw_weights(network, stream("contract"))
+    assert list(weights) == list(persistent_tensors(network))
+    assert {name.rpartition(".")[2] for name, _ in network.named_buffers()} == {
+        "running_mean", "running_var", "num_batches_tracked",
+    }  # fmt: skip
+    x = torch.randn(3, *shape, generator=stream("items"), dtype=torch.float64)
+    check_network(network, x, classes)
+    moved = {name: w.clone() for name, w in weights.items()}
+    logits = call_with_weights(network, moved, x)
+    assert logits.shape == (3, classes)
+    assert all(p.grad is not None for p in differentiate(network, x))
+    changed = {name for name, w in moved.items() if not torch.equal(w, weights[name])}
+    assert changed == {name for name, _ in network.named_buffers()}
+    network.eval()
+    torch.testing.assert_close(
+        call_with_weights(network, moved, x[:1]), call_with_weights(network, moved, x)[:1]
+    )
+
+
+def differentiate(network: nn.Module, x: Tensor) -> list[nn.Parameter]:
+    """The parameters, with their gradients of a loss of the network's own weights."""
+    network(x).square().sum().backward()
+    return list(network.parameters())
 
 
 def check_outer_gradient(problem: Problem, state: tuple[Tensor, ...], x: Tensor, y: Tensor) -> None:

@@ -1,9 +1,10 @@
 """The room of the networks: they can be differentiated twice, and their weights are passed to them.
 
-It also draws their initial weights. It may import errors, randomness, registry and data. Its
-tables: IMAGES are the networks for items (channels, height, width), SEQUENCES those for (length, dim), each
-built as NETWORK(item_shape, classes, **arguments); WEIGHT_INITS are the ways to draw weights, each a
-function (network, generator) → weights by name.
+It also draws their initial weights. It may import errors, randomness, registry and data. Those with batch
+norm are for students alone: no set is distilled for them. Its tables: IMAGES are the networks for items
+(channels, height, width), SEQUENCES those for (length, dim), each built as NETWORK(item_shape, classes,
+**arguments); WEIGHT_INITS are the ways to draw weights, each a function (network, generator) → weights by
+name.
 """
 
 from distill.registry import Entry
@@ -16,6 +17,13 @@ IMAGES = {
     "mlp": Entry("distill.networks.images:MLP", "hidden layers of ReLU units"),
     "alexcifarnet": Entry("distill.networks.images:AlexCifarNet", "a small AlexNet with local response norm"),
     "resnet": Entry("distill.networks.images:ResNet", "a small ResNet with group norm"),
+    "alexnet": Entry("distill.networks.standard:AlexNet", "an AlexNet for small images, without a norm"),
+    "vgg11": Entry("distill.networks.standard:VGG11", "VGG-11 with instance norm"),
+    "resnet18": Entry("distill.networks.standard:ResNet18", "ResNet-18 with instance norm"),
+    "convnet-none": Entry("distill.networks.standard:ConvNetNone", "the ConvNet-D without a norm"),
+    "convnet-batch": Entry("distill.networks.standard:ConvNetBatch", "the ConvNet-D with batch norm"),
+    "vgg11-batch": Entry("distill.networks.standard:VGG11Batch", "VGG-11 with batch norm"),
+    "resnet18-batch": Entry("distill.networks.standard:ResNet18Batch", "ResNet-18 with batch norm"),
 }
 SEQUENCES = {
     "textcnn": Entry("distill.networks.sequences:TextCNN", "filters over 3, 4 and 5 words (Kim 2014)"),

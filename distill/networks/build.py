@@ -1,6 +1,7 @@
 """build_network(): a network by its name, for one item's shape and a number of classes."""
 
 import math
+from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from distill.errors import NetworkError
 from distill.networks import NETWORKS, SEQUENCES
-from distill.networks.images import Shape
+from distill.networks.images import NORMS, Shape
 from distill.registry import find
 
 MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc")  # in torch's errors
@@ -33,7 +34,9 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
         return network(tuple(shape), classes, **arguments)
 
     try:
-        if math.prod(arguments.values()) > 1000:  # the meta device takes 1.5 s to wake up
+        if (
+            math.prod(v for v in arguments.values() if isinstance(v, int)) > 1000
+        ):  # the meta device takes 1.5 s to wake up
             with torch.device("meta"):
                 weights = sum(p.numel() for p in construct().parameters())
             if weights > MAX_WEIGHTS:
@@ -57,12 +60,31 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in MEMORY_WORDS)
 
 
-def check_arguments(name: str, network: type[nn.Module], arguments: dict[str, Any]) -> None:
-    """Raise NetworkError for an argument that the network lacks, or a number out of range."""
+def check_arguments(name: str, network: Callable[..., nn.Module], arguments: dict[str, Any]) -> None:
+    """Raise NetworkError for an argument that the network lacks, a number out of range or an odd norm."""
     accepted = signature(network).parameters
     for argument, value in arguments.items():
         if argument not in accepted:
             raise NetworkError(f'the network "{name}" has no {argument}')
+        if argument == "norm":
+            check_norm(name, value)
+            continue
         limit = MAX_WIDTH if argument == "width" else MAX_DEPTH
         if not isinstance(value, int) or not (0 < value <= limit or isinstance(value, bool)):
             raise NetworkError(f'the network "{name}" cannot have {argument} {value!r}: 1 … {limit}')
+
+
+def check_norm(name: str, norm: Any) -> None:
+    """Raise NetworkError for what is no norm of the network of this name; its class refuses other words."""
+    words = NORMS if name.startswith("convnet") else NORMS[:2]
+    if norm not in words:
+        raise NetworkError(f'the network "{name}" cannot have norm {norm!r:.40}: {" or ".join(words)}')
+
+
+def check_no_buffers(name: str, network: nn.Module) -> None:
+    """Raise NetworkError for a network of this name with batch norm, for which no set can be distilled."""
+    if any(True for _ in network.buffers()):
+        raise NetworkError(
+            f'the network "{name}" has batch norm, whose running averages training changes, which an unrolled'
+            f' step cannot: distil for "{name.removesuffix("-batch")}", and train students of "{name}" on it'
+        )

@@ -1,7 +1,7 @@
 """Small twice-differentiable networks for images, (batch, channels, height, width) → (batch, classes).
 
-Every network is made from an item's shape and a number of classes, and has no buffers: batch norm's running
-averages would change inside an unrolled step.
+Every network is made from an item's shape and a number of classes, and has no buffers unless its norm is
+batch: batch norm's running averages would change inside an unrolled step, so that students alone have it.
 """
 
 import math
@@ -10,9 +10,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from distill.errors import NetworkError
+from distill.errors import NetworkError, unknown
 
 Shape = tuple[int, ...]
+NORMS = ("instance", "batch", "none")
 MAX_DOUBLING = 6  # blocks of which each has twice the channels of the one before
 
 
@@ -37,10 +38,11 @@ class LeNet(nn.Sequential):
 class ConvNet(nn.Sequential):
     """ConvNet-D, the field's standard (Gidaris and Komodakis 2018; Zhao et al. 2021).
 
-    `depth` blocks of 3×3 convolution to `width` channels, instance norm, ReLU, 2×2 average pooling.
+    `depth` blocks of 3×3 convolution to `width` channels, a norm, ReLU, 2×2 average pooling.
+    norm: instance, batch or none (default: instance, with doubling none).
     separable: each convolution is one per channel, then one of 1×1 (Howard et al. 2017, MobileNets).
     padding: of the first convolution; Zhao et al. give grey images 3, which makes 28×28 as large as 32×32.
-    doubling: no norm, twice the channels in each further block (Zhou et al. 2022). Raises NetworkError.
+    doubling: twice the channels in each further block (Zhou et al. 2022). Raises NetworkError.
     """
 
     def __init__(
@@ -52,17 +54,30 @@ class ConvNet(nn.Sequential):
         separable: bool = False,
         padding: int = 1,
         doubling: bool = False,
+        norm: str | None = None,
     ) -> None:
         if doubling and depth > MAX_DOUBLING:
             raise NetworkError(f"a convnet with doubling has a depth of at most {MAX_DOUBLING}, not {depth}")
         blocks: list[nn.Module] = []
         channels = [shape[0], *(width * 2 ** (i * doubling) for i in range(depth))]
         for i, (inputs, outputs) in enumerate(pairwise(channels)):
-            norm = [] if doubling else [nn.GroupNorm(outputs, outputs)]
+            norms = build_norm(norm or ("none" if doubling else "instance"), outputs)
             convolution = build_convolution(inputs, outputs, separable, 1 if i else padding)
-            blocks += [convolution, *norm, nn.ReLU(), nn.AvgPool2d(2)]
+            blocks += [convolution, *norms, nn.ReLU(), nn.AvgPool2d(2)]
         body = nn.Sequential(*blocks, nn.Flatten())
         super().__init__(body, nn.Linear(count_features(body, shape), classes))
+
+
+def build_norm(norm: str, channels: int) -> list[nn.Module]:
+    """The norm layer of a word, instance or batch, with gains and biases; no layer for none.
+
+    Raises NetworkError for another word.
+    """
+    if norm not in NORMS:
+        raise NetworkError(unknown("norm", norm, NORMS))
+    if norm == "none":
+        return []
+    return [nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(channels, channels)]
 
 
 def build_convolution(in_channels: int, out_channels: int, separable: bool, padding: int = 1) -> nn.Module:
@@ -136,9 +151,13 @@ class ResNet(nn.Sequential):
 
 
 def count_features(body: nn.Module, shape: Shape) -> int:
-    """How many numbers body answers for one item; RuntimeError where the item is too small."""
+    """How many numbers body answers for one item; RuntimeError where the item is too small.
+
+    In eval mode, in which batch norm takes a single item and its averages stay as they are.
+    """
     with torch.no_grad():
-        features: int = body(torch.zeros(1, *shape)).numel()
+        features: int = body.eval()(torch.zeros(1, *shape)).numel()
+    body.train()
     if features == 0:
         raise RuntimeError("nothing is left of the item")
     return features

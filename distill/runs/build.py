@@ -20,7 +20,7 @@ from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
 from distill.methods.base import Method, Objective, Tasks
 from distill.networks import IMAGES
-from distill.networks.build import build_network
+from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights
 from distill.outer.loop import OuterOptimizer
 from distill.outer.processes import average_processes, rank, world_size
@@ -100,6 +100,7 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     network = build_network(
         network_settings.network, data.shape, len(data.classes), **network_arguments(network_settings)
     )
+    check_no_buffers(network_settings.network, network)
     if settings.inner.compile:
         check_compile(settings)
     problem_type = problem_class(settings.inner.compile, settings.run.device)

@@ -20,12 +20,12 @@ from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
 from distill.inner.step import Step
 from distill.methods.unroll import meta_gradient
-from distill.networks import IMAGES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
+from tests.contracts import UNROLLED_NETWORKS, build_small, choose_small_shape
 
 
 def random_tensor(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -88,21 +88,20 @@ def test_only_modules_with_a_fast_version_are_replaced() -> None:
     assert torch.equal(replace_modules(nn.MaxPool2d(2), FastPooling)(x), F.max_pool2d(x, 2))
 
 
-@pytest.mark.parametrize("name", sorted(IMAGES))
+@pytest.mark.parametrize("name", sorted(UNROLLED_NETWORKS))
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
 def test_the_outer_gradient_equals_that_with_torchs_kernels(name: str, engine) -> None:
-    network = build_network(
-        name, (1, 16, 16), 3, **({"width": 8} if name in ("convnet", "resnet") else {})
-    ).double()
+    shape = choose_small_shape(name)
+    network = build_small(name, shape, 3).double()
     weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
     raw_lrs = start_lrs(0.05, 3, len(weights)).double()
     data = Synthetic(
-        random_tensor(3, 1, 16, 16).detach(),
+        random_tensor(3, *shape).detach(),
         start_labels(3, 3, "soft").double(),
         raw_lrs,
         cyclic_schedule(3, 3, 3),
     )
-    real = random_tensor(8, 1, 16, 16, seed=2).detach(), torch.arange(8) % 3
+    real = random_tensor(8, *shape, seed=2).detach(), torch.arange(8) % 3
     results = []
     for problem in (Problem(network, SGD(0.9)), FastProblem(network, SGD(0.9))):
         task = Task(problem.start(weights), *real, stream("t"))

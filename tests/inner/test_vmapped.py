@@ -11,15 +11,12 @@ from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD, Adam, Rule
 from distill.inner.vmapped import VmappedProblem
 from distill.methods.unroll import bilevel
-from distill.networks import IMAGES
-from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.outer.starts import start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
+from tests.contracts import UNROLLED_NETWORKS, build_small
 from tests.helpers import CLASSES, Small, waves
-
-SIZES: dict[str, dict[str, int]] = {"convnet": {"width": 4}, "resnet": {"width": 8}, "mlp": {"width": 8}}
 
 
 def check_mean_gradient(
@@ -57,8 +54,8 @@ def test_vmapped_networks_in_chunks_give_the_same_gradient() -> None:
     check_mean_gradient(Problem(Small().double()), Unroll(), (1, 8, 8), chunk=2)
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", UNROLLED_NETWORKS)
 def test_every_image_network_can_be_vmapped(name: str) -> None:
-    shape = (3, 32, 32) if name in ("lenet", "alexcifarnet") else (3, 16, 16)
-    network = build_network(name, shape, CLASSES, **SIZES.get(name, {}))
+    shape = (3, 32, 32) if name in ("lenet", "alexcifarnet", "vgg11", "resnet18") else (3, 16, 16)
+    network = build_small(name, shape, CLASSES)
     check_mean_gradient(Problem(network.double()), Unroll(), shape)

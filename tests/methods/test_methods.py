@@ -22,6 +22,7 @@ from distill.outer.starts import start_labels, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.registry import load
+from tests.contracts import UNROLLED_NETWORKS, build_small, choose_small_shape
 from tests.data_oddities import easy_data
 from tests.helpers import waves
 from tests.oddities import Experts
@@ -39,10 +40,10 @@ def make_small_case(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Tas
     return problem, synthetic, Task(problem.start(weights), x, y, stream("task"))
 
 
-@pytest.mark.parametrize("name", [*IMAGES, *SEQUENCES])
+@pytest.mark.parametrize("name", [*UNROLLED_NETWORKS, *SEQUENCES])
 def test_features_are_the_inputs_of_the_last_layer(name: str) -> None:
-    shape = (1, 16, 16) if name in IMAGES else (7, 6)
-    network = build_network(name, shape, 5)
+    shape = choose_small_shape(name) if name in IMAGES else (7, 6)
+    network = build_small(name, shape, 5)
     problem = Problem(network)
     state = problem.start(draw_weights(network, stream("w")))
     x = waves(3, *shape).float()
