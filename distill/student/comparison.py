@@ -12,7 +12,7 @@ from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, python_names
 from distill.inner import INNER_LOSSES
-from distill.networks import IMAGES, NETWORKS, SEQUENCES
+from distill.networks import NETWORKS, SEQUENCES
 from distill.networks.resolve import plain_torch
 from distill.randomness import stream
 from distill.registry import load
@@ -65,8 +65,14 @@ def compare(
     return compare_items(data, real, real_test, chosen, seeds, bool(full_data))
 
 
+SMALL_NETWORKS = ("lenet", "convnet", "mlp", "alexcifarnet", "resnet")  # a larger one takes minutes each
+
+
 def choose_networks(data: DistilledSet, names: tuple[str, ...]) -> list[str]:
-    """The networks of these names, or all that the set's items are large enough for. Raises UserError."""
+    """The networks of these names, or all small ones that the set's items are large enough for.
+
+    Raises UserError.
+    """
     name, loss = data.network["name"], data.inner["loss"]
     if name not in NETWORKS or loss not in INNER_LOSSES:
         own = (
@@ -75,7 +81,9 @@ def choose_networks(data: DistilledSet, names: tuple[str, ...]) -> list[str]:
         raise UserError(f"the set is of {own}: measure it by distill.student.evaluate(set, test, …)")
     for name in names:
         build_set_network(data, name)
-    return list(names) or [name for name in (SEQUENCES if data.text else IMAGES) if can_train(data, name)]
+    return list(names) or [
+        name for name in (SEQUENCES if data.text else SMALL_NETWORKS) if can_train(data, name)
+    ]
 
 
 def can_train(data: DistilledSet, name: str) -> bool:

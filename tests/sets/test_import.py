@@ -86,14 +86,17 @@ def test_dc_on_mnist_is_augmented_for_1000_epochs_as_its_code_does(tmp_path: Pat
     ("word", "network"),
     [
         ("LeNet", ("lenet", {})), ("ConvNetD2W32", ("convnet", {"depth": 2, "width": 32, "padding": 3})),
-        ("VGG11", ("convnet", {"padding": 3})),
+        ("ConvNetBN", ("convnet", {"padding": 3, "norm": "batch"})), ("AlexNet", ("alexnet", {})),
+        ("ConvNetW64NN", ("convnet", {"padding": 3, "width": 64, "norm": "none"})),
+        ("VGG11BN", ("vgg11", {"norm": "batch"})), ("ResNet18BN_AP", ("convnet", {"padding": 3})),
     ],
 )  # fmt: skip
 def test_the_network_of_the_files_name(word: str, network: tuple, tmp_path: Path) -> None:
     path = write_res(tmp_path / f"res_DSA_MNIST_{word}_1ipc.pt")
     data = import_file(path, None, None, ImportOptions())
     assert (data.network["name"], data.network["arguments"]) == network
-    assert ("made with VGG11, a network that distill does not have" in remarks(data)) == (word == "VGG11")
+    unknown = f"made with {word}, a network that distill does not have" in remarks(data)
+    assert unknown == (word == "ResNet18BN_AP")
     assert import_file(path, None, None, ImportOptions(network="mlp")).network["name"] == "mlp"
 
 

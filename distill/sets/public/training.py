@@ -145,7 +145,7 @@ def describe_augmentation(augmentation: str) -> str:
     )
 
 
-def choose_convnet(shape: Sequence[int], **arguments: int) -> tuple[str, dict[str, Any]]:
+def choose_convnet(shape: Sequence[int], **arguments: Any) -> tuple[str, dict[str, Any]]:
     """The field's ConvNet for images (channels, height, width), with the given arguments."""
     channels, size = shape[:2]
     defaults = {"depth": max(3, round(math.log2(size / 4)))} if size > 32 else {}

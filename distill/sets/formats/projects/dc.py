@@ -17,7 +17,12 @@ from distill.sets.formats.base import PublicSet, SourceFile, is_numeric
 from distill.sets.public.normalisation import simplify_name
 from distill.sets.public.training import EvaluateSynset, describe_augmentation
 
-NETWORKS = {"ConvNet": "convnet", "MLP": "mlp", "LeNet": "lenet"}  # those of its networks.py that distill has
+NETWORKS = {
+    "ConvNet": "convnet", "MLP": "mlp", "LeNet": "lenet", "AlexNet": "alexnet", "VGG11": "vgg11",
+    "ResNet18": "resnet18",
+}  # fmt: skip
+NETWORK_NAME = re.compile(rf"({'|'.join(NETWORKS)})(?:D(\d))?(?:W(\d{{1,4}}))?(BN|NN|IN)?")
+NORMS = {"BN": "batch", "NN": "none", "IN": "instance"}  # at the end of a network's name
 
 
 def matches(file: SourceFile) -> bool:
@@ -52,15 +57,18 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
 
 def read_name(path: Path) -> tuple[str | None, tuple[str, dict[str, Any]] | None, tuple[str, ...]]:
     """(data set, network, remarks) of res_METHOD_DATA_NETWORK_Nipc.pt; None where distill has no such."""
-    parts = re.fullmatch(r"res_(?:DC|DSA|DM)_([^_]+)_([^_]+)_\d+ipc", path.stem)
+    parts = re.fullmatch(r"res_(?:DC|DSA|DM)_([^_]+)_(\w+)_\d+ipc", path.stem)
     if parts is None:
         return None, None, ()
     words = {simplify_name(word): word for word in IMAGE_SETS}
-    name = re.fullmatch(r"(ConvNet|MLP|LeNet)(?:D(\d))?(?:W(\d{1,4}))?", parts[2])
+    name = NETWORK_NAME.fullmatch(parts[2])
     if name is None:
         remark = f"made with {parts[2]}, a network that distill does not have: it trains its ConvNet"
         return words.get(simplify_name(parts[1])), None, (remark,)
-    arguments = {word: int(n) for word, n in zip(("depth", "width"), name.groups()[1:], strict=True) if n}
+    sizes = dict(zip(("depth", "width"), name.groups()[1:3], strict=True))
+    arguments: dict[str, Any] = {word: int(n) for word, n in sizes.items() if n}
+    if name[4]:
+        arguments["norm"] = NORMS[name[4]]
     return words.get(simplify_name(parts[1])), (NETWORKS[name[1]], arguments), ()
 
 
