@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks import cases, engines, images, mnist, text
+from benchmarks import cases, engines, images, mnist, standard, standard_sets, text
 from distill.inner.engines.unroll import Unroll
 from distill.methods.unroll import meta_gradient
-from tests.helpers import small_set
+from tests.helpers import digit_set, small_set, write_npz
 
 
 def save_set(root: Path, case: cases.Case, seed: int, mean: float) -> None:
@@ -135,3 +137,107 @@ def test_times_alternate_between_engines_and_exclude_the_warm_up() -> None:
     times = engines.time_runs({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert [len(t) for t in times.values()] == [2, 2]
+
+
+@pytest.fixture
+def blob_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A set of the blobs of an .npz file beside it; results go there too."""
+    monkeypatch.setattr(standard.machine, "RESULTS", tmp_path)
+    write_npz(tmp_path / "blobs.npz", train=60, test=30)
+    path = tmp_path / "blobs-3.pt"
+    small_set().save(path)
+    standard_sets.load_splits.cache_clear()
+    return path
+
+
+def run_standard(path: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> list[dict]:
+    """The rows after a run of the benchmark as a user runs it."""
+    arguments = [str(path), "--data-dir", str(path.parent), "--seeds", "2", *options]
+    monkeypatch.setattr(sys, "argv", ["standard", *arguments])
+    standard.main()
+    return standard.read_rows("standard")
+
+
+CELLS = ("--protocols", "recipe", "ordinary:epochs=2", "--networks", "own", "convnet-batch:width=4")
+
+
+def test_every_cell_is_measured_once_and_again_where_the_set_changes(
+    blob_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = run_standard(blob_set, monkeypatch, *CELLS)
+    assert len(rows) == 2 * 2 + 2 * 2  # the set by both protocols, means and random real items by one
+    assert all(row["n"] == 2 == len(row["scores"]) and row["version"] for row in rows)
+    assert {r["settings"]["epochs"] for r in rows if r["protocol"].startswith("ordinary")} == {2}
+    table = (blob_set.parent / "standard.md").read_text()
+    assert table.startswith("| items | protocol | ")
+    assert len(table.splitlines()) == 2 + 4
+    capsys.readouterr()
+    assert run_standard(blob_set, monkeypatch, *CELLS) == rows
+    assert "1 of 8" not in capsys.readouterr().out
+    small_set(lrs=torch.full((4,), 0.01)).save(blob_set)
+    assert len(run_standard(blob_set, monkeypatch, *CELLS)) == len(rows) + 4
+
+
+def test_random_items_and_weights_are_new_for_each_student_and_means_are_those_of_all_items(
+    blob_set: Path,
+) -> None:
+    _, means, random = standard_sets.list_items([blob_set], ["means", "random"], blob_set.parent)
+    draws = [random.draw(seed) for seed in (0, 1, 0)]
+    assert not torch.equal(draws[0].items, draws[1].items)
+    assert torch.equal(draws[0].items, draws[2].items)
+    train = standard_sets.fit_to_set(standard_sets.load_splits("blobs.npz", blob_set.parent)[0], random.data)
+    for item, label in zip(means.data.items, means.data.labels.argmax(dim=1), strict=True):
+        torch.testing.assert_close(item, train.batch(train.class_indices(int(label)))[0].mean(dim=0))
+    assert sorted(means.data.labels.argmax(dim=1).tolist()) == [0, 1, 2]
+
+
+def test_a_word_may_have_settings() -> None:
+    assert standard.split_settings("dc:epochs=3,augment=False,lr=0.1,labels=hard") == (
+        "dc", {"epochs": 3, "augment": False, "lr": 0.1, "labels": "hard"},
+    )  # fmt: skip
+    assert standard.choose_network("convnet", digit_set())[0][0].padding == (3, 3)
+    assert standard.choose_network("convnet:padding=1", digit_set())[0][0].padding == (1, 1)
+    described = standard.describe_protocol(standard.build_protocol("ordinary"), digit_set())
+    assert described == {"optimiser": "Adam(lr=0.001)", "epochs": 100, "batch": 10}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sentence"),
+    [("ordinary:epoch=3", "cannot be built"), ("ordinary:epochs", "has a setting without a value")],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_trained(
+    protocol: str, sentence: str, blob_set: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    with pytest.raises(SystemExit):
+        run_standard(blob_set, monkeypatch, "--protocols", protocol)
+    assert sentence in capsys.readouterr().err
+    assert standard.read_rows("standard") == []
+
+
+def test_a_refused_cell_is_said_and_the_others_are_measured(
+    blob_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = run_standard(blob_set, monkeypatch, "--networks", "vgg11", "mlp", "--protocols", "recipe")
+    assert [row["network"] for row in rows] == ["mlp"]
+    assert '1×8×8 is too small for the network "vgg11"' in capsys.readouterr().err
+
+
+def test_the_cheapest_cell_comes_first(blob_set: Path) -> None:
+    options = argparse.Namespace(protocols=["dc", "recipe"], networks=["resnet18", "lenet", "mlp"], seeds=1)
+    cells = standard.list_cells(standard_sets.list_items([blob_set], [], None), options)
+    order = [(cell.protocol, cell.network) for cell in cells]
+    assert (order[0], order[-1]) == (("recipe", "mlp"), ("dc", "resnet18"))
+
+
+def test_the_table_has_the_mean_and_the_worst_of_whole_rows() -> None:
+    row = {"data": "mnist", "size": 10, "protocol": "dc", "std": 0.01, "n": 5}
+    rows = [
+        {**row, "items": "set", "network": "convnet", "mean": 0.5},
+        {**row, "items": "set", "network": "mlp", "mean": 0.7},
+        {**row, "items": "random", "network": "mlp", "mean": 0.6},
+        {**row, "items": "set", "network": "mlp", "mean": 0.8},
+    ]
+    assert standard.table(rows).splitlines()[2:] == [
+        "| random | dc | - | 60.0 ± 1.0 % | - | - |",
+        "| set | dc | 50.0 ± 1.0 % | 80.0 ± 1.0 % | 65.0 | 50.0 |",
+    ]
