@@ -35,7 +35,7 @@ from distill.student.scores import Report
 ZOO = Path(__file__).parents[1] / "zoo"
 NETWORKS = ("convnet", "lenet", "mlp", "alexnet", "vgg11", "resnet18")  # those of DC's table
 STEPS = {"recipe": 20, "ordinary": 100, "dc": 300, "dsa": 1000, "mtt": 1000, "frepo": 1000, "adam": 200}
-MILLISECONDS = {"mlp": 1, "lenet": 2, "convnet": 35, "alexnet": 50, "vgg11": 150, "resnet18": 300}
+MILLISECONDS = {"mlp": 1, "lenet": 2, "convnet": 60, "alexnet": 60, "vgg11": 160, "resnet18": 350}
 OWN_STEPS, OWN_MILLISECONDS = 300, 20  # of a protocol and a network that is not above
 OWN_RECIPES = ("recipe", "recommended")  # belong to a file: a baseline has none
 Rows = list[dict[str, Any]]
