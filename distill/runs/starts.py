@@ -106,7 +106,7 @@ def build_synthetic(
         saved = saved or DistilledSet.load(settings.outer.start)
         check_labels(settings, saved, problem)
         synthetic = continue_from_set(settings.outer.start, saved, synthetic, data)
-        synthetic = continue_rates(settings, saved, synthetic)
+        synthetic = continue_rates(saved, synthetic)
     return to_device(synthetic, settings.run.device)
 
 
@@ -154,21 +154,18 @@ def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> N
         )
 
 
-def continue_rates(settings: Settings, saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
-    """With a regression's learning rates stretched over another number of steps, unless --lr is given.
+def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
+    """With a regression's learning rates, stretched over the steps where their number is another.
 
     Its labels are some ten times as large as shares, so that the usual first rate would be too high.
     """
-    T = len(synthetic.schedule)
-    if saved.inner["loss"] != SQUARED or "lr" in settings.run.given or len(saved.lrs) == T:
+    if saved.inner["loss"] != SQUARED or saved.lrs.shape == synthetic.raw_lrs.shape:
         return synthetic
-    step_lrs = saved.lrs.flatten(1).mean(dim=1).clamp(min=1e-8) if saved.lrs.ndim > 1 else saved.lrs
-    stretched = F.interpolate(step_lrs.view(1, 1, -1), T, mode="linear", align_corners=True).view(T)
-    raw = inverse_softplus(stretched.clamp(min=1e-8))
-    return replace(
-        synthetic,
-        raw_lrs=raw.view(T, *[1] * (synthetic.raw_lrs.ndim - 1)).expand_as(synthetic.raw_lrs).clone(),
-    )
+    lrs = saved.lrs.flatten(1).mean(dim=1) if saved.lrs.ndim > 1 else saved.lrs
+    steps = len(synthetic.schedule)
+    lrs = F.interpolate(lrs.view(1, 1, -1), steps, mode="linear", align_corners=True).clamp(min=1e-8)
+    raw = inverse_softplus(lrs).view(steps, *[1] * (synthetic.raw_lrs.ndim - 1))
+    return replace(synthetic, raw_lrs=raw.expand_as(synthetic.raw_lrs).clone())
 
 
 def to_device(synthetic: Synthetic, device: str) -> Synthetic:
