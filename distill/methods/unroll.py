@@ -59,12 +59,17 @@ class BPTT(Method):
                 " must not exceed the most"
             )
 
+        if self.label_scale and self.inner_loss != "squared-error":
+            raise UserError(
+                "label_scale has no effect without the inner loss squared-error: give that, or leave it out"
+            )
+
     def check_steps(self, steps: int) -> None:
         """Raise UserError where no horizon reaches the recipe's end, whose rates would not be learned."""
         if self.max_horizon and self.max_horizon < steps:
             raise UserError(
-                f"max_horizon is {self.max_horizon} of {steps} inner steps, and the last ones would not be"
-                f" learned: give at least {steps}, or fewer inner steps"
+                f"--max-horizon {self.max_horizon} is below the {steps} inner steps, the last of which would"
+                " not be learned: give a larger one, or fewer --inner-steps"
             )
 
     def draw_horizon(self, steps: int, generator: torch.Generator) -> int:

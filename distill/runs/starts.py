@@ -141,7 +141,7 @@ def scale_labels(labels: Tensor, settings: Settings, problem: Problem, method: M
 
 
 def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> None:
-    """Raise UserError where a saved set's labels are those of another inner loss, or of no such map."""
+    """Raise UserError where a saved set's labels are those of another inner loss, map or scale."""
     path, loss, saved_loss = settings.outer.start, loss_name(problem.inner_loss), saved.inner["loss"]
     if loss != saved_loss and {loss, saved_loss} <= INNER_LOSSES.keys():
         raise UserError(
@@ -152,6 +152,8 @@ def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> N
         raise UserError(
             f"--start {path} holds labels of a regression, which are no logits: use --labels soft or hard"
         )
+    if "label_scale" in settings.outer.method_options:
+        raise UserError(f"--label-scale has no effect on the labels of --start {path}: leave it out")
 
 
 def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:

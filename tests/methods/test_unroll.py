@@ -93,10 +93,12 @@ def test_an_outer_step_of_a_horizon_is_the_recipe_trained_on() -> None:
 def test_horizons_that_cannot_be_are_refused() -> None:
     with pytest.raises(UserError, match="min_horizon is 9, max_horizon 8: the fewest inner steps must not"):
         BPTT(min_horizon=9, max_horizon=8)
-    with pytest.raises(UserError, match="max_horizon is 8 of 12 inner steps.*give at least 12"):
+    with pytest.raises(UserError, match="--max-horizon 8 is below the 12 inner steps.*or fewer"):
         BPTT(max_horizon=8).check_steps(12)
     with pytest.raises(UserError, match="relative_clip must be"):
         BPTT(relative_clip=0.5)
+    with pytest.raises(UserError, match="label_scale has no effect without the inner loss squared-error"):
+        BPTT(label_scale=3.0)
 
 
 def test_each_inner_step_is_augmented_anew() -> None:

@@ -57,10 +57,12 @@ def test_labels_of_another_loss_are_refused(regression: DistilledSet) -> None:
         learn(start=regression, method=BPTT(inner_loss="soft-cross-entropy"))
     with pytest.raises(UserError, match="holds labels of the inner loss soft-cross-entropy, which mean"):
         learn(start=learn(), method=BPTT(inner_loss="squared-error"))
-    with pytest.raises(UserError, match="labels of a regression, which are no logits: use labels soft or hard"):
+    with pytest.raises(
+        UserError, match="labels of a regression, which are no logits: use labels soft or hard"
+    ):
         learn(start=regression, labels="softmax")
 
 
 def test_horizons_below_the_recipe_are_refused_before_anything_is_trained() -> None:
-    with pytest.raises(UserError, match="max_horizon is 3 of 4 inner steps"):
+    with pytest.raises(UserError, match="max_horizon 3 is below the 4 inner steps"):
         learn(method=BPTT(max_horizon=3))
