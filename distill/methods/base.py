@@ -43,8 +43,8 @@ class Learnable(Protocol):
     def targets(self) -> Float[Tensor, "n classes"]:
         """The labels as the inner loss uses them."""
 
-    def steps(self) -> list[Any]:
-        """The inner steps in order, differentiable in all learned tensors."""
+    def steps(self, count: int | None = None) -> list[Any]:
+        """The inner steps in order, all or `count` of them, differentiable in all learned tensors."""
 
 
 class OuterGradient(NamedTuple):
@@ -67,9 +67,17 @@ class Method(ABC):
 
     unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
+    inner_loss: str | None = (
+        None  # a word of INNER_LOSSES; None: that of the set it starts from, or the usual
+    )
+    relative_clip: float | None = None  # outer gradients are clipped to this multiple of their norms' mean
+    label_scale: float | None = None  # of labels that a squared error is learned with, at the start
 
     def __post_init__(self) -> None:
         check_options(self, python_name)
+
+    def check_steps(self, steps: int) -> None:  # noqa: B027 (most methods take any number)
+        """Raise UserError where the method cannot learn a recipe of so many inner steps."""
 
     @abstractmethod
     def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:

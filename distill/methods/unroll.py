@@ -1,11 +1,14 @@
 """BPTT: the loss after inner training, differentiated through all of it or a part of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from distill.errors import UserError
+from distill.inner import INNER_LOSSES
 from distill.inner.engines.base import Engine
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
@@ -19,6 +22,7 @@ from distill.methods.base import (
     Tasks,
     mean_gradient,
 )
+from distill.registry import option
 
 
 @dataclass(frozen=True)
@@ -26,28 +30,83 @@ class BPTT(Method):
     """Back-propagation through the inner training (Wang et al. 2018; Sucholutsky and Schonlau 2019).
 
     The engine says how the gradient travels back: exactly, in less memory, or through a window of the steps.
+    With horizons, Truncated(20) and relative_clip=2 it is RaT-BPTT (Feng, Vedantam and Kempe 2024).
     """
 
     unrolls = True
     engine: Engine = field(default_factory=Unroll)
+    inner_loss: str | None = option(None, "LOSS", choices=INNER_LOSSES, noun="inner loss")
+    """The loss by which a network trains on the items (default: that of the set of --start, else
+    soft-cross-entropy)."""
+    label_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
+    """With the squared error: labels start at so many times one-hot less the mean (default: 10 where random;
+    one-hot where fixed)."""
+    min_horizon: int | None = option(None, "STEPS", above=0, at_most=10**5, cost=(40_000, "bytes"))
+    """The fewest inner steps that an outer step makes: each draws a number between this and --max-horizon
+    (default: T)."""
+    max_horizon: int | None = option(None, "STEPS", above=0, at_most=10**5, cost=(40_000, "bytes"))
+    """The most inner steps that an outer step makes; beyond T, items come round again at the last learning
+    rate. Trained for longer than T, the set stays good (default: T)."""
+    relative_clip: float | None = option(None, "FACTOR", at_least=1, at_most=1000)
+    """Clip outer gradients to this multiple of the running mean of their norms, as 2, instead of to a fixed
+    norm."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_horizon and self.max_horizon and self.min_horizon > self.max_horizon:
+            raise UserError(
+                f"min_horizon is {self.min_horizon}, max_horizon {self.max_horizon}: the fewest inner steps"
+                " must not exceed the most"
+            )
+
+        if self.label_scale and self.inner_loss != "squared-error":
+            raise UserError(
+                "label_scale has no effect without the inner loss squared-error: give that, or leave it out"
+            )
+
+    def check_steps(self, steps: int) -> None:
+        """Raise UserError where no horizon reaches the recipe's end, whose rates would not be learned."""
+        if self.max_horizon and self.max_horizon < steps:
+            raise UserError(
+                f"--max-horizon {self.max_horizon} is below the {steps} inner steps, the last of which would"
+                " not be learned: give a larger one, or fewer --inner-steps"
+            )
+
+    def draw_horizon(self, steps: int, generator: torch.Generator) -> int:
+        """How many inner steps a task makes: T, or uniform between the two horizons."""
+        least, most = self.min_horizon or steps, max(self.max_horizon or steps, self.min_horizon or 0)
+        if least == most:
+            return most
+        return int(torch.randint(least, most + 1, (), generator=generator))
 
     def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
         def objective(synthetic: Any, step: int) -> OuterGradient:
             at_step = getattr(self.engine, "at_step", None)
             engine = at_step(step) if at_step else self.engine
-            return bilevel(problem, engine, tasks, augment)(synthetic, step)
+            return bilevel(problem, engine, tasks, augment, self.draw_horizon)(synthetic, step)
 
         return objective
 
 
-def bilevel(problem: Problem, engine: Engine, tasks: Tasks, augment: Augment | None = None) -> Objective:
+DrawHorizon = Callable[[int, torch.Generator], int]  # of T and the task's generator
+
+
+def bilevel(
+    problem: Problem,
+    engine: Engine,
+    tasks: Tasks,
+    augment: Augment | None = None,
+    draw_horizon: DrawHorizon | None = None,
+) -> Objective:
     """The loss after inner training, differentiated through it: the mean over the step's tasks.
 
-    augment(x, generator) changes the items of each inner step, differentiably.
+    augment(x, generator) changes the items of each inner step, differentiably. draw_horizon says how many
+    steps a task makes; without it they are those of the recipe.
     """
 
     def task_gradient(synthetic: Any, task: Task) -> OuterGradient:
-        value, gradients = meta_gradient(problem, synthetic, engine, task, augment)
+        horizon = draw_horizon(len(synthetic.schedule), task.generator) if draw_horizon else None
+        value, gradients = meta_gradient(problem, synthetic, engine, task, augment, horizon)
         return OuterGradient(value, gradients, problem.uniform_loss(task.y, synthetic.labels.shape[1]))
 
     def objective(synthetic: Any, step: int) -> OuterGradient:
@@ -62,13 +121,15 @@ def meta_gradient(
     engine: Engine,
     task: Task,
     augment: Augment | None = None,
+    horizon: int | None = None,
 ) -> tuple[Tensor, Named]:
-    """The outer loss of one task and its gradient for each learned tensor.
+    """The outer loss of one task after `horizon` steps, or all, and its gradient for each learned tensor.
 
     The engine answers per step; one backward pass carries that through the maps of labels and rates.
+    augment(x, generator) changes the items of each inner step anew, differentiably.
     """
     learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-    steps = synthetic.replace_tensors(learned).steps()
+    steps = synthetic.replace_tensors(learned).steps(horizon)
     if augment is not None:
         steps = [step._replace(x=augment(step.x, task.generator)) for step in steps]
     value, step_gradients = engine.gradient(

@@ -15,6 +15,8 @@ from distill.inner.rules import Adam, Tensors
 from distill.methods.base import Named, Objective, OuterGradient
 from distill.outer.synthetic import Synthetic
 
+NORM_WEIGHT = 0.1  # of a new norm in the running mean of a group's gradient norms
+
 
 @dataclass(frozen=True)
 class OuterOptimizer:
@@ -22,6 +24,7 @@ class OuterOptimizer:
 
     lr: dict[str, float] = field(default_factory=lambda: {"items": 0.05, "labels": 0.2, "lrs": 0.1})
     clip_norm: float = 0.01  # of each group's gradient
+    relative_clip: float | None = None  # instead: a multiple of the running mean of the group's norm
     beta1: float = 0.5
     beta2: float = 0.999
     average_decay: float = 0.998
@@ -51,13 +54,15 @@ class OuterState:
     skipped: int = 0  # steps whose gradient was useless
     skipped_in_a_row: int = 0
     rollbacks: int = 0
+    gradient_norms: Named = field(default_factory=dict)  # their running means; empty without relative_clip
 
 
 def initial_state(synthetic: Synthetic, optimizer: OuterOptimizer) -> OuterState:
     """The state before the first outer step."""
     tensors = {name: t.detach().clone() for name, t in synthetic.tensors().items()}
     memory = optimizer.rule.start(list(tensors.values()))
-    return OuterState(0, tensors, memory, dict(tensors), dict(tensors))
+    norms = {n: t.new_zeros(()) for n, t in tensors.items()} if optimizer.relative_clip else {}
+    return OuterState(0, tensors, memory, dict(tensors), dict(tensors), gradient_norms=norms)
 
 
 def descend(
@@ -90,14 +95,16 @@ def update_tensors(
     """One Adam step on clipped gradients, at lr_factor times the learning rates, and the running average."""
     names = list(state.tensors)
     lrs = [torch.tensor(optimizer.lr[name] * lr_factor * state.lr_scale) for name in names]
-    clipped = [clip(gradients[name], optimizer.clip_norm) for name in names]
-    updated, memory = optimizer.rule.update([state.tensors[n] for n in names], state.memory, clipped, lrs)
+    clipped, norms = clip_gradients(state, gradients, optimizer)
+    tensors_before, slopes = [state.tensors[n] for n in names], [clipped[n] for n in names]
+    updated, memory = optimizer.rule.update(tensors_before, state.memory, slopes, lrs)
     tensors = dict(zip(names, updated, strict=True))
     weight = max(1 - optimizer.average_decay, 9 / (10 + state.step))
     average = {n: torch.lerp(state.average[n], tensors[n], weight) for n in names}
     return replace(
-        state, step=state.step + 1, tensors=tensors, memory=memory, average=average, skipped_in_a_row=0
-    )
+        state, step=state.step + 1, tensors=tensors, memory=memory, average=average, skipped_in_a_row=0,
+        gradient_norms=norms,
+    )  # fmt: skip
 
 
 def record_loss(state: OuterState, loss: float, uniform_loss: float, optimizer: OuterOptimizer) -> OuterState:
@@ -141,6 +148,19 @@ def roll_back(state: OuterState, optimizer: OuterOptimizer) -> OuterState:
         skipped_in_a_row=0,
         rollbacks=state.rollbacks + 1,
     )
+
+
+def clip_gradients(state: OuterState, gradients: Named, optimizer: OuterOptimizer) -> tuple[Named, Named]:
+    """Each group's gradient, clipped, and the running means of the norms, where the optimiser clips by them.
+
+    A first gradient starts its mean; a later one, clipped, counts a tenth (as in RaT-BPTT, Feng et al. 2024).
+    """
+    factor, means = optimizer.relative_clip, state.gradient_norms
+    if factor is None:
+        return {n: clip(gradients[n], optimizer.clip_norm) for n in state.tensors}, means
+    means = {n: mean if mean > 0 else gradients[n].norm() for n, mean in means.items()}
+    clipped = {n: clip(gradients[n], max(factor * float(means[n]), 1e-30)) for n in state.tensors}
+    return clipped, {n: torch.lerp(means[n], clipped[n].norm(), NORM_WEIGHT) for n in means}
 
 
 def clip(gradient: Tensor, norm: float) -> Tensor:

@@ -48,10 +48,15 @@ class Synthetic:
         """The positive learning rate of each step."""
         return F.softplus(self.raw_lrs)
 
-    def steps(self) -> list[Step]:
-        """One Step per row of the schedule: differentiable in all learned tensors."""
+    def steps(self, count: int | None = None) -> list[Step]:
+        """One Step per row of the schedule, or `count` of them: differentiable in all learned tensors.
+
+        Beyond the schedule's end its rows come round again, at the last step's learning rate.
+        """
         targets, lrs = self.targets(), self.lrs()
-        return [Step(self.items[row], targets[row], lr) for row, lr in zip(self.schedule, lrs, strict=True)]
+        steps = [Step(self.items[row], targets[row], lr) for row, lr in zip(self.schedule, lrs, strict=True)]
+        later = range(len(steps), count or 0)
+        return [*steps, *(steps[t % len(steps)]._replace(lr=steps[-1].lr) for t in later)][:count]
 
 
 def inverse_softplus(lrs: Tensor) -> Tensor:

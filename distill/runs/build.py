@@ -9,7 +9,7 @@ import torch
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.inner import RULES
+from distill.inner import INNER_LOSSES, RULES
 from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.kernels import FastProblem
@@ -28,7 +28,7 @@ from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
 from distill.registry import find
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
-from distill.runs.starts import InitialWeights, Weights, initial_weights
+from distill.runs.starts import InitialWeights, Weights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
 
 
@@ -82,7 +82,8 @@ def assemble_plan(
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
     return Plan(
-        problem, method, initial, build_outer(outer), tasks, outer.augment, description, source, vmapped
+        problem, method, initial, build_outer(outer, method), tasks, outer.augment, description, source,
+        vmapped,
     )  # fmt: skip
 
 
@@ -104,7 +105,9 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     if settings.inner.compile:
         check_compile(settings)
     problem_type = problem_class(settings.inner.compile, settings.run.device)
-    return problem_type(network.to(settings.run.device), find(RULES, "rule", settings.inner.rule)())
+    rule = find(RULES, "rule", settings.inner.rule)()
+    loss = find(INNER_LOSSES, "inner loss", inner_loss_word(settings))
+    return problem_type(network.to(settings.run.device), rule, loss)
 
 
 def problem_class(compile: bool, device: str) -> type[Problem]:
@@ -145,11 +148,13 @@ def build_method(settings: Settings, problem: Problem) -> Method:
 # The outer loop
 
 
-def build_outer(settings: OuterSettings) -> OuterOptimizer:
-    """How the outer loop moves."""
-    lr = settings.outer_lr
+def build_outer(settings: OuterSettings, method: Method) -> OuterOptimizer:
+    """How the outer loop moves, as the method wants it."""
+    lr, clip = settings.outer_lr, method.relative_clip
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}
-    return OuterOptimizer(lr=lrs, average_decay=settings.ema_decay, warmup=settings.warmup)
+    return OuterOptimizer(
+        lr=lrs, average_decay=settings.ema_decay, warmup=settings.warmup, relative_clip=clip
+    )
 
 
 def build_objective(plan: Plan, data: Dataset) -> Objective:

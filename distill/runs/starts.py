@@ -4,23 +4,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from distill.data.dataset import Dataset, match_classes
 from distill.errors import UserError
+from distill.inner import INNER_LOSSES
+from distill.inner.losses import loss_name
 from distill.inner.problem import Problem
 from distill.kd.network_files import load_weights
+from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
 from distill.outer import STARTS
 from distill.outer.starts import assign_classes, continue_from, start_labels, start_lrs
-from distill.outer.synthetic import Synthetic, cyclic_schedule
+from distill.outer.synthetic import Synthetic, cyclic_schedule, inverse_softplus
 from distill.randomness import stream
 from distill.registry import find
 from distill.runs.settings import Settings
 from distill.sets.distilled import DistilledSet
 
 Weights = dict[str, Tensor]
+SOFT, SQUARED = "soft-cross-entropy", "squared-error"
+REGRESSION_SCALE = 10.0  # of a regression's labels: a random last layer answers as loudly as one-hot ones
 
 
 class InitialWeights(NamedTuple):
@@ -87,17 +93,20 @@ def build_synthetic(
     """
     n, classes, inner = settings.data.n, len(data.classes), settings.inner
     check_method(method, settings.outer.method, n, classes)
+    method.check_steps(inner.inner_steps)
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
     synthetic = Synthetic(
         start_items(settings.outer.start, n, settings.run.seed, data),
-        start_labels(n, classes, settings.data.labels),
+        scale_labels(start_labels(n, classes, settings.data.labels), settings, problem, method),
         start_lrs(inner.lr, inner.inner_steps, tensors),
         cyclic_schedule(n, inner.batch, inner.inner_steps),
         settings.data.labels,
     )
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
+        check_labels(settings, saved, problem)
         synthetic = continue_from_set(settings.outer.start, saved, synthetic, data)
+        synthetic = continue_rates(saved, synthetic)
     return to_device(synthetic, settings.run.device)
 
 
@@ -108,6 +117,57 @@ def check_method(method: Method, word: str, n: int, classes: int) -> None:
             f"--method {word} compares class by class: --n {n} is below the {classes} classes;"
             " use --method unroll or frepo"
         )
+
+
+def inner_loss_word(settings: Settings, saved: DistilledSet | None = None) -> str:
+    """The inner loss of a run: that of its method, else of the set it starts from, else of soft labels.
+
+    saved: the set to go on from, where it is not read from a file.
+    """
+    outer = settings.outer
+    word = outer.method_options.get("inner_loss") or find(METHODS, "method", outer.method).inner_loss
+    if word is None and outer.start.endswith(".pt"):
+        word = (saved or DistilledSet.load(outer.start)).inner["loss"]
+    return str(word) if word in INNER_LOSSES else SOFT
+
+
+def scale_labels(labels: Tensor, settings: Settings, problem: Problem, method: Method) -> Tensor:
+    """Labels (n, classes) at the start as the inner loss takes them: for a squared error they have mean 0."""
+    is_random = settings.network.init == "random"
+    scale = method.label_scale or (REGRESSION_SCALE if is_random else None)
+    if loss_name(problem.inner_loss) != SQUARED or settings.data.labels == "softmax" or scale is None:
+        return labels
+    return scale * (labels - labels.mean(dim=1, keepdim=True))
+
+
+def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> None:
+    """Raise UserError where a saved set's labels are those of another inner loss, map or scale."""
+    path, loss, saved_loss = settings.outer.start, loss_name(problem.inner_loss), saved.inner["loss"]
+    if loss != saved_loss and {loss, saved_loss} <= INNER_LOSSES.keys():
+        raise UserError(
+            f"--start {path} holds labels of the inner loss {saved_loss}, which mean nothing to this run's"
+            f" {loss}: leave the inner loss out, or start from another set"
+        )
+    if loss == SQUARED == saved_loss and settings.data.labels == "softmax":
+        raise UserError(
+            f"--start {path} holds labels of a regression, which are no logits: use --labels soft or hard"
+        )
+    if "label_scale" in settings.outer.method_options:
+        raise UserError(f"--label-scale has no effect on the labels of --start {path}: leave it out")
+
+
+def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
+    """With a regression's learning rates, stretched over the steps where their number is another.
+
+    Its labels are some ten times as large as shares, so that the usual first rate would be too high.
+    """
+    if saved.inner["loss"] != SQUARED or saved.lrs.shape == synthetic.raw_lrs.shape:
+        return synthetic
+    lrs = saved.lrs.flatten(1).mean(dim=1) if saved.lrs.ndim > 1 else saved.lrs
+    steps = len(synthetic.schedule)
+    lrs = F.interpolate(lrs.view(1, 1, -1), steps, mode="linear", align_corners=True).clamp(min=1e-8)
+    raw = inverse_softplus(lrs).view(steps, *[1] * (synthetic.raw_lrs.ndim - 1))
+    return replace(synthetic, raw_lrs=raw.expand_as(synthetic.raw_lrs).clone())
 
 
 def to_device(synthetic: Synthetic, device: str) -> Synthetic:

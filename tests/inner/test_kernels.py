@@ -16,6 +16,7 @@ from distill.inner.kernels import (
     PoolingFunction,
     replace_modules,
 )
+from distill.inner.losses import soft_cross_entropy, squared_error
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
 from distill.inner.step import Step
@@ -90,7 +91,8 @@ def test_only_modules_with_a_fast_version_are_replaced() -> None:
 
 @pytest.mark.parametrize("name", sorted(UNROLLED_NETWORKS))
 @pytest.mark.parametrize("engine", [Unroll(), Recompute()], ids=repr)
-def test_the_outer_gradient_equals_that_with_torchs_kernels(name: str, engine) -> None:
+@pytest.mark.parametrize("loss", [soft_cross_entropy, squared_error])
+def test_the_outer_gradient_equals_that_with_torchs_kernels(name: str, engine, loss) -> None:
     shape = choose_small_shape(name)
     network = build_small(name, shape, 3).double()
     weights = {k: w.double() for k, w in draw_weights(network, stream("w"), "uniform").items()}
@@ -103,7 +105,7 @@ def test_the_outer_gradient_equals_that_with_torchs_kernels(name: str, engine) -
     )
     real = random_tensor(8, *shape, seed=2).detach(), torch.arange(8) % 3
     results = []
-    for problem in (Problem(network, SGD(0.9)), FastProblem(network, SGD(0.9))):
+    for problem in (Problem(network, SGD(0.9), loss), FastProblem(network, SGD(0.9), loss)):
         task = Task(problem.start(weights), *real, stream("t"))
         results.append(meta_gradient(problem, data, engine, task))
     torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-12)

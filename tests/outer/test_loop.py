@@ -17,6 +17,7 @@ from distill.outer.loop import (
     OuterOptimizer,
     OuterState,
     clip,
+    clip_gradients,
     cosine_decay,
     descend,
     initial_state,
@@ -250,3 +251,32 @@ def test_a_resumed_loop_is_bit_identical_to_an_uninterrupted_one() -> None:
         torch.equal(uninterrupted[-1].tensors[k], resumed[-1].tensors[k]) for k in uninterrupted[-1].tensors
     )
     assert all(torch.equal(a, b) for a, b in zip(uninterrupted[-1].memory, resumed[-1].memory, strict=True))
+
+
+RELATIVE = replace(LOOSE, relative_clip=2.0)
+
+
+def test_a_relative_clip_follows_the_mean_of_the_norms_and_cuts_a_spike() -> None:
+    state = initial_state(make_synthetic(), RELATIVE)
+    gradient = {name: torch.ones_like(t) for name, t in state.tensors.items()}
+    clipped, norms = clip_gradients(state, gradient, RELATIVE)
+    size = gradient["items"].norm()
+    assert torch.equal(clipped["items"], gradient["items"])  # the first is taken as it is
+    torch.testing.assert_close(norms["items"], size)
+    spike = {name: 1000 * g for name, g in gradient.items()}
+    clipped, norms = clip_gradients(replace(state, gradient_norms=norms), spike, RELATIVE)
+    torch.testing.assert_close(clipped["items"].norm(), 2 * size)
+    torch.testing.assert_close(norms["items"], 1.1 * size)  # so a spike moves the mean by a tenth
+    nothing = {name: torch.zeros_like(g) for name, g in gradient.items()}
+    clipped, _ = clip_gradients(state, nothing, RELATIVE)
+    assert not clipped["labels"].any()
+
+
+def test_a_relative_clip_is_resumed_bit_identically() -> None:
+    whole, first = run_steps(9, RELATIVE), run_steps(4, RELATIVE)
+    resumed = run_steps(5, RELATIVE, start=first[-1])
+    for name in whole[-1].tensors:
+        assert torch.equal(whole[-1].tensors[name], resumed[-1].tensors[name])
+        assert torch.equal(whole[-1].gradient_norms[name], resumed[-1].gradient_norms[name])
+    assert whole[0].gradient_norms.keys() == whole[0].tensors.keys()
+    assert run_steps(1)[0].gradient_norms == {}

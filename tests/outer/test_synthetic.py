@@ -79,3 +79,14 @@ def test_the_group_lrs_is_the_field_raw_lrs() -> None:
     changed = data.replace_tensors({"lrs": torch.zeros(4)})
     torch.testing.assert_close(changed.lrs(), torch.full((4,), math.log(2)))
     assert all(changed.replace_tensors(data.tensors()).tensors()[k] is t for k, t in data.tensors().items())
+
+
+def test_beyond_the_schedule_its_rows_come_round_at_the_last_rate() -> None:
+    data = make_synthetic(tensors=2)
+    steps, longer = data.steps(), data.steps(9)
+    assert len(data.steps(2)) == 2
+    assert len(longer) == 9
+    for t, step in enumerate(longer):
+        assert torch.equal(step.x, steps[t % 4].x)
+        assert torch.equal(step.y, steps[t % 4].y)
+        assert torch.equal(step.lr, steps[min(t, 3)].lr)

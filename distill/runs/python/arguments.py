@@ -40,7 +40,8 @@ def plain_arguments(values: Mapping[str, Any], parameters: Mapping[str, Paramete
             raise UserError(f"{name} must not be {value}: leave it out for its default")
         if isinstance(default, bool) and not isinstance(value, bool):
             raise UserError(f"{name} must be True or False, not {describe_value(value)}")
-        if isinstance(default, FunctionType) and not callable(value):
+        is_function = isinstance(default, FunctionType) or (name == "inner_loss" and value is not None)
+        if is_function and not callable(value):
             raise UserError(f"{name} is a {type(value).__name__}: give a function of (logits, labels)")
     check_limits(plain)
     return plain | {"augment": join_words(plain["augment"]), "start": word_of_start(plain["start"])}

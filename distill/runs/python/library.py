@@ -11,10 +11,10 @@ from torch import nn
 from distill.data.adapters import DataLike, read_splits
 from distill.data.dataset import Dataset
 from distill.errors import UserError, python_names
-from distill.inner import RULES
+from distill.inner import INNER_LOSSES, RULES
 from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
-from distill.inner.losses import cross_entropy, soft_cross_entropy
+from distill.inner.losses import cross_entropy
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import Rule
 from distill.methods.base import Method
@@ -46,7 +46,14 @@ from distill.runs.settings import (
     RunSettings,
     Settings,
 )
-from distill.runs.starts import Weights, build_synthetic, draw_initial, known_weights, unseen_weights
+from distill.runs.starts import (
+    Weights,
+    build_synthetic,
+    draw_initial,
+    inner_loss_word,
+    known_weights,
+    unseen_weights,
+)
 from distill.sets.distilled import DistilledSet
 
 DRY_RUN_ITEMS = 16  # items of the forward and backward passes before the first step
@@ -67,7 +74,7 @@ def distill(
     labels: str = "soft",
     init: str = "random",
     loss: Loss = cross_entropy,
-    inner_loss: Loss = soft_cross_entropy,
+    inner_loss: Loss | None = None,
     rule: Rule | None = None,
     method: str | Method = "unroll",
     engine: Engine | None = None,
@@ -102,7 +109,8 @@ def distill(
             "fixed" trains the network from the weights it has now, which the set then carries. Random is
             the default since such a set needs nothing beside it; fixed scores higher, from those weights.
         loss: the outer loss of (logits, y) on real items: positive, one number.
-        inner_loss: the loss of (logits, labels (b, classes)) by which a set trains.
+        inner_loss: the loss of (logits, labels (b, classes)) by which a set trains (default: that of the
+            method or of the set it starts from, else the cross-entropy to soft labels).
         rule: the inner optimiser, SGD or Adam (default: SGD(0.9) where random, SGD() where fixed).
         method: what an outer step lowers: "unroll", "frepo", "dc", "dm", or a Method.
         engine: where the method unrolls, how the gradient travels back: Unroll(), Recompute() in less
@@ -134,15 +142,15 @@ def distill(
         settings = resolve_arguments(train, network, arguments)
         check_augment(settings.outer.augment, train)
         splits = split_data(train, test_data or train, settings.data.held_out, settings.run.seed)
+        saved = start.to("cpu") if isinstance(start, DistilledSet) else None
+        inner_loss = inner_loss or inner_loss_of(settings, method, saved)
         problem_type = problem_class(settings.inner.compile, settings.run.device)
-        problem = problem_type(
-            module_of(network, train), rule or find(RULES, "rule", settings.inner.rule)(), inner_loss, loss
-        )
+        rule = rule or find(RULES, "rule", settings.inner.rule)()
+        problem = problem_type(module_of(network, train), rule, inner_loss, loss)
         dry_run(problem, *splits.train.batch(slice(0, DRY_RUN_ITEMS)), len(train.classes))
         method_object = method_of(settings, problem, method, engine)
         plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
         splits = splits if test_data else splits._replace(test=splits.held_out)
-        saved = start.to("cpu") if isinstance(start, DistilledSet) else None
         with processes.process_group(settings.run.device):
             synthetic = build_synthetic(settings, problem, method_object, splits.train, saved)
             return run(plan, settings, splits, synthetic, progress)
@@ -172,6 +180,13 @@ def resolve_arguments(train: Dataset, network: Any, arguments: dict[str, Any]) -
 def module_of(network: Any, train: Dataset) -> nn.Module:
     """A copy of the network, or the one of that name or factory, where the data are. Raises NetworkError."""
     return resolve_network(network, train.shape, len(train.classes), train.labels.device)
+
+
+def inner_loss_of(settings: Settings, method: Any, saved: DistilledSet | None) -> Loss:
+    """The inner loss of a Method that is passed, else of the settings or of the saved set."""
+    word = getattr(method, "inner_loss", None) or inner_loss_word(settings, saved)
+    loss: Loss = find(INNER_LOSSES, "inner loss", word)
+    return loss
 
 
 def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) -> Method:

@@ -1,0 +1,59 @@
+"""A stopped run goes on bit by bit: with random horizons, a relative clip, and an older checkpoint."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.commands.image import main as distil
+from distill.runs.files.log import Log
+from distill.sets.distilled import DistilledSet
+from distill.sets.storage import read_tensors, write_tensors
+from tests.helpers import write_npz
+
+LASTING = [
+    "--labels", "softmax", "--min-horizon", "2", "--max-horizon", "9", "--relative-clip", "2",
+    "--engine", "truncated", "--window", "3",
+]  # fmt: skip
+REGRESSION = ["--inner-loss", "squared-error", "--max-horizon", "6", "--lr", "0.01"]
+
+
+def run(folder: Path, name: str, options: list[str]) -> int:
+    line = ["--dataset", str(folder / "blobs.npz"), "--n", "3", "--network", "mlp", "--init", "random"]
+    line += ["--inner-steps", "4", "--outer-steps", "9", "--validate-every", "4", "--outer-batch", "16"]
+    line += ["--test-networks", "2", "--full-data-networks", "1", "--validation-networks", "1"]
+    return distil([*line, "--out", str(folder / name), *options])
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when a step is logged."""
+    add = Log.add
+
+    def stop(log: Log, record: dict) -> None:
+        if record["step"] == step:
+            raise KeyboardInterrupt
+        add(log, record)
+
+    monkeypatch.setattr(Log, "add", stop)
+
+
+@pytest.mark.parametrize("options", [LASTING, REGRESSION, []], ids=["horizons", "regression", "before"])
+def test_a_stopped_run_goes_on_bit_by_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    write_npz(tmp_path / "blobs.npz")
+    assert run(tmp_path, "whole", options) == 0
+    with monkeypatch.context() as patch:
+        stop_at(6, patch)
+        assert run(tmp_path, "stopped", options) != 0
+    if not options:
+        path = tmp_path / "stopped" / "checkpoint.pt"
+        content = read_tensors(path, "cpu", "distill-checkpoint/1")
+        del content["state"]["gradient_norms"]
+        write_tensors(path, content)
+    assert distil(["--resume", str(tmp_path / "stopped")]) == 0
+    whole, stopped = (DistilledSet.load(tmp_path / name / "set.pt") for name in ("whole", "stopped"))
+    for name in ("items", "labels", "lrs"):
+        assert torch.equal(getattr(whole, name), getattr(stopped, name))
+    assert len(whole.lrs) == 4
+    assert whole.inner["loss"] == ("squared-error" if options is REGRESSION else "soft-cross-entropy")

@@ -1,0 +1,68 @@
+"""A run that goes on from a set: its inner loss, label scale and rates are carried over, or it is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import distill
+from distill.errors import UserError
+from distill.inner.losses import squared_error
+from distill.methods.unroll import BPTT
+from distill.sets.distilled import DistilledSet
+from tests.runs.test_library import Net, make_data
+
+SHORT = {"n": 3, "outer_batch": 16, "outer_steps": 1, "outer_lr": 1e-9}
+
+
+def learn(**arguments: object) -> DistilledSet:
+    return distill.distill(make_data(), Net(), **(SHORT | {"inner_steps": 4} | arguments))
+
+
+@pytest.fixture(scope="module")
+def regression() -> DistilledSet:
+    """A set of a squared error whose rates fall."""
+    data = learn(method=BPTT(inner_loss="squared-error"))
+    return replace(data, lrs=torch.tensor([0.008, 0.006, 0.004, 0.002]))
+
+
+def test_labels_of_a_squared_error_start_at_ten_times_one_hot_less_its_mean(regression: DistilledSet) -> None:
+    assert regression.inner["loss"] == "squared-error"
+    torch.testing.assert_close(regression.labels, 10 * (torch.eye(3) - 1 / 3), rtol=0, atol=1e-4)
+    scaled = learn(method=BPTT(inner_loss="squared-error", label_scale=4.0))
+    torch.testing.assert_close(scaled.labels, 4 * (torch.eye(3) - 1 / 3), rtol=0, atol=1e-4)
+    fixed = learn(inner_loss=squared_error, init="fixed")
+    torch.testing.assert_close(fixed.labels, torch.eye(3), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_start_carries_its_loss_labels_and_rates_over(
+    regression: DistilledSet, tmp_path: Path, as_file: bool
+) -> None:
+    regression.save(tmp_path / "set.pt")
+    data = learn(start=tmp_path / "set.pt" if as_file else regression)
+    assert data.inner["loss"] == "squared-error"
+    torch.testing.assert_close(data.labels, regression.labels, rtol=0, atol=1e-4)
+    torch.testing.assert_close(data.lrs, regression.lrs, rtol=1e-3, atol=0)
+
+
+def test_a_regressions_rates_are_stretched_over_another_number_of_steps(regression: DistilledSet) -> None:
+    data = learn(start=regression, inner_steps=7)
+    torch.testing.assert_close(data.lrs, torch.linspace(0.008, 0.002, 7), rtol=1e-3, atol=0)
+
+
+def test_labels_of_another_loss_are_refused(regression: DistilledSet) -> None:
+    with pytest.raises(UserError, match="holds labels of the inner loss squared-error, which mean nothing"):
+        learn(start=regression, method=BPTT(inner_loss="soft-cross-entropy"))
+    with pytest.raises(UserError, match="holds labels of the inner loss soft-cross-entropy, which mean"):
+        learn(start=learn(), method=BPTT(inner_loss="squared-error"))
+    with pytest.raises(
+        UserError, match="labels of a regression, which are no logits: use labels soft or hard"
+    ):
+        learn(start=regression, labels="softmax")
+
+
+def test_horizons_below_the_recipe_are_refused_before_anything_is_trained() -> None:
+    with pytest.raises(UserError, match="max_horizon 3 is below the 4 inner steps"):
+        learn(method=BPTT(max_horizon=3))
