@@ -98,7 +98,9 @@ def run_plan(plan: Plan, student: Student, items: Tensor, generator: torch.Gener
 def check_finite(loss: Tensor, step: int) -> None:
     """Raise UserError for a loss that is not finite."""
     if not loss.isfinite():
-        raise UserError(f"the loss became {float(loss):g} by step {step}: give a lower learning rate (lr)")
+        raise UserError(
+            f"the loss became {float(loss.detach()):g} by step {step}: give a lower learning rate (lr)"
+        )
 
 
 def draw_batches(

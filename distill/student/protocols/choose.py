@@ -91,16 +91,17 @@ def describe_optimiser(optimiser: Any) -> str:
     return ", ".join([name, *(f"{key} {value}" for key, value in settings.items())])
 
 
-def choose_by_options(options: StudentOptions, data: DistilledSet) -> TrainingProtocol:
-    """The protocol that the options of `distill student` ask for. Raises UserError."""
+def choose_by_options(options: StudentOptions, data: DistilledSet) -> tuple[TrainingProtocol, dict[str, Any]]:
+    """The protocol that the options of `distill student` ask for, and its description. Raises UserError."""
     values = {name: getattr(options, option) for option, name in SETTINGS.items()}
     changes = {name: value for name, value in values.items() if value is not None}
-    if options.optimizer is not None:
-        return change_by_options(build_ordinary(options.optimizer, changes.pop("lr", 0.001)), changes)
-    chosen = choose_protocol(options.protocol, data)
-    if isinstance(chosen, Ordinary) and "lr" in changes:
-        chosen = build_ordinary("Adam", changes.pop("lr"))
-    return change_by_options(chosen, changes)
+    if options.optimizer is not None or options.protocol == "ordinary":
+        lr, optimizer = changes.pop("lr", 0.001), options.optimizer or "Adam"
+        chosen: TrainingProtocol = build_ordinary(optimizer, lr)
+    else:
+        chosen = choose_protocol(options.protocol, data)
+    chosen = change_by_options(chosen, changes)
+    return chosen, describe_protocol(chosen, data)
 
 
 def change_by_options(protocol: TrainingProtocol, changes: dict[str, Any]) -> TrainingProtocol:
