@@ -150,7 +150,7 @@ def test_dc_is_plain_torch_with_a_new_optimiser_in_the_middle() -> None:
     network = build_set_network(data)
     weights = initial_weights(data, network, "random", 1)[0]
     network.load_state_dict(weights)
-    sgd = partial(torch.optim.SGD, network.parameters(), momentum=0.9, weight_decay=0.0005)
+    sgd = partial(torch.optim.SGD, list(network.parameters()), momentum=0.9, weight_decay=0.0005)
     for epochs, lr in ((5, 0.05), (2, 0.005)):  # epochs 0 … 4 of seven, then 5 and 6
         optimiser = sgd(lr=lr)
         for _ in range(epochs):
