@@ -32,6 +32,7 @@ SHARES = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
 SIGNED = torch.tensor([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.0, -0.5, 1.0]])
 REGRESSION = {"rule": "sgd", "momentum": 0.9, "loss": "squared-error"}
 CROSS = {"rule": "sgd", "momentum": 0.9, "loss": "soft-cross-entropy"}
+ZCA = {"mean": torch.zeros(64), "matrix": torch.eye(64)}
 OWN = {"rule": "sgd", "momentum": 0.9, "loss": "margin"}
 
 
@@ -42,10 +43,10 @@ def labelled(labels: Tensor, inner: dict[str, Any] | None = None, **changes: Any
     )
 
 
-def named(name: str, **changes: Any) -> DistilledSet:
+def named(name: str, **facts: Any) -> DistilledSet:
     """A set of a data set of this name."""
-    source = {"name": name, "classes": ["a", "b", "c"], "mean": [0.0], "std": [1.0]}
-    return labelled(SHARES, source=source, **changes)
+    source = {"name": name, "classes": ["a", "b", "c"], "mean": [0.0], "std": [1.0], **facts}
+    return labelled(SHARES, source=source)
 
 
 def factors_of(protocol: PlannedProtocol, data: DistilledSet) -> list[float]:
@@ -180,7 +181,7 @@ def test_frepo_is_plain_adam_on_half_the_squared_error() -> None:
 
 
 def test_minibatches_are_drawn_anew_in_each_pass_and_hold_every_item() -> None:
-    data = small_set(n=5, schedule=torch.arange(5).repeat(2, 1), labels=torch.eye(3)[torch.arange(5) % 3])
+    data = small_set(n=5, schedule=torch.arange(5).repeat(4, 1), labels=torch.eye(3)[torch.arange(5) % 3])
     batches: list[Tensor] = []
 
     class Spy(nn.Module):
@@ -309,6 +310,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "an augmentation of another protocol": (
         lambda: DC(augment="flip").plan(named("mnist")), 'no augmentation of this protocol called "flip"',
+    ),
+    "whitened grey images": (
+        lambda: TrajectoryMatching().plan(named("mnist", zca=ZCA)),
+        "whitened grey images, and mtt whitens colours",
     ),
     "a rate of nothing": (lambda: DC(lr=0.0), "lr must be above 0, not 0"),
     "a word of another protocol": (

@@ -103,6 +103,10 @@ class TrajectoryMatching(PlannedProtocol):
 
     def plan(self, data: DistilledSet) -> Plan:
         """The training on this set. Raises UserError for labels or items that it cannot serve."""
+        if data.source.get("zca") is not None and data.items.shape[1] == 1:
+            raise UserError(
+                "the items are whitened grey images, and mtt whitens colours: choose another protocol"
+            )
         lr = find_learned_lr(data) if self.lr is None else self.lr
         return plan_halves(self, data, self.epochs, lr, choose_dsa(data, self.augment))
 
