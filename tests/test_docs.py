@@ -146,6 +146,8 @@ TABLE_PAGES = {
     "inner.engines.ENGINES": "methods.md",
     "sets.formats.WRITERS": "howto/share.md",
     "kd.losses.KD_LOSSES": "reference/kd.md",
+    "student.PROTOCOLS": "concepts/protocols.md",
+    "student.LABELS": "concepts/protocols.md",
 }
 
 

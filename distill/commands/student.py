@@ -13,7 +13,7 @@ from distill.student.settings import StudentOptions
 
 @dataclass(frozen=True)
 class StudentSettings(StudentOptions, SetSettings):
-    """Train a new network on a distilled set, by the set's own recipe or with --optimizer, and measure it."""
+    """Train a new network on a distilled set, by the set's own recipe or a --protocol, and measure it."""
 
     kd: str = option("hinton", "LOSS", choices=LOGIT_LOSSES, noun="loss", needs={"teacher": ()})
 
@@ -28,21 +28,21 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     from distill.sets.storage import write_tensors
     from distill.student.baselines import report_full_data
     from distill.student.evaluation import accuracies
-    from distill.student.protocols import build_protocol, build_start, train_students
+    from distill.student.protocols import build_start, choose_by_options, train_students
     from distill.student.scores import Report
 
     data, train, test = load_set_and_data(config)
     check_place(config.save, config, data)
+    protocol, chosen = choose_by_options(config, data)
     start = build_start(data, config.network, config.init, config.seeds)
-    protocol = build_protocol(config.optimizer, config.lr, config.epochs, config.batch_size)
     teacher = load_teacher(config.teacher, data, config.teacher_network) if config.teacher else None
-    distillation = WithTeacher(teacher, config.kd, config.tau, config.share) if teacher else None
+    with_teacher = WithTeacher(teacher, config.kd, config.tau, config.share) if teacher else None
     students = train_students(protocol, data, start)
     reports = [Report(f"{len(data)} distilled items", accuracies(students, test))]
-    facts = {"init": start.init, "network": start.name, "path": config.set}
+    facts = {"init": start.init, "network": start.name, "path": config.set, "protocol": chosen}
     result: dict[str, Any] = {"accuracy": reports[0].summary(), **facts}
-    if distillation:
-        scores = accuracies(train_students(distillation, data, start), test)
+    if with_teacher:
+        scores = accuracies(train_students(with_teacher, data, start), test)
         reports.append(Report(f"- with the teacher {config.teacher}", scores))
         result["with_teacher"] = reports[-1].summary()
     if config.full_data:
@@ -50,7 +50,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
         result["full_data"] = reports[-1].mean
     if config.save:
         write_tensors(config.save, {name: w.cpu() for name, w in students[0].state_dict().items()})
-    by = f"{start.init} weights, {config.optimizer or 'its own recipe'}"
+    by = f"{start.init} weights, protocol {config.optimizer or chosen['name']}"
     print(format_table(reports, f"{config.set}: {start.name}, {by}, test accuracy"))
     return result
 

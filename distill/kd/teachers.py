@@ -141,7 +141,10 @@ def relabel(
     check_options(Temperature(tau), python_name)
     logits = compute_teacher_logits(data, read_teacher(teacher, data))
     scores = {name: score for name, score in data.scores.items() if name != "accuracy"}
-    return replace(data, labels=(logits / tau).softmax(dim=1), scores=scores)
+    inner = {
+        name: value for name, value in data.inner.items() if name != "softmax_scale"
+    }  # of the old labels
+    return replace(data, labels=(logits / tau).softmax(dim=1), inner=inner, scores=scores)
 
 
 def read_teacher(teacher: Any, data: DistilledSet) -> Student:

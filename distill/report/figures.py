@@ -135,7 +135,14 @@ def list_recipe(reported: ReportedSet) -> list[Row]:
         ("loss", shorten(inner["loss"])),
         ("steps", f"{steps:,} training steps, each on {each} {reported.item_type}"),
         ("augmentation", shorten(inner.get("augment") or "none")),
+        *([("for any network", describe_recommended(data))] if data.protocol else []),
     ]
+
+
+def describe_recommended(data: "DistilledSet") -> str:
+    """'protocol adam, steps 200': the training that the set recommends."""
+    settings = [f"{key} {value}" for key, value in to_dict(data.protocol).items() if key != "name"]
+    return shorten(", ".join([f"protocol {to_dict(data.protocol).get('name')}", *settings]))
 
 
 def describe_network(data: "DistilledSet") -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from distill.errors import SetError
 from distill.inner.step import Step
-from distill.sets.metadata import check_metadata, check_plain, is_finite_float32
+from distill.sets.metadata import check_metadata, check_plain, check_protocol, is_finite_float32
 from distill.sets.storage import FORMAT, read_tensors, write_tensors
 
 
@@ -27,7 +27,8 @@ class DistilledSet:
 
     items (n, *item) in the normalised space that the network sees; labels (n, classes) as the
     inner loss uses them; schedule (T, b), the items of each step; lrs (T,) or (T, g). In the file
-    `source` is called "dataset". The documentation describes every key.
+    `source` is called "dataset". protocol: None, or the training that the set recommends for any network, a
+    word of distill.student.PROTOCOLS as "name" and its settings. The documentation describes every key.
     """
 
     items: Tensor
@@ -41,6 +42,7 @@ class DistilledSet:
     text: dict[str, Any] | None = None
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    protocol: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_set(self)
@@ -112,11 +114,15 @@ class DistilledSet:
 
     def to_dict(self) -> dict[str, Any]:
         """What the file holds, key by key."""
-        return {"format": FORMAT, **{file_key(f.name): getattr(self, f.name) for f in fields(self)}}
+        content = {file_key(f.name): getattr(self, f.name) for f in fields(self)}
+        if self.protocol is None:
+            del content["protocol"]
+        return {"format": FORMAT, **content}
 
     @staticmethod
     def from_dict(content: dict[str, Any], path: str | os.PathLike[str]) -> "DistilledSet":
         """The set of what the file at path holds. Raises SetError, which names the file."""
+        content = {"protocol": None, **content}
         try:
             return DistilledSet(**{f.name: content[file_key(f.name)] for f in fields(DistilledSet)})
         except KeyError as missing:
@@ -144,6 +150,7 @@ def check_set(data: DistilledSet) -> None:
             raise SetError(f"{file_key(name)} is a {type(getattr(data, name)).__name__}, not a dict")
     if not (data.text is None or isinstance(data.text, dict)):
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
+    check_protocol(data.protocol)
     check_shapes(**tensors)
     parts = {file_key(name): getattr(data, name) for name in DICTS}
     check_metadata(parts, data.text, data.items.shape[1:], len(data.items), data.labels.shape[1])

@@ -89,6 +89,15 @@ def check_images(inner: Metadata, source: Metadata, item: Sequence[int]) -> None
         check_whitening(source["zca"], math.prod(item))
 
 
+def check_protocol(protocol: Any) -> None:
+    """Raise SetError unless a recommended protocol is None, or a name and settings that are plain values."""
+    if protocol is None:
+        return
+    if not has_type(protocol, dict[str, float | bool | str | None]):
+        raise SetError("protocol must be None or a dict of a name and settings, numbers and words")
+    check_types(protocol, {"name": str}, "protocol")
+
+
 def check_whitening(zca: Any, d: int) -> None:
     """Raise SetError where zca does not hold a mean (d,) and a matrix (d, d)."""
     for name, shape in (("mean", (d,)), ("matrix", (d, d))):
@@ -121,7 +130,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
     "inner": {
         "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
         "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
-        "eps": NotNegative | Absent,
+        "eps": NotNegative | Absent, "softmax_scale": Positive | Absent,
     },
     "network": {
         "name": str, "arguments": dict[str, float | bool | str] | Absent,

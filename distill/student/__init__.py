@@ -2,8 +2,9 @@
 
 May import data, networks, inner, sets, and what is free (errors, randomness, registry); never
 methods, outer, engines, kd or report: a student needs the set and not what distilled it. The tables:
-PROTOCOLS are the ways to train on a set, CORESETS the real items that a set is compared with. The public
-names below are imported when first used, so that the command line answers before torch loads.
+PROTOCOLS are the ways to train on a set, LABELS what they make of its labels, CORESETS the real items that a
+set is compared with. The public names below are imported when first used, so that the command line answers
+before torch loads.
 """
 
 from importlib import import_module
@@ -16,14 +17,34 @@ if TYPE_CHECKING:
     from distill.student.evaluation import accuracy as accuracy
     from distill.student.evaluation import evaluate as evaluate
     from distill.student.loop import train_ordinary as train_ordinary
+    from distill.student.protocols.start import train as train
     from distill.student.training import Student as Student
     from distill.student.training import initial_weights as initial_weights
     from distill.student.training import replay as replay
-    from distill.student.training import train as train
 
 PROTOCOLS = {
-    "recipe": Entry("distill.student.protocols:SetRecipe", "the set's own steps and learning rates"),
-    "ordinary": Entry("distill.student.protocols:Ordinary", "minibatches and any optimiser of torch.optim"),
+    "recipe": Entry("distill.student.protocols.recipe:SetRecipe", "the set's own steps and learning rates"),
+    "dc": Entry("distill.student.protocols.standard:DC", "SGD 0.01 with momentum, 300 epochs, cross-entropy"),
+    "dsa": Entry(
+        "distill.student.protocols.standard:SiameseAugmentation", "dc for 1,000 epochs of changed images"
+    ),
+    "mtt": Entry("distill.student.protocols.standard:TrajectoryMatching", "dsa at the set's learned rate"),
+    "frepo": Entry("distill.student.protocols.frepo:FRePo", "Adam 0.0003, squared error, changed images"),
+    "adam": Entry("distill.student.protocols.ordinary:Adam", "Adam 0.001, 200 steps, the set's own loss"),
+    "ddranking": Entry(
+        "distill.student.protocols.standard:DDRanking", "DD-Ranking's: SGD, 1,000 epochs, hard labels"
+    ),
+    "ordinary": Entry(
+        "distill.student.protocols.ordinary:Ordinary", "minibatches and any optimiser of torch.optim"
+    ),
+}
+RECOMMENDED = "recommended"  # the word for the protocol that the file of a set recommends
+LABELS = {
+    "auto": "as the loss needs them",
+    "hard": "the class of the largest",
+    "soft": "as they are",
+    "softmax": "softmax(scale · labels), with the file's scale or 1",
+    "clipped": "their positive parts as shares",
 }
 CORESETS = {
     "random real": Entry("distill.student.coresets:random_real", "random real items"),
@@ -38,7 +59,7 @@ CORESETS = {
 }
 MODULES = {
     "Student": "training", "accuracy": "evaluation", "compare": "comparison", "evaluate": "evaluation",
-    "initial_weights": "training", "replay": "training", "train": "training", "train_ordinary": "loop",
+    "initial_weights": "training", "replay": "training", "train": "protocols.start", "train_ordinary": "loop",
 }  # fmt: skip
 __all__ = sorted(MODULES)
 

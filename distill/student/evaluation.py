@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, check_labels, is_numbered
 from distill.data.files.labels import list_words
-from distill.errors import DataError, NetworkError, UserError, python_names
+from distill.errors import DataError, NetworkError, python_names
 from distill.inner.dry_run import check_rows, first_line, format_shape
 from distill.inner.problem import Loss
 from distill.networks.functional import unwrap
@@ -18,7 +18,7 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count
 from distill.sets.real_data import fit_to_set, load_if_path, match_real_data, read_data
 from distill.student.loop import TRIAL_ITEMS
-from distill.student.protocols import SetRecipe, TrainingProtocol, build_start, train_students
+from distill.student.protocols import TrainingProtocol, build_start, choose_protocol, train_students
 from distill.student.scores import Report
 from distill.student.training import Student, build_problem, initial_weights, replay
 
@@ -31,7 +31,7 @@ def evaluate(
     network: NetworkLike = None,
     init: str | None = None,
     seeds: int = 20,
-    protocol: TrainingProtocol | None = None,
+    protocol: TrainingProtocol | str | None = None,
     inner_loss: Loss | None = None,
 ) -> Report:
     """The test accuracies of students of a set: their mean, std and n, as `distill student SET.pt` measures.
@@ -42,21 +42,18 @@ def evaluate(
         network: the network to train, a module, a factory or a name (default: the set's own).
         init: "fixed" (the set's weights) or "random" (default: as the set was learned, for a name "random").
         seeds: how many networks, where their weights are random.
-        protocol: how they are trained (default: the set's own recipe).
+        protocol: how they are trained: a word of PROTOCOLS, as "dc", or "recommended", or an object
+            (default: the set's own recipe).
         inner_loss: the function by which the set was learned, where that was the user's own.
 
     Raises:
         UserError: what cannot be measured, in one sentence.
     """
     data, seeds = load_if_path(data), check_count("seeds", seeds)
-    if protocol is not None and (isinstance(protocol, type) or not hasattr(protocol, "train")):
-        raise UserError(
-            f"protocol is {protocol!r:.80}: give SetRecipe() or Ordinary(optimiser) of"
-            " distill.student.protocols, or leave it out"
-        )
+    chosen = choose_protocol(protocol, data, inner_loss)
     real = fit_to_set(test, data)
     start = build_start(data, network, init, seeds)
-    students = train_students(protocol or SetRecipe(inner_loss), data, start)
+    students = train_students(chosen, data, start)
     return Report(f"{len(data)} distilled items", accuracies(students, real))
 
 

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from distill.registry import COUNT, EPOCHS, RATE, option
+from distill.registry import COUNT, EPOCHS, RATE, STEPS, option
+from distill.student import LABELS, PROTOCOLS, RECOMMENDED
+
+PROTOCOL_WORDS = {**PROTOCOLS, RECOMMENDED: "what the file of the set recommends"}
+SETTINGS = {"lr": "lr", "epochs": "epochs", "steps": "steps", "batch_size": "batch", "labels": "labels",
+            "augment": "augment"}  # fmt: skip  # options, and the settings of protocols that they are
 
 
 @dataclass(frozen=True)
@@ -19,14 +24,24 @@ class StudentOptions:
     """With random weights: how many networks are trained, for mean ± std."""
     full_data: bool = option(False)
     """Also train the network on all real data, for comparison."""
-    optimizer: str | None = option(None, "OPTIMISER")
-    """Train with minibatches instead of the set's recipe: an optimiser of torch.optim, such as Adam."""
-    lr: float = option(0.001, "LR", **RATE, needs={"optimizer": ()})
-    """With --optimizer: the learning rate at the start; it falls linearly to zero."""
-    epochs: int = option(100, "EPOCHS", **EPOCHS, needs={"optimizer": ()})
-    """With --optimizer: how many epochs over the set."""
-    batch_size: int = option(10, "ITEMS", above=0, at_most=10**6, needs={"optimizer": ()})
-    """With --optimizer: items per minibatch."""
+    protocol: str | None = option(None, "PROTOCOL", choices=PROTOCOL_WORDS, without="teacher")
+    """How students are trained (default: recipe, or ordinary with --optimizer)."""
+    optimizer: str | None = option(None, "OPTIMISER", without="protocol")
+    """Train with minibatches instead of the set's recipe: an optimiser of torch.optim, such as Adam, whose
+    rate falls linearly to zero."""
+    lr: float | None = option(None, "LR", **RATE)
+    """The learning rate at the start (default: the protocol's; 0.001 with --optimizer)."""
+    epochs: int | None = option(None, "EPOCHS", **EPOCHS)
+    """How many epochs over the set (default: the protocol's; 100 with --optimizer)."""
+    steps: int | None = option(None, "STEPS", **STEPS)
+    """For protocols that count steps, frepo and adam: how many (default: the protocol's)."""
+    batch_size: int | None = option(None, "ITEMS", above=0, at_most=10**6)
+    """Items per minibatch (default: the protocol's; 10 with --optimizer)."""
+    labels: str | None = option(None, "LABELS", choices=LABELS, noun="label map")
+    """What the protocol's loss gets in the place of the set's labels (default: the protocol's)."""
+    augment: str | None = option(None, "WORDS")
+    """Random changes of images: auto, none, or words joined by dashes such as crop-scale-rotate (default: the
+    protocol's)."""
     teacher: str | None = option(None, "FILE", without="optimizer")
     """Also train students with this teacher: a file of weights from `distill teach` or --save."""
     teacher_network: str | None = option(None, "NETWORK", needs={"teacher": ()})

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from distill.data.augment import Augment, build_augmentation
-from distill.errors import NetworkError, SetError, UserError, python_names, unknown
+from distill.errors import NetworkError, SetError, UserError, unknown
 from distill.inner import INNER_LOSSES
 from distill.inner.dry_run import check_loss, check_network, first_line, forward
 from distill.inner.problem import Loss, Problem
@@ -27,7 +27,7 @@ from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
-from distill.sets.plain_types import check_count, check_seed
+from distill.sets.plain_types import check_count
 
 Weights = dict[str, Tensor]
 
@@ -227,27 +227,6 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights) -> Student:
     except Exception as error:  # whatever layers and losses of a user raise
         raise NetworkError(f"the network cannot be trained on the set ({first_line(error)})") from error
     return Student(problem.network, problem.weights(state))
-
-
-@python_names()
-@plain_torch()
-def train(
-    data: DistilledSet,
-    network: NetworkLike = None,
-    init: str | None = None,
-    seed: int = 0,
-    inner_loss: Loss | None = None,
-) -> Student:
-    """One student by the set's own recipe: its network or another, from its fixed weights or fresh ones.
-
-    network is a module, a name, or a factory: a class or function that returns a new module. It is not
-    touched. It trains in its own mode, with dropout unless network.eval() was called, and without its frozen
-    parameters. init is "fixed" or "random"; by default as the set was learned, random for a network that its
-    fixed weights do not fit. seed numbers the random ones. Raises UserError.
-    """
-    problem = build_problem(data, network, inner_loss)
-    init = init or default_init(data, None if network is None else problem.network)
-    return replay(data, problem, initial_weights(data, problem.network, init, 1, first=check_seed(seed))[-1])
 
 
 def default_init(data: DistilledSet, network: nn.Module | None) -> str:

@@ -40,9 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 SET = ["set.pt", "--dataset", "blobs.npz"]
 REFUSED: list[tuple[Any, list[str], str]] = [
-    (student, [*SET, "--lr", "0.1"], "--lr has no effect without --optimizer: give --optimizer, or"),
-    (student, [*SET, "--epochs", "7"], "--epochs has no effect without --optimizer"),
-    (student, [*SET, "--batch-size", "10"], "--batch-size has no effect without --optimizer"),
+    (student, [*SET, "--lr", "0.1"], "--lr has no effect on the set's own recipe: give --protocol"),
+    (student, [*SET, "--epochs", "7"], "--epochs has no effect on the set's own recipe"),
+    (student, [*SET, "--batch-size", "10"], "--batch-size has no effect on the set's own recipe"),
     (student, [*SET, "--share", "7", "--kd", "x"], '--kd: no loss called "x"'),
     (student, [*SET, "--share", "7"], "--share must be between 0 and 1, not 7"),
     (student, [*SET, "--share", "0.7"], "--share has no effect without --teacher"),
