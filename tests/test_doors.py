@@ -21,7 +21,8 @@ import distill.kd
 import distill.student
 from distill import DistilledSet, UserError
 from distill.data.own.libraries import read_pair
-from distill.student import Student, baselines
+from distill.student import Student
+from distill.student.comparison import baselines
 from distill.student.scores import Report
 from tests.data_oddities import DATA_ODDITIES, EXPECTED, easy_data
 from tests.helpers import as_users_call

@@ -15,7 +15,7 @@ from distill.randomness import stream
 from distill.registry import load as load_entry
 from distill.student import CORESETS
 from distill.student.comparison import build_draws, choose_networks, format_table
-from distill.student.coresets import label_by_teacher, pick_herding, pick_k_center
+from distill.student.comparison.coresets import label_by_teacher, pick_herding, pick_k_center
 from distill.student.training import Student, build_set_network
 from tests.helpers import read_json_line, small_set, write_npz
 

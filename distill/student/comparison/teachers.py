@@ -1,0 +1,106 @@
+"""Teachers whose soft labels the real items of a baseline get: checkpoints of one training, chosen early."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from distill.data.dataset import Dataset
+from distill.errors import NetworkError, UserError, quote
+from distill.inner.dry_run import are_probabilities, first_line, format_shape
+from distill.inner.losses import cross_entropy_with_any_labels
+from distill.randomness import stream
+from distill.sets.distilled import DistilledSet
+from distill.student.comparison.baselines import ORDINARY_BATCH, build_adam, train_on_all
+from distill.student.comparison.coresets import Draw, label_by_teacher, random_real
+from distill.student.evaluation import accuracy, as_student
+from distill.student.loop import Turn, build_student, draw_batches, run_turns, train_ordinary
+from distill.student.training import Student, Weights, build_set_network, initial_weights
+
+CHECKPOINTS = (10, 25, 50, 100, 200, 400)  # optimiser steps after which a teacher is tried
+TRIAL_EPOCHS = 60  # of the short protocol that chooses a teacher
+TRIAL_DRAWS = 2  # draws of items that do
+
+
+def train_teachers(data: DistilledSet, train: Dataset, held_out: Dataset) -> tuple[Student, Student]:
+    """(the network trained on all real items, the checkpoint of it whose soft labels teach best)."""
+    print(f"training the teachers, {data.network['name']}, on {len(train)} items", file=sys.stderr)
+    network = build_set_network(data)
+    weights = initial_weights(data, network, "random", 1)[0]
+    teachers = {f"{step} steps": t for step, t in train_with_checkpoints(train, network, weights).items()}
+    teachers["the whole training"] = teacher = train_on_all(train, held_out, network, weights)
+    name, labeller = choose_teacher(data, teachers, random_real(data, train), held_out, network, weights)
+    print(f"soft labels are those of the teacher after {name}", file=sys.stderr)
+    return teacher, labeller
+
+
+def train_with_checkpoints(
+    train: Dataset, network: nn.Module, weights: Weights, steps: Sequence[int] = CHECKPOINTS
+) -> dict[int, Student]:
+    """The network after so many steps of one training on all real data: Adam at 0.002, batches of 128.
+
+    The rate falls linearly to zero over the last of the steps.
+    """
+    student, last = build_student(train, network, weights).train(), max(steps)
+    epochs = -(-last * ORDINARY_BATCH // len(train))
+    turn = Turn(
+        build_adam(student.parameters()),
+        lambda b: cross_entropy_with_any_labels(student(b.x), b.y),
+        "the teacher",
+    )
+    batches = draw_batches(train, ORDINARY_BATCH, epochs, stream("teacher"))
+    kept = {}
+    for record in run_turns([turn], (b for b, _ in zip(batches, range(last), strict=False)), last):
+        if record.step in steps:
+            kept[record.step] = Student(student.network)
+    return {step: checkpoint.requires_grad_(False) for step, checkpoint in kept.items()}
+
+
+def choose_teacher(
+    data: DistilledSet, teachers: dict[str, Student], draw: Draw, held_out: Dataset, network: nn.Module,
+    weights: Weights,
+) -> tuple[str, Student]:  # fmt: skip
+    """The teacher with whose soft labels drawn real items teach best, and its name.
+
+    An early-stopped one has softer labels, which tell more of few items (Qin et al. 2024, section 4). Best:
+    the held-out accuracy of a network that is trained on the items for 60 epochs by Adam at 0.002.
+    """
+
+    def score(teacher: Student) -> float:
+        total = 0.0
+        for k in range(TRIAL_DRAWS):
+            items, labels = label_by_teacher(draw, teacher)(stream("teacher", "choose", k))
+            settings = (build_adam, TRIAL_EPOCHS, 256, stream("teacher", "trial", k))
+            labelled = replace(data, items=items, labels=labels)
+            total += accuracy(train_ordinary(labelled, network, weights, *settings), held_out)
+        return total
+
+    return max(teachers.items(), key=lambda pair: score(pair[1]))
+
+
+def check_teacher(teacher: Any, data: DistilledSet) -> Student:
+    """A user's trained module as a student in eval mode. Raises UserError for what cannot teach the set."""
+    if not isinstance(teacher, nn.Module):
+        raise UserError(f"teacher is {quote(teacher)}: give a trained module of the set's items and classes")
+    student, classes = as_student(teacher, data.items), data.labels.shape[1]
+    try:
+        logits: Any = student.logits(data.items)
+    except Exception as error:  # whatever the forward of a user's module raises
+        raise NetworkError(
+            f"the teacher does not take {format_shape(data.items)} items ({first_line(error)}): give one of"
+            " the set's items"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (len(data), classes):
+        answer = format_shape(logits) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        raise NetworkError(
+            f"the teacher answers {answer} for {len(data)} items of {classes} classes: give one of the set's"
+            " classes"
+        )
+    if not logits.isfinite().all():
+        raise NetworkError("the teacher answers NaN or infinity for the set's items: train it anew")
+    if are_probabilities(logits):
+        raise NetworkError("the teacher answers probabilities: leave out its last softmax")
+    return student
