@@ -79,7 +79,7 @@ def score_plain(
     """Rows of the set and of random items without the augmentation of a protocol that has one."""
     rows = []
     for column in columns:
-        trainer = without_augmentation(column.trainer)
+        trainer = without_augmentation(column.trainer, items[0].recipe)
         for candidate in items if trainer else ():
             if trainer and (candidate.kind == SET or candidate.word == "random"):
                 name = f"{candidate.name}, {PLAIN}"
@@ -108,41 +108,39 @@ def score_all(
     return rows
 
 
-def without_augmentation(trainer: TrainingProtocol) -> TrainingProtocol | None:
-    """The same protocol without augmentation, where it has a setting for it; else None."""
+def without_augmentation(trainer: TrainingProtocol, data: DistilledSet) -> TrainingProtocol | None:
+    """The same protocol without augmentation, where it changes the items of this set; else None."""
     changed: Any = trainer
-    if "augment" not in list_fields(trainer):
+    if not (hasattr(changed, "augment") and hasattr(changed, "plan")) or changed.plan(data).augment is None:
         return None
-    return replace(changed, augment="" if isinstance(changed.augment, str) else False)
+    return replace(changed, augment="none")
 
 
-def try_column(column: Column, candidate: Candidate) -> None:
-    """Raise UserError, which names protocol and network, where the one cannot train the other on the items.
+def try_column(column: Column, candidate: Candidate) -> str:
+    """What the protocol makes of the items' labels, in words; "" where they are its targets as they are.
 
-    It trains for one epoch or step.
+    A protocol that plans its training is asked for the plan, another one trains for one step or epoch. Raises
+    UserError, which names protocol and network, where it cannot train on the items.
     """
     items = candidate.build(stream(candidate.word, "try"))
     items = replace(items, schedule=items.schedule[:1], lrs=items.lrs[:1])
+    trainer: Any = column.trainer
     try:
-        shorten(column.trainer).train(items, column.module, column.weights[0], stream("compare", "try"))
+        if hasattr(trainer, "plan"):
+            return str(trainer.plan(items).targets.remark)
+        shorten(trainer).train(items, column.module, column.weights[0], stream("compare", "try"))
+        return ""
     except UserError as error:
-        place = (
-            f"by the protocol {column.protocol}, {column.network} cannot be trained on {candidate.name} items"
-        )
+        place = f"by the protocol {column.protocol}, {column.network} cannot train on {candidate.name} items"
         raise type(error)(f"{place}: {error}") from None
 
 
-def shorten(trainer: TrainingProtocol) -> TrainingProtocol:
-    """The same protocol for one epoch or step."""
-    short: Any = trainer
-    if not is_dataclass(trainer):
-        return trainer
-    return replace(short, **{name: 1 for name in ("epochs", "steps") if name in list_fields(trainer)})
-
-
-def list_fields(trainer: Any) -> list[str]:
-    """The settings of a protocol by name; none of an object that is no dataclass."""
-    return [f.name for f in fields(trainer)] if is_dataclass(trainer) else []
+def shorten(trainer: Any) -> TrainingProtocol:
+    """The same protocol for one epoch or step, where it is a dataclass with a setting for it."""
+    names = {f.name for f in fields(trainer)} if is_dataclass(trainer) else set[str]()
+    counts = {name: 1 for name in ("epochs", "steps") if name in names}
+    short: TrainingProtocol = replace(trainer, **counts) if counts else trainer
+    return short
 
 
 def estimate_seconds(column: Column, candidate: Candidate, held_out: Dataset, test: int, seeds: int) -> float:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from torch import nn
-
 from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, python_names, unknown
@@ -62,7 +60,7 @@ def compare(
     full_data: bool = False,
     protocols: str | Sequence[str] = (),
     baselines: str | Sequence[str] = (),
-    teacher: nn.Module | None = None,
+    teacher: Any = None,
 ) -> list[Row]:
     """A set beside random, selected and all real items, by protocol and network.
 
@@ -95,7 +93,7 @@ def compare(
 
 def build_grid(
     data: DistilledSet, networks: Any = (), protocols: Any = (), baselines: Any = (), seeds: int = 3,
-    full_data: bool = False, teacher: nn.Module | None = None,
+    full_data: bool = False, teacher: Any = None,
 ) -> Grid:  # fmt: skip
     """The grid of these words, which may be joined by commas. Raises UserError before anything is trained."""
     chosen = choose_networks(data, split_words("networks", networks, '["lenet", "mlp"]'))
@@ -148,10 +146,14 @@ def can_train(data: DistilledSet, name: str) -> bool:
 
 
 def try_grid(data: DistilledSet, grid: Grid) -> None:
-    """Raise UserError where a protocol cannot train one of the networks on the set or on its hard labels."""
+    """Say on stderr what a protocol makes of the set's labels.
+
+    Raises UserError where it cannot train one of the networks on the set or on its hard labels.
+    """
     for column in list_columns(data, grid):
-        for candidate in list_versions(data, as_baseline(data)):
-            try_column(column, candidate)
+        remarks = [try_column(column, version) for version in list_versions(data, as_baseline(data))]
+        if remarks[0] and column.network == grid.networks[0]:
+            print(f"{column.protocol}: {remarks[0]}", file=sys.stderr)
 
 
 def list_columns(data: DistilledSet, grid: Grid) -> list[Column]:
