@@ -36,7 +36,7 @@ def test_a_cell_is_the_set_minus_the_strongest_baseline() -> None:
     ]  # fmt: skip
     assert [c.points for c in cells] == pytest.approx([16, -0.2, -16.9])
     assert [c.level for c in cells] == [3, 0, -3]
-    assert cells[0].words == "91.0 - 75.0 (means)"
+    assert cells[0].words == "91.0 against 75.0 (means)"
 
 
 def test_the_page_has_the_heat_map_of_what_was_compared() -> None:

@@ -34,8 +34,8 @@ class Cell:
 
     @property
     def words(self) -> str:
-        """'91.2 - 79.0 (means)': what the difference is of, in percent."""
-        return f"{100 * self.score:.1f} - {100 * self.baseline:.1f} ({self.name})"
+        """'91.2 against 79.0 (means)': what the difference is of, in percent."""
+        return f"{100 * self.score:.1f} against {100 * self.baseline:.1f} ({self.name})"
 
 
 def read_rows(comparison: JsonDict | None) -> list[Row]:

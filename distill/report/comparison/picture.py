@@ -30,10 +30,11 @@ def save_heat_map(path: Path, rows: Sequence[Row]) -> None:
     figure = make_figure(2.2 + 1.9 * len(protocols), 1.3 + 0.85 * len(networks))
     axes = figure.add_subplot()
     colours = LinearSegmentedColormap.from_list("points", [NEGATIVE, "#ffffff", POSITIVE])
+    colours.set_bad("#eeeeee")
     axes.imshow(values, cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     for cell in cells:
         place = (protocols.index(cell.protocol), networks.index(cell.network))
-        ink = "white" if abs(cell.points) > 0.7 * limit else "black"
+        ink = "white" if abs(cell.points) > 0.85 * limit else "black"
         axes.text(place[0], place[1] - 0.08, f"{cell.points:+.1f}", ha="center", va="bottom", color=ink)
         detail = f"{100 * cell.score:.1f} / {100 * cell.baseline:.1f}\n{cell.name}"
         axes.text(*place, detail, ha="center", va="top", fontsize=7, color=ink)
