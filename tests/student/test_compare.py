@@ -105,7 +105,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Teachers and choices of rates that take a moment."""
     monkeypatch.setattr(baselines, "ORDINARY", ((4, 1),))
     monkeypatch.setattr(teachers, "CHECKPOINTS", (1, 2))
-    monkeypatch.setattr(teachers.train_with_checkpoints, "__defaults__", ((1, 2),))
     monkeypatch.setattr(teachers, "TRIAL_EPOCHS", 2)
     for module in (baselines, cells):
         monkeypatch.setattr(module, "CHOOSING_DRAWS", 1)
@@ -148,7 +147,7 @@ def test_the_command_writes_a_row_per_protocol_network_and_kind_of_items(
     captured = capsys.readouterr()
     assert "| items | recipe, mlp | short, mlp | mean | worst |" in captured.out
     assert "short: targets are hard labels" in captured.err
-    assert captured.err.index("24 cells take about ") < captured.err.index("training the teachers")
+    assert captured.err.index(" for 24 cells") < captured.err.index("training the teacher, mlp")
     assert "soft labels are those of the teacher after " in captured.err
     content = json.loads((tmp_path / "compare.json").read_text())
     rows = content["rows"]
@@ -239,10 +238,8 @@ def test_the_teacher_is_chosen_whose_labels_teach_best(tmp_path: Path) -> None:
     good = teachers.train_with_checkpoints(train, network, weights, (60,))[60]
     wrong = Student(nn.Sequential(good, Reverse()))
     draw = load_entry(CORESETS["random"])(data, train)
-    name, chosen = teachers.choose_teacher(
-        data, {"wrong": wrong, "good": good}, draw, held_out, network, weights
-    )
-    assert (name, chosen) == ("good", good)
+    name, chosen = teachers.choose_teacher(data, {1: wrong, 2: good}, draw, held_out, network, weights)
+    assert (name, chosen) == (2, good)
 
 
 class Reverse(nn.Module):

@@ -92,20 +92,14 @@ def score_all(
     data: DistilledSet, train: Dataset, held_out: Dataset, test: Dataset, networks: Sequence[str],
     teacher: Student | None,
 ) -> list[Row]:  # fmt: skip
-    """Rows of networks trained on all real items; a teacher is that of the set's own network."""
-    rows = []
+    """Rows of networks trained on all real items, and of a teacher, which is of the set's network."""
+    scores = {} if teacher is None else {data.network["name"]: accuracy(teacher, test)}
     for name in networks:
-        own = teacher is not None and name == data.network["name"]
         network = build_set_network(data, name)
-        settings = (network, initial_weights(data, network, "random", 1)[0])
-        score = (
-            accuracy(teacher, test)
-            if teacher and own
-            else full_data_accuracy(train, held_out, test, *settings)
-        )
-        words = {"protocol": "ordinary training", "network": name, "items": f"all {len(train)}"}
-        rows.append({**words, "kind": ALL, "rates": "", **Report("all", (score,)).summary()})
-    return rows
+        weights = initial_weights(data, network, "random", 1)[0]
+        scores[name] = full_data_accuracy(train, held_out, test, network, weights)
+    words = {"protocol": "ordinary training", "items": f"all {len(train)}", "kind": ALL, "rates": ""}
+    return [{**words, "network": name, **Report("all", (score,)).summary()} for name, score in scores.items()]
 
 
 def without_augmentation(trainer: TrainingProtocol, data: DistilledSet) -> TrainingProtocol | None:

@@ -29,7 +29,7 @@ from distill.student.comparison.cells import (
     try_column,
 )
 from distill.student.comparison.table import Row
-from distill.student.comparison.teachers import check_teacher, train_teachers
+from distill.student.comparison.teachers import check_teacher, estimate_teacher_seconds, train_teachers
 from distill.student.protocols import TrainingProtocol
 from distill.student.training import Student, build_set_network
 
@@ -176,7 +176,9 @@ def compare_items(data: DistilledSet, train: Dataset, test: Dataset, grid: Grid)
     seconds = kinds * sum(
         estimate_seconds(column, versions[-1], held_out, len(test), grid.seeds) for column in columns
     )
-    print(f"{kinds * len(columns)} cells take about {describe_seconds(seconds)}", file=sys.stderr)
+    training = 0.0 if grid.teacher else estimate_teacher_seconds(data, train)
+    parts = f"{describe_seconds(training)} for the teacher, {describe_seconds(seconds)} for"
+    print(f"this takes about {parts} {kinds * len(columns)} cells", file=sys.stderr)
     teacher, labeller = (grid.teacher,) * 2 if grid.teacher else train_teachers(data, train, held_out)
     items = list_candidates(data, train, teacher, labeller, grid.baselines)
     rows, progress = list[Row](), Progress(kinds * len(columns))
@@ -185,9 +187,9 @@ def compare_items(data: DistilledSet, train: Dataset, test: Dataset, grid: Grid)
             progress.say(len(rows))
             rows.append(score_row(column, candidate, held_out, test, grid.seeds))
     rows += score_plain(columns, items, held_out, test, grid.seeds)
-    trained = grid.networks if grid.full_data else [n for n in grid.networks if n == data.network["name"]]
-    own = None if grid.teacher else teacher
-    return rows + score_all(data, train, held_out, test, trained if own or grid.full_data else [], own)
+    networks = grid.networks if grid.full_data else []
+    own = None if grid.teacher or grid.full_data else teacher
+    return rows + score_all(data, train, held_out, test, networks, own)
 
 
 class Progress:

@@ -1,6 +1,7 @@
 """Teachers whose soft labels the real items of a baseline get: checkpoints of one training, chosen early."""
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from distill.inner.dry_run import are_probabilities, first_line, format_shape
 from distill.inner.losses import cross_entropy_with_any_labels
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
-from distill.student.comparison.baselines import ORDINARY_BATCH, build_adam, train_on_all
+from distill.student.comparison.baselines import ORDINARY_BATCH, build_adam, epochs_on_all
 from distill.student.comparison.coresets import Draw, label_by_teacher, random_real
 from distill.student.evaluation import accuracy, as_student
 from distill.student.loop import Turn, build_student, draw_batches, run_turns, train_ordinary
@@ -26,19 +27,35 @@ TRIAL_DRAWS = 2  # draws of items that do
 
 
 def train_teachers(data: DistilledSet, train: Dataset, held_out: Dataset) -> tuple[Student, Student]:
-    """(the network trained on all real items, the checkpoint of it whose soft labels teach best)."""
-    print(f"training the teachers, {data.network['name']}, on {len(train)} items", file=sys.stderr)
+    """(the set's network trained on all real items, its checkpoint whose soft labels teach best)."""
+    last = count_teacher_steps(len(train))
+    print(
+        f"training the teacher, {data.network['name']}, on {len(train)} items, {last} steps", file=sys.stderr
+    )
     network = build_set_network(data)
     weights = initial_weights(data, network, "random", 1)[0]
-    teachers = {f"{step} steps": t for step, t in train_with_checkpoints(train, network, weights).items()}
-    teachers["the whole training"] = teacher = train_on_all(train, held_out, network, weights)
-    name, labeller = choose_teacher(data, teachers, random_real(data, train), held_out, network, weights)
-    print(f"soft labels are those of the teacher after {name}", file=sys.stderr)
-    return teacher, labeller
+    steps = [*(step for step in CHECKPOINTS if step < last), last]
+    teachers = train_with_checkpoints(train, network, weights, steps)
+    step, labeller = choose_teacher(data, teachers, random_real(data, train), held_out, network, weights)
+    print(f"soft labels are those of the teacher after {step} steps", file=sys.stderr)
+    return teachers[last], labeller
+
+
+def count_teacher_steps(items: int) -> int:
+    """The optimiser steps of a teacher on so many real items: 600, and at least two epochs."""
+    return min(epochs_on_all(items)) * -(-items // ORDINARY_BATCH)
+
+
+def estimate_teacher_seconds(data: DistilledSet, train: Dataset, steps: int = 3) -> float:
+    """About how long the training of the teacher takes, in seconds, from a few of its steps."""
+    network = build_set_network(data)
+    weights, start = initial_weights(data, network, "random", 1)[0], time.perf_counter()
+    train_with_checkpoints(train, network, weights, (steps,))
+    return (time.perf_counter() - start) / steps * count_teacher_steps(len(train))
 
 
 def train_with_checkpoints(
-    train: Dataset, network: nn.Module, weights: Weights, steps: Sequence[int] = CHECKPOINTS
+    train: Dataset, network: nn.Module, weights: Weights, steps: Sequence[int]
 ) -> dict[int, Student]:
     """The network after so many steps of one training on all real data: Adam at 0.002, batches of 128.
 
@@ -60,10 +77,10 @@ def train_with_checkpoints(
 
 
 def choose_teacher(
-    data: DistilledSet, teachers: dict[str, Student], draw: Draw, held_out: Dataset, network: nn.Module,
+    data: DistilledSet, teachers: dict[int, Student], draw: Draw, held_out: Dataset, network: nn.Module,
     weights: Weights,
-) -> tuple[str, Student]:  # fmt: skip
-    """The teacher with whose soft labels drawn real items teach best, and its name.
+) -> tuple[int, Student]:  # fmt: skip
+    """The teacher with whose soft labels drawn real items teach best, after the number of its steps.
 
     An early-stopped one has softer labels, which tell more of few items (Qin et al. 2024, section 4). Best:
     the held-out accuracy of a network that is trained on the items for 60 epochs by Adam at 0.002.
