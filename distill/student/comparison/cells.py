@@ -23,7 +23,7 @@ from distill.student.comparison.table import ALL, PLAIN, SET, Row
 from distill.student.evaluation import accuracy
 from distill.student.protocols import SetRecipe, TrainingProtocol
 from distill.student.scores import Report
-from distill.student.training import Student, Weights, build_problem, build_set_network, initial_weights
+from distill.student.training import Student, Weights, build_problem, initial_weights, resolve_set_network
 
 
 class Column(NamedTuple):
@@ -40,7 +40,7 @@ def build_column(
     data: DistilledSet, protocol: str, trainer: TrainingProtocol, network: str, seeds: int
 ) -> Column:
     """The column; the recipe starts the set's own network from the set's weights, where it has some."""
-    module, own = build_set_network(data, network), network == data.network["name"]
+    module, own = resolve_set_network(data, network), network == data.network["name"]
     init = data.network.get("init", "random") if own and isinstance(trainer, SetRecipe) else "random"
     return Column(protocol, trainer, network, module, initial_weights(data, module, init, seeds))
 
@@ -95,7 +95,7 @@ def score_all(
     """Rows of networks trained on all real items, and of a teacher, which is of the set's network."""
     scores = {} if teacher is None else {data.network["name"]: accuracy(teacher, test)}
     for name in networks:
-        network = build_set_network(data, name)
+        network = resolve_set_network(data, name)
         weights = initial_weights(data, network, "random", 1)[0]
         scores[name] = full_data_accuracy(train, held_out, test, network, weights)
     words = {"protocol": "ordinary training", "items": f"all {len(train)}", "kind": ALL, "rates": ""}

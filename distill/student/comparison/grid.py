@@ -31,7 +31,7 @@ from distill.student.comparison.cells import (
 from distill.student.comparison.table import Row
 from distill.student.comparison.teachers import check_teacher, estimate_teacher_seconds, train_teachers
 from distill.student.protocols import TrainingProtocol
-from distill.student.training import Student, build_set_network
+from distill.student.training import Student, resolve_set_network
 
 EVERY = 10.0  # seconds between two lines of progress
 DEFAULT_PROTOCOLS = ("recipe", "dc")
@@ -130,7 +130,7 @@ def choose_networks(data: DistilledSet, names: Sequence[str]) -> list[str]:
         )
         raise UserError(f"the set is of {own}: measure it by distill.student.evaluate(set, test, …)")
     for word in names:
-        build_set_network(data, word)
+        resolve_set_network(data, word)
     others = DEFAULT_NETWORKS["images" if name in IMAGES else "texts"]
     default = dict.fromkeys([name, *(word for word in others if can_train(data, word))])
     return list(names) or list(default)
@@ -139,7 +139,7 @@ def choose_networks(data: DistilledSet, names: Sequence[str]) -> list[str]:
 def can_train(data: DistilledSet, name: str) -> bool:
     """Whether the set's items are large enough for a network."""
     try:
-        build_set_network(data, name)
+        resolve_set_network(data, name)
     except NetworkError:
         return False
     return True

@@ -13,13 +13,13 @@ from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, quote
 from distill.inner.dry_run import are_probabilities, first_line, format_shape
 from distill.inner.losses import cross_entropy_with_any_labels
-from distill.randomness import stream
+from distill.randomness import seed_torch, stream
 from distill.sets.distilled import DistilledSet
 from distill.student.comparison.baselines import ORDINARY_BATCH, build_adam, epochs_on_all
 from distill.student.comparison.coresets import Draw, label_by_teacher, random_real
 from distill.student.evaluation import accuracy, as_student
 from distill.student.loop import Turn, build_student, draw_batches, run_turns, train_ordinary
-from distill.student.training import Student, Weights, build_set_network, initial_weights
+from distill.student.training import Student, Weights, initial_weights, resolve_set_network
 
 CHECKPOINTS = (10, 25, 50, 100, 200, 400)  # optimiser steps after which a teacher is tried
 TRIAL_EPOCHS = 60  # of the short protocol that chooses a teacher
@@ -32,7 +32,7 @@ def train_teachers(data: DistilledSet, train: Dataset, held_out: Dataset) -> tup
     print(
         f"training the teacher, {data.network['name']}, on {len(train)} items, {last} steps", file=sys.stderr
     )
-    network = build_set_network(data)
+    network = resolve_set_network(data)
     weights = initial_weights(data, network, "random", 1)[0]
     steps = [*(step for step in CHECKPOINTS if step < last), last]
     teachers = train_with_checkpoints(train, network, weights, steps)
@@ -48,7 +48,7 @@ def count_teacher_steps(items: int) -> int:
 
 def estimate_teacher_seconds(data: DistilledSet, train: Dataset, steps: int = 3) -> float:
     """About how long the training of the teacher takes, in seconds, from a few of its steps."""
-    network = build_set_network(data)
+    network = resolve_set_network(data)
     weights, start = initial_weights(data, network, "random", 1)[0], time.perf_counter()
     train_with_checkpoints(train, network, weights, (steps,))
     return (time.perf_counter() - start) / steps * count_teacher_steps(len(train))
@@ -70,9 +70,10 @@ def train_with_checkpoints(
     )
     batches = draw_batches(train, ORDINARY_BATCH, epochs, stream("teacher"))
     kept = {}
-    for record in run_turns([turn], (b for b, _ in zip(batches, range(last), strict=False)), last):
-        if record.step in steps:
-            kept[record.step] = Student(student.network)
+    with seed_torch(stream("teacher", "layers")):
+        for record in run_turns([turn], (b for b, _ in zip(batches, range(last), strict=False)), last):
+            if record.step in steps:
+                kept[record.step] = Student(student.network)
     return {step: checkpoint.requires_grad_(False) for step, checkpoint in kept.items()}
 
 
