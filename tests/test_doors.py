@@ -85,7 +85,7 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {  # a right and small value of a para
     "epochs": lambda: 1, "batch": lambda: 16, "generator": torch.Generator, "recipe": lambda: RECIPE,
     "student": lambda: Student(stack()), "n": lambda: 4, "outer_steps": lambda: 2, "inner_steps": lambda: 2,
     "outer_batch": lambda: 16, "seeds": lambda: 1, "networks": lambda: ["mlp"], "count": lambda: 1,
-    "init": lambda: "random",
+    "init": lambda: "random", "protocols": lambda: "recipe", "baselines": lambda: "means",
 }  # fmt: skip
 
 

@@ -207,7 +207,10 @@ def test_a_teacher_of_ones_own_gives_the_labels(quick: None, short: None, tmp_pa
 @pytest.mark.parametrize(
     ("teacher", "sentence"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), "the teacher answers 3×7 for 3 items of 3 classes"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 7)),
+            "the teacher answers 3×7 for 3 items of 3 classes: its last layer",
+        ),
         (nn.Linear(5, 3), "the teacher does not take 3×1×8×8 items"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)), "the teacher answers probabilities"),
         ("teacher.pt", "teacher is 'teacher.pt': give a trained module"),

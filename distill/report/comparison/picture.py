@@ -29,8 +29,9 @@ def save_heat_map(path: Path, rows: Sequence[Row]) -> None:
     limit = max(WIDEST, float(np.nanmax(np.abs(values))))
     figure = make_figure(2.2 + 1.9 * len(protocols), 1.3 + 0.85 * len(networks))
     axes = figure.add_subplot()
-    colours = LinearSegmentedColormap.from_list("points", [NEGATIVE, "#ffffff", POSITIVE])
-    colours.set_bad("#eeeeee")
+    colours = LinearSegmentedColormap.from_list("points", [NEGATIVE, "#ffffff", POSITIVE]).with_extremes(
+        bad="#eeeeee"
+    )
     axes.imshow(values, cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     for cell in cells:
         place = (protocols.index(cell.protocol), networks.index(cell.network))

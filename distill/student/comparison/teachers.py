@@ -11,7 +11,7 @@ from torch import nn
 
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, quote
-from distill.inner.dry_run import are_probabilities, first_line, format_shape
+from distill.inner.dry_run import are_probabilities, check_items_independent, check_rows, forward
 from distill.inner.losses import cross_entropy_with_any_labels
 from distill.randomness import seed_torch, stream
 from distill.sets.distilled import DistilledSet
@@ -103,20 +103,14 @@ def check_teacher(teacher: Any, data: DistilledSet) -> Student:
     """A user's trained module as a student in eval mode. Raises UserError for what cannot teach the set."""
     if not isinstance(teacher, nn.Module):
         raise UserError(f"teacher is {quote(teacher)}: give a trained module of the set's items and classes")
-    student, classes = as_student(teacher, data.items), data.labels.shape[1]
+    student, x = as_student(teacher, data.items), data.items
     try:
-        logits: Any = student.logits(data.items)
-    except Exception as error:  # whatever the forward of a user's module raises
-        raise NetworkError(
-            f"the teacher does not take {format_shape(data.items)} items ({first_line(error)}): give one of"
-            " the set's items"
-        ) from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (len(data), classes):
-        answer = format_shape(logits) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-        raise NetworkError(
-            f"the teacher answers {answer} for {len(data)} items of {classes} classes: give one of the set's"
-            " classes"
-        )
+        with torch.no_grad(), seed_torch(stream("teacher", "check")):
+            logits: Any = forward(student.network, x)
+            check_rows(logits, len(x), data.labels.shape[1])
+            check_items_independent(student.network, x)
+    except NetworkError as error:
+        raise NetworkError(str(error).replace("the network", "the teacher")) from error
     if not logits.isfinite().all():
         raise NetworkError("the teacher answers NaN or infinity for the set's items: train it anew")
     if are_probabilities(logits):
