@@ -31,7 +31,7 @@ from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
 from distill.runs.files.machine import speed_up_cpu
 from distill.student import Student, accuracy
-from distill.student.coresets import pick_herding
+from distill.student.comparison.coresets import pick_herding
 from distill.student.scores import Report
 
 BATCH, LR = 64, 0.001  # of the learner

@@ -17,7 +17,7 @@ import distill
 from distill.data.images import load
 from distill.randomness import stream
 from distill.student import accuracy, initial_weights, train
-from distill.student.baselines import full_data_accuracy
+from distill.student.comparison.baselines import full_data_accuracy
 from distill.student.training import build_set_network
 
 IMAGES_PER_DIGIT = 200  # images of each digit in the folder of MNIST

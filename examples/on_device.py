@@ -18,7 +18,7 @@ from distill import DistilledSet
 from distill.data.dataset import Dataset
 from distill.data.images import load
 from distill.student import accuracy, initial_weights, train, train_ordinary
-from distill.student.baselines import build_adam
+from distill.student.comparison.baselines import build_adam
 from distill.student.training import build_set_network
 
 ZOO = Path(__file__).parents[1] / "zoo"

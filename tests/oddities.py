@@ -366,11 +366,19 @@ DRAWN = (
     "on the meta",
 )  # fmt: skip
 DRAW_ANSWERS = {name: answers[1] for name, answers in ANSWERS.items() if name.startswith(DRAWN)}
+# A teacher whose labels many items get must answer each item alone, and as its module is.
+LABELLER_ANSWERS = {
+    **{name: answers[1] for name, answers in ANSWERS.items()},
+    **dict.fromkeys(NO_MODULES, r"teacher is .*: give a trained module"),
+    **dict.fromkeys(("frozen network", "no_grad inside", "no_grad around a layer"), RIGHT),
+    "no parameters": r"its last layer needs 4 columns",
+}
 DOOR_ANSWERS: dict[str, Mapping[str, str]] = {
     "distill": {name: answers[0] for name, answers in ANSWERS.items()},
     "initial_weights": DRAW_ANSWERS,
     "relabel": TEACHER_ANSWERS,
     "accuracy": STUDENT_ANSWERS,
+    "compare": LABELLER_ANSWERS,
 }
 
 

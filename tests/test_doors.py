@@ -21,7 +21,8 @@ import distill.kd
 import distill.student
 from distill import DistilledSet, UserError
 from distill.data.own.libraries import read_pair
-from distill.student import Student, baselines
+from distill.student import Student
+from distill.student.comparison import baselines
 from distill.student.scores import Report
 from tests.data_oddities import DATA_ODDITIES, EXPECTED, easy_data
 from tests.helpers import as_users_call
@@ -84,7 +85,7 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {  # a right and small value of a para
     "epochs": lambda: 1, "batch": lambda: 16, "generator": torch.Generator, "recipe": lambda: RECIPE,
     "student": lambda: Student(stack()), "n": lambda: 4, "outer_steps": lambda: 2, "inner_steps": lambda: 2,
     "outer_batch": lambda: 16, "seeds": lambda: 1, "networks": lambda: ["mlp"], "count": lambda: 1,
-    "init": lambda: "random",
+    "init": lambda: "random", "protocols": lambda: "recipe", "baselines": lambda: "means",
 }  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from distill.runs.job import distil
 from distill.runs.measure import load_data, split_data
 from distill.runs.resolve import change, resume
 from distill.sets.distilled import DistilledSet
-from distill.student.baselines import score_baseline
-from distill.student.coresets import encode_one_hot
+from distill.student.comparison.baselines import score_baseline
+from distill.student.comparison.coresets import encode_one_hot
 from distill.student.evaluation import accuracy
 from distill.student.scores import Report
 from distill.student.training import Student, build_problem, initial_weights, replay

@@ -11,7 +11,7 @@ from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.build import network_arguments
-from distill.student.baselines import build_adam
+from distill.student.comparison.baselines import build_adam
 from distill.student.loop import train_ordinary
 
 BATCH = 128

@@ -1,4 +1,4 @@
-"""`distill compare SET.pt`: a set beside random, selected and all real items, on several networks."""
+"""`distill compare SET.pt`: a set beside random, selected and all real items, by protocol and network."""
 
 import json
 from collections.abc import Sequence
@@ -8,41 +8,42 @@ from typing import Any
 
 from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, check_place, load_set_and_data
-from distill.registry import COUNT, option
+from distill.student.comparison.settings import CompareOptions
 
 
 @dataclass(frozen=True)
-class CompareSettings(SetSettings):
-    """Compare a distilled set with random, k-means, herding and k-center items, on several networks."""
+class CompareSettings(CompareOptions, SetSettings):
+    """Compare a distilled set with random, k-means, herding, k-center and RDED items on several networks."""
 
     draws_items = True
-    networks: tuple[str, ...] = option((), "NETWORK")
-    """The networks to train (default: all for this kind of data, if the items are large enough for them)."""
-    seeds: int = option(5, "COUNT", **COUNT)
-    """How many networks, and draws of items, give a mean ± std."""
-    full_data: bool = option(False)
-    """Also train each of the networks on all real data (slow)."""
-    out: str | None = option(None, "FILE")
-    """Where the scores are written (default: compare.json, in the folder of the set)."""
 
 
 SETTINGS = CompareSettings
 
 
 def compare(config: CompareSettings) -> dict[str, Any]:
-    """Train all, print the table, write compare.json; the result as the JSON line. Raises UserError."""
+    """Train all, print the table, write compare.json and a picture; the result as the JSON line has it."""
+    from distill.kd.teachers import load_teacher
+    from distill.report.comparison.picture import save_heat_map
     from distill.sets.storage import write_text
-    from distill.student.comparison import choose_networks, compare_items, format_table
+    from distill.student.comparison.ddranking import format_scores, rank_columns
+    from distill.student.comparison.grid import build_grid, compare_items
+    from distill.student.comparison.table import format_table
 
     data, train, test = load_set_and_data(config)
-    names = choose_networks(data, config.networks)
     path = Path(config.out or Path(config.set).with_name("compare.json"))
-    check_place(path, config, data)
-    rows = compare_items(data, train, test, names, config.seeds, config.full_data)
-    result = {"set": config.set, "seeds": config.seeds, "rows": rows}
+    for place in (path, path.with_suffix(".png")):
+        check_place(place, config, data)
+    teacher = load_teacher(config.teacher, data) if config.teacher else None
+    words = (config.networks, config.protocols, config.baselines)
+    grid = build_grid(data, *words, config.seeds, config.full_data, teacher)
+    rows = compare_items(data, train, test, grid)
+    scores = rank_columns(rows)
+    result = {"set": config.set, "seeds": config.seeds, "rows": rows, "ddranking": scores}
     write_text(path, json.dumps(result, indent=2) + "\n")
+    save_heat_map(path.with_suffix(".png"), rows)
     print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks\n")
-    print(f"{format_table(rows, names)}\n\n{path}")
+    print(f"{format_table(rows)}\n\n{format_scores(scores)}\n\n{path}")
     return {**result, "path": str(path)}
 
 

@@ -26,7 +26,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     from distill.kd.teachers import WithTeacher, load_teacher
     from distill.report.tables import format_table
     from distill.sets.storage import write_tensors
-    from distill.student.baselines import report_full_data
+    from distill.student.comparison.baselines import report_full_data
     from distill.student.evaluation import accuracies
     from distill.student.protocols import build_start, choose_by_options, train_students
     from distill.student.scores import Report

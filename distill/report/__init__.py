@@ -11,6 +11,9 @@ from distill.registry import Entry
 SECTIONS = {
     "items": Entry("distill.report.items:draw_items", "Synthetic {item_type} and their labels"),
     "scores": Entry("distill.report.tables:list_set_scores", "Accuracy on real data"),
+    "comparison": Entry(
+        "distill.report.comparison.differences:describe_comparison", "Beside the strongest baselines"
+    ),
     "curves": Entry("distill.report.charts:draw_curves", "Loss and accuracy during distillation"),
     "usage": Entry("distill.report.figures:describe_usage", "Use this set"),
     "recipe": Entry("distill.report.figures:describe_recipe", "Training recipe"),

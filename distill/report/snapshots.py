@@ -30,13 +30,14 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class ReportedSet:
-    """A set to report, its file, and its run's log records and snapshots where there is a run."""
+    """A set to report, its file, and its run's log and snapshots and its comparison, where there are any."""
 
     name: str
     data: "DistilledSet"
     log: Sequence[JsonDict] = ()
     snapshots: Sequence[Snapshot] = ()
     path: str = "set.pt"
+    comparison: JsonDict | None = None  # what distill compare wrote beside the set
 
     @property
     def item_type(self) -> str:

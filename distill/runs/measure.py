@@ -15,14 +15,14 @@ from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
 from distill.sets.distilled import DistilledSet
-from distill.student.baselines import (
+from distill.student.comparison.baselines import (
     ORDINARY_BATCH,
     epochs_on_all,
     full_data_accuracy,
     score_baseline,
     train_epochs,
 )
-from distill.student.coresets import k_means, random_real
+from distill.student.comparison.coresets import k_means, random_real
 from distill.student.evaluation import accuracy
 from distill.student.scores import Report
 from distill.student.training import Student, initial_weights, replay

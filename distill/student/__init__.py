@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from distill.registry import Entry
 
 if TYPE_CHECKING:
-    from distill.student.comparison import compare as compare
+    from distill.student.comparison.grid import compare as compare
     from distill.student.evaluation import accuracy as accuracy
     from distill.student.evaluation import evaluate as evaluate
     from distill.student.loop import train_ordinary as train_ordinary
@@ -47,18 +47,26 @@ LABELS = {
     "clipped": "their positive parts as shares",
 }
 CORESETS = {
-    "random real": Entry("distill.student.coresets:random_real", "random real items"),
-    "k-means centres": Entry("distill.student.coresets:k_means", "centres of k-means within each class"),
+    "random": Entry("distill.student.comparison.coresets:random_real", "random real items"),
+    "means": Entry(
+        "distill.student.comparison.coresets:k_means",
+        "class means; of several items per class the centres of k-means",
+    ),
     "herding": Entry(
-        "distill.student.coresets:herding", "items whose mean feature follows the class mean (Welling 2009)"
+        "distill.student.comparison.coresets:herding",
+        "items whose mean feature follows the class mean (Welling 2009)",
     ),
     "k-center": Entry(
-        "distill.student.coresets:k_center",
+        "distill.student.comparison.coresets:k_center",
         "items whose features cover those of the class (Sener and Savarese 2018)",
+    ),
+    "rded": Entry(
+        "distill.student.comparison.coresets:rded",
+        "crops on which a teacher's loss is least (RDED, Sun et al. 2023)",
     ),
 }
 MODULES = {
-    "Student": "training", "accuracy": "evaluation", "compare": "comparison", "evaluate": "evaluation",
+    "Student": "training", "accuracy": "evaluation", "compare": "comparison.grid", "evaluate": "evaluation",
     "initial_weights": "training", "replay": "training", "train": "protocols.start", "train_ordinary": "loop",
 }  # fmt: skip
 __all__ = sorted(MODULES)

@@ -85,9 +85,9 @@ def test_compare_matches_classes_by_name(
     """What is compared, which takes long, is given real data whose labels are the set's."""
     splits = []
     monkeypatch.setattr(
-        "distill.student.comparison.compare_items", lambda _, *data: splits.extend(data[:2]) or []
+        "distill.student.comparison.grid.compare_items", lambda _, *data: splits.extend(data[:2]) or []
     )
-    monkeypatch.setattr("distill.student.comparison.format_table", lambda *_: "")
+    monkeypatch.setattr("distill.student.comparison.table.format_table", lambda *_: "")
     options = [str(folder / "set.pt"), "--dataset", str(folder / name), "--out", str(tmp_path / "c.json")]
     assert compare([*options, "--networks", "mlp"]) == 0
     assert [split.classes for split in splits] == [ANIMALS, ANIMALS]

@@ -222,7 +222,7 @@ def test_teach_and_compare_say_every_ten_seconds_that_they_go_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr("distill.kd.experiment.EVERY", 0.0)
-    monkeypatch.setattr("distill.student.comparison.EVERY", 0.0)
+    monkeypatch.setattr("distill.student.comparison.grid.EVERY", 0.0)
     path = write_recipe(tmp_path, build_raw_recipe(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}]))
     assert teach([str(path), "--out", str(tmp_path / "run")]) == 0
     assert "stage 1 of 1, 100 %, loss " in capsys.readouterr().err
@@ -233,5 +233,5 @@ def test_teach_and_compare_say_every_ten_seconds_that_they_go_on(
         "--out",
         str(tmp_path / "c.json"),
     ]
-    assert compare([*paths, "--networks", "mlp", "--seeds", "1"]) == 0
-    assert "8 of 9 kinds of items are scored" in capsys.readouterr().err
+    assert compare([*paths, "--networks", "mlp", "--seeds", "1", "--baselines", "means"]) == 0
+    assert "3 of 4 cells are scored" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from distill.data.dataset import Dataset
 from distill.errors import DataError
 from distill.randomness import stream
 from distill.runs.measure import split_data
-from distill.student.baselines import report_full_data
+from distill.student.comparison.baselines import report_full_data
 
 
 def items_of(labels: list[int]) -> Dataset:

@@ -21,10 +21,10 @@ LINE = '    "first-order": Entry("distill.inner.engines.first_order:FirstOrder",
 SCRIPT = """
 from types import SimpleNamespace
 
-import distill.student.baselines
+import distill.student.comparison.baselines
 from distill.__main__ import main
 
-distill.student.baselines.math = SimpleNamespace(ceil=lambda _: 1)  # few epochs on all real data
+distill.student.comparison.baselines.math = SimpleNamespace(ceil=lambda _: 1)  # few epochs on all real data
 arguments = "--network mlp --width 4 --dataset data.npz --n 3 --inner-steps 2 --outer-steps 2".split()
 arguments += ["--outer-batch", "8", "--out", "run"]
 print("distils:", main(["image", "--engine", "first-order", "--decay", "0.5", *arguments]))

@@ -11,11 +11,11 @@ LINE = '    "m3d": Entry("distill.methods.m3d:M3D", "match distributions of feat
 SCRIPT = """
 from types import SimpleNamespace
 
-import distill.student.baselines
+import distill.student.comparison.baselines
 from distill.__main__ import main
 from tests.methods.test_methods import test_every_method_passes_the_contract
 
-distill.student.baselines.math = SimpleNamespace(ceil=lambda _: 1)  # few epochs on all real data
+distill.student.comparison.baselines.math = SimpleNamespace(ceil=lambda _: 1)  # few epochs on all real data
 arguments = "--width 4 --network mlp --dataset data.npz --n 3 --inner-steps 2 --outer-steps 2 --outer-batch 8"
 arguments += " --out run"
 print("distils:", main(["image", "--method", "m3d", "--bandwidth", "0.5", *arguments.split()]))

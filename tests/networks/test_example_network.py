@@ -13,12 +13,12 @@ LINE = '    "allconv": Entry("distill.networks.allconv:AllConvNet", "strided con
 SCRIPT = """
 from types import SimpleNamespace
 
-import distill.student.baselines
+import distill.student.comparison.baselines
 from distill.__main__ import main
 from distill.networks.build import build_network
 from tests.contracts import network_contract
 
-distill.student.baselines.math = SimpleNamespace(ceil=lambda _: 1)  # few epochs on all real data
+distill.student.comparison.baselines.math = SimpleNamespace(ceil=lambda _: 1)  # few epochs on all real data
 arguments = "--width 4 --dataset data.npz --n 3 --inner-steps 2 --outer-steps 2 --outer-batch 8 --out run"
 print("distils:", main(["image", "--network", "allconv", *arguments.split()]))
 print("misspelt:", main(["image", "--network", "alconv", *arguments.split()]))

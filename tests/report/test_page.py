@@ -68,7 +68,10 @@ def test_no_text_of_a_file_becomes_markup(make_set: Any) -> None:
 def test_every_section_has_a_function_and_a_template(word: str) -> None:
     assert callable(load(SECTIONS[word]))
     assert (TEMPLATES / f"{word}.html").is_file()
-    assert f'id="set-1-{word}"' in render_page([ReportedSet("x", image_set())]) or word == "curves"
+    score = {"protocol": "dc", "network": "mlp", "mean": 0.5}
+    rows = [{**score, "items": "a", "kind": "set"}, {**score, "items": "b", "kind": "baseline"}]
+    page = render_page([ReportedSet("x", image_set(), comparison={"rows": rows})])
+    assert f'id="set-1-{word}"' in page or word == "curves"
 
 
 def test_the_page_begins_with_a_verdict_and_is_reproducible() -> None:

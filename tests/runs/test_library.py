@@ -22,7 +22,7 @@ from distill.randomness import stream
 from distill.runs import job
 from distill.runs.settings import ImageSettings
 from distill.student import initial_weights, replay, train
-from distill.student.coresets import random_real
+from distill.student.comparison.coresets import random_real
 from distill.student.training import build_problem
 from tests.helpers import blobs, change_settings, write_npz
 

@@ -9,7 +9,7 @@ from distill.networks.build import build_network
 from distill.randomness import stream
 from distill.runs.measure import estimate_seconds, progress, split_data
 from distill.runs.settings import MeasureSettings
-from distill.student.baselines import epochs_on_all
+from distill.student.comparison.baselines import epochs_on_all
 from tests.helpers import CLASSES, SHAPE, small_set, write_npz
 
 

@@ -1,23 +1,40 @@
 """Coresets, and the command that compares a distilled set with them."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from distill.commands.compare import main
 from distill.data.images import load
 from distill.errors import UserError
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
+from distill.registry import Entry
 from distill.registry import load as load_entry
-from distill.student import CORESETS
-from distill.student.comparison import build_draws, choose_networks, format_table
-from distill.student.coresets import label_by_teacher, pick_herding, pick_k_center
-from distill.student.training import Student, build_set_network
-from tests.helpers import read_json_line, small_set, write_npz
+from distill.sets.distilled import DistilledSet
+from distill.student import CORESETS, PROTOCOLS
+from distill.student.comparison import baselines, cells, teachers
+from distill.student.comparison.candidates import as_baseline, list_candidates
+from distill.student.comparison.coresets import (
+    crop_images,
+    join_mosaics,
+    pad_to,
+    pick_herding,
+    pick_k_center,
+    rded,
+    remember_draws,
+)
+from distill.student.comparison.ddranking import rank_columns
+from distill.student.comparison.grid import build_grid, choose_networks, compare, describe_seconds
+from distill.student.comparison.table import count_wins, find_strongest, format_table, summarise
+from distill.student.loop import train_ordinary
+from distill.student.training import Student, Weights, build_set_network
+from tests.helpers import digit_set, read_json_line, small_set, write_npz
 
 
 def build_teacher(data) -> Student:
@@ -64,7 +81,7 @@ def test_a_coreset_has_as_many_items_as_the_set_the_classes_in_turn(word: str, t
     assert items.shape == data.items.shape
     assert labels.sum(dim=0).sort().values.tolist() == [1, 1, 2]
     assert all(torch.equal(a, b) for a, b in zip((items, labels), draw(stream("draw")), strict=True))
-    if word == "k-means centres":
+    if word in ("means", "rded"):
         return
     real = train.batch(slice(None))[0].float()
     for item, label in zip(items, labels, strict=True):
@@ -76,28 +93,215 @@ def test_a_teacher_relabels_and_keeps_the_items(tmp_path: Path) -> None:
     data = small_set()
     train, _ = load(str(write_npz(tmp_path / "blobs.npz")))
     teacher = build_teacher(data)
-    draw = build_draws(data, train, teacher)["random real"]
-    items, labels = label_by_teacher(draw, teacher)(stream("draw"))
-    assert torch.equal(items, draw(stream("draw"))[0])
+    candidates = {c.name: c for c in list_candidates(data, train, teacher, teacher, ["random"])}
+    assert list(candidates) == ["distilled", "distilled, hard labels", "random", "random, teacher labels"]
+    items, labels = candidates["random, teacher labels"].draw(stream("draw"))
+    assert torch.equal(items, candidates["random"].draw(stream("draw"))[0])
     torch.testing.assert_close(labels, teacher.logits(items).softmax(dim=1))
 
 
-def test_the_command_writes_a_row_per_network_and_coreset(tmp_path: Path, capsys) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teachers and choices of rates that take a moment."""
+    monkeypatch.setattr(baselines, "ORDINARY", ((4, 1),))
+    monkeypatch.setattr(teachers, "CHECKPOINTS", (1, 2))
+    monkeypatch.setattr(teachers, "TRIAL_EPOCHS", 2)
+    for module in (baselines, cells):
+        monkeypatch.setattr(module, "CHOOSING_DRAWS", 1)
+        monkeypatch.setattr(module, "LRS", (0.05,))
+
+
+@dataclass(frozen=True)
+class Short:
+    """A protocol of few epochs, which takes an augmentation and plans what it makes of labels."""
+
+    epochs: int = 5
+    augment: str = "auto"
+
+    def plan(self, data: DistilledSet) -> SimpleNamespace:
+        if (data.labels > 2).any():
+            raise UserError("labels above two have no meaning here: give a set with smaller ones")
+        remark = "targets are hard labels" if (data.labels < 0).any() else ""
+        augment = None if self.augment == "none" else torch.clone
+        return SimpleNamespace(augment=augment, targets=SimpleNamespace(remark=remark))
+
+    def train(
+        self, data: DistilledSet, network: nn.Module, weights: Weights, generator: torch.Generator
+    ) -> Student:
+        one_hot = replace(data, labels=torch.eye(data.labels.shape[1])[data.labels.argmax(dim=1)])
+        return train_ordinary(one_hot, network, weights, baselines.build_adam, self.epochs, 10, generator)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROTOCOLS, "short", Entry("tests.student.test_compare:Short", "few epochs"))
+
+
+def test_the_command_writes_a_row_per_protocol_network_and_kind_of_items(
+    tmp_path: Path, capsys, quick: None, short: None
+) -> None:
     small_set().save(tmp_path / "set.pt")
     data = str(write_npz(tmp_path / "blobs.npz"))
     arguments = [str(tmp_path / "set.pt"), "--dataset", data, "--seeds", "2", "--full-data", "--json"]
-    assert main([*arguments, "--networks", "mlp"]) == 0
-    output = capsys.readouterr().out
-    assert "| distilled |" in output
-    rows = json.loads((tmp_path / "compare.json").read_text())["rows"]
-    assert read_json_line(output)["rows"] == rows
-    assert [r["network"] for r in rows] == ["mlp"] * 10
-    assert [r["items"] for r in rows[:10]] == [
-        "distilled", "random real", "k-means centres", "herding", "k-center",
-        *(f"{items}, teacher labels" for items in ("random real", "k-means centres", "herding", "k-center")),
+    assert main([*arguments, "--networks", "mlp", "--protocols", "recipe,short"]) == 0
+    captured = capsys.readouterr()
+    assert "| items | recipe, mlp | short, mlp | mean | worst |" in captured.out
+    assert "short: targets are hard labels" in captured.err
+    assert captured.err.index(" for 24 cells") < captured.err.index("training the teacher, mlp")
+    assert "soft labels are those of the teacher after " in captured.err
+    content = json.loads((tmp_path / "compare.json").read_text())
+    rows = content["rows"]
+    assert read_json_line(captured.out)["rows"] == rows
+    words = ("random", "means", "herding", "k-center", "rded")
+    items = ["distilled", "distilled, hard labels", *words, *(f"{word}, teacher labels" for word in words)]
+    assert [(r["protocol"], r["items"]) for r in rows[:24]] == [
+        (protocol, name) for protocol in ("recipe", "short") for name in items
+    ]
+    assert [r["items"] for r in rows[24:]] == [
+        "distilled, no augmentation", "random, no augmentation", "random, teacher labels, no augmentation",
         "all 270",
     ]  # fmt: skip
+    assert {r["n"] for r in rows[:-1]} == {2}
     assert all(0 <= r["mean"] <= 1 for r in rows)
+    assert all(r["rates"] for r in rows[:12])
+    assert content["ddranking"] == rank_columns(rows)
+    assert content["ddranking"][1]["ars"] is not None
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_baselines_are_of_the_words_that_are_asked_for(quick: None, short: None, tmp_path: Path) -> None:
+    train, test = load(str(write_npz(tmp_path / "blobs.npz")))
+    rows = compare(small_set(), train, test, "mlp", 1, protocols="short", baselines=["means,herding"])
+    names = [row["items"] for row in rows if row["kind"] == "baseline"]
+    assert names == ["means", "herding", "means, teacher labels", "herding, teacher labels"]
+
+
+def test_a_baseline_has_nothing_that_holds_for_the_sets_own_labels_and_weights_alone() -> None:
+    data = small_set(scores={"full_data": 0.9})
+    inner = {**data.inner, "loss": "squared-error", "softmax_scale": 3.0}
+    plain = as_baseline(replace(data, inner=inner))
+    assert plain.inner == {**data.inner, "loss": "soft-cross-entropy"}
+    assert (plain.init_state, plain.scores, plain.network["init"]) == (None, {}, "random")
+    assert torch.equal(plain.lrs, data.lrs)
+
+
+def test_a_protocol_that_cannot_serve_the_labels_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys, short: None
+) -> None:
+    small_set(labels=5 * torch.eye(3)).save(tmp_path / "set.pt")
+    data = str(write_npz(tmp_path / "blobs.npz"))
+    assert main([str(tmp_path / "set.pt"), "--dataset", data, "--protocols", "short"]) == 2
+    error = capsys.readouterr().err
+    assert "by the protocol short, mlp cannot train on distilled items: labels above two" in error
+    assert "training" not in error
+
+
+def test_a_teacher_of_ones_own_gives_the_labels(quick: None, short: None, tmp_path: Path) -> None:
+    train, test = load(str(write_npz(tmp_path / "blobs.npz")))
+    teacher = build_teacher(small_set())
+    rows = compare(small_set(), train, test, "mlp", 1, protocols="short", baselines="random", teacher=teacher)
+    assert len(rows) == 7
+    assert "all 270" not in {row["items"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "sentence"),
+    [
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 7)),
+            "the teacher answers 3×7 for 3 items of 3 classes: its last layer",
+        ),
+        (nn.Linear(5, 3), "the teacher does not take 3×1×8×8 items"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)), "the teacher answers probabilities"),
+        ("teacher.pt", "teacher is 'teacher.pt': give a trained module"),
+    ],
+    ids=["classes", "items", "softmax", "path"],
+)
+def test_a_teacher_that_cannot_teach_the_set_is_refused(teacher: object, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        build_grid(small_set(), "mlp", "recipe", teacher=teacher)
+
+
+def test_checkpoints_of_a_teacher_come_from_one_training(tmp_path: Path) -> None:
+    train, held_out = load(str(write_npz(tmp_path / "blobs.npz")))
+    network = build_set_network(small_set())
+    weights = draw_weights(network, stream("compare"))
+    early = teachers.train_with_checkpoints(train, network, weights, (1, 3))
+    assert list(early) == [1, 3]
+    alone = teachers.train_with_checkpoints(train, network, weights, (3,))[3]
+    assert all(torch.equal(w, alone.state_dict()[k]) for k, w in early[3].state_dict().items())
+    assert any(not torch.equal(w, alone.state_dict()[k]) for k, w in early[1].state_dict().items())
+
+
+def test_the_teacher_is_chosen_whose_labels_teach_best(tmp_path: Path) -> None:
+    train, held_out = load(str(write_npz(tmp_path / "blobs.npz")))
+    data = small_set(n=3)
+    network = build_set_network(data)
+    weights = draw_weights(network, stream("compare"))
+    good = teachers.train_with_checkpoints(train, network, weights, (60,))[60]
+    wrong = Student(nn.Sequential(good, Reverse()))
+    draw = load_entry(CORESETS["random"])(data, train)
+    name, chosen = teachers.choose_teacher(data, {1: wrong, 2: good}, draw, held_out, network, weights)
+    assert (name, chosen) == (2, good)
+
+
+class Reverse(nn.Module):
+    """The logits in reverse order: of another class for each item but those of the middle one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flip(1)
+
+
+def test_rded_keeps_the_crops_of_least_loss(tmp_path: Path) -> None:
+    """A teacher that likes bright images: a dark class gets the darkest crops of its images."""
+    train, _ = load(str(write_npz(tmp_path / "blobs.npz")))
+    data = small_set(n=3)
+    teacher = Student(Brightness())
+    items, labels = rded(data, train, teacher)(stream("rded"))
+    losses = -teacher.logits(items).log_softmax(dim=1).gather(1, labels.argmax(dim=1)[:, None])
+    random, y = load_entry(CORESETS["random"])(data, train)(stream("rded"))
+    others = -teacher.logits(random).log_softmax(dim=1).gather(1, y.argmax(dim=1)[:, None])
+    assert losses.mean() < others.mean() - 0.1
+
+
+class Brightness(nn.Module):
+    """Logits ± the mean of an image for the first two classes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean = 5 * x.flatten(1).mean(dim=1)
+        return torch.stack([-mean, mean, torch.zeros_like(mean)], dim=1)
+
+
+def test_crops_show_parts_of_their_images_and_mosaics_hold_four() -> None:
+    x = torch.arange(64.0).view(1, 1, 8, 8).repeat(5, 1, 1, 1)
+    crops = crop_images(x, 1, stream("crops"))
+    assert crops.shape == x.shape
+    spread = (crops.amax((1, 2, 3)) - crops.amin((1, 2, 3))).tolist()
+    assert max(spread) < 63
+    assert len(set(spread)) == 5
+    halves = crop_images(x, 2, stream("crops"))
+    assert halves.shape == (5, 1, 4, 4)
+    assert torch.equal(pad_to(halves, x)[:, :, 2:6, 2:6], halves)
+    assert pad_to(halves, x).sum() == halves.sum()
+    parts = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 1, 4, 4)
+    mosaics = join_mosaics(parts, x, 2)
+    assert mosaics.shape == (2, 1, 8, 8)
+    assert mosaics[0, 0, ::4, ::4].tolist() == [[0, 2], [4, 6]]
+    assert mosaics[1, 0, ::4, ::4].tolist() == [[1, 3], [5, 7]]
+
+
+def test_a_remembered_draw_is_computed_once_for_a_seed() -> None:
+    calls = []
+
+    def draw(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(generator)
+        return torch.rand(1, generator=generator), torch.zeros(1)
+
+    remembered = remember_draws(draw)
+    first, again, other = (remembered(stream("draw", k))[0] for k in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert len(calls) == 2
 
 
 def test_too_few_real_items_are_refused(tmp_path: Path, capsys) -> None:
@@ -107,21 +311,59 @@ def test_too_few_real_items_are_refused(tmp_path: Path, capsys) -> None:
     assert "has 6 training items: at least 10 are needed" in capsys.readouterr().err
 
 
-def test_the_table_has_items_down_and_networks_across() -> None:
-    rows = [
-        {"network": n, "items": i, "mean": m, "std": 0.01}
-        for n, i, m in [("a", "x", 0.5), ("a", "y", 0.25), ("b", "x", 0.75), ("b", "y", 1.0)]
-    ]
-    assert format_table(rows, ["a", "b"]).splitlines() == [
-        "| items | a | b |",
-        "|---|---|---|",
-        "| x | 50.0 ± 1.0 | 75.0 ± 1.0 |",
-        "| y | 25.0 ± 1.0 | 100.0 ± 1.0 |",
+def make_row(protocol: str, items: str, kind: str, mean: float, n: int = 3) -> dict[str, object]:
+    return {
+        "protocol": protocol,
+        "network": "a",
+        "items": items,
+        "kind": kind,
+        "mean": mean,
+        "std": 0.01,
+        "n": n,
+    }
+
+
+ROWS = [
+    make_row("recipe", "distilled", "set", 0.5), make_row("recipe", "means", "baseline", 0.25),
+    make_row("recipe", "random", "baseline", 0.3),
+    make_row("dc", "distilled", "set", 0.75), make_row("dc", "means", "baseline", 0.9),
+    make_row("dc", "random", "baseline", 0.2),
+    make_row("dc", "random, no augmentation", "no augmentation", 1),
+    make_row("ordinary training", "all 9", "all real items", 0.98, n=1),
+]  # fmt: skip
+
+
+def test_the_table_has_items_down_columns_across_and_the_strongest_baselines_last() -> None:
+    assert format_table(ROWS).splitlines() == [
+        "| items | recipe, a | dc, a | mean | worst |",
+        "|---|---|---|---|---|",
+        "| distilled | 50.0 ± 1.0 | 75.0 ± 1.0 | 62.5 | 50.0 |",
+        "| means | 25.0 ± 1.0 | 90.0 ± 1.0 | 57.5 | 25.0 |",
+        "| random | 30.0 ± 1.0 | 20.0 ± 1.0 | 25.0 | 20.0 |",
+        "| random, no augmentation |  | 100.0 ± 1.0 |  |  |",
+        "| all 9 | 98.0 | 98.0 |  |  |",
+        "| **strongest baseline** | random 30.0 | means 90.0 |  |  |",
     ]
 
 
-def test_networks_that_need_larger_items_are_left_out(tmp_path: Path) -> None:
-    assert choose_networks(small_set(), ()) == ["convnet", "mlp", "alexcifarnet", "resnet"]
+def test_the_strongest_baseline_is_of_the_column_and_no_variant() -> None:
+    strongest = find_strongest(ROWS, "dc", "a")
+    assert strongest is not None
+    assert strongest["items"] == "means"
+    assert find_strongest(ROWS, "adam", "a") is None
+    assert count_wins(ROWS) == (1, 2)
+    assert [(s.items, s.columns) for s in summarise(ROWS)] == [("distilled", 2), ("means", 2), ("random", 2)]
+
+
+def test_times_are_said_in_the_unit_that_one_reads() -> None:
+    words = [describe_seconds(seconds) for seconds in (0.1, 99, 600, 7200)]
+    assert words == ["1 seconds", "99 seconds", "10 minutes", "2.0 hours"]
+
+
+def test_the_default_networks_are_the_sets_own_and_two_that_fit() -> None:
+    assert choose_networks(small_set(), ()) == ["mlp"]  # the items are too small for a lenet
+    assert choose_networks(digit_set(), ()) == ["lenet", "mlp"]
+    assert choose_networks(small_set(), ("convnet", "resnet")) == ["convnet", "resnet"]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +371,8 @@ def test_networks_that_need_larger_items_are_left_out(tmp_path: Path) -> None:
     [
         (["--networks", "mpl"], 'did you mean "mlp"'),
         (["--networks", "lenet"], "lenet"),
+        (["--protocols", "recipe,ordinari"], 'no protocol called "ordinari"; did you mean "ordinary"?'),
+        (["--baselines", "mean"], 'no baseline called "mean"; did you mean "means"?'),
         (["--seeds", "0"], "--seeds must be above 0"),
         (["--out", "nowhere/compare.json"], "there is no folder nowhere"),
     ],

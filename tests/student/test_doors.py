@@ -15,15 +15,13 @@ from distill.kd import relabel
 from distill.randomness import stream
 from distill.student import (
     accuracy,
-    baselines,
     compare,
-    comparison,
     evaluate,
     initial_weights,
     train,
     train_ordinary,
 )
-from distill.student.baselines import train_epochs
+from distill.student.comparison import baselines
 from tests.data_oddities import NAMES, PIXELS, WORDS, ListDataset, X, Y, easy_pixels, hub_images
 from tests.helpers import as_users_call, small_set
 
@@ -139,7 +137,7 @@ def test_train_ordinary_takes_real_data_in_any_form() -> None:
 
 
 def test_compare_gives_rows_from_arrays(few: DistilledSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "train_on_all", lambda train, _, *start: train_epochs(train, *start, 5))
+    monkeypatch.setattr(baselines, "ORDINARY", ((20, 1),))
     monkeypatch.setattr(baselines, "CHOOSING_DRAWS", 1)
     monkeypatch.setattr(baselines, "LRS", (0.05,))
     rows = compare(few, (PIXELS, WORDS), (TEST_PIXELS, TEST_Y), networks="mlp", seeds=1)

@@ -19,8 +19,8 @@ from distill.randomness import stream
 from distill.registry import load as load_entry
 from distill.sets.distilled import DistilledSet
 from distill.student import PROTOCOLS, Student, accuracy, initial_weights, replay, train, train_ordinary
-from distill.student.baselines import full_data_accuracy, score_baseline
-from distill.student.coresets import k_means, random_real
+from distill.student.comparison.baselines import full_data_accuracy, score_baseline
+from distill.student.comparison.coresets import k_means, random_real
 from distill.student.training import build_problem, build_set_network
 from tests.helpers import CLASSES, SHAPE, small_set, waves, write_npz
 

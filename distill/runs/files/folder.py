@@ -35,7 +35,8 @@ RUN = Owner(
     is_config,
     (
         "config.json", "log.jsonl", "checkpoint.pt", "history.pt", "set.pt", "curve.png", "images.png",
-        "sentences.png", "sentences.txt", "report.html", "compare.json", "events.out.tfevents.*",
+        "sentences.png", "sentences.txt", "report.html", "compare.json", "compare.png",
+        "events.out.tfevents.*",
     ),
     "another run: --resume {folder} goes on with it, --overwrite replaces it",
     RunError,

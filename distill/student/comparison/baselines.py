@@ -12,7 +12,7 @@ from distill.data.dataset import Dataset
 from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
-from distill.student.coresets import Draw
+from distill.student.comparison.coresets import Draw
 from distill.student.evaluation import accuracy
 from distill.student.loop import train_ordinary
 from distill.student.scores import Report

@@ -1,12 +1,13 @@
 """Coresets: as many real items as a distilled set has. The room's table CORESETS names them.
 
 Each is called as coreset(data, train, teacher) and returns a Draw; the teacher is a network trained on the
-real data, whose features choose.
+real data, whose features or losses choose.
 """
 
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -17,6 +18,9 @@ from distill.student.training import Student
 
 Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]  # as many items as the set has, labels (n, classes)
 Pick = Callable[[Tensor, int], Tensor]  # features (m, f) and a count k -> the k items that are chosen
+Choose = Callable[[Tensor, int, int, torch.Generator], Tensor]  # items x of a class, the class, k -> k items
+SMALL = 128  # pixels of a side; from here on an item of RDED holds four crops
+SHARES = (0.08, 1.0)  # of an image's area, which a crop of RDED shows
 
 
 def random_real(data: DistilledSet, train: Dataset, teacher: Student | None = None) -> Draw:
@@ -34,7 +38,7 @@ def random_real(data: DistilledSet, train: Dataset, teacher: Student | None = No
 
 def k_means(data: DistilledSet, train: Dataset, teacher: Student | None = None, most: int = 500) -> Draw:
     """Centres of k-means within each class, of at most `most` of its real items, the classes in turn."""
-    return draw_by_class(data, train, lambda x, k, generator: fit_k_means(x, k, generator), most)
+    return draw_by_class(data, train, lambda x, label, k, generator: fit_k_means(x, k, generator), most)
 
 
 def herding(data: DistilledSet, train: Dataset, teacher: Student, most: int = 2000) -> Draw:
@@ -47,18 +51,68 @@ def k_center(data: DistilledSet, train: Dataset, teacher: Student, most: int = 2
     return draw_picked(data, train, teacher, pick_k_center, most)
 
 
+def rded(data: DistilledSet, train: Dataset, teacher: Student, most: int = 300, crops: int = 5) -> Draw:
+    """Crops of real images on which the teacher's loss is least (RDED, Sun et al. 2023).
+
+    Of each of at most `most` images of a class the best of `crops` crops stays, and of these the k · f² best;
+    an item is a mosaic of f² of them. f is 1 for images below 128 pixels, else 2. Items that are no images
+    are not cropped.
+    """
+    parts = 1 if data.items.ndim != 4 or min(data.items.shape[2:]) < SMALL else 2
+
+    def choose(x: Tensor, label: int, k: int, generator: torch.Generator) -> Tensor:
+        crop_sets = [crop_images(x, parts, generator) for _ in range(crops)] if x.ndim == 4 else [x]
+        losses = torch.stack(
+            [compute_losses(teacher, pad_to(c, x) if parts > 1 else c, label) for c in crop_sets]
+        )
+        best = torch.stack(crop_sets)[losses.argmin(dim=0), torch.arange(len(x), device=x.device)]
+        order = losses.amin(dim=0).argsort()
+        return join_mosaics(best[order[torch.arange(k * parts**2) % len(order)]], x, parts)
+
+    return draw_by_class(data, train, choose, most)
+
+
+def crop_images(x: Float[Tensor, "m c h w"], parts: int, generator: torch.Generator) -> Tensor:
+    """A square random crop of each image, of 8 to 100 % of its area, at 1/parts of its height and width."""
+    low, high = SHARES
+    draws = torch.rand(len(x), 3, generator=generator).to(x)
+    side = (low + (high - low) * draws[:, 0]).sqrt()
+    shift = (2 * draws[:, 1:] - 1) * (1 - side)[:, None]
+    matrix = torch.zeros(len(x), 2, 3).to(x)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = side
+    matrix[:, :, 2] = shift
+    size = [len(x), x.shape[1], x.shape[2] // parts, x.shape[3] // parts]
+    return F.grid_sample(x, F.affine_grid(matrix, size, align_corners=False), align_corners=False)
+
+
+def compute_losses(teacher: Student, x: Tensor, label: int) -> Float[Tensor, " m"]:
+    """The teacher's cross-entropy of each item with the class of this number."""
+    return -teacher.logits(x).log_softmax(dim=1)[:, label]
+
+
+def pad_to(crops: Tensor, x: Tensor) -> Tensor:
+    """Crops in the middle of images as large as x, with zeros around them: so the teacher sees them."""
+    (height, width), (rows, columns) = x.shape[2:], crops.shape[2:]
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return F.pad(crops, (left, width - columns - left, top, height - rows - top))
+
+
+def join_mosaics(crops: Tensor, x: Tensor, parts: int) -> Tensor:
+    """Items as large as those of x, each of parts × parts crops: the best crops come first in each place."""
+    if parts == 1:
+        return crops
+    rows = crops.unflatten(0, (parts, parts, -1))
+    joined = torch.cat([torch.cat(list(row), dim=3) for row in rows], dim=2)
+    return F.interpolate(joined, size=x.shape[2:]) if joined.shape[2:] != x.shape[2:] else joined
+
+
 def draw_picked(data: DistilledSet, train: Dataset, teacher: Student, pick: Pick, most: int) -> Draw:
     """Items that `pick` chooses within each class by the teacher's features."""
-    return draw_by_class(data, train, lambda x, k, generator: x[pick(teacher.features(x), k)], most)
+    return draw_by_class(data, train, lambda x, label, k, generator: x[pick(teacher.features(x), k)], most)
 
 
-def draw_by_class(
-    data: DistilledSet,
-    train: Dataset,
-    choose: Callable[[Tensor, int, torch.Generator], Tensor],
-    most: int,
-) -> Draw:
-    """For each class, choose(x, k, generator) returns k items from at most `most` random real ones x."""
+def draw_by_class(data: DistilledSet, train: Dataset, choose: Choose, most: int) -> Draw:
+    """For each class, choose(x, class, k, generator) returns k items from at most `most` random real ones."""
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         labels = assign_classes(data, train, generator)
@@ -67,7 +121,9 @@ def draw_by_class(
             members = train.class_indices(label)
             members = members[torch.randperm(len(members), generator=generator)[:most].to(members.device)]
             places = torch.nonzero(labels == label).flatten()
-            items[places.to(items.device)] = choose(train.initial_items(members), len(places), generator)
+            items[places.to(items.device)] = choose(
+                train.initial_items(members), label, len(places), generator
+            )
         return items, encode_one_hot(labels, data)
 
     return draw
@@ -102,6 +158,19 @@ def label_by_teacher(draw: Draw, teacher: Student) -> Draw:
         return items, teacher.logits(items).softmax(dim=1).to(labels)
 
     return draw_labelled
+
+
+def remember_draws(draw: Draw) -> Draw:
+    """The same draw, which computes what a seed gives once."""
+    memory: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def draw_once(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        seed = generator.initial_seed()
+        if seed not in memory:
+            memory[seed] = draw(generator)
+        return memory[seed]
+
+    return draw_once
 
 
 def assign_classes(data: DistilledSet, train: Dataset, generator: torch.Generator) -> Int[Tensor, " n"]:
