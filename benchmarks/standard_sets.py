@@ -18,7 +18,7 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.real_data import fit_to_set
 from distill.student import CORESETS
 
-BASELINES = {"means": "k-means centres", "random": "random real"}  # their words in the table CORESETS
+BASELINES = ("means", "random")  # words of CORESETS that need no teacher
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def build_baseline(name: str, like: DistilledSet, data_dir: Path | None) -> Item
 
     As many as the set has, normalised as its items are. Raises UserError.
     """
-    coreset = find(CORESETS, "coreset", BASELINES[name])
+    coreset = find(CORESETS, "coreset", name)
     train = fit_to_set(load_splits(like.source["name"], data_dir)[0], like)
     arguments = {"most": len(train)} if name == "means" else {}
     draw_items = coreset(like, train, None, **arguments)
@@ -71,7 +71,7 @@ def with_items(like: DistilledSet, items: torch.Tensor, labels: torch.Tensor) ->
     network = {**like.network, "init": "random"}
     return replace(
         like, items=items.float(), labels=labels.float(), schedule=torch.arange(len(items))[None],
-        lrs=torch.full((1,), 0.01), inner=inner, network=network, init_state=None, scores={}, provenance={},
+        lrs=torch.full((1,), 0.01), inner=inner, network=network, init_state=None, scores={}, provenance={}, protocol=None,
     )  # fmt: skip
 
 

@@ -198,7 +198,7 @@ def test_a_word_may_have_settings() -> None:
     assert standard.choose_network("convnet", digit_set())[0][0].padding == (3, 3)
     assert standard.choose_network("convnet:padding=1", digit_set())[0][0].padding == (1, 1)
     described = standard.describe_protocol(standard.build_protocol("ordinary"), digit_set())
-    assert described == {"optimiser": "Adam(lr=0.001)", "epochs": 100, "batch": 10}
+    assert described == {"optimiser": "Adam(lr=0.001)", "epochs": 100, "batch": 10, "labels": "auto"}
 
 
 @pytest.mark.parametrize(
