@@ -357,7 +357,7 @@ def test_the_strongest_baseline_is_of_the_column_and_no_variant() -> None:
 
 def test_times_are_said_in_the_unit_that_one_reads() -> None:
     words = [describe_seconds(seconds) for seconds in (0.1, 99, 600, 7200)]
-    assert words == ["1 seconds", "99 seconds", "10 minutes", "2.0 hours"]
+    assert words == ["1 second", "99 seconds", "10 minutes", "2.0 hours"]
 
 
 def test_the_default_networks_are_the_sets_own_and_two_that_fit() -> None:

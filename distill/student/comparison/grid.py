@@ -208,5 +208,6 @@ class Progress:
 def describe_seconds(seconds: float) -> str:
     """'50 seconds', '12 minutes', '3.4 hours'."""
     if seconds < 100:
-        return f"{max(1, round(seconds))} seconds"
+        count = max(1, round(seconds))
+        return f"{count} second{'s' * (count != 1)}"
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
