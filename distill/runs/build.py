@@ -9,12 +9,12 @@ import torch
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.inner import RULES
+from distill.inner import INNER_LOSSES, RULES
 from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.kernels import FastProblem
 from distill.inner.losses import loss_name
-from distill.inner.problem import Problem, Task
+from distill.inner.problem import Problem, State, Task
 from distill.inner.rules import describe_rule
 from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
@@ -26,7 +26,7 @@ from distill.outer.loop import OuterOptimizer
 from distill.outer.processes import average_processes, rank, world_size
 from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
-from distill.registry import find
+from distill.registry import find, load
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.starts import InitialWeights, Weights, initial_weights
 from distill.sets.distilled import DistilledSet
@@ -81,9 +81,9 @@ def assemble_plan(
         draw = task_drawer(settings, problem, initial.training, data)
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
-    return Plan(
-        problem, method, initial, build_outer(outer), tasks, outer.augment, description, source, vmapped
-    )  # fmt: skip
+    method = method.prepare(problem, state_drawer(settings, problem, initial.training))
+    optimizer = build_outer(outer, method)
+    return Plan(problem, method, initial, optimizer, tasks, outer.augment, description, source, vmapped)
 
 
 def describe_source(name: str, train: Dataset, test: int, image_size: int | None = None) -> dict[str, Any]:
@@ -103,7 +103,14 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     if settings.inner.compile:
         check_compile(settings)
     problem_type = problem_class(settings.inner.compile, settings.run.device)
-    return problem_type(network.to(settings.run.device), find(RULES, "rule", settings.inner.rule)())
+    rule, loss = find(RULES, "rule", settings.inner.rule)(), load(INNER_LOSSES[inner_loss_word(settings)])
+    return problem_type(network.to(settings.run.device), rule, loss)
+
+
+def inner_loss_word(settings: Settings) -> str:
+    """The inner loss that the method's option says, or that the method has."""
+    method = find(METHODS, "method", settings.outer.method)
+    return str(settings.outer.method_options.get("inner_loss") or method.inner_loss)
 
 
 def problem_class(compile: bool, device: str) -> type[Problem]:
@@ -144,11 +151,13 @@ def build_method(settings: Settings, problem: Problem) -> Method:
 # The outer loop
 
 
-def build_outer(settings: OuterSettings) -> OuterOptimizer:
-    """How the outer loop moves."""
+def build_outer(settings: OuterSettings, method: Method) -> OuterOptimizer:
+    """How the outer loop moves; what the method says of it goes first."""
+    changes: dict[str, Any] = dict(method.outer_settings)
     lr = settings.outer_lr
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}
-    return OuterOptimizer(lr=lrs, average_decay=settings.ema_decay, warmup=settings.warmup)
+    lrs |= method.outer_lrs
+    return OuterOptimizer(lr=lrs, average_decay=settings.ema_decay, warmup=settings.warmup, **changes)
 
 
 def build_objective(plan: Plan, data: Dataset) -> Objective:
@@ -192,6 +201,21 @@ def task_drawer(
             return Task(states[i % len(states)], x, y, generator)
         network_weights = draw_weights(problem.network, generator, weight_init)
         return Task(problem.start({k: w.to(x.device) for k, w in network_weights.items()}), x, y, generator)
+
+    return draw
+
+
+def state_drawer(settings: Settings, problem: Problem, weights: list[Weights]) -> Callable[[int], State]:
+    """draw(i): an initial state, drawn from the seed and i alone: the same in all processes."""
+    states = [problem.start(w) for w in weights]
+
+    def draw(i: int) -> State:
+        if states:
+            return states[i % len(states)]
+        drawn = draw_weights(
+            problem.network, stream("pool", settings.run.seed, i), settings.network.weight_init
+        )
+        return problem.start({name: w.to(settings.run.device) for name, w in drawn.items()})
 
     return draw
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distill.data.dataset import Dataset
@@ -50,7 +50,8 @@ class Schedule:
 
 def start_snapshot(plan: Plan, synthetic: Synthetic) -> Snapshot:
     """A run before its first outer step."""
-    return Snapshot(initial_state(synthetic, plan.outer), Candidate(-1.0, 0, synthetic.tensors()), 0.0)
+    state = initial_state(synthetic, plan.outer, plan.method.start_memory())
+    return Snapshot(state, Candidate(-1.0, 0, synthetic.tensors()), 0.0)
 
 
 def run_outer_loop(
@@ -67,6 +68,8 @@ def run_outer_loop(
     states = descend(synthetic, build_objective(plan, splits.train), plan.outer, snapshot.state, share)
     if share(snapshot.state.step) >= 1:
         return
+    if plan.method.scores_start and snapshot.best.score < 0:
+        snapshot = replace(snapshot, best=score(snapshot.state.tensors, 0))
     for state in states:
         record: Record = {"step": state.step, "loss": state.loss if math.isfinite(state.loss) else None}
         if state.rollbacks >= GIVE_UP:

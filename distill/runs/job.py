@@ -160,6 +160,7 @@ def load_snapshot(settings: Settings, plan: Plan, path: Path, synthetic: Synthet
     saved = checkpoint.load_checkpoint(path, identity(settings), run.device) if run.resume else None
     if saved is None:
         return start
+    saved["state"] = {"method_memory": {}, **saved["state"]}  # older runs have none
     checkpoint.check_form(path, saved, asdict(start))
     return Snapshot(OuterState(**saved["state"]), Candidate(**saved["best"]), saved["seconds"])
 

@@ -90,10 +90,12 @@ def build_synthetic(
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
     synthetic = Synthetic(
         start_items(settings.outer.start, n, settings.run.seed, data),
-        start_labels(n, classes, settings.data.labels),
-        start_lrs(inner.lr, inner.inner_steps, tensors),
+        start_labels(n, classes, settings.data.labels) - (1 / classes if method.regresses else 0),
+        start_lrs(inner.lr, inner.inner_steps, tensors, method.lr_end_for(problem)),
         cyclic_schedule(n, inner.batch, inner.inner_steps),
         settings.data.labels,
+        method.label_scale_for(problem),
+        method.learned_tensors(),
     )
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
@@ -113,7 +115,8 @@ def check_method(method: Method, word: str, n: int, classes: int) -> None:
 def to_device(synthetic: Synthetic, device: str) -> Synthetic:
     """The synthetic set with its tensors on a device."""
     names = ("items", "labels", "raw_lrs", "schedule")
-    return replace(synthetic, **{name: getattr(synthetic, name).to(device) for name in names})
+    extra = {name: tensor.to(device) for name, tensor in synthetic.extra.items()}
+    return replace(synthetic, extra=extra, **{name: getattr(synthetic, name).to(device) for name in names})
 
 
 def start_items(word: str, n: int, seed: int, data: Dataset) -> Tensor:

@@ -69,7 +69,7 @@ class TextSettings(Settings):
     data: DataSettings = field(default_factory=TextData)
     network: NetworkSettings = field(default_factory=TextNetwork)
     inner: InnerSettings = field(default_factory=TextInner)
-    outer: OuterSettings = field(default_factory=lambda: TextOuter(warmup=20))
+    outer: OuterSettings = field(default_factory=TextOuter)
     measure: MeasureSettings = field(default_factory=lambda: MeasureSettings(test_networks=100))
 
     n_default: ClassVar[int] = 2

@@ -33,7 +33,7 @@ class OuterSettings:
     """The outer learning rate for the inner learning rates, as a multiple of --outer-lr."""
     ema_decay: Auto[float] = option(AUTO, "DECAY", at_least=0, at_most=1)
     """Decay of the exponential moving average (EMA) of what is learned."""
-    warmup: int = option(200, "STEPS", above=0)
+    warmup: Auto[int] = option(AUTO, "STEPS", above=0)
     """Over how many outer steps the outer learning rates rise from zero; at most a tenth of the run."""
     augment: str = option("", "CHANGES")
     """Random changes of synthetic and real images, joined by hyphens, such as shift-scale-rotate (also: crop,
