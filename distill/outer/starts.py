@@ -72,6 +72,23 @@ def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Gen
     return items
 
 
+def start_from_clusters(
+    data: Dataset, n: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "n *item"], Float[Tensor, "n classes"]]:
+    """Centres of k-means over all items with some noise, and the shares of the classes near each.
+
+    For fewer items than classes: items that look alike share one, as 4, 7 and 9 do.
+    """
+    picks = torch.randperm(len(data), generator=generator)[: AVERAGED * len(data.classes)]
+    picks = picks.to(data.labels.device)
+    items, classes = data.initial_items(picks), F.one_hot(data.labels[picks], len(data.classes)).float()
+    centres = fit_k_means(items, n, generator)
+    nearest = torch.cdist(items.flatten(1), centres.flatten(1)).argmin(dim=1)
+    shares = torch.stack([classes[nearest == i].sum(dim=0) for i in range(n)])
+    shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
+    return centres + 0.1 * data.draw_noise(n, generator), shares
+
+
 def find_class(data: Dataset, label: int) -> Tensor:
     """The indices of a class's items. Raises UserError where it has none."""
     indices = data.class_indices(label)

@@ -13,7 +13,13 @@ from distill.kd.network_files import load_weights
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
 from distill.outer import STARTS
-from distill.outer.starts import assign_classes, continue_from, start_labels, start_lrs
+from distill.outer.starts import (
+    assign_classes,
+    continue_from,
+    start_from_clusters,
+    start_labels,
+    start_lrs,
+)
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.registry import find
@@ -86,11 +92,10 @@ def build_synthetic(
     saved: the set to go on from, where it is not read from the file of settings.outer.start.
     """
     n, classes, inner = settings.data.n, len(data.classes), settings.inner
-    check_method(method, settings.outer.method, n, classes)
+    check_method(method, settings.outer.method, n, classes, settings.data.labels)
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
     synthetic = Synthetic(
-        start_items(settings.outer.start, n, settings.run.seed, data),
-        start_labels(n, classes, settings.data.labels) - (1 / classes if method.regresses else 0),
+        *start_items_and_labels(settings, method, data),
         start_lrs(inner.lr, inner.inner_steps, tensors, method.lr_end_for(problem)),
         cyclic_schedule(n, inner.batch, inner.inner_steps),
         settings.data.labels,
@@ -103,8 +108,20 @@ def build_synthetic(
     return to_device(synthetic, settings.run.device)
 
 
-def check_method(method: Method, word: str, n: int, classes: int) -> None:
-    """Raise UserError where a method needs a synthetic item of every class."""
+def start_items_and_labels(settings: Settings, method: Method, data: Dataset) -> tuple[Tensor, Tensor]:
+    """The items (n, *item) and their labels (n, classes); labels of a regression are centred."""
+    n, start, classes = settings.data.n, settings.outer.start, len(data.classes)
+    if method.regresses and start == "means" and n < classes:
+        items, labels = start_from_clusters(data, n, stream("start", settings.run.seed))
+        return items, labels - 1 / classes
+    labels = start_labels(n, classes, settings.data.labels)
+    return start_items(start, n, settings.run.seed, data), labels - method.regresses / classes
+
+
+def check_method(method: Method, word: str, n: int, classes: int, labels: str = "soft") -> None:
+    """Raise UserError where a method needs an item of every class, or cannot learn labels of this kind."""
+    if method.regresses and labels == "softmax":
+        raise UserError(f"--labels softmax: --method {word} regresses on signed labels: use soft or hard")
     if method.needs_every_class and n < classes:
         raise UserError(
             f"--method {word} compares class by class: --n {n} is below the {classes} classes;"

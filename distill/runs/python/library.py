@@ -11,10 +11,10 @@ from torch import nn
 from distill.data.adapters import DataLike, read_splits
 from distill.data.dataset import Dataset
 from distill.errors import UserError, python_names
-from distill.inner import RULES
+from distill.inner import INNER_LOSSES, RULES
 from distill.inner.dry_run import dry_run
 from distill.inner.engines.base import Engine
-from distill.inner.losses import cross_entropy, soft_cross_entropy
+from distill.inner.losses import cross_entropy
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import Rule
 from distill.methods.base import Method
@@ -23,8 +23,16 @@ from distill.networks.initial import check_new_weights
 from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resolve_network
 from distill.outer import processes
 from distill.outer.synthetic import Synthetic
-from distill.registry import AUTO, find
-from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
+from distill.registry import AUTO, find, load
+from distill.runs.build import (
+    Plan,
+    assemble_plan,
+    build_method,
+    build_set,
+    describe_source,
+    inner_loss_word,
+    problem_class,
+)
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
 from distill.runs.measure import Splits, split_data
@@ -67,7 +75,7 @@ def distill(
     labels: str = "soft",
     init: str = "random",
     loss: Loss = cross_entropy,
-    inner_loss: Loss = soft_cross_entropy,
+    inner_loss: Loss | None = None,
     rule: Rule | None = None,
     method: str | Method = "unroll",
     engine: Engine | None = None,
@@ -102,7 +110,8 @@ def distill(
             "fixed" trains the network from the weights it has now, which the set then carries. Random is
             the default since such a set needs nothing beside it; fixed scores higher, from those weights.
         loss: the outer loss of (logits, y) on real items: positive, one number.
-        inner_loss: the loss of (logits, labels (b, classes)) by which a set trains.
+        inner_loss: the loss of (logits, labels (b, classes)) by which a set trains (default: soft
+            cross-entropy; squared error where method is "frepo").
         rule: the inner optimiser, SGD or Adam (default: SGD(0.9) where random, SGD() where fixed).
         method: what an outer step lowers: "unroll", "frepo", "dc", "dm", or a Method.
         engine: where the method unrolls, how the gradient travels back: Unroll(), Recompute() in less
@@ -136,15 +145,18 @@ def distill(
         splits = split_data(train, test_data or train, settings.data.held_out, settings.run.seed)
         problem_type = problem_class(settings.inner.compile, settings.run.device)
         problem = problem_type(
-            module_of(network, train), rule or find(RULES, "rule", settings.inner.rule)(), inner_loss, loss
+            module_of(network, train),
+            rule or find(RULES, "rule", settings.inner.rule)(),
+            inner_loss or load(INNER_LOSSES[inner_loss_word(settings)]),
+            loss,
         )
         dry_run(problem, *splits.train.batch(slice(0, DRY_RUN_ITEMS)), len(train.classes))
-        method_object = method_of(settings, problem, method, engine)
+        method_object = method_of(settings, problem, method, engine, splits.train)
         plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
         splits = splits if test_data else splits._replace(test=splits.held_out)
         saved = start.to("cpu") if isinstance(start, DistilledSet) else None
         with processes.process_group(settings.run.device):
-            synthetic = build_synthetic(settings, problem, method_object, splits.train, saved)
+            synthetic = build_synthetic(settings, problem, plan.method, splits.train, saved)
             return run(plan, settings, splits, synthetic, progress)
 
 
@@ -174,9 +186,11 @@ def module_of(network: Any, train: Dataset) -> nn.Module:
     return resolve_network(network, train.shape, len(train.classes), train.labels.device)
 
 
-def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) -> Method:
+def method_of(
+    settings: Settings, problem: Problem, argument: Any, engine: Any, data: Dataset | None = None
+) -> Method:
     """The method that is passed, or that of the settings with the engine that is. Raises UserError."""
-    method = argument if isinstance(argument, Method) else build_method(settings, problem)
+    method = argument if isinstance(argument, Method) else build_method(settings, problem, data)
     if engine is None:
         return method
     if isinstance(engine, type) or not isinstance(engine, Engine):
