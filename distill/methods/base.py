@@ -69,7 +69,7 @@ class Method(ABC):
     unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
     regresses: ClassVar[bool] = False  # the learned labels are those of a regression: signed, of mean zero
-    scores_start: ClassVar[bool] = False  # the start may already be worth more than what is learned at first
+    anytime: ClassVar[bool] = False  # quick steps: the start is a candidate too, and choosing must be quick
     outer_settings: ClassVar[Mapping[str, float]] = {}  # of the outer optimiser, in the place of its defaults
     outer_lrs: ClassVar[Mapping[str, float]] = {}  # of the tensors of learned_tensors()
     inner_loss: str = "soft-cross-entropy"  # of INNER_LOSSES: by which students train on the set
@@ -80,6 +80,10 @@ class Method(ABC):
     def prepare(self, problem: Problem, draw: Callable[[int], State]) -> "Method":
         """The method for this problem, whose initial states are draw(0), draw(1), …"""
         return self
+
+    def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
+        """So many networks for choosing what is exported; where there are none, those of the run do."""
+        return []
 
     def start_memory(self) -> Named:
         """What the method keeps from step to step, before the first one: tensors of constant shapes."""

@@ -51,7 +51,7 @@ class FRePo(ComparisonMethod):
     """
 
     regresses: ClassVar[bool] = True
-    scores_start: ClassVar[bool] = True
+    anytime: ClassVar[bool] = True
     outer_settings: ClassVar[dict[str, float]] = {"beta1": 0.9, "clip_norm": math.inf, "lr_floor": 0.1}
     outer_lrs: ClassVar[dict[str, float]] = {TEMPERATURE: 0.03}
     inner_loss = "squared-error"
@@ -96,6 +96,10 @@ class FRePo(ComparisonMethod):
 
     def pool_of(self, families: tuple[Family, ...]) -> Pool:
         return Pool(families, self.pool, self.max_age, self.pool_steps)
+
+    def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
+        families = [self.families[k % len(self.families)] for k in range(max(count, len(self.families)))]
+        return [(family.problem, family.draw(-1 - k)) for k, family in enumerate(families)]
 
     def start_memory(self) -> Named:
         return self.pool_of(self.families).start()

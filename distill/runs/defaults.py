@@ -142,6 +142,10 @@ DEFAULTS = (
         "k-means centres are worth eight points to a random ConvNet after 50 steps",
     ),
     Default(
+        "measure", "validate_every", lambda s: 400 if s.ridge else 200, "200; frepo: 400",
+        "a fifth of the time goes to choosing",
+    ),
+    Default(
         "measure", "validation_networks", lambda s: 8 if s.text else 3, "3; for text 8",
         "random text networks differ much: three chose a lucky checkpoint",
     ),

@@ -9,7 +9,7 @@ from distill.registry import AUTO, COUNT, Auto, option
 class MeasureSettings:
     """Measuring: how a set is chosen and scored"""
 
-    validate_every: int = option(200, "STEPS", above=0)
+    validate_every: Auto[int] = option(AUTO, "STEPS", above=0)
     """After how many outer steps the set is scored on held-out items, and a checkpoint is written."""
     validation_networks: Auto[int] = option(AUTO, "COUNT", **COUNT, needs={"init": ("random",)})
     """With --init random: how many networks choose what is exported; the set is not learned from them."""
