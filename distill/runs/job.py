@@ -151,6 +151,7 @@ def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
     return (
         f"{splits.train.name}: {len(splits.train):,} {word} for training, {len(splits.held_out):,} to choose"
         f" what is exported, {len(splits.test):,} to measure it; {n} {word} are learned in {path}"
+        f" by --method {settings.outer.method}"
     )
 
 

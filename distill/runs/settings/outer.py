@@ -4,15 +4,18 @@ from dataclasses import dataclass, field
 
 from distill.methods import METHODS
 from distill.outer import STARTS
-from distill.registry import AUTO, COUNT, ITEMS, RATE, STEPS, Auto, option
+from distill.registry import AUTO, COUNT, ITEMS, RATE, STEPS, Auto, Entry, option
 from distill.runs.settings.inner import PlugInOptions
+
+AUTO_METHOD = "auto"
+METHOD_WORDS = METHODS | {AUTO_METHOD: Entry("", "frepo for images and --init random, else unroll")}
 
 
 @dataclass(frozen=True)
 class OuterSettings:
     """Outer loop: how the synthetic items are improved"""
 
-    method: str = option("unroll", "METHOD", choices=METHODS, first=True)
+    method: str = option("unroll", "METHOD", choices=METHOD_WORDS, first=True)
     """What an outer step minimises (--method METHOD --help shows a method's own options)."""
     method_options: PlugInOptions = field(default_factory=dict)
     start: Auto[str] = option(AUTO, "START", choices=STARTS, file=".pt")
