@@ -71,7 +71,8 @@ def with_items(like: DistilledSet, items: torch.Tensor, labels: torch.Tensor) ->
     network = {**like.network, "init": "random"}
     return replace(
         like, items=items.float(), labels=labels.float(), schedule=torch.arange(len(items))[None],
-        lrs=torch.full((1,), 0.01), inner=inner, network=network, init_state=None, scores={}, provenance={}, protocol=None,
+        lrs=torch.full((1,), 0.01), inner=inner, network=network, init_state=None, scores={}, provenance={},
+        protocol=None,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ answers with the outer loss and its gradient for each learned tensor, both as me
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -51,15 +51,16 @@ class OuterGradient(NamedTuple):
     """The outer loss, its gradient for each learned tensor, and the outer loss of equal logits.
 
     uniform_loss is the loss of a network that gives every class the same logit: the outer loop compares with
-    it to notice that networks have stopped to learn.
+    it to notice that networks have stopped to learn. memory is what the method keeps from step to step.
     """
 
     loss: Tensor
     gradients: Named
     uniform_loss: float = math.inf
+    memory: Named = {}  # noqa: RUF012
 
 
-Objective = Callable[[Any, int], OuterGradient]  # of a Learnable, at an outer step
+Objective = Callable[..., OuterGradient]  # of a Learnable, an outer step, and the memory of methods with one
 
 
 class Method(ABC):
@@ -67,6 +68,10 @@ class Method(ABC):
 
     unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
+    regresses: ClassVar[bool] = False  # the learned labels are those of a regression: signed, of mean zero
+    anytime: ClassVar[bool] = False  # quick steps: the start is a candidate too, and choosing must be quick
+    outer_settings: ClassVar[Mapping[str, float]] = {}  # of the outer optimiser, in the place of its defaults
+    outer_lrs: ClassVar[Mapping[str, float]] = {}  # of the tensors of learned_tensors()
     inner_loss: str | None = (
         None  # a word of INNER_LOSSES; None: that of the set it starts from, or the usual
     )
@@ -78,6 +83,30 @@ class Method(ABC):
 
     def check_steps(self, steps: int) -> None:  # noqa: B027 (most methods take any number)
         """Raise UserError where the method cannot learn a recipe of so many inner steps."""
+
+    def prepare(self, problem: Problem, draw: Callable[[int], State]) -> "Method":
+        """The method for this problem, whose initial states are draw(0), draw(1), …"""
+        return self
+
+    def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
+        """So many networks for choosing what is exported; where there are none, those of the run do."""
+        return []
+
+    def start_memory(self) -> Named:
+        """What the method keeps from step to step, before the first one: tensors of constant shapes."""
+        return {}
+
+    def learned_tensors(self) -> Named:
+        """What is learned beside items, labels and rates, before the first step."""
+        return {}
+
+    def label_scale_for(self, problem: Problem) -> float:
+        """How many times the learned labels those are on which students train."""
+        return 1.0
+
+    def lr_end_for(self, problem: Problem) -> float:
+        """The last learning rate of a student's training, as a share of the first."""
+        return 1.0
 
     @abstractmethod
     def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:

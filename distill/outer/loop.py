@@ -30,6 +30,7 @@ class OuterOptimizer:
     average_decay: float = 0.998
     patience: int = 5  # useless gradients in a row before the state is rolled back
     save_every: int = 100  # steps between the states that a rollback returns to
+    lr_floor: float = 0.0  # the share of the learning rates at the end of the cosine
     warmup: int = 200  # steps over which the learning rates rise from zero, at most a tenth of the run
 
     @property
@@ -55,14 +56,18 @@ class OuterState:
     skipped_in_a_row: int = 0
     rollbacks: int = 0
     gradient_norms: Named = field(default_factory=dict)  # their running means; empty without relative_clip
+    method_memory: Named = field(default_factory=dict)  # what the method keeps from step to step
 
 
-def initial_state(synthetic: Synthetic, optimizer: OuterOptimizer) -> OuterState:
+def initial_state(
+    synthetic: Synthetic, optimizer: OuterOptimizer, method_memory: Named | None = None
+) -> OuterState:
     """The state before the first outer step."""
     tensors = {name: t.detach().clone() for name, t in synthetic.tensors().items()}
     memory = optimizer.rule.start(list(tensors.values()))
     norms = {n: t.new_zeros(()) for n, t in tensors.items()} if optimizer.relative_clip else {}
-    return OuterState(0, tensors, memory, dict(tensors), dict(tensors), gradient_norms=norms)
+    start = OuterState(0, tensors, memory, dict(tensors), dict(tensors))
+    return replace(start, gradient_norms=norms, method_memory=method_memory or {})
 
 
 def descend(
@@ -78,10 +83,13 @@ def descend(
     of it, after a warm-up of `warmup` steps or a tenth of the run, whichever ends first.
     """
     while True:
-        gradient = objective(synthetic.replace_tensors(state.tensors), state.step)
+        memory = (state.method_memory,) if state.method_memory else ()
+        gradient = objective(synthetic.replace_tensors(state.tensors), state.step, *memory)
+        state = replace(state, method_memory=gradient.memory)
         if is_usable(gradient):
-            done = progress(state.step)
-            lr_factor = cosine_decay(done) * min(1.0, max((state.step + 1) / optimizer.warmup, 10 * done))
+            done, floor = progress(state.step), optimizer.lr_floor
+            decay = floor + (1 - floor) * cosine_decay(done)
+            lr_factor = decay * min(1.0, max((state.step + 1) / optimizer.warmup, 10 * done))
             state = update_tensors(state, gradient.gradients, optimizer, lr_factor)
             state = record_loss(state, float(gradient.loss), gradient.uniform_loss, optimizer)
         else:
@@ -164,8 +172,8 @@ def clip_gradients(state: OuterState, gradients: Named, optimizer: OuterOptimize
 
 
 def clip(gradient: Tensor, norm: float) -> Tensor:
-    """The gradient shortened to at most norm."""
-    return gradient * (norm / gradient.norm().clamp(min=norm))
+    """The gradient shortened to at most norm, which may be infinite."""
+    return gradient if math.isinf(norm) else gradient * (norm / gradient.norm().clamp(min=norm))
 
 
 def cosine_decay(progress: float) -> float:

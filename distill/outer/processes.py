@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from distill.errors import RunError
-from distill.methods.base import Objective, OuterGradient
+from distill.methods.base import Named, Objective, OuterGradient
 from distill.outer.synthetic import Synthetic
 
 
@@ -62,14 +62,15 @@ def broadcast(value: float) -> float:
 def average_processes(objective: Objective) -> Objective:
     """The mean of the processes' losses and gradients, in all of them the same bits."""
 
-    def average(synthetic: Synthetic, step: int) -> OuterGradient:
-        local = objective(synthetic, step)
+    def average(synthetic: Synthetic, step: int, *memory: Named) -> OuterGradient:
+        local = objective(synthetic, step, *memory)
         parts = [local.loss, local.loss.new_tensor(local.uniform_loss), *local.gradients.values()]
         flat = torch.cat([part.flatten() for part in parts])
         with explain_lost_process():
             dist.all_reduce(flat)
         loss, uniform_loss, *gradients = unflatten(flat / world_size(), parts)
-        return OuterGradient(loss, dict(zip(local.gradients, gradients, strict=True)), float(uniform_loss))
+        averaged = dict(zip(local.gradients, gradients, strict=True))
+        return local._replace(loss=loss, gradients=averaged, uniform_loss=float(uniform_loss))
 
     return objective if world_size() == 1 else average
 

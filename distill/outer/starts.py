@@ -36,8 +36,15 @@ def start_labels(n: int, classes: int, label_map: str) -> Float[Tensor, "{n} {cl
     return 4 * labels / labels.amax(dim=1, keepdim=True) if label_map == "softmax" else labels
 
 
-def start_lrs(lr: float, steps: int, tensors: int | None) -> Float[Tensor, "{steps} *g"]:
-    """The softplus inverse of lr: (steps,), or (steps, tensors) for a rate per parameter tensor."""
+def start_lrs(lr: float, steps: int, tensors: int | None, end: float = 1.0) -> Float[Tensor, "{steps} *g"]:
+    """The softplus inverse of lr: (steps,), or (steps, tensors) for a rate per parameter tensor.
+
+    From lr the rates fall by half a cosine to end · lr.
+    """
+    if end != 1:
+        falling = (1 + torch.linspace(0, torch.pi, steps, dtype=torch.float64).cos()) / 2
+        raw = inverse_softplus(lr * (end + (1 - end) * falling))
+        return raw if tensors is None else raw[:, None].repeat(1, tensors)
     raw = inverse_softplus(torch.tensor(lr, dtype=torch.float64))
     return raw.expand(steps).clone() if tensors is None else raw.expand(steps, tensors).clone()
 
@@ -65,6 +72,23 @@ def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Gen
     return items
 
 
+def start_from_clusters(
+    data: Dataset, n: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "n *item"], Float[Tensor, "n classes"]]:
+    """Centres of k-means over all items with some noise, and the shares of the classes near each.
+
+    For fewer items than classes: items that look alike share one, as 4, 7 and 9 do.
+    """
+    picks = torch.randperm(len(data), generator=generator)[: AVERAGED * len(data.classes)]
+    picks = picks.to(data.labels.device)
+    items, classes = data.initial_items(picks), F.one_hot(data.labels[picks], len(data.classes)).float()
+    centres = fit_k_means(items, n, generator)
+    nearest = torch.cdist(items.flatten(1), centres.flatten(1)).argmin(dim=1)
+    shares = torch.stack([classes[nearest == i].sum(dim=0) for i in range(n)])
+    shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
+    return centres + 0.1 * data.draw_noise(n, generator), shares
+
+
 def find_class(data: Dataset, label: int) -> Tensor:
     """The indices of a class's items. Raises UserError where it has none."""
     indices = data.class_indices(label)
@@ -77,7 +101,8 @@ def continue_from(synthetic: Synthetic, items: Tensor, labels: Tensor, lrs: Tens
     """The set-up with a saved set's items, its labels if they are learned, its learning rates if they fit."""
     tensors = {"items": items}
     if synthetic.label_map != "hard":
-        tensors["labels"] = labels if synthetic.label_map == "soft" else labels.clamp(min=1e-4).log()
+        soft = labels / synthetic.label_scale
+        tensors["labels"] = soft if synthetic.label_map == "soft" else labels.clamp(min=1e-4).log()
     if lrs.shape == synthetic.raw_lrs.shape and (lrs > 0).all():
         tensors["lrs"] = inverse_softplus(lrs)
     return synthetic.replace_tensors(tensors)

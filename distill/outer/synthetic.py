@@ -1,6 +1,6 @@
 """Synthetic: the learned items, labels and learning rates, and the schedule of steps."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ class Synthetic:
     items (n, *item) are used as they are. labels (n, classes) are used as they are ("soft": signed
     and unnormalised, Sucholutsky and Schonlau 2019), through a softmax, or not learned ("hard").
     raw_lrs hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
-    step and parameter tensor. schedule (T, b) says which items each step uses.
+    step and parameter tensor. schedule (T, b) says which items each step uses. Soft labels are used
+    label_scale times as large as they are learned. extra holds what a method learns beside them.
     """
 
     items: Float[Tensor, "n *item"]
@@ -26,10 +27,12 @@ class Synthetic:
     raw_lrs: Float[Tensor, " T"] | Float[Tensor, "T g"]
     schedule: Int[Tensor, "T b"]
     label_map: str = "soft"
+    label_scale: float = 1.0
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The learned groups "items", "labels" and "lrs" (raw); hard labels are not learned."""
-        groups = {"items": self.items, "labels": self.labels, "lrs": self.raw_lrs}
+        """The learned groups "items", "labels" and "lrs" (raw), and extra; hard labels are not learned."""
+        groups = {"items": self.items, "labels": self.labels, "lrs": self.raw_lrs, **self.extra}
         if self.label_map == "hard":
             del groups["labels"]
         return groups
@@ -37,12 +40,15 @@ class Synthetic:
     def replace_tensors(self, tensors: dict[str, Tensor]) -> "Synthetic":
         """The same set-up with other learned tensors, named as in tensors()."""
         fields = {"items": "items", "labels": "labels", "lrs": "raw_lrs"}
-        changes: dict[str, Any] = {fields[name]: tensor for name, tensor in tensors.items()}
-        return replace(self, **changes)
+        changes: dict[str, Any] = {fields[k]: tensor for k, tensor in tensors.items() if k in fields}
+        extra = {name: tensors.get(name, tensor) for name, tensor in self.extra.items()}
+        return replace(self, **changes, extra=extra)
 
     def targets(self) -> Float[Tensor, "n classes"]:
         """The labels as the inner loss takes them."""
-        return self.labels.softmax(dim=1) if self.label_map == "softmax" else self.labels
+        if self.label_map == "softmax":
+            return self.labels.softmax(dim=1)
+        return self.labels if self.label_scale == 1 else self.label_scale * self.labels
 
     def lrs(self) -> Float[Tensor, " T"] | Float[Tensor, "T g"]:
         """The positive learning rate of each step."""

@@ -21,8 +21,20 @@ class Situation:
     bundled: bool  # the data set is in the package
     limited: bool  # --minutes ends the run
     unrolls: bool = True
+    method: str = "unroll"
+    network: str = ""
     rule: str = ""
     inner_steps: int = 0
+
+    @property
+    def ridge(self) -> bool:
+        """Kernel ridge regression learns the set."""
+        return self.method == "frepo"
+
+    @property
+    def normed(self) -> bool:
+        """Momentum trains the network well: it has normalisation layers, or it is the user's."""
+        return self.network in ("", "convnet", "resnet")
 
     @property
     def random_convnet(self) -> bool:
@@ -41,11 +53,37 @@ class Default(NamedTuple):
 
 
 def inner_steps(s: Situation) -> int:
+    if s.ridge:
+        return 20 if s.normed else 100
     if s.text:
         return 10 if s.fixed else 20
     if s.fixed:
         return 12 if s.n <= 5 else 8
     return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
+
+
+def rule(s: Situation) -> str:
+    if s.ridge:
+        return "momentum" if s.normed else "adam"
+    return "sgd" if s.fixed else "momentum"
+
+
+def batch(s: Situation) -> int:
+    if s.fixed and not s.ridge:
+        return s.n
+    return max(b for b in range(1, 101 if s.ridge else 21) if s.n % b == 0)
+
+
+def label_lr_scale(s: Situation) -> float:
+    if s.ridge:
+        return 1 / 3
+    return 1.0 if s.text else 4.0 if s.fixed else 0.5
+
+
+def ema_decay(s: Situation) -> float:
+    if s.ridge:
+        return 0.99
+    return 0.998 if s.fixed else 0.997 if s.text else 0.99
 
 
 def engine(s: Situation) -> str | None:
@@ -55,6 +93,8 @@ def engine(s: Situation) -> str | None:
 
 
 def inner_lr(s: Situation) -> float:
+    if s.ridge and s.rule != "sgd":
+        return {"momentum": 0.004, "adam": 0.001}[s.rule]
     if s.rule == "sgd":
         return (0.2 if s.text else 0.1) / s.inner_steps
     return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
@@ -67,6 +107,8 @@ def outer_steps(s: Situation) -> int:
 
 
 def outer_batch(s: Situation) -> int:
+    if s.ridge:
+        return 256
     if s.text:
         return 64 if s.fixed else 128
     return 128 if s.fixed or s.random_convnet else 256
@@ -74,18 +116,19 @@ def outer_batch(s: Situation) -> int:
 
 DEFAULTS = (
     Default(
-        "inner", "rule", lambda s: "sgd" if s.fixed else "momentum", "sgd where fixed, momentum where random",
-        "plain steps give the cleanest gradient; random networks have a longer way to go",
+        "inner", "rule", rule,
+        "sgd where fixed, momentum where random; frepo: momentum for convnet and resnet, else adam",
+        "plain steps give the cleanest gradient; random networks have a longer way to go; momentum diverges"
+        " on the large labels of frepo where nothing normalises",
     ),
     Default(
-        "inner", "batch", lambda s: s.n if s.fixed else max(b for b in range(1, 21) if s.n % b == 0),
-        "all where fixed, else at most 20",
+        "inner", "batch", batch, "all where fixed, else at most 20; frepo: at most 100",
         "beyond 20 items a step costs more and teaches a random network no more",
     ),
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random",
+        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -94,21 +137,26 @@ DEFAULTS = (
         "xavier's last layer answers ± 2 to texts before any training",
     ),
     Default(
-        "outer", "start", lambda s: "means" if s.random_convnet else "real",
-        "means for a random convnet, else real",
+        "outer", "start", lambda s: "means" if s.random_convnet or s.ridge else "real",
+        "means for a random convnet and for frepo, else real",
         "k-means centres are worth eight points to a random ConvNet after 50 steps",
+    ),
+    Default(
+        "measure", "validate_every", lambda s: 400 if s.ridge else 200, "200; frepo: 400",
+        "a fifth of the time goes to choosing",
     ),
     Default(
         "measure", "validation_networks", lambda s: 8 if s.text else 3, "3; for text 8",
         "random text networks differ much: three chose a lucky checkpoint",
     ),
     Default(
-        "inner", "lr_per", lambda s: "tensor" if s.fixed or s.text else "step",
+        "inner", "lr_per", lambda s: "tensor" if (s.fixed or s.text) and not s.ridge else "step",
         "tensor where fixed or text, else step", "rates per tensor are the largest single gain where fixed",
     ),
     Default(
         "inner", "lr", inner_lr,
-        "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003",
+        "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003;"
+        " frepo: 0.004 with momentum, 0.001 with adam",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
@@ -117,25 +165,32 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_batch", outer_batch,
-        "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random",
+        "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
+        " frepo: 256",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
-        "outer", "outer_lr", lambda s: 0.05 if s.fixed or s.text else 0.02, "0.05; 0.02 for random images",
-        "larger rates blew up on random networks",
+        "outer", "outer_lr", lambda s: 0.03 if s.ridge else 0.05 if s.fixed or s.text else 0.02,
+        "0.05; 0.02 for random images; frepo: 0.03",
+        "larger rates blew up on random networks; with frepo 0.1 learned no more, and the items grew",
     ),
     Default(
-        "outer", "label_lr_scale", lambda s: 1.0 if s.text else 4.0 if s.fixed else 0.5,
-        "4 where fixed, 0.5 where random; for text 1", "labels of a fixed set grow from 1 to 30",
+        "outer", "label_lr_scale", label_lr_scale,
+        "4 where fixed, 0.5 where random; for text 1; frepo: a third",
+        "labels of a fixed set grow from 1 to 30",
     ),
     Default(
         "outer", "lr_lr_scale", lambda s: 2.0 if s.fixed or s.text else 0.5, "2; 0.5 for random images",
         "as for the labels",
     ),
     Default(
-        "outer", "ema_decay", lambda s: 0.998 if s.fixed else 0.997 if s.text else 0.99,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text",
+        "outer", "ema_decay", ema_decay,
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
+    ),
+    Default(
+        "outer", "warmup", lambda s: 50 if s.ridge else 20 if s.text else 200, "200; text: 20; frepo: 50",
+        "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(
         "data", "synthetic_length", lambda s: 6 if s.fixed else 10, "6 where fixed, 10 where random",

@@ -151,6 +151,7 @@ def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
     return (
         f"{splits.train.name}: {len(splits.train):,} {word} for training, {len(splits.held_out):,} to choose"
         f" what is exported, {len(splits.test):,} to measure it; {n} {word} are learned in {path}"
+        f" by --method {settings.outer.method}"
     )
 
 
@@ -160,8 +161,8 @@ def load_snapshot(settings: Settings, plan: Plan, path: Path, synthetic: Synthet
     saved = checkpoint.load_checkpoint(path, identity(settings), run.device) if run.resume else None
     if saved is None:
         return start
-    if isinstance(saved.get("state"), dict):
-        saved["state"].setdefault("gradient_norms", {})  # checkpoints of older versions have none
+    if isinstance(saved.get("state"), dict):  # checkpoints of older versions lack these
+        saved["state"] = {"method_memory": {}, "gradient_norms": {}, **saved["state"]}
     checkpoint.check_form(path, saved, asdict(start))
     return Snapshot(OuterState(**saved["state"]), Candidate(**saved["best"]), saved["seconds"])
 

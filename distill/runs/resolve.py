@@ -13,6 +13,7 @@ from distill.registry import Entry, check_effects, check_options, check_value, f
 from distill.runs.defaults import DEFAULTS, Situation
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
+from distill.runs.settings.outer import AUTO_METHOD
 from distill.sets.plain_types import describe_type, has_type
 
 S = TypeVar("S", bound=Settings)
@@ -25,6 +26,8 @@ def resolve(settings: S) -> S:
     Where --ipc has not become --n yet, by set_ipc(), they are good for loading data: n may be another.
     """
     check(settings)
+    if settings.outer.method == AUTO_METHOD:
+        settings = change(settings, "outer", method=pick_method(settings))
     knows_n = settings.data.ipc is None or settings.data.n is not None
     if settings.data.n is None:
         settings = change(settings, "data", n=settings.n_default)
@@ -39,6 +42,12 @@ def resolve(settings: S) -> S:
         check_batch(settings)
         check_plug_ins(settings)
     return settings
+
+
+def pick_method(settings: Settings) -> str:
+    """The method that --method auto means: kernel ridge is the fastest for images and random networks."""
+    is_random = settings.network.init == "random" and not isinstance(settings.data, TextData)
+    return "frepo" if is_random else "unroll"
 
 
 def set_ipc(settings: S, classes: int) -> S:
@@ -62,9 +71,9 @@ def situation_of(settings: Settings) -> Situation:
     )
     return Situation(
         n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
-        convnet=settings.network.network == "convnet", bundled=bundled,
-        limited=is_timed(settings.run),
-        unrolls=load(METHODS[settings.outer.method]).unrolls,
+        convnet=settings.network.network == "convnet", network=settings.network.network or "",
+        bundled=bundled,        limited=is_timed(settings.run),
+        unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
     )  # fmt: skip
 

@@ -17,7 +17,13 @@ from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
 from distill.outer import STARTS
-from distill.outer.starts import assign_classes, continue_from, start_labels, start_lrs
+from distill.outer.starts import (
+    assign_classes,
+    continue_from,
+    start_from_clusters,
+    start_labels,
+    start_lrs,
+)
 from distill.outer.synthetic import Synthetic, cyclic_schedule, inverse_softplus
 from distill.randomness import stream
 from distill.registry import find
@@ -92,15 +98,18 @@ def build_synthetic(
     saved: the set to go on from, where it is not read from the file of settings.outer.start.
     """
     n, classes, inner = settings.data.n, len(data.classes), settings.inner
-    check_method(method, settings.outer.method, n, classes)
+    check_method(method, settings.outer.method, n, classes, settings.data.labels)
     method.check_steps(inner.inner_steps)
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
+    items, labels = start_items_and_labels(settings, method, data)
     synthetic = Synthetic(
-        start_items(settings.outer.start, n, settings.run.seed, data),
-        scale_labels(start_labels(n, classes, settings.data.labels), settings, problem, method),
-        start_lrs(inner.lr, inner.inner_steps, tensors),
+        items,
+        scale_labels(labels, settings, problem, method),
+        start_lrs(inner.lr, inner.inner_steps, tensors, method.lr_end_for(problem)),
         cyclic_schedule(n, inner.batch, inner.inner_steps),
         settings.data.labels,
+        method.label_scale_for(problem),
+        method.learned_tensors(),
     )
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
@@ -110,8 +119,20 @@ def build_synthetic(
     return to_device(synthetic, settings.run.device)
 
 
-def check_method(method: Method, word: str, n: int, classes: int) -> None:
-    """Raise UserError where a method needs a synthetic item of every class."""
+def start_items_and_labels(settings: Settings, method: Method, data: Dataset) -> tuple[Tensor, Tensor]:
+    """The items (n, *item) and their labels (n, classes); labels of a regression are centred."""
+    n, start, classes = settings.data.n, settings.outer.start, len(data.classes)
+    if method.regresses and start == "means" and n < classes:
+        items, labels = start_from_clusters(data, n, stream("start", settings.run.seed))
+        return items, labels - 1 / classes
+    labels = start_labels(n, classes, settings.data.labels)
+    return start_items(start, n, settings.run.seed, data), labels - method.regresses / classes
+
+
+def check_method(method: Method, word: str, n: int, classes: int, labels: str = "soft") -> None:
+    """Raise UserError where a method needs an item of every class, or cannot learn labels of this kind."""
+    if method.regresses and labels == "softmax":
+        raise UserError(f"--labels softmax: --method {word} regresses on signed labels: use soft or hard")
     if method.needs_every_class and n < classes:
         raise UserError(
             f"--method {word} compares class by class: --n {n} is below the {classes} classes;"
@@ -135,7 +156,12 @@ def scale_labels(labels: Tensor, settings: Settings, problem: Problem, method: M
     """Labels (n, classes) at the start as the inner loss takes them: for a squared error they have mean 0."""
     is_random = settings.network.init == "random"
     scale = method.label_scale or (REGRESSION_SCALE if is_random else None)
-    if loss_name(problem.inner_loss) != SQUARED or settings.data.labels == "softmax" or scale is None:
+    if (
+        method.regresses
+        or loss_name(problem.inner_loss) != SQUARED
+        or settings.data.labels == "softmax"
+        or scale is None
+    ):
         return labels
     return scale * (labels - labels.mean(dim=1, keepdim=True))
 
@@ -173,7 +199,8 @@ def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
 def to_device(synthetic: Synthetic, device: str) -> Synthetic:
     """The synthetic set with its tensors on a device."""
     names = ("items", "labels", "raw_lrs", "schedule")
-    return replace(synthetic, **{name: getattr(synthetic, name).to(device) for name in names})
+    extra = {name: tensor.to(device) for name, tensor in synthetic.extra.items()}
+    return replace(synthetic, extra=extra, **{name: getattr(synthetic, name).to(device) for name in names})
 
 
 def start_items(word: str, n: int, seed: int, data: Dataset) -> Tensor:

@@ -13,7 +13,7 @@ from distill.errors import NetworkError
 from distill.inner.problem import Problem, Task
 from distill.methods import METHODS
 from distill.methods.base import ComparisonMethod, Method, train_partly
-from distill.methods.kernel_ridge import FRePo, append_ones
+from distill.methods.kernel_ridge import FRePo, regress
 from distill.networks import IMAGES, SEQUENCES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
@@ -75,18 +75,18 @@ def test_every_method_passes_the_contract(name: str) -> None:
 def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
     """In the primal: (AᵀA + λ I)⁻¹ Aᵀ L, which is the same by Woodbury."""
     problem, synthetic, task = make_small_case()
-    synthetic_features = append_ones(problem.features(task.state, synthetic.items))
-    real_features = append_ones(problem.features(task.state, task.x))
-    ridge = (
-        1e-6
-        * (synthetic_features**2).sum()
-        * torch.eye(synthetic_features.shape[1], dtype=synthetic_features.dtype)
-    )
+    synthetic_features = problem.features(task.state, synthetic.items)
+    real_features = problem.features(task.state, task.x)
+    n, width = synthetic_features.shape
+    ridge = 1e-6 * (synthetic_features**2).sum() / n * torch.eye(width, dtype=torch.float64)
     weights = torch.linalg.solve(
         synthetic_features.T @ synthetic_features + ridge, synthetic_features.T @ synthetic.labels
     )
-    targets = torch.nn.functional.one_hot(task.y, 3)
-    value = ((real_features @ weights - targets) ** 2).sum(dim=1).mean() / 2
+    answers = real_features @ weights
+    torch.testing.assert_close(
+        regress(synthetic_features, synthetic.labels, real_features, 1e-6), answers, rtol=1e-6, atol=1e-8
+    )
+    value = torch.nn.functional.cross_entropy(math.e**2 * answers, task.y)
     torch.testing.assert_close(
         FRePo().compare(problem, task.state, synthetic, task), value, rtol=1e-6, atol=1e-9
     )

@@ -134,6 +134,22 @@ def test_an_option_of_another_method_or_engine_is_refused() -> None:
         resolve(image_settings(method="dm", engine="unroll"))
 
 
+@pytest.mark.parametrize(
+    ("settings_type", "init", "method"),
+    [
+        (ImageSettings, "random", "frepo"),
+        (ImageSettings, "fixed", "unroll"),
+        (TextSettings, "random", "unroll"),
+    ],
+)
+def test_auto_is_kernel_ridge_for_images_and_random_networks(
+    settings_type: type[Settings], init: str, method: str
+) -> None:
+    settings = resolve(change_settings(settings_type(), method="auto", init=init))
+    assert settings.outer.method == method
+    assert resolve(settings) == settings
+
+
 def test_a_method_that_does_not_unroll_has_no_engine() -> None:
     settings = resolve(image_settings(method="dm"))
     assert settings.inner.engine is None

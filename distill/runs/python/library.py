@@ -24,7 +24,14 @@ from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resol
 from distill.outer import processes
 from distill.outer.synthetic import Synthetic
 from distill.registry import AUTO, find
-from distill.runs.build import Plan, assemble_plan, build_method, build_set, describe_source, problem_class
+from distill.runs.build import (
+    Plan,
+    assemble_plan,
+    build_method,
+    build_set,
+    describe_source,
+    problem_class,
+)
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
 from distill.runs.measure import Splits, split_data
@@ -148,11 +155,11 @@ def distill(
         rule = rule or find(RULES, "rule", settings.inner.rule)()
         problem = problem_type(module_of(network, train), rule, inner_loss, loss)
         dry_run(problem, *splits.train.batch(slice(0, DRY_RUN_ITEMS)), len(train.classes))
-        method_object = method_of(settings, problem, method, engine)
+        method_object = method_of(settings, problem, method, engine, splits.train)
         plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
         splits = splits if test_data else splits._replace(test=splits.held_out)
         with processes.process_group(settings.run.device):
-            synthetic = build_synthetic(settings, problem, method_object, splits.train, saved)
+            synthetic = build_synthetic(settings, problem, plan.method, splits.train, saved)
             return run(plan, settings, splits, synthetic, progress)
 
 
@@ -189,9 +196,11 @@ def inner_loss_of(settings: Settings, method: Any, saved: DistilledSet | None) -
     return loss
 
 
-def method_of(settings: Settings, problem: Problem, argument: Any, engine: Any) -> Method:
+def method_of(
+    settings: Settings, problem: Problem, argument: Any, engine: Any, data: Dataset | None = None
+) -> Method:
     """The method that is passed, or that of the settings with the engine that is. Raises UserError."""
-    method = argument if isinstance(argument, Method) else build_method(settings, problem)
+    method = argument if isinstance(argument, Method) else build_method(settings, problem, data)
     if engine is None:
         return method
     if isinstance(engine, type) or not isinstance(engine, Engine):

@@ -1,0 +1,103 @@
+"""A pool of networks of different ages, which a method keeps from one outer step to the next.
+
+Notation: a visit takes one network of the pool, with real items of its own. The networks are visited in turn;
+each has an age, the visits since it was drawn, and is drawn anew at the greatest age. What the pool is
+between two visits are tensors by name (the memory), so that a checkpoint can hold it: the ages, the number of
+networks drawn so far, and the state of the network in place k as "k.0", "k.1", …
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from distill.inner.problem import Problem, State
+from distill.inner.rules import SGD, Adam, Rule
+from distill.inner.step import Step
+from distill.methods.base import Named
+
+NORMS = (nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
+MOMENTUM_LR, ADAM_LR = 0.002, 0.001  # of networks with and without normalisation layers
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one kind: how they are drawn, and how the pool trains them.
+
+    draw(number) is the initial state of a new network, of the same number the same one.
+    """
+
+    problem: Problem
+    draw: Callable[[int], State] = field(repr=False)
+    lr: float = MOMENTUM_LR
+
+
+def pool_rule(network: nn.Module) -> tuple[Rule, float]:
+    """How the pool trains a network: momentum where it has normalisation layers, else Adam; and the rate.
+
+    Momentum diverges without normalisation.
+    """
+    return (SGD(0.9), MOMENTUM_LR) if has_norm(network) else (Adam(), ADAM_LR)
+
+
+def has_norm(network: nn.Module) -> bool:
+    """Whether a network has normalisation layers."""
+    return any(isinstance(module, NORMS) for module in network.modules())
+
+
+@dataclass(frozen=True)
+class Pool:
+    """So many networks of these families in turn, the places 0, 1, … of the memory."""
+
+    families: Sequence[Family]
+    size: int
+    max_age: int
+    steps: int  # of training in each visit
+
+    def start(self) -> Named:
+        """Networks that were never trained; their ages are spread, so that few are drawn at one time."""
+        ages = torch.arange(self.size) * self.max_age // self.size
+        memory = {"ages": ages, "drawn": torch.tensor(self.size)}
+        for place in range(self.size):
+            memory |= self.name_tensors(place, self.family(place).draw(place))
+        return memory
+
+    def family(self, place: int) -> Family:
+        """The family of the network in a place."""
+        return self.families[place % len(self.families)]
+
+    def place_of(self, visit: int) -> int:
+        """The place of the network that a visit takes: all in turn."""
+        return visit % self.size
+
+    def state(self, memory: Named, place: int) -> State:
+        """The state of the network in a place."""
+        count = sum(1 for name in memory if name.startswith(f"{place}."))
+        return tuple(memory[f"{place}.{i}"] for i in range(count))
+
+    def name_tensors(self, place: int, state: State) -> Named:
+        """The tensors of a state as the memory names them."""
+        return {f"{place}.{i}": tensor for i, tensor in enumerate(state)}
+
+    def train(self, memory: Named, place: int, steps: Sequence[Step]) -> Named:
+        """The memory after a visit: the network in a place trained on a set's steps in turn, or drawn anew.
+
+        It is drawn anew at the greatest age, and where its weights are no finite numbers.
+        """
+        family, state, age = self.family(place), self.state(memory, place), int(memory["ages"][place])
+        with torch.no_grad():
+            for i in range(self.steps):
+                step = steps[(age * self.steps + i) % len(steps)]
+                lr = torch.tensor(family.lr, dtype=step.y.dtype, device=step.y.device)
+                state = family.problem.advance(state, step._replace(lr=lr))
+        ages, drawn = memory["ages"].clone(), memory["drawn"]
+        ages[place] += 1
+        if ages[place] >= self.max_age or not is_finite(state):
+            ages[place], state, drawn = 0, family.draw(int(drawn)), drawn + 1
+        return {**memory, "ages": ages, "drawn": drawn, **self.name_tensors(place, state)}
+
+
+def is_finite(state: Sequence[Tensor]) -> bool:
+    """Whether every number of a state is finite."""
+    return bool(torch.stack([t.double().sum() for t in state]).isfinite().all())

@@ -1,0 +1,67 @@
+"""The pool of networks that kernel ridge regression learns from: words of the settings as families."""
+
+from dataclasses import replace
+from typing import Any
+
+from distill.data.dataset import Dataset
+from distill.errors import UserError
+from distill.inner.problem import Problem, State
+from distill.methods.kernel_ridge import FRePo
+from distill.methods.pool import Family
+from distill.networks import IMAGES, NETWORKS
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.randomness import stream
+from distill.registry import find
+from distill.runs.settings import Settings
+
+CONVNET_WIDTH = 64  # of the pool; a width of 128 takes four times as long, and students of 128 gain nothing
+
+
+def fill_pool(settings: Settings, problem: Problem, method: FRePo, data: Dataset) -> FRePo:
+    """The method with the families of networks that its options name, and flips where images are augmented.
+
+    Without options the pool holds the set's own network; of a convnet that starts at random a narrow one.
+    Raises UserError for a word that is no network of such items.
+    """
+    method = replace(method, flips="flip" in settings.outer.augment.split("-"))
+    own = settings.network.network
+    if settings.network.init == "fixed" or settings.network.weights is not None:
+        if method.networks or method.pool_width:
+            name = "--networks" if method.networks else "--pool-width"
+            raise UserError(f"{name} is for new random networks: leave it out, or use --init random alone")
+        return method
+    if not method.networks and not is_convnet(own):
+        return method
+    words = method.networks.split(",") if method.networks else [own]
+    families = (build_family(settings, problem, method, data, word.strip()) for word in words)
+    return replace(method, families=tuple(families))
+
+
+def is_convnet(word: str | None) -> bool:
+    """Whether a word names a convnet of this project."""
+    return word is not None and word.startswith("convnet")
+
+
+def build_family(settings: Settings, problem: Problem, method: FRePo, data: Dataset, word: str) -> Family:
+    """The family of networks of a word. Raises UserError."""
+    find(IMAGES if len(data.shape) == 3 else NETWORKS, "network in --networks", word)
+    arguments = family_arguments(settings, method, word)
+    network = build_network(word, data.shape, len(data.classes), **arguments).to(settings.run.device)
+    of_family = replace(problem, network=network)
+
+    def draw(i: int) -> State:
+        generator = stream("pool", settings.run.seed, word, i)
+        weights = draw_weights(network, generator, settings.network.weight_init)
+        return of_family.start({name: w.to(settings.run.device) for name, w in weights.items()})
+
+    return method.family_of(of_family, draw)
+
+
+def family_arguments(settings: Settings, method: FRePo, word: str) -> dict[str, Any]:
+    """The arguments of a network in the pool: for the set's word its own; convnets are narrow."""
+    own = settings.network
+    arguments = {"depth": own.depth, "width": own.width} if word == own.network else {}
+    if is_convnet(word):
+        arguments["width"] = method.pool_width or min(CONVNET_WIDTH, own.width or CONVNET_WIDTH)
+    return {name: value for name, value in arguments.items() if value is not None}

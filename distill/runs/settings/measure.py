@@ -1,0 +1,21 @@
+"""Measuring: how a set is chosen and scored."""
+
+from dataclasses import dataclass
+
+from distill.registry import AUTO, COUNT, Auto, option
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """Measuring: how a set is chosen and scored"""
+
+    validate_every: Auto[int] = option(AUTO, "STEPS", above=0)
+    """After how many outer steps the set is scored on held-out items, and a checkpoint is written."""
+    validation_networks: Auto[int] = option(AUTO, "COUNT", **COUNT, needs={"init": ("random",)})
+    """With --init random: how many networks choose what is exported; the set is not learned from them."""
+    test_networks: int = option(20, "COUNT", **COUNT)
+    """With --init random: how many new networks measure the set at the end. Baselines are drawn as often, but
+    at most 20 times."""
+    full_data_networks: int = option(3, "COUNT", **COUNT)
+    """With --init random: how many networks are trained on all real data, for comparison. It can take longer
+    than the rest."""
