@@ -53,7 +53,7 @@ def draw_tasks(step: int) -> list[Task]:
     return [Task((), x, torch.tensor([0, 1, 2, 0, 1, 2]), stream("visit", step))]
 
 
-METHOD = FRePo(pool=3, max_age=4, updates=2, pool_steps=2, families=(make_family(),))
+METHOD = FRePo(pool_size=3, max_age=4, updates=2, pool_steps=2, families=(make_family(),))
 OUTER = OuterOptimizer(
     lr={"items": 0.03, "labels": 0.01, "lrs": 0.0, "log_temperature": 0.03}, clip_norm=math.inf, beta1=0.9,
     average_decay=0.9, warmup=1,
@@ -213,7 +213,9 @@ def distill_data(x: torch.Tensor, y: torch.Tensor) -> Any:
 
 # As a user runs it
 
-SMALL = "--network convnet --depth 2 --width 8 --init random --method frepo --n 3 --pool 4 --outer-batch 32"
+SMALL = (
+    "--network convnet --depth 2 --width 8 --init random --method frepo --n 3 --pool-size 4 --outer-batch 32"
+)
 SMALL += " --held-out 50 --test-networks 2 --full-data-networks 1"
 
 
@@ -291,9 +293,9 @@ REFUSALS = {
     "--pool-width is for new random networks": ["--pool-width", "8", "--init", "fixed"],
     "--labels softmax: --method frepo regresses on signed labels": ["--labels", "softmax"],
     'is too small for the network "lenet"': ["--networks", "lenet"],
-    "--pool must be above 0": ["--pool", "0"],
+    "--pool-size must be above 0": ["--pool-size", "0"],
     "precision": ["--precision", "bfloat17"],
-    "--pool is an option of --method frepo; this run has --method dm": ["--method", "dm"],
+    "--pool-size is an option of --method frepo; this run has --method dm": ["--method", "dm"],
 }
 
 
