@@ -60,7 +60,7 @@ class FRePo(ComparisonMethod):
     """λ of the ridge regression, as a share of the mean of its kernel's diagonal."""
     temperature: float = option(math.e**2, "FLOAT", above=0)
     """τ at the start: the factor of the regression's answers before the softmax; it is learned."""
-    pool: int = option(20, "COUNT", above=0, at_most=1000)
+    pool_size: int = option(20, "COUNT", above=0, at_most=1000)
     """How many networks the pool has."""
     max_age: int = option(50, "VISITS", above=0, at_most=10**6)
     """After how many visits a network of the pool is replaced by a new one."""
@@ -95,7 +95,7 @@ class FRePo(ComparisonMethod):
         return Family(changed, lambda number: changed.start(problem.weights(draw(number))), lr)
 
     def pool_of(self, families: tuple[Family, ...]) -> Pool:
-        return Pool(families, self.pool, self.max_age, self.pool_steps)
+        return Pool(families, self.pool_size, self.max_age, self.pool_steps)
 
     def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
         families = [self.families[k % len(self.families)] for k in range(max(count, len(self.families)))]
