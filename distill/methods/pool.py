@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD, Adam, Rule
 from distill.inner.step import Step
-from distill.methods.base import Named
+from distill.methods.base import Augment, Named
+from distill.randomness import stream
 
 NORMS = (nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
 MOMENTUM_LR, ADAM_LR = 0.002, 0.001  # of networks with and without normalisation layers
@@ -54,6 +55,7 @@ class Pool:
     size: int
     max_age: int
     steps: int  # of training in each visit
+    augment: Augment | None = None  # changes the items on which the networks train
 
     def start(self) -> Named:
         """Networks that were never trained; their ages are spread, so that few are drawn at one time."""
@@ -86,11 +88,13 @@ class Pool:
         It is drawn anew at the greatest age, and where its weights are no finite numbers.
         """
         family, state, age = self.family(place), self.state(memory, place), int(memory["ages"][place])
+        generator = stream("changes", place, age, int(memory["drawn"]))
         with torch.no_grad():
             for i in range(self.steps):
                 step = steps[(age * self.steps + i) % len(steps)]
+                x = step.x if self.augment is None else self.augment(step.x, generator)
                 lr = torch.tensor(family.lr, dtype=step.y.dtype, device=step.y.device)
-                state = family.problem.advance(state, step._replace(lr=lr))
+                state = family.problem.advance(state, step._replace(x=x, lr=lr))
         ages, drawn = memory["ages"].clone(), memory["drawn"]
         ages[place] += 1
         if ages[place] >= self.max_age or not is_finite(state):

@@ -13,7 +13,7 @@ from distill.randomness import stream
 from distill.registry import load
 from distill.runs.resolve import resolve
 from distill.runs.settings import ImageSettings, TextSettings
-from distill.student.training import train
+from distill.student import train
 from tests.contracts import augmentation_contract
 from tests.helpers import SHAPE, change_settings, run_module, small_problem, small_set, waves, write_npz
 from tests.inner.test_vmapped import make_task

@@ -13,7 +13,7 @@ from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError
 from distill.kd.recipe.yaml_loader import parse_yaml
 from distill.kd.sources import load_sources
 from distill.kd.teachers import WithTeacher, relabel
-from distill.student.training import train
+from distill.student import train
 from tests.helpers import run_module, small_set, write_npz
 from tests.recipes import CE, NET, build_raw_recipe, parse_recipe, train_recipe, write_recipe
 
@@ -138,7 +138,7 @@ from distill.kd.recipe.parts import DataPart, NetworkPart, Recipe
 from distill.kd.run import run_recipe
 from distill.kd.sources import load_sources
 from distill.sets.distilled import DistilledSet
-from distill.student.training import train
+from distill.student import train
 
 sources = load_sources(DataPart(name="blobs.npz"), 0, "cpu")
 data = DistilledSet.load("set.pt")
