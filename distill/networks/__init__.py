@@ -21,6 +21,9 @@ IMAGES = {
     "vgg11": Entry("distill.networks.standard:VGG11", "VGG-11 with instance norm"),
     "resnet18": Entry("distill.networks.standard:ResNet18", "ResNet-18 with instance norm"),
     "convnet-none": Entry("distill.networks.standard:ConvNetNone", "the ConvNet-D without a norm"),
+    "convnet-doubling": Entry(
+        "distill.networks.standard:ConvNetDoubling", "without a norm, each block twice as wide (FRePo, RCIG)"
+    ),
     "convnet-batch": Entry("distill.networks.standard:ConvNetBatch", "the ConvNet-D with batch norm"),
     "vgg11-batch": Entry("distill.networks.standard:VGG11Batch", "VGG-11 with batch norm"),
     "resnet18-batch": Entry("distill.networks.standard:ResNet18Batch", "ResNet-18 with batch norm"),

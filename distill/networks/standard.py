@@ -118,5 +118,6 @@ def check_width(width: int) -> None:
 
 ConvNetBatch = partial(ConvNet, norm="batch")
 ConvNetNone = partial(ConvNet, norm="none")
+ConvNetDoubling = partial(ConvNet, doubling=True)
 VGG11Batch = partial(VGG11, norm="batch")
 ResNet18Batch = partial(ResNet18, norm="batch")

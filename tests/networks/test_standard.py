@@ -45,6 +45,7 @@ NORM_WEIGHTS = 2 * 2752  # gains and biases of VGG-11: 64, 128, 2 Ã— 256 and 4 Ã
         ("alexnet", (1, 28, 28), 1_872_202 - 2 * 25 * 128),
         ("convnet-batch", (3, 32, 32), 320_010),
         ("convnet-none", (3, 32, 32), 320_010 - 3 * 2 * 128),
+        ("convnet-doubling", (3, 32, 32), 3_584 + 295_168 + 1_180_160 + 81_930),
     ],
 )  # fmt: skip
 def test_the_networks_of_dc_have_the_authors_number_of_weights(
