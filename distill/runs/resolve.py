@@ -82,6 +82,7 @@ def situation_of(settings: Settings) -> Situation:
         bundled=bundled,        limited=is_timed(settings.run),
         unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
+        trained=settings.network.weights is not None,
     )  # fmt: skip
 
 
