@@ -80,7 +80,7 @@ def run_outer_loop(
         if over or state.step % schedule.validate_every == 0:
             tensors = [state.average] if plan.method.anytime else [state.tensors, state.average]
             latest = best_of(*[score(candidate, state.step) for candidate in tensors])
-            best = best_of(latest, best)
+            best = choose(latest, best, plan.method.choice_margin)
             record |= {"validation": latest.score, "skipped": state.skipped, "rollbacks": state.rollbacks}
         snapshot = Snapshot(state, best, time.perf_counter() - start)
         yield snapshot, record | {"seconds": round(snapshot.seconds, 3)}
@@ -91,6 +91,11 @@ def run_outer_loop(
 def best_of(*candidates: Candidate) -> Candidate:
     """The candidate with the highest score; of equal ones the first."""
     return max(candidates, key=lambda candidate: candidate.score)
+
+
+def choose(latest: Candidate, best: Candidate, margin: float) -> Candidate:
+    """The latest candidate, unless its score is below that of the best so far by more than the margin."""
+    return latest if latest.score >= best.score - margin else best
 
 
 def candidate_scorer(
