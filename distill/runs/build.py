@@ -257,4 +257,5 @@ def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
         network=plan.network,
         source=plan.source,
         init_state=exported[0] if len(exported) == 1 else exported or None,
+        protocol=recommend_protocol(plan.method),
     )
