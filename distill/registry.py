@@ -65,6 +65,7 @@ else:
 AUTO: Any = None
 
 COUNT: dict[str, Any] = {"above": 0, "at_most": 10_000, "cost": (40_000, "bytes")}  # small networks
+COUNT_OR_NONE: dict[str, Any] = {"at_least": 0, "at_most": 10_000, "cost": (40_000, "bytes")}
 ITEMS: dict[str, Any] = {"above": 0, "at_most": 10**6, "cost": (20_000, "bytes")}  # small images, learned
 STEPS: dict[str, Any] = {"above": 0, "at_most": 10**9, "cost": (0.001, "seconds")}
 EPOCHS: dict[str, Any] = {"above": 0, "at_most": 10**6, "cost": (0.001, "seconds")}

@@ -41,6 +41,7 @@ class TrainedMeasure(MeasureSettings):
     validation_networks: Auto[int] = option(AUTO, "COUNT", **COUNT, needs={"init": ("random",)})
     """With --init random: how many networks choose what is exported; the set is not learned from them
     (default: 2)."""
+    dc_networks: int = 0  # no option: a set for trained networks is nothing for new ones
 
 
 @dataclass(frozen=True)

@@ -23,35 +23,35 @@ SETTINGS = StudentSettings
 
 def measure(config: StudentSettings) -> dict[str, Any]:
     """Train, print the table, save; the result as the JSON line holds it. Raises UserError."""
-    from distill.kd.teachers import WithTeacher, load_teacher
-    from distill.report.tables import format_table
+    from distill.kd.teachers import build_with_teacher, report_teacher
+    from distill.report.tables import print_beside_file
     from distill.sets.storage import write_tensors
     from distill.student.comparison.baselines import report_full_data
-    from distill.student.evaluation import accuracies
+    from distill.student.evaluation import report_students
+    from distill.student.protocol_scores import check_saving, measure_and_save
     from distill.student.protocols import build_start, choose_by_options, train_students
-    from distill.student.scores import Report
 
     data, train, test = load_set_and_data(config)
     check_place(config.save, config, data)
     protocol, chosen = choose_by_options(config, data)
     start = build_start(data, config.network, config.init, config.seeds)
-    teacher = load_teacher(config.teacher, data, config.teacher_network) if config.teacher else None
-    with_teacher = WithTeacher(teacher, config.kd, config.tau, config.share) if teacher else None
+    check_saving(config, data, test, protocol, start)
+    with_teacher = build_with_teacher(config, data) if config.teacher else None
     students = train_students(protocol, data, start)
-    reports = [Report(f"{len(data)} distilled items", accuracies(students, test))]
+    reports = [report_students(f"{len(data)} distilled items", students, test)]
     facts = {"init": start.init, "network": start.name, "path": config.set, "protocol": chosen}
     result: dict[str, Any] = {"accuracy": reports[0].summary(), **facts}
     if with_teacher:
-        scores = accuracies(train_students(with_teacher, data, start), test)
-        reports.append(Report(f"- with the teacher {config.teacher}", scores))
+        reports.append(report_teacher(with_teacher, config.teacher, data, start, test))
         result["with_teacher"] = reports[-1].summary()
+    result |= measure_and_save(config, data, protocol, start, reports, train, test)
     if config.full_data:
         reports.append(report_full_data(train, test, start.network, start.weights[0]))
         result["full_data"] = reports[-1].mean
     if config.save:
         write_tensors(config.save, {name: w.cpu() for name, w in students[0].state_dict().items()})
     by = f"{start.init} weights, protocol {config.optimizer or chosen['name']}"
-    print(format_table(reports, f"{config.set}: {start.name}, {by}, test accuracy"))
+    print_beside_file(reports, f"{config.set}: {start.name}, {by}, test accuracy", data.scores)
     return result
 
 

@@ -22,7 +22,8 @@ from distill.registry import RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet, describe_shape
 from distill.sets.plain_types import plain_value
 from distill.sets.real_data import load_if_path
-from distill.student.evaluation import as_student, replay_accuracies
+from distill.student.evaluation import as_student, replay_accuracies, report_students
+from distill.student.protocols import Start, train_students
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, assemble_problem, replay
 
@@ -82,6 +83,22 @@ def append_logits(data: DistilledSet, teacher: Student) -> DistilledSet:
     return replace(data, labels=labels, source={**data.source, "classes": names})
 
 
+def build_with_teacher(options: Any, data: DistilledSet) -> WithTeacher:
+    """The protocol of the options of `distill student`: the set and a teacher from its file.
+
+    Raises UserError.
+    """
+    teacher = load_teacher(options.teacher, data, options.teacher_network)
+    return WithTeacher(teacher, options.kd, options.tau, options.share)
+
+
+def report_teacher(
+    protocol: WithTeacher, path: str | None, data: DistilledSet, start: Start, test: Dataset
+) -> Report:
+    """The test accuracies of students that a set and the teacher of this file train."""
+    return report_students(f"- with the teacher {path}", train_students(protocol, data, start), test)
+
+
 def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Student:
     """A trained network for a set's items and classes, from a file. Raises UserError.
 
@@ -125,6 +142,9 @@ def order_classes(teacher: Student, path: str, data: DistilledSet) -> Student:
     return Student(Reordered(teacher.network, places)).to(data.items.device).requires_grad_(False)
 
 
+OF_LABELS = ("accuracy", "protocols")  # scores that hold for a set's own labels
+
+
 @python_names()
 @plain_torch()
 def relabel(
@@ -132,7 +152,7 @@ def relabel(
     teacher: nn.Module | str | os.PathLike[str],
     tau: float = 1.0,
 ) -> DistilledSet:
-    """The set with labels softmax(teacher(items) / tau), without the accuracy of its old labels.
+    """The set with labels softmax(teacher(items) / tau), without the scores of its old labels.
 
     data: the set, or the path of its file. teacher: a Student or another trained module, or the path of its
     weights. Raises UserError.
@@ -140,7 +160,7 @@ def relabel(
     data, tau = load_if_path(data), plain_value(tau)
     check_options(Temperature(tau), python_name)
     logits = compute_teacher_logits(data, read_teacher(teacher, data))
-    scores = {name: score for name, score in data.scores.items() if name != "accuracy"}
+    scores = {name: score for name, score in data.scores.items() if name not in OF_LABELS}
     inner = {
         name: value for name, value in data.inner.items() if name != "softmax_scale"
     }  # of the old labels
@@ -188,5 +208,5 @@ def relabel_and_score(
     accuracy = {**reports[1].summary(), "split": "test", "weights": weights}
     command = f"relabel --teacher {Path(path).name} --tau {tau:g}"
     provenance = {**data.provenance, "relabelled": command}
-    scores = {**data.scores, "accuracy": accuracy}
+    scores = {**relabelled.scores, "accuracy": accuracy}
     return replace(relabelled, scores=scores, provenance=provenance), reports

@@ -76,7 +76,7 @@ class Method(ABC):
         None  # a word of INNER_LOSSES; None: that of the set it starts from, or the usual
     )
     relative_clip: float | None = None  # outer gradients are clipped to this multiple of their norms' mean
-    label_scale: float | None = None  # of labels that a squared error is learned with, at the start
+    start_scale: float | None = None  # of labels that a squared error is learned with, at the start
 
     def __post_init__(self) -> None:
         check_options(self, python_name)

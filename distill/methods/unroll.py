@@ -38,7 +38,7 @@ class BPTT(Method):
     inner_loss: str | None = option(None, "LOSS", choices=INNER_LOSSES, noun="inner loss")
     """The loss by which a network trains on the items (default: that of the set of --start, else
     soft-cross-entropy)."""
-    label_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
+    start_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
     """With the squared error: labels start at so many times one-hot less the mean (default: 10 where random;
     one-hot where fixed)."""
     min_horizon: int | None = option(None, "STEPS", above=0, at_most=10**5, cost=(40_000, "bytes"))
@@ -59,9 +59,9 @@ class BPTT(Method):
                 " must not exceed the most"
             )
 
-        if self.label_scale and self.inner_loss != "squared-error":
+        if self.start_scale and self.inner_loss != "squared-error":
             raise UserError(
-                "label_scale has no effect without the inner loss squared-error: give that, or leave it out"
+                "start_scale has no effect without the inner loss squared-error: give that, or leave it out"
             )
 
     def check_steps(self, steps: int) -> None:

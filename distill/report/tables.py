@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from distill.report.figures import describe_network, format_duration, format_size, measure_parts
 from distill.report.sanitise import JsonDict, shorten, to_count, to_dict, to_number, to_share
 from distill.report.snapshots import ReportedSet
-from distill.report.verdict import find_strongest, name_baseline
+from distill.report.verdict import (
+    NOT_MEASURED,
+    describe_by_protocol,
+    find_strongest,
+    name_baseline,
+    read_protocols,
+)
 from distill.student.scores import Report
 
 OWN_RECIPE = "the set's own recipe"
@@ -19,10 +25,18 @@ def format_table(reports: Sequence[Report], title: str) -> str:
     return "\n".join([title, *(f"  {r.name:<{width}}  {r.text()}" for r in reports)])
 
 
+def print_beside_file(reports: Sequence[Report], title: str, scores: JsonDict) -> None:
+    """Print the table, and what the file of the set says of it: by its recipe and by standard protocols."""
+    print(format_table(reports, title))
+    if scores:
+        print(f"in its file: {'; '.join(describe_by_protocol(scores))}")
+
+
 def list_set_scores(reported: ReportedSet) -> JsonDict:
-    """The section of scores: its rows, and the split of real data that they were measured on."""
+    """The section of scores: its rows, the split of real data, and what was not measured."""
     rows = list_scores(reported)
-    return {"rows": rows, "split": name_split(reported)} if rows else {}
+    missing = "" if read_protocols(reported.data.scores) else NOT_MEASURED
+    return {"rows": rows, "split": name_split(reported), "missing": missing} if rows else {}
 
 
 def name_split(reported: ReportedSet) -> str:
@@ -48,11 +62,29 @@ def list_scores(reported: ReportedSet) -> list[JsonDict]:
             reported, "set", f"this set: {len(reported.data):,} synthetic {item_type}", accuracy, protocol
         ),
         *(make_baseline_row(reported, word, score) for word, score in baselines),
+        *list_protocol_rows(reported),
         make_row(
             reported, "all", everything, {"mean": scores.get("full_data")}, "ordinary training with Adam"
         ),
     ]
     return [row for row in rows if row]
+
+
+def list_protocol_rows(reported: ReportedSet) -> list[JsonDict | None]:
+    """Rows of the set and of its baselines by each standard protocol that the file has scores by."""
+    rows, n, item_type = list[JsonDict | None](), len(reported.data), reported.item_type
+    for word, score in read_protocols(reported.data.scores).items():
+        network = shorten(score.get("network", reported.data.network["name"]), 60)
+        protocol, own = (
+            f"standard protocol {word}, network {network}",
+            f"this set: {n:,} synthetic {item_type}",
+        )
+        rows.append(make_row(reported, f"{word}:set", own, score, protocol))
+        for baseline, values in to_dict(score.get("baselines")).items():
+            name = f"{n:,} {name_baseline(baseline, item_type)}"
+            key = f"{word}:{shorten(baseline, 60)}"
+            rows.append(make_row(reported, key, name, to_dict(values), f"{protocol}, hard labels"))
+    return rows
 
 
 def make_baseline_row(reported: ReportedSet, word: str, score: JsonDict) -> JsonDict | None:
@@ -76,7 +108,8 @@ def name_initial(reported: ReportedSet, n: int | None = None, key: str = "set") 
     fixed = accuracy.get("weights") == "fixed" or (
         accuracy.get("weights") is None and reported.data.init_state
     )
-    noun = "network" if key in ("set", "before") else "draw"
+    fixed, name = fixed and ":" not in key, key.rpartition(":")[2]
+    noun = "network" if name in ("set", "before") else "draw"
     count = "" if n is None or (fixed and n == 1) else f", {n:,} {noun}{'s' * (n != 1)}"
     return ("fixed" if fixed else "random") + " initial weights" + count
 
@@ -117,6 +150,7 @@ def list_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
     tiles = [
         (result["words"] if result else "", f"{name_split(reported)} accuracy after training on this set"),
         (f"{100 * strongest.mean:.2f} %", f"strongest baseline: {strongest.name}") if strongest else ("", ""),
+        *list_protocol_tiles(reported),
         (share, "of the accuracy with all real data"),
         (
             f"{len(data):,}" if train else "",
@@ -127,15 +161,29 @@ def list_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
     return [tile for tile in tiles if tile[0]]
 
 
+def list_protocol_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
+    """The accuracy by each standard protocol, and its strongest baseline."""
+    tiles, rows = list[tuple[str, str]](), {row["key"]: row for row in list_scores(reported)}
+    for word, score in read_protocols(reported.data.scores).items():
+        strongest = find_strongest(score, item_type=reported.item_type)
+        tiles.append((rows[f"{word}:set"]["words"], f"test accuracy by the standard protocol {word}"))
+        if strongest:
+            words = f"strongest baseline by {word}: {strongest.name}"
+            tiles.append((f"{100 * strongest.mean:.2f} %", words))
+    return tiles
+
+
 def list_comparison(reported: ReportedSet) -> JsonDict:
     """The cells of a set's row in the table that compares several sets."""
     rows = {row["key"]: row for row in list_scores(reported)}
-    baselines = [row for key, row in rows.items() if key not in ("set", "all")]
+    baselines = [row for key, row in rows.items() if key not in ("set", "all") and ":" not in key]
+    words = read_protocols(reported.data.scores)
     seconds = to_number(reported.data.provenance.get("seconds"))
     return {
         "set": rows.get("set", MISSING),
         "baseline": max(baselines, key=lambda row: row["mean"], default=MISSING),
         "all": rows.get("all", MISSING),
+        "standard": [(word, rows[f"{word}:set"], find_protocol_baseline(rows, word)) for word in words],
         "network": describe_network(reported.data),
         "initial": rows["set"]["initial"] if "set" in rows else name_initial(reported),
         "protocol": rows["set"]["protocol"] if "set" in rows else OWN_RECIPE,
@@ -143,3 +191,9 @@ def list_comparison(reported: ReportedSet) -> JsonDict:
         "time": "" if seconds is None else format_duration(seconds),
         "size": format_size(sum(measure_parts(reported.data).values())),
     }
+
+
+def find_protocol_baseline(rows: dict[str, JsonDict], word: str) -> JsonDict:
+    """The row of the strongest baseline by a standard protocol."""
+    baselines = [row for key, row in rows.items() if key.startswith(f"{word}:") and key != f"{word}:set"]
+    return max(baselines, key=lambda row: float(row["mean"]), default=MISSING)

@@ -13,6 +13,7 @@ BASELINES = {
     "class-means": "class means",
     "before": "the same networks before training on the set",
 }
+NOT_MEASURED = "not measured by a standard protocol"
 ERRORS = 2.0  # standard errors within which two means count as equal
 
 
@@ -41,8 +42,23 @@ def judge_scores(
     steps_planned: None where the number of outer steps was not limited. test_items: how many items the
     accuracy was measured on; it gives the standard error of a single network. item_type: "images" or
     "sentences".
-    Two means differ where they are more than two standard errors apart.
+    Two means differ where they are more than two standard errors apart. Images for random initial weights
+    are judged by the standard protocol dc where the file has scores by it, under "protocols".
     """
+    dc = read_protocols(scores).get("dc")
+    is_random = to_dict(scores.get("accuracy")).get("weights") != "fixed"
+    if dc is None or not is_random or item_type == "sentences":
+        return judge_protocol(scores, classes, steps_run, steps_planned, test_items, item_type)
+    dc_scores = {"accuracy": dc, "baselines": dc.get("baselines")}
+    level, sentence = judge_protocol(dc_scores, classes, steps_run, steps_planned, test_items, item_type)
+    return Verdict(level, f"By the standard protocol dc: {sentence[0].lower()}{sentence[1:]}")
+
+
+def judge_protocol(
+    scores: JsonDict, classes: int, steps_run: int | None, steps_planned: int | None, test_items: int | None,
+    item_type: str,
+) -> Verdict:  # fmt: skip
+    """The verdict by the accuracy and the baselines of one protocol."""
     result = read_score("this set", to_dict(scores.get("accuracy")), test_items)
     if result is None:
         return Verdict("unknown", "The accuracy of this set was not measured.")
@@ -63,6 +79,47 @@ def judge_scores(
         ending = describe_steps(steps_run, steps_planned)
         return Verdict("worse", f"Below {name} by {-points:.1f} points{ending}.")
     return Verdict("better", f"Above {name} by {points:.1f} points.")
+
+
+def read_protocols(scores: JsonDict) -> dict[str, JsonDict]:
+    """The scores by standard protocols that have a mean, by the words of the protocols."""
+    protocols = {
+        shorten(word, 60): to_dict(score) for word, score in to_dict(scores.get("protocols")).items()
+    }
+    return {word: score for word, score in protocols.items() if to_share(score.get("mean")) is not None}
+
+
+def describe_by_protocol(scores: JsonDict, item_type: str = "items") -> list[str]:
+    """The accuracy by the set's own recipe, then by each standard protocol, with its strongest baseline.
+
+    '92.2 ± 0.9 % by its own recipe (strongest baseline: k-means centres, 78.7 ± 1.7 %)'.
+    """
+    accuracy = to_dict(scores.get("accuracy"))
+    if to_share(accuracy.get("mean")) is None:
+        lines = ["not measured by its own recipe"]
+    else:
+        lines = [f"{format_score(accuracy)} by its own recipe{describe_strongest(scores, item_type)}"]
+    for word, score in read_protocols(scores).items():
+        network = f", {shorten(score['network'], 60)}" if "network" in score else ""
+        lines.append(f"{format_score(score)} by {word}{network}{describe_strongest(score, item_type)}")
+    return lines if len(lines) > 1 else [*lines, NOT_MEASURED]
+
+
+def describe_strongest(scores: JsonDict, item_type: str) -> str:
+    """' (strongest baseline: k-means centres, 78.7 ± 1.7 %)'; "" where none was measured."""
+    strongest = find_strongest(scores, item_type=item_type)
+    if strongest is None:
+        return ""
+    rows = [to_dict(score) for score in to_dict(scores.get("baselines")).values()]
+    score = next(row for row in rows if to_share(row.get("mean")) == strongest.mean)
+    return f" (strongest baseline: {strongest.name}, {format_score(score)})"
+
+
+def format_score(score: JsonDict) -> str:
+    """'92.2 ± 0.9 %', or '92.2 %' of a single network."""
+    mean, std, n = to_share(score.get("mean")) or 0.0, to_number(score.get("std")), to_count(score.get("n"))
+    spread = f" ± {100 * std:.1f}" if std is not None and n is not None and n > 1 else ""
+    return f"{100 * mean:.1f}{spread} %"
 
 
 def find_strongest(scores: JsonDict, test_items: int | None = None, item_type: str = "items") -> Score | None:

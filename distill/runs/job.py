@@ -109,7 +109,8 @@ def advise(estimate: float, seconds: float) -> str:
     """What to do where measuring takes most of --minutes."""
     if estimate < 0.75 * seconds:
         return ""
-    return ": the run will take longer; --full-data-networks, --test-networks or --distil-minutes bound it"
+    options = "--full-data-networks, --dc-networks, --test-networks or --distil-minutes"
+    return f": the run will take longer; {options} bound it"
 
 
 def run_with_files(

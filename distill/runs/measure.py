@@ -4,13 +4,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from distill.data.dataset import Dataset
+from distill.errors import UserError
 from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
@@ -24,6 +26,15 @@ from distill.student.comparison.baselines import (
 )
 from distill.student.comparison.coresets import k_means, random_real
 from distill.student.evaluation import accuracy
+from distill.student.protocol_scores import (
+    Advance,
+    count_students,
+    describe_scores,
+    estimate_students,
+    score_baselines,
+    score_students,
+)
+from distill.student.protocols.standard import DC
 from distill.student.scores import Report
 from distill.student.training import Student, initial_weights, replay
 
@@ -105,8 +116,9 @@ def measure(
     pretrained: the networks were trained before, and their accuracy then is reported too.
     """
     weights = initial_weights(data, problem.network, data.network["init"], settings.test_networks)
-    draws = min(20, settings.test_networks)
-    with progress(len(weights) + len(BASELINES) + min(len(weights), settings.full_data_networks)) as advance:
+    draws, fulls = min(20, settings.test_networks), min(len(weights), settings.full_data_networks)
+    parts = len(weights) + len(BASELINES) + count_students(settings.dc_networks) + fulls
+    with progress(parts) as advance:
         scores = [accuracy(replay(data, problem, w), splits.test) for w in advance(weights)]
         reports = [Report(f"these {len(data)} distilled {word}", tuple(scores))]
         baselines: dict[str, Any] = {}
@@ -122,20 +134,45 @@ def measure(
             )
             reports.append(Report(f"{len(data)} {BASELINES[name]} {word} ({lr_text})", tuple(values)))
             baselines[name] = {**reports[-1].summary(), "rates": lr_text}
+        by_dc, protocols = measure_by_dc(settings, data, problem.network, splits, word, advance)
         full = [
             full_data_accuracy(splits.train, splits.held_out, splits.test, problem.network, w)
-            for w in advance(weights[: settings.full_data_networks])
+            for w in advance(weights[:fulls])
         ]
-    everything = Report(f"all {len(splits.train)} real {word}", tuple(full))
+    everything = [Report(f"all {len(splits.train)} real {word}", tuple(full))] if full else []
     weights_text = "fixed" if init == "fixed" else "held-out"
-    return Measurement(
-        [*reports, everything],
-        {
-            "accuracy": {**reports[0].summary(), "split": "test", "weights": weights_text},
-            "full_data": everything.mean,
-            "baselines": baselines,
-        },
-    )
+    measured: dict[str, Any] = {
+        "accuracy": {**reports[0].summary(), "split": "test", "weights": weights_text},
+        "full_data": everything[0].mean if everything else None,
+        "baselines": baselines,
+    }
+    return Measurement([*reports, *by_dc, *everything], measured | protocols)
+
+
+def measure_by_dc(
+    settings: MeasureSettings, data: DistilledSet, network: nn.Module, splits: Splits, word: str,
+    advance: Advance,
+) -> tuple[list[Report], dict[str, Any]]:  # fmt: skip
+    """Reports of the set and of baselines by the standard protocol dc, and {"protocols": …} for the file.
+
+    Of new networks; nothing of both with --dc-networks 0, or where dc cannot train on the set, which is said.
+    """
+    if not settings.dc_networks:
+        return [], {}
+    protocol, weights = DC(), initial_weights(data, network, "random", settings.dc_networks)
+    try:
+        scores = score_students(protocol, lambda _: data, network, weights, splits.test, advance)
+        baselines = score_baselines(data, protocol, network, weights, splits.train, splits.test, advance)
+    except UserError as error:
+        print(f"not measured by dc: {error}", file=sys.stderr)
+        return [], {}
+    result = Report(f"these {len(data)} distilled {word}, by dc", scores)
+    entry = describe_scores(result, baselines, data.network["name"], protocol, data)
+    rows = [
+        replace(report, name=f"{len(data)} {BASELINES[name]} {word}, by dc (hard labels)")
+        for name, report in baselines.items()
+    ]
+    return [result, *rows], {"protocols": {"dc": entry}}
 
 
 @contextmanager
@@ -182,7 +219,9 @@ def estimate_seconds(
     choice = 5 * 7 * (train + short)  # five draws at seven rates choose a baseline's rate
     epochs = sum(epochs_on_all(len(splits.train)))
     full = min(networks, settings.full_data_networks) * (epochs * epoch + 3 * test)
-    return networks * (train + test) + 2 * (choice + draws * (train + test)) + full
+    count = settings.dc_networks
+    by_dc = estimate_students(data, DC(), problem.network, weights, count, test) if count else 0.0
+    return networks * (train + test) + 2 * (choice + draws * (train + test)) + by_dc + full
 
 
 def seconds_of(function: Callable[[], Any]) -> float:

@@ -45,9 +45,16 @@ def resolve(settings: S) -> S:
 
 
 def pick_method(settings: Settings) -> str:
-    """The method that --method auto means: kernel ridge is the fastest for images and random networks."""
-    is_random = settings.network.init == "random" and not isinstance(settings.data, TextData)
-    return "frepo" if is_random else "unroll"
+    """The method that --method auto means: kernel ridge is the fastest for images and random networks.
+
+    It is unrolling where an option asks for that: an engine, labels of a softmax, or one of unroll's own.
+    """
+    inner, is_random = settings.inner, settings.network.init == "random"
+    own = {f.name for f in options_of(load(METHODS["frepo"]))}
+    unrolls = inner.engine or inner.engine_options or inner.compile or settings.data.labels == "softmax"
+    if isinstance(settings.data, TextData) or not is_random or unrolls:
+        return "unroll"
+    return "frepo" if own.issuperset(settings.outer.method_options) else "unroll"
 
 
 def set_ipc(settings: S, classes: int) -> S:
@@ -75,6 +82,7 @@ def situation_of(settings: Settings) -> Situation:
         bundled=bundled,        limited=is_timed(settings.run),
         unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
+        trained=settings.network.weights is not None,
     )  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def inner_loss_word(settings: Settings, saved: DistilledSet | None = None) -> st
 def scale_labels(labels: Tensor, settings: Settings, problem: Problem, method: Method) -> Tensor:
     """Labels (n, classes) at the start as the inner loss takes them: for a squared error they have mean 0."""
     is_random = settings.network.init == "random"
-    scale = method.label_scale or (REGRESSION_SCALE if is_random else None)
+    scale = method.start_scale or (REGRESSION_SCALE if is_random else None)
     if (
         method.regresses
         or loss_name(problem.inner_loss) != SQUARED
@@ -178,8 +178,8 @@ def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> N
         raise UserError(
             f"--start {path} holds labels of a regression, which are no logits: use --labels soft or hard"
         )
-    if "label_scale" in settings.outer.method_options:
-        raise UserError(f"--label-scale has no effect on the labels of --start {path}: leave it out")
+    if "start_scale" in settings.outer.method_options:
+        raise UserError(f"--start-scale has no effect on the labels of --start {path}: leave it out")
 
 
 def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:

@@ -208,14 +208,18 @@ def describe_shape(tensor: Tensor) -> str:
 
 
 def describe_score(scores: dict[str, Any]) -> list[str]:
-    """["97.35 ± 0.31 %"], the accuracy that a set carries; [] where it carries none."""
-    accuracy = scores.get("accuracy") or {}
-    mean, std = (accuracy.get(name) for name in ("mean", "std"))
+    """["97.35 ± 0.31 %", "91.50 ± 0.40 % by dc"], the accuracies that a set carries; [] where none."""
+    by = {"": scores.get("accuracy") or {}}
+    by |= {f" by {word}": score for word, score in (scores.get("protocols") or {}).items()}
+    return [format_score(score) + words for words, score in by.items() if format_score(score)]
+
+
+def format_score(score: dict[str, Any]) -> str:
+    """'97.35 ± 0.31 %'; "" where there is no mean."""
+    mean, std = (score.get(name) for name in ("mean", "std"))
     if not isinstance(mean, int | float):
-        return []
-    return [
-        f"{100 * mean:.2f} ± {100 * std:.2f} %" if isinstance(std, int | float) else f"{100 * mean:.2f} %"
-    ]
+        return ""
+    return f"{100 * mean:.2f} ± {100 * std:.2f} %" if isinstance(std, int | float) else f"{100 * mean:.2f} %"
 
 
 def move(value: Any, device: str | torch.device) -> Any:

@@ -30,6 +30,7 @@ def check_metadata(
         check_types(values, TYPES[part], part)
     for place, score in list_scores(parts["scores"]):
         check_types(score, SCORE, place)
+    check_protocol_scores(parts["scores"].get("protocols") or {})
     if reserved := sorted({"name", "shape", "classes"} & set(parts["network"].get("arguments", {}))):
         raise SetError(f"network.arguments must not hold {reserved[0]!r}, which a network gets from its set")
     source = parts["dataset"]
@@ -69,6 +70,20 @@ def list_scores(scores: Metadata) -> list[tuple[str, Metadata]]:
     accuracy, baselines = scores.get("accuracy"), scores.get("baselines") or {}
     own = [] if accuracy is None else [("scores.accuracy", accuracy)]
     return own + [(f"scores.baselines.{describe_key(name)}", score) for name, score in baselines.items()]
+
+
+def check_protocol_scores(protocols: Metadata) -> None:
+    """Raise SetError where a score by a protocol lacks a part, or its strongest baseline is not there."""
+    for name, score in protocols.items():
+        place = f"scores.protocols.{describe_key(name)}"
+        check_types(score, {**SCORE, **PROTOCOL_SCORE}, place)
+        baselines = score.get("baselines") or {}
+        for baseline, values in baselines.items():
+            check_types(values, SCORE, f"{place}.baselines.{describe_key(baseline)}")
+        if (strongest := score.get("strongest")) is not None and strongest not in baselines:
+            raise SetError(
+                f"{place}.strongest is {describe_value(strongest)}, which is none of its baselines"
+            )
 
 
 def describe_key(key: Any) -> str:
@@ -148,7 +163,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
     },
     "scores": {
         "accuracy": Dict | None | Absent, "full_data": Share | None | Absent,
-        "baselines": dict[str, Dict] | None | Absent,
+        "baselines": dict[str, Dict] | None | Absent, "protocols": dict[str, dict[str, Any]] | None | Absent,
     },
     "provenance": {
         "command": str | Absent, "seconds": NotNegative | None | Absent, "outer_steps": Count | None | Absent,
@@ -156,3 +171,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
     },
 }  # fmt: skip
 SCORE = {"mean": Share, "std": NotNegative, "n": Annotated[int, Between(1)]}  # of an accuracy
+PROTOCOL_SCORE: dict[str, Any] = {  # what else a score by a protocol may hold
+    "network": str | Absent, "split": str | Absent, "weights": str | Absent, "targets": str | Absent,
+    "baselines": dict[str, Dict] | None | Absent, "strongest": str | None | Absent,
+}  # fmt: skip

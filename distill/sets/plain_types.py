@@ -58,6 +58,8 @@ def has_type(value: Any, expected: Any) -> bool:
     are strings.
     """
     origin, arguments = get_origin(expected), get_args(expected)
+    if expected is Any:
+        return True
     if origin in (UnionType, Union):
         return any(has_type(value, member) for member in arguments)
     if origin is Annotated:

@@ -117,6 +117,11 @@ def accuracies(students: Iterable[Student], data: Dataset) -> tuple[float, ...]:
     return tuple(accuracy(student, data) for student in students)
 
 
+def report_students(name: str, students: Iterable[Student], data: Dataset) -> Report:
+    """The accuracies of students under a name."""
+    return Report(name, accuracies(students, data))
+
+
 def replay_accuracies(data: DistilledSet, test: Dataset, count: int) -> tuple[float, ...]:
     """Test accuracies of students by the set's recipe, from its fixed weights or `count` random ones."""
     (test,), problem = match_real_data(data, test), build_problem(data)

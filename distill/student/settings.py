@@ -54,3 +54,6 @@ class StudentOptions:
     """With --teacher: λ, the share of the teacher in the loss; the rest is for the set's own labels."""
     save: str | None = option(None, "FILE")
     """Write the first student's weights (a state dict) to this file."""
+    save_scores: bool = option(False, needs={"protocol": ()})
+    """With a standard --protocol and new networks: also measure as many real items, and keep the scores in
+    the file of the set, for its card and pages."""

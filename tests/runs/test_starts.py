@@ -30,7 +30,7 @@ def regression() -> DistilledSet:
 def test_labels_of_a_squared_error_start_at_ten_times_one_hot_less_its_mean(regression: DistilledSet) -> None:
     assert regression.inner["loss"] == "squared-error"
     torch.testing.assert_close(regression.labels, 10 * (torch.eye(3) - 1 / 3), rtol=0, atol=1e-4)
-    scaled = learn(method=BPTT(inner_loss="squared-error", label_scale=4.0))
+    scaled = learn(method=BPTT(inner_loss="squared-error", start_scale=4.0))
     torch.testing.assert_close(scaled.labels, 4 * (torch.eye(3) - 1 / 3), rtol=0, atol=1e-4)
     fixed = learn(inner_loss=squared_error, init="fixed")
     torch.testing.assert_close(fixed.labels, torch.eye(3), rtol=0, atol=1e-4)

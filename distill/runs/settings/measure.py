@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from distill.registry import AUTO, COUNT, Auto, option
+from distill.registry import AUTO, COUNT, COUNT_OR_NONE, Auto, option
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,11 @@ class MeasureSettings:
     test_networks: int = option(20, "COUNT", **COUNT)
     """With --init random: how many new networks measure the set at the end. Baselines are drawn as often, but
     at most 20 times."""
-    full_data_networks: int = option(3, "COUNT", **COUNT)
+    dc_networks: Auto[int] = option(
+        AUTO, "COUNT", **COUNT_OR_NONE, needs={"init": ("random",)}, without="weights"
+    )
+    """With --init random: how many new networks measure the set, and as many real items with hard labels, by
+    the standard protocol dc of `distill student`; 0 leaves it out."""
+    full_data_networks: int = option(3, "COUNT", **COUNT_OR_NONE)
     """With --init random: how many networks are trained on all real data, for comparison. It can take longer
-    than the rest."""
+    than the rest; 0 leaves it out."""

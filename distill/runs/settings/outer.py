@@ -15,7 +15,7 @@ METHOD_WORDS = METHODS | {AUTO_METHOD: Entry("", "frepo for images and --init ra
 class OuterSettings:
     """Outer loop: how the synthetic items are improved"""
 
-    method: str = option("unroll", "METHOD", choices=METHOD_WORDS, first=True)
+    method: str = option(AUTO_METHOD, "METHOD", choices=METHOD_WORDS, first=True)
     """What an outer step minimises (--method METHOD --help shows a method's own options)."""
     method_options: PlugInOptions = field(default_factory=dict)
     start: Auto[str] = option(AUTO, "START", choices=STARTS, file=".pt")
