@@ -110,6 +110,11 @@ def percent(score: dict[str, Any] | None) -> str:
     return f"{100 * score['mean']:.1f}{spread} %"
 
 
+def percent_of_all(share: float | None) -> str:
+    """'99.4 %', the accuracy with all real data, or '-' where it was not measured."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]

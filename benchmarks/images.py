@@ -8,7 +8,7 @@ sets that are not there are passed over.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, make_parser, markdown, percent, read_row
+from benchmarks.cases import Case, benchmark, make_parser, markdown, percent, percent_of_all, read_row
 
 CONVNET = (
     "--init", "random", "--network", "convnet", "--warmup", "20", "--validate-every", "100",
@@ -61,7 +61,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     head = ["case", "test accuracy", "random real images", "k-means", "all real images", "seconds"]
     scores = ("accuracy", "random_real", "k_means")
     return markdown(head, [
-        [r["case"], *(percent(r[s]) for s in scores), f"{100 * r['full_data']:.1f} %", f"{r['seconds']:.0f}"]
+        [r["case"], *(percent(r[s]) for s in scores), percent_of_all(r["full_data"]), f"{r['seconds']:.0f}"]
         for r in rows
     ])  # fmt: skip
 

@@ -1,10 +1,12 @@
 """Every set of the zoo trains what its page says that it trains."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import zoo
+from benchmarks.cases import percent
 from distill.commands.student import main as measure_student
 from distill.sets.distilled import DistilledSet
 from tests.helpers import read_json_line, small_set
@@ -29,7 +31,24 @@ def test_the_page_shows_the_stronger_baseline() -> None:
         "random-real": {"mean": 0.6, "std": 0.2, "n": 20},
     }
     data = small_set(scores={"baselines": {**scores, "before": {"mean": 0.9, "std": 0.0, "n": 1}}})
-    assert zoo.strongest_baseline(data) == "60.0 ± 20.0 % (random real)"
+    assert zoo.strongest_baseline(data.scores["baselines"]) == "60.0 ± 20.0 % (random real)"
+    assert zoo.strongest_baseline({}) == "-"
+
+
+def test_the_page_shows_both_figures_each_with_its_strongest_baseline() -> None:
+    path = zoo.ZOO / "mnist-10-random.pt"
+    data = DistilledSet.load(path)
+    assert zoo.describe_set(path, replace(data, scores={**data.scores, "protocols": None}))["by dc"] == (
+        "not measured by a standard protocol"
+    )
+    score = {"mean": 0.7, "std": 0.02, "n": 5}
+    dc = {**score, "baselines": {"k-means": {**score, "mean": 0.79}, "random-real": {**score, "mean": 0.57}}}
+    changed = replace(data, scores={**data.scores, "protocols": {"dc": dc}, "full_data": None})
+    facts = zoo.describe_set(path, changed)
+    assert facts["by its recipe"] == percent(data.scores["accuracy"])
+    assert facts["by dc"] == "70.0 ± 2.0 %"
+    assert facts["strongest baseline by dc"] == "79.0 ± 2.0 % (k-means)"
+    assert facts["all real data"] == "-"
 
 
 @pytest.mark.parametrize("config", [{"device": "cpu"}, {"n": 5, "run": {"device": "cpu"}}])

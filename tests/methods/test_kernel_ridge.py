@@ -217,7 +217,7 @@ def distill_data(x: torch.Tensor, y: torch.Tensor) -> Any:
 SMALL = (
     "--network convnet --depth 2 --width 8 --init random --method frepo --n 3 --pool-size 4 --outer-batch 32"
 )
-SMALL += " --held-out 50 --test-networks 2 --full-data-networks 1"
+SMALL += " --held-out 50 --test-networks 2 --full-data-networks 1 --dc-networks 0"
 
 
 def run_image(folder: Path, *options: object) -> int:

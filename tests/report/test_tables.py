@@ -7,7 +7,7 @@ import pytest
 from distill.report.page import render_page
 from distill.report.tables import compute_wilson, format_table, list_comparison, list_scores, list_tiles
 from distill.student.scores import Report
-from tests.report.sets import SCORES, image_set, make_report
+from tests.report.sets import SCORES, image_set, make_report, visible_text
 
 
 def test_a_report_is_mean_sample_std_and_n() -> None:
@@ -65,6 +65,34 @@ def test_the_tiles_and_the_comparison_show_the_strongest_baseline() -> None:
     row = list_comparison(reported)
     assert row["baseline"]["name"] == "3 k-means centres"
     assert row["initial"] == "fixed initial weights"
+
+
+def test_rows_tiles_and_comparison_by_a_standard_protocol() -> None:
+    score = {"mean": 0.7, "std": 0.02, "n": 5}
+    baselines = {"k-means": {**score, "mean": 0.79}, "random-real": {**score, "mean": 0.57}}
+    dc = {**score, "network": "mlp", "baselines": baselines, "strongest": "k-means"}
+    reported = make_report(image_set(scores=SCORES | {"protocols": {"dc": dc}}))
+    rows = {row["key"]: row for row in list_scores(reported)}
+    assert list(rows) == ["set", "random-real", "dc:set", "dc:k-means", "dc:random-real", "all"]
+    assert rows["dc:set"]["initial"] == "random initial weights, 5 networks"
+    assert rows["dc:set"]["protocol"] == "standard protocol dc, network mlp"
+    assert rows["dc:k-means"]["words"] == "79.00 ± 2.00 %"
+    assert ("70.00 ± 2.00 %", "test accuracy by the standard protocol dc") in list_tiles(reported)
+    assert ("79.00 %", "strongest baseline by dc: k-means centres") in list_tiles(reported)
+    row = list_comparison(reported)
+    assert row["baseline"]["key"] == "random-real"
+    ((word, own, strongest),) = row["standard"]
+    assert (word, own["words"], strongest["words"]) == ("dc", "70.00 ± 2.00 %", "79.00 ± 2.00 %")
+    page = visible_text(render_page([reported, make_report(image_set())]))
+    assert "strongest baseline: 3 k-means centres, 79.00 ± 2.00 %" in page
+    assert page.count("This set was not measured by a standard protocol.") == 1
+
+
+def test_a_set_without_full_data_has_no_row_of_it() -> None:
+    reported = make_report(image_set(scores=SCORES | {"full_data": None}))
+    assert "all" not in {row["key"] for row in list_scores(reported)}
+    assert "all real data" not in " ".join(words for _, words in list_tiles(reported))
+    assert "98.00" not in render_page([reported, reported])
 
 
 def test_wilsons_interval_is_the_published_one() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from distill.report.verdict import find_strongest, judge_scores
+from distill.report.verdict import describe_by_protocol, find_strongest, judge_scores
 
 
 def make_scores(
@@ -84,6 +84,36 @@ def test_a_single_network_is_judged_by_the_number_of_test_items() -> None:
     assert judge_scores(case, 10, test_items=600).level == "equal"
     assert judge_scores(case, 10, test_items=60_000).level == "better"
     assert judge_scores(make_scores(0.52), 2, test_items=100).level == "chance"
+
+
+def make_dc_scores(**changes: Any) -> dict[str, Any]:
+    dc = make_scores(0.7, 0.02, 5, random_real=(0.57, 0.04, 5), k_means=(0.79, 0.001, 5))
+    scores = make_scores(0.92, 0.01, 20, k_means=(0.78, 0.02, 20))
+    return {**scores, "protocols": {"dc": {**dc["accuracy"], "baselines": dc["baselines"]}}, **changes}
+
+
+def test_images_for_random_weights_are_judged_by_dc_where_it_was_measured() -> None:
+    assert judge_scores(make_dc_scores(), 10, item_type="images") == (
+        "worse",
+        "By the standard protocol dc: below the strongest baseline (k-means centres, 79.0 %) by 9.0 points.",
+    )
+    fixed = make_dc_scores(accuracy={"mean": 0.92, "std": 0.0, "n": 1, "weights": "fixed"})
+    assert judge_scores(fixed, 10, item_type="images").level == "better"
+    assert judge_scores(make_dc_scores(), 10, item_type="sentences").level == "better"
+    assert judge_scores(make_dc_scores(protocols={"dc": {"mean": "?"}}), 10).level == "better"
+    assert judge_scores(make_dc_scores(protocols={"frepo": {"mean": 0.1}}), 10).level == "better"
+
+
+def test_both_figures_stand_beside_their_strongest_baselines() -> None:
+    assert describe_by_protocol(make_dc_scores()) == [
+        "92.0 ± 1.0 % by its own recipe (strongest baseline: k-means centres, 78.0 ± 2.0 %)",
+        "70.0 ± 2.0 % by dc (strongest baseline: k-means centres, 79.0 ± 0.1 %)",
+    ]
+    assert describe_by_protocol(make_dc_scores(protocols=None))[1:] == ["not measured by a standard protocol"]
+    assert describe_by_protocol({"protocols": 3}) == [
+        "not measured by its own recipe",
+        "not measured by a standard protocol",
+    ]
 
 
 def test_a_baseline_that_is_not_in_the_table_keeps_its_name() -> None:

@@ -21,7 +21,8 @@ REGRESSION = ["--inner-loss", "squared-error", "--max-horizon", "6", "--lr", "0.
 def run(folder: Path, name: str, options: list[str]) -> int:
     line = ["--dataset", str(folder / "blobs.npz"), "--n", "3", "--network", "mlp", "--init", "random"]
     line += ["--inner-steps", "4", "--outer-steps", "9", "--validate-every", "4", "--outer-batch", "16"]
-    line += ["--test-networks", "2", "--full-data-networks", "1", "--validation-networks", "1"]
+    line += ["--test-networks", "2", "--full-data-networks", "1", "--dc-networks", "1"]
+    line += ["--validation-networks", "1"]
     return distil([*line, "--out", str(folder / name), *options])
 
 

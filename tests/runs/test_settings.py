@@ -274,3 +274,15 @@ def test_the_time_of_the_run_and_of_distilling_exclude_each_other() -> None:
         assert resolve(image_settings(**{name: 2.0})).outer.outer_steps == FOREVER
     with pytest.raises(UserError, match="--minutes and --distil-minutes both limit the time"):
         resolve(image_settings(minutes=2.0, distil_minutes=1.0))
+
+
+def test_only_images_for_random_networks_are_measured_by_dc_and_fewer_times_where_there_are_more() -> None:
+    def count(**values: Any) -> int:
+        return resolve(image_settings(**values)).measure.dc_networks
+
+    assert [count(init="random", n=n) for n in (10, 100, 1000)] == [3, 1, 0]
+    assert count(init="random", n=10, dc_networks=0) == 0
+    assert count(init="fixed", n=10) == 0
+    assert count(init="random", n=10, weights="folder") == 0
+    text = change_settings(TextSettings(), init="random")
+    assert resolve(text).measure.dc_networks == 0

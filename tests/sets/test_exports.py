@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +78,11 @@ def test_the_card_states_score_baselines_command_and_licence(tmp_path: Path) -> 
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     for text in (
         "license: cc-by-sa-3.0", "- image-classification", "- n<1K",
-        "| these 3 items | 50.00 ± 12.50 % | 20 |",
-        "| as many random-real items | 25.00 ± 1.00 % | 20 |", "| all real items | 99.00 % | |",
+        "| these 3 items | recipe | 50.00 ± 12.50 % | 20 |",
+        "| as many random-real items | recipe | 25.00 ± 1.00 % | 20 |",
+        "| all real items | ordinary training | 99.00 % | |",
+        "- By the set's own recipe: 50.00 ± 12.50 %; the strongest baseline, random-real, 25.00 ± 1.00 %.\n",
+        "\n- Not measured by a standard protocol.\n",
         "    python -m distill.mnist --n 3\n", "hf upload USER/NAME out --repo-type dataset", "then whitened",
     ):  # fmt: skip
         assert text in card
@@ -87,6 +91,29 @@ def test_the_card_states_score_baselines_command_and_licence(tmp_path: Path) -> 
     assert "license: mit" in card_without_scores
     assert "Not measured yet." in card_without_scores
     assert "The command was not kept." in card_without_scores
+
+
+def test_the_card_states_the_score_by_a_standard_protocol(tmp_path: Path) -> None:
+    score = {"mean": 0.4, "std": 0.02, "n": 5}
+    dc = {
+        **score,
+        "network": "mlp",
+        "baselines": {"a": {**score, "mean": 0.3}, "k-means": {**score, "mean": 0.35}},
+    }
+    data = whitened_set()
+    data = replace(data, scores={**data.scores, "full_data": None, "protocols": {"dc": dc}})
+    huggingface.write_set(data, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    for text in (
+        "| these 3 items | dc | 40.00 ± 2.00 % | 5 |",
+        "| as many k-means items | dc, hard labels | 35.00 ± 2.00 % | 5 |",
+        "- By the standard protocol dc, new networks mlp: 40.00 ± 2.00 %; the strongest baseline, k-means,"
+        " 35.00 ± 2.00 %.\n",
+    ):
+        assert text in card
+    assert "all real items" not in card
+    assert "Not measured" not in card
+    assert load_set(tmp_path / "out").scores == data.scores
 
 
 @pytest.mark.usefixtures("_offline")
