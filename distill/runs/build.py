@@ -145,9 +145,7 @@ def build_method(settings: Settings, problem: Problem, data: Dataset | None = No
     method_type = find(METHODS, "method", outer.method)
     if not method_type.unrolls:
         method: Method = method_type(**outer.method_options)
-        if isinstance(method, FRePo) and data is not None:
-            method = fill_pool(settings, problem, method, data)
-        return method
+        return method if data is None else fill_pool(settings, problem, method, data)
     engine = build_engine(str(inner.engine), problem, inner.engine_options)
     unrolled: Method = method_type(engine=engine, **outer.method_options)
     return unrolled

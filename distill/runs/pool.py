@@ -6,10 +6,11 @@ from typing import Any
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.problem import Problem, State
+from distill.methods.base import Method
 from distill.methods.kernel_ridge import FRePo
 from distill.methods.pool import Family
 from distill.networks import IMAGES, NETWORKS
-from distill.networks.build import build_network
+from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.registry import find
@@ -18,13 +19,18 @@ from distill.runs.settings import Settings
 CONVNET_WIDTH = 64  # of the pool; a width of 128 takes four times as long, and students of 128 gain nothing
 
 
-def fill_pool(settings: Settings, problem: Problem, method: FRePo, data: Dataset) -> FRePo:
+def fill_pool(settings: Settings, problem: Problem, method: Method, data: Dataset) -> Method:
     """The method with the families of networks that its options name, and flips where images are augmented.
 
-    Without options the pool holds the set's own network; of a convnet that starts at random a narrow one.
-    Raises UserError for a word that is no network of such items.
+    Another method, and one that has its families, stays as it is. Without options the pool holds the
+    set's own network; of a convnet that starts at random a narrow one. Raises UserError for a word that
+    is no network of such items, or one with batch norm.
     """
+    if not isinstance(method, FRePo) or method.families:
+        return method
     method = replace(method, flips="flip" in settings.outer.augment.split("-"))
+    if method.pool_augment and len(data.shape) != 3:
+        raise UserError("--pool-augment is for images, and these items are none: leave it out")
     own = settings.network.network
     if settings.network.init == "fixed" or settings.network.weights is not None:
         if method.networks or method.pool_width:
@@ -48,6 +54,7 @@ def build_family(settings: Settings, problem: Problem, method: FRePo, data: Data
     find(IMAGES if len(data.shape) == 3 else NETWORKS, "network in --networks", word)
     arguments = family_arguments(settings, method, word)
     network = build_network(word, data.shape, len(data.classes), **arguments).to(settings.run.device)
+    check_no_buffers(word, network)
     of_family = replace(problem, network=network)
 
     def draw(i: int) -> State:

@@ -79,7 +79,7 @@ def situation_of(settings: Settings) -> Situation:
     return Situation(
         n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
-        bundled=bundled,        limited=is_timed(settings.run),
+        bundled=bundled, limited=is_timed(settings.run),
         unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
         trained=settings.network.weights is not None,

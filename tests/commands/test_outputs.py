@@ -144,7 +144,7 @@ def test_a_class_that_is_half_a_surrogate_is_refused_in_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "distill.runs.python.library.run_outer_loop", lambda *_: pytest.fail("a step was done")
+        "distill.runs.python.outcome.run_outer_loop", lambda *_: pytest.fail("a step was done")
     )
     train = replace(load_images(str(write_npz(tmp_path / "blobs.npz")))[0], classes=("a", HALF, "c"))
     with pytest.raises(SetError, match=r"dataset.classes.1 is half of a surrogate pair, which is no text"):

@@ -13,6 +13,7 @@ import torch
 from distill import distill
 from distill.commands.image import main as image
 from distill.commands.text import main as text
+from distill.errors import UserError
 from distill.inner.losses import squared_error
 from distill.inner.problem import Problem, State, Task
 from distill.inner.rules import SGD, Adam
@@ -234,7 +235,8 @@ def test_a_run_learns_and_its_file_says_how_students_train(folder: Path) -> None
     assert run_image(folder, "--outer-steps", 40, "--out", folder / "run") == 0
     data = DistilledSet.load(folder / "run" / "set.pt")
     assert data.inner["loss"] == "squared-error"
-    assert data.inner["softmax_scale"] == pytest.approx(0.5)
+    assert data.protocol == {"name": "adam"}
+    assert data.inner["softmax_scale"] == pytest.approx(0.2)
     assert len(data.schedule) == 20
     assert float(data.lrs[0] / data.lrs[-1]) == pytest.approx(10, rel=1e-3)
     assert data.labels.diagonal().mean() > 4  # ten times the regression's
@@ -293,6 +295,7 @@ REFUSALS = {
     "--pool-width is for new random networks": ["--pool-width", "8", "--init", "fixed"],
     "--labels softmax: --method frepo regresses on signed labels": ["--labels", "softmax"],
     'is too small for the network "lenet"': ["--networks", "lenet"],
+    'the network "convnet-batch" has batch norm': ["--networks", "convnet-batch"],
     "--pool-size must be above 0": ["--pool-size", "0"],
     "precision": ["--precision", "bfloat17"],
     "--pool-size is an option of --method frepo; this run has --method dm": ["--method", "dm"],
@@ -314,6 +317,26 @@ def test_networks_for_images_are_refused_for_texts(
     options = ["--method", "frepo", "--init", "random", "--networks", "lenet", "--out", str(tmp_path / "run")]
     assert text([*write_texts(tmp_path), *options]) == 2
     assert 'the network "lenet" is for images, not for items' in capsys.readouterr().err
+
+
+def test_changes_of_images_are_refused_for_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--method", "frepo", "--init", "random", "--pool-augment", "shift"]
+    assert text([*write_texts(tmp_path), *options, "--out", str(tmp_path / "run")]) == 2
+    assert "--pool-augment is for images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("networks", "sentence"),
+    [
+        ("convnett", 'called "convnett"; did you mean "convnet"'),
+        ("textcnn", 'called "textcnn"'),
+        ("convnet-batch", "has batch norm"),
+    ],
+)
+def test_a_pool_of_a_method_that_is_passed_is_checked_and_filled(networks: str, sentence: str) -> None:
+    method = FRePo(networks=networks)
+    with pytest.raises(UserError, match=sentence):
+        distill(easy_data(60), lambda: Small(SHAPE, 4), n=4, method=method, outer_steps=1)
 
 
 def test_the_start_is_a_candidate_of_what_is_exported() -> None:

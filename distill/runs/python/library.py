@@ -22,27 +22,23 @@ from distill.networks.functional import persistent_tensors
 from distill.networks.initial import check_new_weights
 from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resolve_network
 from distill.outer import processes
-from distill.outer.synthetic import Synthetic
 from distill.registry import AUTO, find
 from distill.runs.build import (
     Plan,
     assemble_plan,
     build_method,
-    build_set,
     describe_source,
     problem_class,
 )
-from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
-from distill.runs.files.progress import Progress
-from distill.runs.measure import Splits, split_data
-from distill.runs.provenance import check_exportable, describe_run
+from distill.runs.measure import split_data
+from distill.runs.pool import fill_pool
 from distill.runs.python.arguments import (
     check_augment,
     plain_arguments,
     word_of_method,
     word_of_rule,
 )
-from distill.runs.python.outcome import describe_objects, score
+from distill.runs.python.outcome import run
 from distill.runs.resolve import resolve
 from distill.runs.settings import (
     DataSettings,
@@ -216,6 +212,7 @@ def method_of(
 
 def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset, test: int) -> Plan:
     """The plan of the objects; what was not passed is what the command's words mean."""
+    method = fill_pool(settings, problem, method, train)
     name = settings.network.network or type(problem.network).__name__
     is_drawn = settings.network.network is not None or factory_of(problem.network) is not None
     weights = draw_initial(settings, problem, "fixed", 1)[0] if is_drawn else current_weights(problem)
@@ -230,30 +227,3 @@ def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset
 def current_weights(problem: Problem) -> Weights:
     """The weights and buffers that the network has now."""
     return {name: t.detach().clone() for name, t in persistent_tensors(problem.network).items()}
-
-
-def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, progress: bool) -> DistilledSet:
-    """The outer loop to its end, and the set that did best on held-out items, scored."""
-    minutes = settings.run.minutes
-    seconds = 60 * minutes if minutes else None
-    schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
-    last = first = start_snapshot(plan, synthetic)
-    check_exportable(plan, synthetic, splits.train, describe_run(settings, ["distill.distill"], first))
-    bar = Progress(schedule, 0) if progress and processes.rank() == 0 else None
-    try:
-        for last, record in run_outer_loop(plan, synthetic, splits, first, schedule):
-            if bar:
-                bar.show(record, last.state.rollbacks)
-    finally:
-        if bar:
-            bar.close()
-    data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
-    return replace(
-        data,
-        text=splits.train.text_metadata(data.items),
-        scores={"accuracy": score(plan, settings, data, splits)},
-        provenance={
-            **describe_run(settings, ["distill.distill"], last),
-            "objects": describe_objects(plan),
-        },
-    )

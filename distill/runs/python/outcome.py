@@ -1,15 +1,48 @@
-"""What distill() says of its result: the score, and the objects by name."""
+"""What distill() returns: the set that did best, its score, and the objects by name."""
 
+from dataclasses import replace
 from typing import Any
 
 from distill.inner.losses import loss_name
-from distill.runs.build import Plan
+from distill.outer import processes
+from distill.outer.synthetic import Synthetic
+from distill.runs.build import Plan, build_set
+from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
+from distill.runs.files.progress import Progress
 from distill.runs.measure import Splits
+from distill.runs.provenance import check_exportable, describe_run
 from distill.runs.settings import Settings
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluation import accuracy
 from distill.student.scores import Report
 from distill.student.training import initial_weights, replay
+
+
+def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, progress: bool) -> DistilledSet:
+    """The outer loop to its end, and the set that did best on held-out items, scored."""
+    minutes = settings.run.minutes
+    seconds = 60 * minutes if minutes else None
+    schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
+    last = first = start_snapshot(plan, synthetic)
+    check_exportable(plan, synthetic, splits.train, describe_run(settings, ["distill.distill"], first))
+    bar = Progress(schedule, 0) if progress and processes.rank() == 0 else None
+    try:
+        for last, record in run_outer_loop(plan, synthetic, splits, first, schedule):
+            if bar:
+                bar.show(record, last.state.rollbacks)
+    finally:
+        if bar:
+            bar.close()
+    data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
+    return replace(
+        data,
+        text=splits.train.text_metadata(data.items),
+        scores={"accuracy": score(plan, settings, data, splits)},
+        provenance={
+            **describe_run(settings, ["distill.distill"], last),
+            "objects": describe_objects(plan),
+        },
+    )
 
 
 def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) -> dict[str, Any]:

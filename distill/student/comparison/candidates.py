@@ -5,10 +5,9 @@ Each is a DistilledSet, so that every protocol serves it unchanged.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from distill.data.dataset import Dataset
 from distill.registry import load
@@ -16,6 +15,7 @@ from distill.sets.distilled import DistilledSet
 from distill.student import CORESETS
 from distill.student.comparison.coresets import Draw, label_by_teacher, remember_draws
 from distill.student.comparison.table import BASELINE, HARD, SET, TEACHER_LABELS
+from distill.student.protocols.targets import CROSS_ENTROPY, harden
 from distill.student.training import Student
 
 
@@ -68,19 +68,13 @@ def list_versions(data: DistilledSet, plain: DistilledSet) -> list[Candidate]:
     ]
 
 
-def harden(labels: Tensor) -> Tensor:
-    """One-hot rows of the largest label in each row."""
-    return torch.nn.functional.one_hot(labels.argmax(dim=1), labels.shape[1]).to(labels)
-
-
 def as_baseline(data: DistilledSet) -> DistilledSet:
     """The set's recipe without what holds for its own labels and weights alone: for other items.
 
     Labels are probabilities: the loss is the cross-entropy, without a scale. It recommends no protocol.
     """
     inner = {key: value for key, value in data.inner.items() if key != "softmax_scale"}
-    changes: dict[str, Any] = {"protocol": None} if hasattr(data, "protocol") else {}
     return replace(
-        data, inner=inner | {"loss": "soft-cross-entropy"}, network={**data.network, "init": "random"},
-        init_state=None, scores={}, **changes,
+        data, inner=inner | {"loss": CROSS_ENTROPY}, network={**data.network, "init": "random"},
+        init_state=None, scores={}, protocol=None,
     )  # fmt: skip

@@ -97,12 +97,16 @@ def list_untaught(data: DistilledSet) -> list[str]:
     return [name for k, name in enumerate(data.source["classes"]) if k not in largest]
 
 
+def harden(labels: Labels) -> Labels:
+    """One-hot rows of the largest label in each row."""
+    return F.one_hot(labels.argmax(dim=1), labels.shape[1]).to(labels)
+
+
 def make_hard(data: DistilledSet) -> tuple[Labels, str]:
     """One-hot rows of the largest label."""
     missing, classes = list_untaught(data), data.labels.shape[1]
     count = f", which never teach {len(missing)} of {classes} classes" if missing else ""
-    targets = F.one_hot(data.labels.argmax(dim=1), classes).to(data.labels)
-    return targets, f"targets are hard labels{count}"
+    return harden(data.labels), f"targets are hard labels{count}"
 
 
 def keep_soft(data: DistilledSet) -> tuple[Labels, str]:
