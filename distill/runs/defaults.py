@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 FOREVER = 10**9  # outer steps where --minutes is the only limit
+METHOD = "method"  # the part of the rows that are options of a method
+SQUARED = "squared-error"
+LONGEST = 3  # a horizon, in recipes
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,24 @@ class Situation:
     network: str = ""
     rule: str = ""
     inner_steps: int = 0
+    labels: str = ""
+    inner_loss: str = ""
+    start: str = ""  # of a saved set, its labels: regression, shares or signed
+
+    @property
+    def random_unroll(self) -> bool:
+        """A set is learned through the training of networks that nobody knows."""
+        return self.method == "unroll" and not self.fixed
+
+    @property
+    def regresses(self) -> bool:
+        """Networks of an unroll train on the labels by squared error."""
+        return self.method == "unroll" and self.inner_loss == SQUARED
+
+    @property
+    def bounded(self) -> bool:
+        """The inner loss has a lower bound, whatever the labels become."""
+        return self.regresses or self.labels in ("softmax", "hard")
 
     @property
     def ridge(self) -> bool:
@@ -50,6 +71,21 @@ class Default(NamedTuple):
     value: Callable[[Situation], Any]
     words: str
     reason: str
+
+
+def inner_loss(s: Situation) -> str | None:
+    learns_anew = s.start in ("", "regression") and not s.labels
+    return SQUARED if s.random_unroll and learns_anew else None
+
+
+def labels(s: Situation) -> str:
+    if not s.random_unroll or s.regresses or s.start == "signed":
+        return "soft"
+    return "softmax"
+
+
+def max_horizon(s: Situation) -> int | None:
+    return LONGEST * s.inner_steps if s.random_unroll and s.bounded else None
 
 
 def inner_steps(s: Situation) -> int:
@@ -116,6 +152,12 @@ def outer_batch(s: Situation) -> int:
 
 DEFAULTS = (
     Default(
+        METHOD, "inner_loss", inner_loss, "", "REASON",
+    ),
+    Default(
+        "data", "labels", labels, "WORDS", "REASON",
+    ),
+    Default(
         "inner", "rule", rule,
         "sgd where fixed, momentum where random; frepo: momentum for convnet and resnet, else adam",
         "plain steps give the cleanest gradient; random networks have a longer way to go; momentum diverges"
@@ -130,6 +172,9 @@ DEFAULTS = (
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
         " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
+    ),
+    Default(
+        METHOD, "max_horizon", max_horizon, "WORDS", "REASON",
     ),
     Default(
         "network", "weight_init", lambda s: "uniform" if s.fixed or s.text else "xavier",
