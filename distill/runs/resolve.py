@@ -10,16 +10,18 @@ from distill.errors import RunError, UserError, unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, check_effects, check_options, check_value, flag, load, options_of
-from distill.runs.defaults import DEFAULTS, METHOD, SQUARED, Default, Situation
+from distill.runs.defaults import DEFAULTS, METHOD, Default
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
 from distill.runs.settings.outer import AUTO_METHOD
+from distill.runs.settings.situation import SQUARED, Situation
 from distill.sets.plain_types import describe_type, has_type
 
 if TYPE_CHECKING:
     from distill.sets.distilled import DistilledSet
 
 S = TypeVar("S", bound=Settings)
+HORIZONS = ("min_horizon", "max_horizon")
 UNROLLED = ("lr_per", "lr_lr_scale", "engine")  # settings that only methods that unroll have
 
 
@@ -100,7 +102,7 @@ def set_ipc(settings: S, classes: int) -> S:
 
 
 def situation_of(settings: Settings, start: str = "") -> Situation:
-    text = isinstance(settings.data, TextData)
+    text, options = isinstance(settings.data, TextData), settings.outer.method_options
     bundled = (
         isinstance(settings.data, TextData)
         and settings.data.dataset == "sentences"
@@ -112,8 +114,8 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         bundled=bundled, limited=is_timed(settings.run),
         unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
-        labels=settings.data.labels or "", start=start,
-        inner_loss=str(settings.outer.method_options.get("inner_loss") or ""),
+        labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),
+        **{name: options[name] for name in HORIZONS if isinstance(options.get(name), int)},
     )  # fmt: skip
 
 
