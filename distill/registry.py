@@ -231,7 +231,8 @@ def check_effects(settings: Any, given: Collection[str]) -> None:
     rules = {f.name: f.metadata for part in parts_of(settings) for f in options_of(part)}
     for name in sorted(rules.keys() & set(given)):
         for other, words in rules[name]["needs"].items():
-            if (str(values[other]) not in words) if words else not values[other]:
+            value = values[other]  # None, where there are words: resolve() fills it in
+            if (value is not None and str(value) not in words) if words else not value:
                 missing = " or ".join(f"{spell(other)} {word}" for word in words) or spell(other)
                 sentence = f"{spell(name)} has no effect without {missing}"
                 raise UserError(f"{sentence}: give {missing}, or leave {spell(name)} out")

@@ -19,7 +19,8 @@ class Synthetic:
     and unnormalised, Sucholutsky and Schonlau 2019), through a softmax, or not learned ("hard").
     raw_lrs hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
     step and parameter tensor. schedule (T, b) says which items each step uses. Soft labels are used
-    label_scale times as large as they are learned. extra holds what a method learns beside them.
+    label_scale times as large as they are learned; where they are those of a regression,
+    softmax(softmax_scale · targets()) are shares. extra holds what a method learns beside them.
     """
 
     items: Float[Tensor, "n *item"]
@@ -29,6 +30,7 @@ class Synthetic:
     label_map: str = "soft"
     label_scale: float = 1.0
     extra: dict[str, Tensor] = field(default_factory=dict)
+    softmax_scale: float | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The learned groups "items", "labels" and "lrs" (raw), and extra; hard labels are not learned."""

@@ -197,6 +197,7 @@ def finish(
     print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling)")
     if settings.is_judged:
         print_verdict(settings, data, source["outer_steps"])
+    warn_of_signed_labels(data)
     print(f"look at it: {path / 'report.html'}\ntrain on it: {program_name()} student {set_path}")
     steps = source["outer_steps"]
     return {**measurement.scores, "seconds": seconds, "outer_steps": steps, "path": str(set_path)}
@@ -218,6 +219,17 @@ def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> Non
         print(verdict.sentence)
     else:
         print(f"warning: {verdict.sentence}", file=sys.stderr)
+
+
+def warn_of_signed_labels(data: DistilledSet) -> None:
+    """A line on stderr where a set for unknown networks is good for its own steps alone."""
+    unbounded = data.inner["loss"] == "soft-cross-entropy" and bool((data.labels < 0).any())
+    if unbounded and data.network["init"] == "random":
+        print(
+            f"warning: the labels are signed, so the set is a sequence of {len(data.schedule)} steps: a"
+            " network that trains on it for longer gets worse; leave --labels out for a set that lasts",
+            file=sys.stderr,
+        )
 
 
 def write_files(path: Path, data: DistilledSet) -> Path:

@@ -3,27 +3,33 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from distill.data import AUGMENTATIONS
 from distill.errors import RunError, UserError, unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, check_effects, check_options, check_value, flag, load, options_of
-from distill.runs.defaults import DEFAULTS, Situation
+from distill.runs.defaults import DEFAULTS, METHOD, Default
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
 from distill.runs.settings.outer import AUTO_METHOD
+from distill.runs.settings.situation import SQUARED, Situation
 from distill.sets.plain_types import describe_type, has_type
 
+if TYPE_CHECKING:
+    from distill.sets.distilled import DistilledSet
+
 S = TypeVar("S", bound=Settings)
+HORIZONS = ("min_horizon", "max_horizon")
 UNROLLED = ("lr_per", "lr_lr_scale", "engine")  # settings that only methods that unroll have
 
 
-def resolve(settings: S) -> S:
+def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
     """The settings with every default filled in, and every word and number checked. Raises UserError.
 
     Where --ipc has not become --n yet, by set_ipc(), they are good for loading data: n may be another.
+    saved: the set to go on from, where it is not read from the file of settings.outer.start.
     """
     check(settings)
     if settings.outer.method == AUTO_METHOD:
@@ -31,17 +37,50 @@ def resolve(settings: S) -> S:
     knows_n = settings.data.ipc is None or settings.data.n is not None
     if settings.data.n is None:
         settings = change(settings, "data", n=settings.n_default)
+    start = describe_start(settings, saved)
     for default in DEFAULTS:
-        part = getattr(settings, default.part)
-        if hasattr(part, default.name) and getattr(part, default.name) is None:
-            value = settings.overrides().get(default.name, default.value(situation_of(settings)))
-            settings = change(settings, default.part, **{default.name: value})
+        settings = fill_in(settings, default, start)
     if settings.run.out is None:
         settings = change(settings, "run", out=default_folder(settings))
     if knows_n:
         check_batch(settings)
         check_plug_ins(settings)
     return settings
+
+
+def fill_in(settings: S, default: Default, start: str) -> S:
+    """The settings with one default, where its setting has no value; start as of describe_start()."""
+    if default.part == METHOD:
+        return fill_in_option(settings, default, start)
+    part = getattr(settings, default.part)
+    if not hasattr(part, default.name) or getattr(part, default.name) is not None:
+        return settings
+    value = settings.overrides().get(default.name, default.value(situation_of(settings, start)))
+    return change(settings, default.part, **{default.name: value})
+
+
+def fill_in_option(settings: S, default: Default, start: str) -> S:
+    """The settings with the default of an option of their method; a resumed run has what it started with."""
+    options, names = settings.outer.method_options, options_of(load(METHODS[settings.outer.method]))
+    if settings.run.resume is not None or options.get(default.name) is not None:
+        return settings
+    value = default.value(situation_of(settings, start))
+    if value is None or default.name not in {field.name for field in names}:
+        return settings
+    return change(settings, "outer", method_options={**options, default.name: value})
+
+
+def describe_start(settings: Settings, saved: "DistilledSet | None" = None) -> str:
+    """What the labels of a set to go on from are, where that decides: regression, shares or signed, or ""."""
+    path, is_file = settings.outer.start, (settings.outer.start or "").endswith(".pt")
+    if settings.data.labels is not None or not (is_file or saved):
+        return ""
+    from distill.sets.distilled import DistilledSet  # torch, which --help does without
+
+    data = saved or DistilledSet.load(str(path))
+    if data.inner["loss"] == SQUARED:
+        return "regression"
+    return "shares" if bool((data.labels >= 0).all()) else "signed"
 
 
 def pick_method(settings: Settings) -> str:
@@ -69,8 +108,9 @@ def set_ipc(settings: S, classes: int) -> S:
     return change(settings, "data", n=n)
 
 
-def situation_of(settings: Settings) -> Situation:
-    text = isinstance(settings.data, TextData)
+def situation_of(settings: Settings, start: str = "") -> Situation:
+    text, options = isinstance(settings.data, TextData), settings.outer.method_options
+    horizons: dict[str, Any] = {n: options[n] for n in HORIZONS if isinstance(options.get(n), int)}
     bundled = (
         isinstance(settings.data, TextData)
         and settings.data.dataset == "sentences"
@@ -83,6 +123,8 @@ def situation_of(settings: Settings) -> Situation:
         unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
         trained=settings.network.weights is not None,
+        labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),
+        **horizons,
     )  # fmt: skip
 
 

@@ -54,8 +54,8 @@ class Net(nn.Module):
 def learned_set() -> DistilledSet:
     torch.manual_seed(0)
     return distill.distill(
-        make_data(), Net(), n=1, rule=SGD(), lr=0.1, inner_steps=8, outer_steps=60, outer_lr=0.1,
-        test=make_data(90, 1),
+        make_data(), Net(), n=1, labels="soft", rule=SGD(), lr=0.1, inner_steps=8, outer_steps=60,
+        outer_lr=0.1, test=make_data(90, 1),
     )  # fmt: skip
 
 

@@ -14,7 +14,9 @@ from distill.inner.engines.truncated import Truncated
 from distill.inner.problem import Problem
 from distill.methods import METHODS
 from distill.methods.base import Method
+from distill.methods.unroll import BPTT
 from distill.networks.build import build_network
+from distill.registry import options_of
 from distill.runs.build import build_method
 from distill.runs.defaults import DEFAULTS, FOREVER
 from distill.runs.resolve import all_options, identity, parts_of, resolve, resume, set_ipc
@@ -63,7 +65,7 @@ def test_every_default_has_a_text_and_a_reason() -> None:
         field.name
         for settings_type in (ImageSettings, TextSettings)
         for field, _ in all_options(settings_type())
-    }
+    } | {field.name for field in options_of(BPTT)}
     assert {default.name for default in DEFAULTS} <= names
     assert all(default.words and default.reason for default in DEFAULTS)
 

@@ -56,7 +56,7 @@ def test_labels_of_another_loss_are_refused(regression: DistilledSet) -> None:
     with pytest.raises(UserError, match="holds labels of the inner loss squared-error, which mean nothing"):
         learn(start=regression, method=BPTT(inner_loss="soft-cross-entropy"))
     with pytest.raises(UserError, match="holds labels of the inner loss soft-cross-entropy, which mean"):
-        learn(start=learn(), method=BPTT(inner_loss="squared-error"))
+        learn(start=learn(labels="soft"), method=BPTT(inner_loss="squared-error"))
     with pytest.raises(
         UserError, match="labels of a regression, which are no logits: use labels soft or hard"
     ):

@@ -3,16 +3,20 @@
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from inspect import Parameter
 from types import FunctionType
 from typing import Any
 
 from distill.data.dataset import Dataset
 from distill.errors import UserError
+from distill.inner import INNER_LOSSES
+from distill.inner.losses import loss_name
 from distill.inner.rules import SGD, Adam, Rule
 from distill.methods import METHODS
 from distill.methods.base import Method
-from distill.registry import AUTO, ITEMS, find
+from distill.registry import AUTO, ITEMS, find, options_of
+from distill.runs.settings import Settings
 from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import check_count, describe_value, plain_value
 
@@ -95,6 +99,34 @@ def word_of_method(method: Any) -> str:
     if isinstance(method, Method):
         return next((word for word in METHODS if find(METHODS, "method", word) is type(method)), "unroll")
     raise UserError(f"method is {method!r:.80}: give a word of {', '.join(METHODS)}, or a Method object")
+
+
+def is_known(method: Any) -> bool:
+    """Whether a method is one of METHODS, a word or an object, whose options the settings can hold."""
+    return isinstance(method, str) or type(method) is find(METHODS, "method", word_of_method(method))
+
+
+def are_known(method: Any, inner_loss: Any) -> bool:
+    """Whether both are the package's, so that it knows which labels leave the loss bounded."""
+    return is_known(method) and (inner_loss is None or loss_name(inner_loss) in INNER_LOSSES)
+
+
+def options_of_objects(method: Any, inner_loss: Any) -> dict[str, Any]:
+    """The options that the command line would need for a Method object and an inner loss."""
+    options = {}
+    if isinstance(method, Method) and is_known(method):
+        values = {field: getattr(method, field.name) for field in options_of(method)}
+        options = {field.name: value for field, value in values.items() if value != field.default}
+    if inner_loss is not None and word_of_method(method) == "unroll" and are_known(method, inner_loss):
+        options["inner_loss"] = loss_name(inner_loss)
+    return options
+
+
+def fill_in_options(settings: Settings, method: Method) -> Method:
+    """A Method object with the defaults of its options that depend on other settings."""
+    options: Any = settings.outer.method_options if is_known(method) else {}
+    changes = {name: value for name, value in options.items() if getattr(method, name) is None}
+    return replace(method, **changes) if changes else method  # type: ignore[type-var]
 
 
 def check_augment(augment: str, train: Dataset) -> None:

@@ -33,7 +33,10 @@ from distill.runs.build import (
 from distill.runs.measure import split_data
 from distill.runs.pool import fill_pool
 from distill.runs.python.arguments import (
+    are_known,
     check_augment,
+    fill_in_options,
+    options_of_objects,
     plain_arguments,
     word_of_method,
     word_of_rule,
@@ -74,7 +77,7 @@ def distill(
     network: NetworkLike,
     n: int = 5,
     *,
-    labels: str = "soft",
+    labels: str | None = None,
     init: str = "random",
     loss: Loss = cross_entropy,
     inner_loss: Loss | None = None,
@@ -107,7 +110,8 @@ def distill(
         network: any nn.Module from items to logits that can be differentiated twice; a factory, a class or
             function that returns a new one, as lambda: Net(), for random weights; or a name, "convnet".
         n: how many synthetic items; fewer than there are classes works.
-        labels: "soft" (learned, signed), "softmax" (learned, sum to one) or "hard" (one class each).
+        labels: "soft" (learned, signed), "softmax" (learned, sum to one) or "hard" (one class each); by
+            default soft, with the squared error where random, whose loss they leave bounded.
         init: "random" trains networks never seen, drawn by the factory or as the module's layers draw;
             "fixed" trains the network from the weights it has now, which the set then carries. Random is
             the default since such a set needs nothing beside it; fixed scores higher, from those weights.
@@ -142,10 +146,10 @@ def distill(
     with python_names(), plain_torch():
         arguments = plain_arguments(passed, signature(distill).parameters)
         train, test_data = read_splits(data, test)
-        settings = resolve_arguments(train, network, arguments)
+        saved = start.to("cpu") if isinstance(start, DistilledSet) else None
+        settings = resolve_arguments(train, network, arguments, saved)
         check_augment(settings.outer.augment, train)
         splits = split_data(train, test_data or train, settings.data.held_out, settings.run.seed)
-        saved = start.to("cpu") if isinstance(start, DistilledSet) else None
         inner_loss = inner_loss or inner_loss_of(settings, method, saved)
         problem_type = problem_class(settings.inner.compile, settings.run.device)
         rule = rule or find(RULES, "rule", settings.inner.rule)()
@@ -159,7 +163,9 @@ def distill(
             return run(plan, settings, splits, synthetic, progress)
 
 
-def resolve_arguments(train: Dataset, network: Any, arguments: dict[str, Any]) -> LibrarySettings:
+def resolve_arguments(
+    train: Dataset, network: Any, arguments: dict[str, Any], saved: DistilledSet | None = None
+) -> LibrarySettings:
     """All settings, those of the command line where none is passed; a module has no name and draws itself."""
 
     def pick(*names: str) -> dict[str, Any]:
@@ -168,15 +174,19 @@ def resolve_arguments(train: Dataset, network: Any, arguments: dict[str, Any]) -
     values = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
     inner = {"rule": word_of_rule(arguments["rule"]), **pick("inner_steps", "lr")}
     outer = pick("start", "outer_steps", "outer_batch", "outer_lr", "augment")
-    outer |= {"method": word_of_method(arguments["method"])}
+    method, inner_loss, labels = (arguments[name] for name in ("method", "inner_loss", "labels"))
+    outer |= {"method": word_of_method(method), "method_options": options_of_objects(method, inner_loss)}
+    if labels is None and not are_known(method, inner_loss):
+        labels = "soft"
     return resolve(
         LibrarySettings(
-            DataSettings(dataset=train.name, **pick("n", "labels", "held_out")),
+            DataSettings(dataset=train.name, labels=labels, **pick("n", "held_out")),
             NetworkSettings(**pick("init"), **values),
             InnerSettings(**inner),
             OuterSettings(**outer),
             run=RunSettings(device=str(train.labels.device), **pick("minutes", "seed")),
-        )
+        ),
+        saved,
     )
 
 
@@ -196,7 +206,8 @@ def method_of(
     settings: Settings, problem: Problem, argument: Any, engine: Any, data: Dataset | None = None
 ) -> Method:
     """The method that is passed, or that of the settings with the engine that is. Raises UserError."""
-    method = argument if isinstance(argument, Method) else build_method(settings, problem, data)
+    is_object = isinstance(argument, Method)
+    method = fill_in_options(settings, argument) if is_object else build_method(settings, problem, data)
     if engine is None:
         return method
     if isinstance(engine, type) or not isinstance(engine, Engine):
@@ -204,7 +215,7 @@ def method_of(
     if not method.unrolls:
         word = argument if isinstance(argument, str) else type(argument).__name__
         raise UserError(f'engine is for methods that unroll, not for "{word}": leave it out')
-    if method is argument:
+    if is_object:
         raise UserError("engine is passed beside a Method object, which has its own: leave one of them out")
     changed: Any = method
     return replace(changed, engine=engine)

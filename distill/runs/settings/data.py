@@ -20,7 +20,7 @@ class DataSettings:
     """The real data."""
     data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
     """Where the files of a named data set are."""
-    labels: str = option("soft", "LABELS", choices=LABEL_MAPS, first=True)
+    labels: Auto[str] = option(AUTO, "LABELS", choices=LABEL_MAPS, first=True)
     """soft (learned numbers of any sign), softmax (learned, sum to one) or hard (one fixed class per
     item)."""
     held_out: int = option(5000, "ITEMS", above=0)

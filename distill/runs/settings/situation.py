@@ -1,0 +1,58 @@
+"""Situation: what the defaults of a run's settings depend on."""
+
+from dataclasses import dataclass
+
+SQUARED = "squared-error"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What defaults depend on."""
+
+    n: int
+    fixed: bool  # a known initialisation, rather than networks never seen
+    text: bool
+    convnet: bool
+    bundled: bool  # the data set is in the package
+    limited: bool  # --minutes ends the run
+    unrolls: bool = True
+    method: str = "unroll"
+    network: str = ""
+    rule: str = ""
+    inner_steps: int = 0
+    trained: bool = False  # --weights: the networks were trained before
+    labels: str = ""
+    inner_loss: str = ""
+    min_horizon: int = 0
+    max_horizon: int = 0
+    start: str = ""  # of a saved set, its labels: regression, shares or signed
+
+    @property
+    def random_unroll(self) -> bool:
+        """A set is learned through the training of networks that nobody knows."""
+        return self.method == "unroll" and not self.fixed
+
+    @property
+    def regresses(self) -> bool:
+        """Networks of an unroll train on the labels by squared error."""
+        return self.method == "unroll" and self.inner_loss == SQUARED
+
+    @property
+    def bounded(self) -> bool:
+        """The inner loss has a lower bound, whatever the labels become."""
+        return self.regresses or self.labels in ("softmax", "hard")
+
+    @property
+    def ridge(self) -> bool:
+        """Kernel ridge regression learns the set."""
+        return self.method == "frepo"
+
+    @property
+    def normed(self) -> bool:
+        """Momentum trains the network well: it has normalisation layers, or it is the user's."""
+        return self.network in ("", "convnet", "resnet")
+
+    @property
+    def random_convnet(self) -> bool:
+        """A random ConvNet: its steps cost much and learn fast."""
+        return self.convnet and not self.fixed and not self.text
