@@ -68,7 +68,7 @@ REFUSED: list[tuple[Any, list[str], str]] = [
     (student, [*SET, "--protocol", "recipe", "--save-scores"], "--save-scores keeps scores by a standard"),
     (student, ["folder", *SET[1:], "--protocol", "dc", "--save-scores"], "folder is a folder"),
     (image, ["--dc-networks", "3"], "--dc-networks has no effect without --init random"),
-    (image, ["--init", "random", "--dc-networks", "3", "--weights", "w"], "no effect beside --weights"),
+    (image, ["--init", "random", "--dc-networks", "3", "--weights", "w"], "--dc-networks has no effect"),
     (image, ["--init", "random", "--dc-networks", "-1"], "--dc-networks must be at least 0, not -1"),
     (image, ["--validation-networks", "3"], "--validation-networks has no effect without --init random"),
     (image, ["--labels", "hard", "--label-lr-scale", "2"], "--label-lr-scale has no effect without --labels"),
