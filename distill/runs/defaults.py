@@ -102,6 +102,10 @@ def outer_batch(s: Situation) -> int:
     return 128 if s.fixed or s.random_convnet else 256
 
 
+def weight_init(s: Situation) -> str:
+    return "own" if s.ridge else "uniform" if s.fixed or s.text else "xavier"
+
+
 def dc_networks(s: Situation) -> int:
     if s.fixed or s.text or s.trained:
         return 0
@@ -141,7 +145,7 @@ DEFAULTS = (
         "a set that was learned for exactly T steps is worth less after more of them",
     ),
     Default(
-        "network", "weight_init", lambda s: "own" if s.ridge else "uniform" if s.fixed or s.text else "xavier",
+        "network", "weight_init", weight_init,
         "xavier for images where random, else uniform; frepo: own",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
