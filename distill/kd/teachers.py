@@ -154,6 +154,8 @@ def relabel(
 ) -> DistilledSet:
     """The set with labels softmax(teacher(items) / tau), without the scores of its old labels.
 
+    A set for squared error gets them centred and as spread as its old ones.
+
     data: the set, or the path of its file. teacher: a Student or another trained module, or the path of its
     weights. Raises UserError.
     """
@@ -161,10 +163,20 @@ def relabel(
     check_options(Temperature(tau), python_name)
     logits = compute_teacher_logits(data, read_teacher(teacher, data))
     scores = {name: score for name, score in data.scores.items() if name not in OF_LABELS}
-    inner = {
-        name: value for name, value in data.inner.items() if name != "softmax_scale"
-    }  # of the old labels
-    return replace(data, labels=(logits / tau).softmax(dim=1), inner=inner, scores=scores)
+    inner = {name: v for name, v in data.inner.items() if name != "softmax_scale"}  # of the old labels
+    labels = fit_to_loss((logits / tau).softmax(dim=1), data)
+    return replace(data, labels=labels, inner=inner, scores=scores)
+
+
+def fit_to_loss(shares: Tensor, data: DistilledSet) -> Tensor:
+    """Shares (n, classes) as the set's loss takes them: for a squared error centred, as spread as its labels.
+
+    Its learning rates were chosen for labels of that size, ten times that of shares.
+    """
+    if data.inner["loss"] != "squared-error":
+        return shares
+    centred = shares - 1 / shares.shape[1]
+    return centred * (data.labels.std(correction=0) / centred.std(correction=0).clamp(min=1e-6))
 
 
 def read_teacher(teacher: Any, data: DistilledSet) -> Student:

@@ -42,6 +42,16 @@ def test_relabel_gives_the_teacher_s_softened_answers(tmp_path: Path) -> None:
     torch.testing.assert_close(relabel(tmp_path / "set.pt", teacher, 2).labels, expected)
 
 
+def test_labels_of_a_regression_keep_their_mean_and_spread() -> None:
+    inner = {"rule": "sgd", "momentum": 0.0, "loss": "squared-error", "softmax_scale": 0.2}
+    data, teacher = small_set(inner=inner), Teacher()
+    labels, shares = relabel(data, teacher).labels, teacher(data.items).softmax(dim=1)
+    torch.testing.assert_close(labels.mean(dim=1), torch.zeros(len(data)), rtol=0, atol=1e-6)
+    torch.testing.assert_close(labels.std(correction=0), data.labels.std(correction=0))
+    assert torch.equal(labels.argsort(dim=1), shares.argsort(dim=1))
+    assert "softmax_scale" not in relabel(data, teacher).inner
+
+
 def test_a_relabelled_set_does_not_carry_the_accuracy_of_its_old_labels() -> None:
     data = small_set(scores={"accuracy": {"mean": 0.97, "std": 0.01, "n": 3}, "full_data": 0.99})
     relabelled = relabel(data, Teacher())

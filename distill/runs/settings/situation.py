@@ -50,7 +50,7 @@ class Situation:
     @property
     def normed(self) -> bool:
         """Momentum trains the network well: it has normalisation layers, or it is the user's."""
-        return self.network in ("", "convnet", "resnet")
+        return self.network in ("", "convnet", "resnet", "vgg11", "resnet18")
 
     @property
     def random_convnet(self) -> bool:
