@@ -22,6 +22,7 @@ import torch
 import distill
 from benchmarks import machine
 from benchmarks.cases import markdown, percent
+from benchmarks.standard_scores import save_rows
 from benchmarks.standard_sets import BASELINES, Items, list_items, load_splits
 from distill.data.dataset import Dataset
 from distill.errors import UserError
@@ -259,6 +260,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, help="the folder with fashion-mnist/ and cifar10.npz")
     parser.add_argument("--test-items", type=int, help="only the first so many, for a trial")
     parser.add_argument("--results", default="standard", help="the name of the files in benchmarks/results/")
+    parser.add_argument("--save", action="store_true", help="put the first network's scores into the files")
     parser.add_argument("--table", action="store_true", help="only write the table of what is there")
     return parser
 
@@ -279,6 +281,10 @@ def main() -> None:
     if rows := read_rows(options.results):
         write_rows(options.results, rows)
         print(table(rows))
+    if options.save:
+        words = {split_settings(p)[0]: build_protocol(p) for p in options.protocols if p not in OWN_RECIPES}
+        rows = [row for row in read_rows(options.results) if row["network"] == options.networks[0]]
+        save_rows(options.sets, words, rows)
 
 
 if __name__ == "__main__":

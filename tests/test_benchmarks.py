@@ -11,6 +11,7 @@ import torch
 from benchmarks import cases, engines, images, mnist, standard, standard_sets, text
 from distill.inner.engines.unroll import Unroll
 from distill.methods.unroll import meta_gradient
+from distill.sets.distilled import DistilledSet
 from tests.helpers import digit_set, small_set, write_npz
 
 
@@ -176,6 +177,18 @@ def test_every_cell_is_measured_once_and_again_where_the_set_changes(
     assert "1 of 8" not in capsys.readouterr().out
     small_set(lrs=torch.full((4,), 0.01)).save(blob_set)
     assert len(run_standard(blob_set, monkeypatch, *CELLS)) == len(rows) + 4
+
+
+def test_scores_are_kept_in_the_file_with_their_baselines(
+    blob_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = ("--protocols", "dc:epochs=2", "--networks", "mlp", "--baselines", "means")
+    rows = run_standard(blob_set, monkeypatch, *cell, "--save")
+    entry = DistilledSet.load(blob_set).scores["protocols"]["dc"]
+    means = {row["items"]: row["mean"] for row in rows}
+    assert entry["mean"] == means[blob_set.stem]
+    assert entry["baselines"]["k-means"]["mean"] == means["means, 3 of blobs.npz"]
+    assert (entry["strongest"], entry["n"], entry["network"]) == ("k-means", 2, "mlp")
 
 
 def test_random_items_and_weights_are_new_for_each_student_and_means_are_those_of_all_items(
