@@ -45,11 +45,6 @@ def find(table: Mapping[str, Entry], noun: str, word: str) -> Any:
     return load(table[word])
 
 
-def describe(table: Mapping[str, Entry]) -> str:
-    """A table in words, for help texts: "hf: a Hugging Face folder; images: PNGs …"."""
-    return words_of(table)
-
-
 def words_of(choices: Iterable[str]) -> str:
     """The words of an option for its help: with their summaries, where a table has some."""
     if isinstance(choices, Mapping):
@@ -68,7 +63,7 @@ COUNT: dict[str, Any] = {"above": 0, "at_most": 10_000, "cost": (40_000, "bytes"
 COUNT_OR_NONE: dict[str, Any] = {"at_least": 0, "at_most": 10_000, "cost": (40_000, "bytes")}
 ITEMS: dict[str, Any] = {"above": 0, "at_most": 10**6, "cost": (20_000, "bytes")}  # small images, learned
 STEPS: dict[str, Any] = {"above": 0, "at_most": 10**9, "cost": (0.001, "seconds")}
-EPOCHS: dict[str, Any] = {"above": 0, "at_most": 10**6, "cost": (0.001, "seconds")}
+EPOCHS: dict[str, Any] = STEPS | {"at_most": 10**6}
 RATE: dict[str, Any] = {"above": 0, "at_most": 1e30}
 THREADS: dict[str, Any] = {"above": 0, "at_most": 1024, "cost": (8e6, "bytes")}
 
@@ -231,8 +226,8 @@ def check_effects(settings: Any, given: Collection[str]) -> None:
     rules = {f.name: f.metadata for part in parts_of(settings) for f in options_of(part)}
     for name in sorted(rules.keys() & set(given)):
         for other, words in rules[name]["needs"].items():
-            value = values[other]  # None, where there are words: resolve() fills it in
-            if (value is not None and str(value) not in words) if words else not value:
+            value, unset = values[other], words and values[other] is None  # resolve() will fill it in
+            if not unset and ((str(value) not in words) if words else not value):
                 missing = " or ".join(f"{spell(other)} {word}" for word in words) or spell(other)
                 sentence = f"{spell(name)} has no effect without {missing}"
                 raise UserError(f"{sentence}: give {missing}, or leave {spell(name)} out")

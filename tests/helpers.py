@@ -38,7 +38,7 @@ def change_settings(settings: Any, **values: Any) -> Any:
     return settings
 
 
-def shorten(settings: Any) -> Any:
+def shorten(settings: Any, saved: Any = None) -> Any:
     """The settings in full, for two outer steps and few networks."""
     values = {
         "outer_steps": 2,
@@ -47,7 +47,7 @@ def shorten(settings: Any) -> Any:
         "validation_networks": 1,
         "outer_batch": 32,
     }
-    return change_settings(resolve(settings), **values)
+    return change_settings(resolve(settings, saved), **values)
 
 
 def waves(*shape: int, phase: float = 0.0) -> Tensor:

@@ -135,7 +135,7 @@ def check_items_independent(network: nn.Module, x: Tensor) -> None:
     finally:
         for module, training in modes.items():
             module.training = training
-    if not torch.allclose(together, again, rtol=1e-3, atol=1e-4):
+    if not torch.allclose(together, again, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise NetworkError(
             "the network answers the same items differently each time, in eval mode too: draw random numbers"
             " only while self.training"
@@ -145,7 +145,7 @@ def check_items_independent(network: nn.Module, x: Tensor) -> None:
             f"the network answers {format_shape(alone)} for one item: forward must keep the batch, as"
             " flatten(1) does and squeeze() does not"
         )
-    if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4):
+    if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise NetworkError(
             "the network's answer for an item depends on the other items of its batch, in eval mode too: use"
             " nn.GroupNorm, or batch norm with track_running_stats=True"
@@ -163,7 +163,7 @@ def check_same_answer(network: nn.Module, x: Tensor) -> None:
             f"training changes {list_names(changed)}, which an unrolled step cannot: use nn.GroupNorm or"
             " nn.InstanceNorm2d in the place of batch norm, or, for spectral norm, call network.eval() before"
         )
-    if not torch.allclose(first, second, rtol=1e-3, atol=1e-4):
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise NetworkError(
             "the network answers the same items differently each time: leave dropout out, or call"
             " network.eval() before"

@@ -91,7 +91,8 @@ def pick_method(settings: Settings) -> str:
     inner, is_random = settings.inner, settings.network.init == "random"
     own = {f.name for f in options_of(load(METHODS["frepo"]))}
     unrolls = inner.engine or inner.engine_options or inner.compile or settings.data.labels == "softmax"
-    if isinstance(settings.data, TextData) or not is_random or unrolls:
+    of_unroll = describe_start(settings) in ("shares", "signed")  # labels to go on from
+    if isinstance(settings.data, TextData) or not is_random or unrolls or of_unroll:
         return "unroll"
     return "frepo" if own.issuperset(settings.outer.method_options) else "unroll"
 

@@ -240,4 +240,4 @@ def test_teach_and_compare_say_every_ten_seconds_that_they_go_on(
         str(tmp_path / "c.json"),
     ]
     assert compare([*paths, "--networks", "mlp", "--seeds", "1", "--baselines", "means"]) == 0
-    assert "3 of 4 cells are scored" in capsys.readouterr().err
+    assert "7 of 8 cells are scored" in capsys.readouterr().err

@@ -110,7 +110,7 @@ def test_another_network_is_trained_on_the_same_set(
     assert measure_student([str(finished_run[1] / "set.pt"), *options]) == 0
     scores = read_json_line(capsys.readouterr().out)
     assert (scores["network"], scores["init"], scores["accuracy"]["n"]) == ("transformer", "random", 3)
-    assert scores["accuracy"]["mean"] > 0.6
+    assert scores["accuracy"]["mean"] > 0.5  # signed labels became hard ones
 
 
 @pytest.mark.parametrize("network", SEQUENCES)

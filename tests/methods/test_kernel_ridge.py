@@ -306,7 +306,11 @@ REFUSALS = {
 def test_what_a_pool_cannot_hold_is_refused_before_anything_is_trained(
     message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_image(folder, "--outer-steps", 2, "--out", tmp_path / "run", *REFUSALS[message]) == 2
+    options = SMALL.replace(
+        " --dc-networks 0", "" if "fixed" in REFUSALS[message] else " --dc-networks 0"
+    ).split()
+    place = ["--dataset", str(folder / "blobs.npz"), "--outer-steps", "2", "--out", str(tmp_path / "run")]
+    assert image([*options, *place, *REFUSALS[message]]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

@@ -22,7 +22,7 @@ QUICK = {"n": 3, "inner_steps": 4, "outer_batch": 16, "outer_steps": 1, "outer_l
 
 def choose(settings_type: type[Settings] = ImageSettings, **values: Any) -> tuple[str, dict[str, Any]]:
     """The labels of a run of 20 random steps, and the options of its method."""
-    values = {"init": "random", "inner_steps": 20} | values
+    values = {"method": "unroll", "init": "random", "inner_steps": 20} | values
     settings = resolve(change_settings(settings_type(), **values))
     assert resolve(settings) == settings
     return settings.data.labels, settings.outer.method_options
@@ -53,7 +53,8 @@ def test_known_networks_and_other_methods_keep_their_labels(values: dict[str, An
 
 
 def test_a_resumed_run_of_older_settings_gets_no_horizon() -> None:
-    saved = identity(resolve(change_settings(ImageSettings(), init="random", labels="softmax")))
+    values = {"method": "unroll", "init": "random", "labels": "softmax"}
+    saved = identity(resolve(change_settings(ImageSettings(), **values)))
     old = saved | {"method_options": {}}
     assert resume(change_settings(ImageSettings(), resume="r"), old).outer.method_options == {}
 
@@ -107,7 +108,7 @@ def test_after_a_thousand_more_steps_a_set_is_within_two_points_of_its_best() ->
 SMALL = (
     "--network convnet --depth 2 --width 8 --init random --n 3 --outer-batch 32 --outer-steps 5 --held-out 50"
 )
-SMALL += " --test-networks 2 --full-data-networks 1"
+SMALL += " --test-networks 2 --full-data-networks 1 --dc-networks 0"
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +141,9 @@ def test_an_unroll_goes_on_from_a_set_of_kernel_ridge(folder: Path) -> None:
 def test_a_set_of_signed_labels_says_that_it_is_a_sequence_of_steps(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = run_image(folder, "signed", "--labels", "soft", "--outer-lr", "0.2", "--label-lr-scale", "1")
+    options = "--method unroll --labels soft --outer-lr 0.2 --label-lr-scale 1"
+    data = run_image(folder, "signed", *options.split())
     assert bool((data.labels < 0).any())
     assert "warning: the labels are signed, so the set is a sequence of 12 steps" in capsys.readouterr().err
-    run_image(folder, "bounded")
+    run_image(folder, "bounded", "--method", "unroll")
     assert "a sequence of" not in capsys.readouterr().err

@@ -16,6 +16,7 @@ LASTING = [
     "--engine", "truncated", "--window", "3",
 ]  # fmt: skip
 REGRESSION = ["--inner-loss", "squared-error", "--max-horizon", "6", "--lr", "0.01"]
+BEFORE = ["--labels", "soft", "--method", "unroll"]
 
 
 def run(folder: Path, name: str, options: list[str]) -> int:
@@ -38,7 +39,7 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Log, "add", stop)
 
 
-@pytest.mark.parametrize("options", [LASTING, REGRESSION, []], ids=["horizons", "regression", "before"])
+@pytest.mark.parametrize("options", [LASTING, REGRESSION, BEFORE], ids=["horizons", "regression", "before"])
 def test_a_stopped_run_goes_on_bit_by_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
@@ -47,7 +48,7 @@ def test_a_stopped_run_goes_on_bit_by_bit(
     with monkeypatch.context() as patch:
         stop_at(6, patch)
         assert run(tmp_path, "stopped", options) != 0
-    if not options:
+    if options is BEFORE:
         path = tmp_path / "stopped" / "checkpoint.pt"
         content = read_tensors(path, "cpu", "distill-checkpoint/1")
         del content["state"]["gradient_norms"]

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from distill.data.whiten import to_pixels
 from distill.errors import SetError
-from distill.registry import describe, load
+from distill.registry import load, words_of
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import FORMATS, PUBLIC_READERS, SET_READERS
 from distill.sets.public.training import Training
@@ -117,7 +117,7 @@ def load_set(path: str | os.PathLike[str], device: str = "cpu") -> DistilledSet:
     if reader is not None:
         return reader.read_set(file, device)
     if file.path.is_dir():
-        raise SetError(f"{path} is no exported set: it should hold {describe(SET_READERS)}")
+        raise SetError(f"{path} is no exported set: it should hold {words_of(SET_READERS)}")
     return DistilledSet.load(path, device)
 
 
@@ -133,7 +133,7 @@ def read_public_file(path: str | os.PathLike[str], experiment: int = -1) -> Publ
     content = None if file.path.is_dir() else load_tensors(file.path)  # raises where it is missing or damaged
     if isinstance(content, dict) and str(content.get("format")).startswith("distill-set/"):
         raise SetError(f"{path} is a distilled set already: use it as it is")
-    raise SetError(f"{path} is none of the public formats ({describe(PUBLIC_READERS)})")
+    raise SetError(f"{path} is none of the public formats ({words_of(PUBLIC_READERS)})")
 
 
 def read_number(path: Path, value: Any) -> float | None:
