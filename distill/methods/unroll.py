@@ -36,7 +36,7 @@ class BPTT(Method):
     unrolls = True
     engine: Engine = field(default_factory=Unroll)
     inner_loss: str | None = option(None, "LOSS", choices=INNER_LOSSES, noun="inner loss")
-    """The loss by which a network trains on the items (default: squared-error for random images, unless
+    """The loss by which a network trains on the items (default: squared-error for a random convnet, unless
     --labels says otherwise; that of the set of --start; else soft-cross-entropy)."""
     start_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
     """With the squared error: labels start at so many times one-hot less the mean (default: 10 where random;
@@ -46,7 +46,7 @@ class BPTT(Method):
     (default: T)."""
     max_horizon: int | None = option(None, "STEPS", above=0, at_most=10**5, cost=(40_000, "bytes"))
     """The most inner steps that an outer step makes; beyond T, items come round again at the last learning
-    rate. Trained for longer than T, the set stays good (default: three times T for random images and bounded
+    rate. Trained for longer than T, the set stays good (default: 3 T for a random convnet and bounded
     labels, else T)."""
     relative_clip: float | None = option(None, "FACTOR", at_least=1, at_most=1000)
     """Clip outer gradients to this multiple of the running mean of their norms, as 2, instead of to a fixed

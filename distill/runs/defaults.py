@@ -25,12 +25,12 @@ class Default(NamedTuple):
 
 
 def inner_loss(s: Situation) -> str | None:
-    learns_anew = s.start == "regression" or not (s.start or s.text)
+    learns_anew = s.start == "regression" or (s.random_convnet and not s.start)  # measured for those alone
     return SQUARED if s.random_unroll and learns_anew and not s.labels else None
 
 
 def labels(s: Situation) -> str:
-    if not s.random_unroll or s.text or s.regresses or s.start == "signed":
+    if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
     return "softmax"
 
@@ -115,13 +115,13 @@ def dc_networks(s: Situation) -> int:
 DEFAULTS = (
     Default(
         METHOD, "inner_loss", inner_loss,
-        "squared-error for random images, unless --labels says otherwise; of the set of --start; else"
+        "squared-error for a random convnet, unless --labels says otherwise; of the set of --start; else"
         " soft-cross-entropy",
         "bounded for labels of any sign: with signed cross-entropy an MLP fell from 69 to 8 % in 100 steps",
     ),
     Default(
         "data", "labels", labels,
-        "soft; for random images and a cross-entropy softmax, unless --start holds signed labels",
+        "soft; for a random convnet and a cross-entropy softmax, unless --start holds signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(
@@ -141,7 +141,7 @@ DEFAULTS = (
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
-        METHOD, "max_horizon", max_horizon, "three times T for random images and bounded labels, else T",
+        METHOD, "max_horizon", max_horizon, "three times T for a random convnet and bounded labels, else T",
         "a set that was learned for exactly T steps is worth less after more of them",
     ),
     Default(

@@ -22,7 +22,7 @@ QUICK = {"n": 3, "inner_steps": 4, "outer_batch": 16, "outer_steps": 1, "outer_l
 
 def choose(settings_type: type[Settings] = ImageSettings, **values: Any) -> tuple[str, dict[str, Any]]:
     """The labels of a run of 20 random steps, and the options of its method."""
-    values = {"method": "unroll", "init": "random", "inner_steps": 20} | values
+    values = {"method": "unroll", "init": "random", "network": "convnet", "inner_steps": 20} | values
     settings = resolve(change_settings(settings_type(), **values))
     assert resolve(settings) == settings
     return settings.data.labels, settings.outer.method_options
@@ -59,14 +59,13 @@ def test_a_resumed_run_of_older_settings_gets_no_horizon() -> None:
     assert resume(change_settings(ImageSettings(), resume="r"), old).outer.method_options == {}
 
 
-def test_objects_of_python_have_the_same_defaults() -> None:
-    regression = distill.distill(make_data(), Net(), method=BPTT(), **QUICK)
+def test_other_networks_keep_signed_labels_unless_asked() -> None:
+    assert choose(network="lenet") == ("soft", {})
+    regression = distill.distill(make_data(), Net(), method=BPTT(inner_loss="squared-error"), **QUICK)
     assert regression.inner["loss"] == "squared-error"
     assert regression.inner["softmax_scale"] > 0
     assert "max_horizon=12" in regression.provenance["objects"]["method"]
-    shares = distill.distill(make_data(), Net(), inner_loss=soft_cross_entropy, **QUICK)
-    assert shares.inner["loss"] == "soft-cross-entropy"
-    torch.testing.assert_close(shares.labels.sum(dim=1), torch.ones(3))
+    assert distill.distill(make_data(), Net(), **QUICK).inner["loss"] == "soft-cross-entropy"
 
 
 def test_a_start_keeps_the_kind_of_its_labels() -> None:
