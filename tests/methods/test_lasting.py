@@ -8,7 +8,6 @@ import torch
 
 import distill
 from distill.commands.image import main as image
-from distill.inner.losses import soft_cross_entropy
 from distill.methods.unroll import BPTT
 from distill.runs.resolve import identity, resolve, resume
 from distill.runs.settings import ImageSettings, Settings
