@@ -31,7 +31,21 @@ DEFAULT_LR = 0.01
 
 
 @dataclass(frozen=True)
-class DC(PlannedProtocol):
+class MomentumProtocol(PlannedProtocol):
+    """SGD with momentum and weight decay on cross-entropy: the settings that dc, dsa and mtt share."""
+
+    momentum: float = option(0.9, **SHARE)
+    weight_decay: float = option(0.0005, **DECAY)
+    batch: int = option(256, **ITEMS)
+    labels: str = option("auto", choices=LABELS, noun="label map")
+    augment: str = option("auto")
+
+    def __post_init__(self) -> None:
+        check_options(self, python_name)
+
+
+@dataclass(frozen=True)
+class DC(MomentumProtocol):
     """SGD 0.01, momentum 0.9, weight decay 5e-4, batches of 256; a tenth of the rate in the second half.
 
     The momentum starts anew where the rate drops, and there is one epoch more than is asked for, as in the
@@ -41,14 +55,6 @@ class DC(PlannedProtocol):
 
     epochs: int | None = option(None, **EPOCHS)
     lr: float = option(DEFAULT_LR, **RATE)
-    momentum: float = option(0.9, **SHARE)
-    weight_decay: float = option(0.0005, **DECAY)
-    batch: int = option(256, **ITEMS)
-    labels: str = option("auto", choices=LABELS, noun="label map")
-    augment: str = option("auto")
-
-    def __post_init__(self) -> None:
-        check_options(self, python_name)
 
     def plan(self, data: DistilledSet) -> Plan:
         """The training on this set. Raises UserError for labels or items that it cannot serve."""
@@ -59,7 +65,7 @@ class DC(PlannedProtocol):
 
 
 @dataclass(frozen=True)
-class SiameseAugmentation(PlannedProtocol):
+class SiameseAugmentation(MomentumProtocol):
     """dc for 1,000 epochs with the changes of DSA, one of six for each batch.
 
     augment: auto (all six; without the flip for digits), none, or some of the words color, crop, cutout,
@@ -68,14 +74,6 @@ class SiameseAugmentation(PlannedProtocol):
 
     epochs: int = option(1000, **EPOCHS)
     lr: float = option(DEFAULT_LR, **RATE)
-    momentum: float = option(0.9, **SHARE)
-    weight_decay: float = option(0.0005, **DECAY)
-    batch: int = option(256, **ITEMS)
-    labels: str = option("auto", choices=LABELS, noun="label map")
-    augment: str = option("auto")
-
-    def __post_init__(self) -> None:
-        check_options(self, python_name)
 
     def plan(self, data: DistilledSet) -> Plan:
         """The training on this set. Raises UserError for labels or items that it cannot serve."""
@@ -83,7 +81,7 @@ class SiameseAugmentation(PlannedProtocol):
 
 
 @dataclass(frozen=True)
-class TrajectoryMatching(PlannedProtocol):
+class TrajectoryMatching(MomentumProtocol):
     """dsa at the learned rate of the set. Its items are whitened (ZCA) where the set says so, and not else.
 
     lr: by default the largest rate of the set's recipe, averaged over tensors, which for MTT's own sets is
@@ -92,14 +90,6 @@ class TrajectoryMatching(PlannedProtocol):
 
     epochs: int = option(1000, **EPOCHS)
     lr: float | None = option(None, **RATE)
-    momentum: float = option(0.9, **SHARE)
-    weight_decay: float = option(0.0005, **DECAY)
-    batch: int = option(256, **ITEMS)
-    labels: str = option("auto", choices=LABELS, noun="label map")
-    augment: str = option("auto")
-
-    def __post_init__(self) -> None:
-        check_options(self, python_name)
 
     def plan(self, data: DistilledSet) -> Plan:
         """The training on this set. Raises UserError for labels or items that it cannot serve."""
@@ -146,7 +136,7 @@ class DDRanking(PlannedProtocol):
 
 
 def plan_halves(
-    settings: "DC | SiameseAugmentation | TrajectoryMatching",
+    settings: MomentumProtocol,
     data: DistilledSet,
     epochs: int,
     lr: float,
