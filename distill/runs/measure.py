@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from distill.data.dataset import Dataset
-from distill.errors import UserError
+from distill.errors import DataError, UserError
 from distill.inner.problem import Problem
 from distill.randomness import stream
 from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
@@ -64,13 +64,15 @@ def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
 
 
 def load_images(data: ImageData, device: str) -> tuple[Dataset, Dataset]:
-    """The images, whitened where --zca says so."""
+    """The images, whitened where --zca says so. Raises DataError for grey ones."""
     from distill.data.images import load
     from distill.data.whiten import fit_zca, whiten
 
     train, test = load(data.dataset, data.data_dir, device, data.image_size)
     if not data.zca:
         return train, test
+    if train.shape[0] == 1:
+        raise DataError("--zca whitens colours, and these images are grey: leave it out")
     moments = fit_zca(train)
     return whiten(train, moments), whiten(test, moments)
 

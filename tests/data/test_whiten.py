@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from distill.commands.image import main as distil
@@ -9,7 +10,7 @@ from distill.commands.student import main as measure_student
 from distill.data.dataset import Dataset
 from distill.data.whiten import RIDGE, fit_zca, to_pixels, whiten
 from distill.sets.distilled import DistilledSet
-from tests.helpers import read_json_line, write_npz
+from tests.helpers import blobs, read_json_line, write_npz
 
 
 def make_colours(n: int = 3000) -> Dataset:
@@ -18,6 +19,16 @@ def make_colours(n: int = 3000) -> Dataset:
     base = torch.rand(n, 1, 2, 2, generator=generator)
     items = (0.8 * base + 0.2 * torch.rand(n, 3, 2, 2, generator=generator)).mul(255).round().byte()
     return Dataset("c", items, torch.arange(n) % 2, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
+
+
+def write_colours(path: Path) -> None:
+    """Blobs of tests.helpers in three equal channels with some noise of their own."""
+    arrays: dict[str, np.ndarray] = {}
+    for split, count, seed in (("train", 600, 0), ("test", 200, 1)):
+        x, arrays[f"y_{split}"] = blobs(count, seed)
+        noise = np.random.default_rng(seed).integers(0, 20, (*x.shape, 3))
+        arrays[f"x_{split}"] = (0.9 * x[..., None] + noise).clip(0, 255).astype(np.uint8)
+    np.savez(path, **arrays)
 
 
 def test_whitened_pixels_have_no_correlations_and_a_variance_below_one() -> None:
@@ -43,7 +54,7 @@ def test_to_pixels_undoes_the_whitening() -> None:
 
 
 def test_a_student_in_a_new_process_whitens_as_the_file_says(tmp_path: Path, capsys) -> None:
-    write_npz(tmp_path / "blobs.npz", train=600, test=200)
+    write_colours(tmp_path / "blobs.npz")
     options = "--zca --network mlp --width 16 --n 4 --inner-steps 5 --lr 0.1 --outer-batch 64 --warmup 5"
     out = tmp_path / "run"
     assert (
@@ -69,3 +80,11 @@ def test_a_student_in_a_new_process_whitens_as_the_file_says(tmp_path: Path, cap
     arguments = ["--dataset", str(tmp_path / "blobs.npz"), *options.replace("--zca ", "").split()]
     assert distil([*arguments, "--start", str(out / "set.pt"), "--out", str(tmp_path / "again")]) == 2
     assert "holds whitened items" in capsys.readouterr().err
+
+
+def test_grey_images_are_not_whitened(tmp_path: Path, capsys) -> None:
+    write_npz(tmp_path / "grey.npz", train=60, test=20)
+    command = ["--dataset", str(tmp_path / "grey.npz"), "--zca", "--n", "4", "--out", str(tmp_path / "run")]
+    assert distil(command) == 2
+    assert "--zca whitens colours, and these images are grey" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
