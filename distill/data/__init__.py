@@ -43,6 +43,7 @@ AUGMENTATIONS = {
     "crop": Entry("distill.data.augment:crop", "a shift by whole pixels, without interpolation"),
     "cutout": Entry("distill.data.augment:cutout", "a square of a third of the side becomes the mean"),
     "color": Entry("distill.data.augment:color", "brightness, saturation and contrast"),
+    "affine": Entry("distill.data.augment:affine", "each image moved, resized or turned by its own numbers"),
 }
 IMAGE_SETS = {
     "mnist": Entry("torchvision.datasets:MNIST", "handwritten digits, 28×28, in the package"),

@@ -11,6 +11,10 @@ METHODS = {
     "unroll": Entry(
         "distill.methods.unroll:BPTT", "differentiate through the inner training (Wang et al. 2018)"
     ),
+    "rat-bptt": Entry(
+        "distill.methods.rat_bptt:RaTBPTT",
+        "differentiate through random windows (Feng, Vedantam and Kempe 2024)",
+    ),
     "frepo": Entry(
         "distill.methods.kernel_ridge:FRePo", "ridge regression on features (Zhou, Nezhadarya and Ba 2022)"
     ),

@@ -101,6 +101,15 @@ class Method(ABC):
         """What is learned beside items, labels and rates, before the first step."""
         return {}
 
+    @property
+    def student_augment(self) -> str:
+        """Changes of the items with which students train, where they are not those of the run."""
+        return ""
+
+    def recommend(self) -> dict[str, Any] | None:
+        """The protocol, by name and settings, that the file recommends for any network."""
+        return None
+
     def label_scale_for(self, problem: Problem) -> float:
         """How many times the learned labels those are on which students train."""
         return 1.0

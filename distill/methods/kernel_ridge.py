@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.data.augment import build_augmentation
 from distill.inner.losses import squared_error
 from distill.inner.problem import Problem, State, Task
 from distill.inner.rules import Adam
@@ -18,7 +17,6 @@ from distill.methods.base import (
     Augment,
     ComparisonMethod,
     Learnable,
-    Method,
     Named,
     Objective,
     OuterGradient,
@@ -26,7 +24,7 @@ from distill.methods.base import (
     gradients_of,
     mean_gradient,
 )
-from distill.methods.pool import Family, Pool, has_norm, pool_rule
+from distill.methods.pool import TEMPERATURE, Family, Pool, PoolMethod, has_norm, pool_rule
 from distill.randomness import stream
 from distill.registry import option
 
@@ -36,11 +34,10 @@ PRECISIONS = {
     "float32": "as the items are",
 }
 CHUNK = 128  # real items that are forwarded at once: more do not fit into a CPU's cache (158 ms for 204)
-TEMPERATURE = "log_temperature"  # the learned tensor beside items and labels
 
 
 @dataclass(frozen=True)
-class FRePo(ComparisonMethod):
+class FRePo(PoolMethod, ComparisonMethod):
     """FRePo (Zhou, Nezhadarya and Ba 2022) with the loss of RCIG (Loo et al. 2023).
 
     A ridge regression on the features of the synthetic items, from their labels L, answers for real items:
@@ -64,14 +61,8 @@ class FRePo(ComparisonMethod):
     """λ of the ridge regression, as a share of the mean of its kernel's diagonal."""
     temperature: float = option(math.e**2, "FLOAT", above=0)
     """τ at the start: the factor of the regression's answers before the softmax; it is learned."""
-    pool_size: int = option(20, "COUNT", above=0, at_most=1000)
-    """How many networks the pool has."""
-    max_age: int = option(50, "VISITS", above=0, at_most=10**6)
-    """After how many visits a network of the pool is replaced by a new one."""
     updates: int = option(5, "STEPS", above=0, at_most=10**6)
     """How often the items are updated in a visit, by features of the same real items."""
-    pool_steps: int = option(5, "STEPS", above=0, at_most=10**6)
-    """For how many steps a visit trains its network on the items."""
     label_scale: float | None = option(None, "FACTOR", above=0)
     """How many times the regression's labels those are on which networks train (default: 10, and 4 for
     networks without normalisation): a new network's last layer answers as loudly as the labels are, and the
@@ -79,21 +70,12 @@ class FRePo(ComparisonMethod):
     lr_end: float | None = option(None, "SHARE", above=0, at_most=1)
     """The last rate of a student's steps as a share of --lr; between them half a cosine (default: 0.1, and
     0.01 with Adam)."""
-    networks: str = option("", "NETWORKS")
-    """The networks of the pool in turn, joined by commas, as convnet,lenet,mlp: a set for all of them
-    (default: the set's own network)."""
-    pool_width: int | None = option(None, "UNITS", above=0, at_most=10**4, cost=(4000, "bytes"))
-    """The width of convnets in the pool (default: 64, or that of the set's network where it is narrower)."""
     pool_augment: str = option("", "CHANGES")
     """Random changes of the items on which the pool's networks train, as in --augment; the regression sees
     them unchanged. They help networks that never saw the set (LeNet 88 % for 84 %) and cost its own one."""
     precision: str = option("auto", "NUMBERS", choices=PRECISIONS)
     """The numbers by which real items are forwarded."""
-    families: tuple[Family, ...] = field(default=(), repr=False)
     flips: bool = False  # the regression knows each item's mirror image too
-
-    def prepare(self, problem: Problem, draw: Callable[[int], State]) -> Method:
-        return self if self.families else replace(self, families=(self.family_of(problem, draw),))
 
     def family_of(self, problem: Problem, draw: Callable[[int], State]) -> Family:
         """The networks of a problem as a family of the pool."""
@@ -101,16 +83,9 @@ class FRePo(ComparisonMethod):
         changed = replace(problem, rule=rule, inner_loss=squared_error)
         return Family(changed, lambda number: changed.start(problem.weights(draw(number))), lr)
 
-    def pool_of(self, families: tuple[Family, ...]) -> Pool:
-        augment = build_augmentation(self.pool_augment) if self.pool_augment else None
-        return Pool(families, self.pool_size, self.max_age, self.pool_steps, augment)
-
-    def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
-        families = [self.families[k % len(self.families)] for k in range(max(count, len(self.families)))]
-        return [(family.problem, family.draw(-1 - k)) for k, family in enumerate(families)]
-
-    def start_memory(self) -> Named:
-        return self.pool_of(self.families).start()
+    def recommend(self) -> dict[str, Any]:
+        changes = {"steps": 400, "augment": self.pool_augment} if self.pool_augment else {}
+        return {"name": "adam", **changes}
 
     def learned_tensors(self) -> Named:
         return {TEMPERATURE: torch.tensor(math.log(self.temperature))}

@@ -6,20 +6,24 @@ between two visits are tensors by name (the memory), so that a checkpoint can ho
 networks drawn so far, and the state of the network in place k as "k.0", "k.1", …
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
+from distill.data.augment import build_augmentation
 from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD, Adam, Rule
 from distill.inner.step import Step
-from distill.methods.base import Augment, Named
+from distill.methods.base import Augment, Method, Named
 from distill.randomness import stream
+from distill.registry import option
 
 NORMS = (nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
 MOMENTUM_LR, ADAM_LR = 0.002, 0.001  # of networks with and without normalisation layers
+TEMPERATURE = "log_temperature"  # a learned tensor beside items and labels, of methods that have one
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,45 @@ class Pool:
         if ages[place] >= self.max_age or not is_finite(state):
             ages[place], state, drawn = 0, family.draw(int(drawn)), drawn + 1
         return {**memory, "ages": ages, "drawn": drawn, **self.name_tensors(place, state)}
+
+
+@dataclass(frozen=True)
+class PoolMethod(Method):
+    """A method that learns from the networks of a pool, and the options that say which these are."""
+
+    pool_size: int = option(20, "COUNT", above=0, at_most=1000)
+    """How many networks the pool has."""
+    max_age: int = option(50, "VISITS", above=0, at_most=10**6)
+    """After how many visits a network of the pool is replaced by a new one."""
+    pool_steps: int = option(5, "STEPS", above=0, at_most=10**6)
+    """For how many steps a visit trains its network on the items."""
+    networks: str = option("", "NETWORKS")
+    """The networks of the pool in turn, joined by commas, as convnet,lenet,mlp: a set for all of them
+    (default: the set's own network)."""
+    pool_width: int | None = option(None, "UNITS", above=0, at_most=10**4, cost=(4000, "bytes"))
+    """The width of convnets in the pool (default: 64, or that of the set's network where it is narrower)."""
+    pool_augment: str = option("", "CHANGES")
+    """Random changes of the items on which the pool's networks train, as in --augment."""
+    families: tuple[Family, ...] = field(default=(), repr=False)
+
+    @abstractmethod
+    def family_of(self, problem: Problem, draw: Callable[[int], State]) -> Family:
+        """The networks of a problem as a family of the pool, which says how they are trained."""
+
+    def prepare(self, problem: Problem, draw: Callable[[int], State]) -> "PoolMethod":
+        return self if self.families else replace(self, families=(self.family_of(problem, draw),))
+
+    def pool_of(self, families: tuple[Family, ...]) -> Pool:
+        """The pool of these families."""
+        augment = build_augmentation(self.pool_augment) if self.pool_augment else None
+        return Pool(families, self.pool_size, self.max_age, self.pool_steps, augment)
+
+    def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
+        families = [self.families[k % len(self.families)] for k in range(max(count, len(self.families)))]
+        return [(family.problem, family.draw(-1 - k)) for k, family in enumerate(families)]
+
+    def start_memory(self) -> Named:
+        return self.pool_of(self.families).start()
 
 
 def is_finite(state: Sequence[Tensor]) -> bool:

@@ -19,7 +19,6 @@ from distill.inner.rules import describe_rule
 from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
 from distill.methods.base import Method, Objective, Tasks
-from distill.methods.kernel_ridge import FRePo
 from distill.networks import IMAGES
 from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights
@@ -226,14 +225,6 @@ def label_facts(synthetic: Synthetic) -> dict[str, Any]:
     return {"softmax_scale": synthetic.softmax_scale} if synthetic.softmax_scale else {}
 
 
-def recommend_protocol(method: Method) -> dict[str, Any] | None:
-    """The training for any network that the file of a regression's set recommends."""
-    if not isinstance(method, FRePo):
-        return None
-    changes = {"steps": 400, "augment": method.pool_augment} if method.pool_augment else {}
-    return {"name": "adam", **changes}
-
-
 def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
     """The set as it is exported, without scores yet."""
     with torch.no_grad():
@@ -241,7 +232,7 @@ def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
     exported = plan.initial.exported
     inner = {
         "loss": loss_name(plan.problem.inner_loss),
-        "augment": plan.augment,
+        "augment": plan.method.student_augment or plan.augment,
         **label_facts(synthetic),
     }
     return DistilledSet(
@@ -253,5 +244,5 @@ def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
         network=plan.network,
         source=plan.source,
         init_state=exported[0] if len(exported) == 1 else exported or None,
-        protocol=recommend_protocol(plan.method),
+        protocol=plan.method.recommend(),
     )

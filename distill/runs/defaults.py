@@ -30,6 +30,8 @@ def inner_loss(s: Situation) -> str | None:
 
 
 def labels(s: Situation) -> str:
+    if s.windowed:
+        return "softmax"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
     return "softmax"
@@ -44,6 +46,8 @@ def max_horizon(s: Situation) -> int | None:
 def inner_steps(s: Situation) -> int:
     if s.ridge:
         return 20 if s.normed else 100
+    if s.windowed:
+        return 300
     if s.text:
         return 10 if s.fixed else 20
     if s.fixed:
@@ -54,22 +58,22 @@ def inner_steps(s: Situation) -> int:
 def rule(s: Situation) -> str:
     if s.ridge:
         return "momentum" if s.normed else "adam"
-    return "sgd" if s.fixed else "momentum"
+    return "sgd" if s.fixed and not s.windowed else "momentum"
 
 
 def batch(s: Situation) -> int:
-    if s.fixed and not s.ridge:
+    if s.fixed and not s.pooled:
         return s.n
-    return max(b for b in range(1, 101 if s.ridge else 21) if s.n % b == 0)
+    return max(b for b in range(1, 101 if s.pooled else 21) if s.n % b == 0)
 
 
 def label_lr_scale(s: Situation) -> float:
-    return 1.0 if s.text or s.ridge else 4.0 if s.fixed else 0.5
+    return 1.0 if s.text or s.pooled else 4.0 if s.fixed else 0.5
 
 
 def ema_decay(s: Situation) -> float:
-    if s.ridge:
-        return 0.99
+    if s.pooled:
+        return 0.99 if s.ridge else 0.98
     return 0.998 if s.fixed else 0.997 if s.text else 0.99
 
 
@@ -81,6 +85,8 @@ def engine(s: Situation) -> str | None:
 
 
 def inner_lr(s: Situation) -> float:
+    if s.windowed and s.rule == "momentum":
+        return 0.01
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
         return {"momentum": 0.004, "adam": 0.001}[s.rule]
     if s.rule == "sgd":
@@ -99,11 +105,23 @@ def outer_batch(s: Situation) -> int:
         return 256
     if s.text:
         return 64 if s.fixed else 128
-    return 128 if s.fixed or s.random_convnet else 256
+    return 128 if s.fixed or s.random_convnet or s.windowed else 256
+
+
+def outer_lr(s: Situation) -> float:
+    if s.pooled:
+        return 0.01 if s.ridge else 0.005
+    return 0.05 if s.fixed or s.text else 0.02
+
+
+def warmup(s: Situation) -> int:
+    if s.ridge:
+        return 50
+    return 20 if s.text or s.windowed else 200
 
 
 def weight_init(s: Situation) -> str:
-    return "own" if s.ridge else "uniform" if s.fixed or s.text else "xavier"
+    return "own" if s.pooled else "uniform" if s.fixed or s.text else "xavier"
 
 
 def dc_networks(s: Situation) -> int:
@@ -121,23 +139,25 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; for a random convnet and a cross-entropy softmax, unless --start holds signed labels",
+        "soft; for rat-bptt, and for a random convnet and a cross-entropy, softmax, unless --start holds"
+        " signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(
         "inner", "rule", rule,
-        "sgd where fixed, momentum where random; frepo: momentum for convnet and resnet, else adam",
+        "sgd where fixed, momentum where random and for rat-bptt; frepo: momentum for convnet and resnet,"
+        " else adam",
         "plain steps give the cleanest gradient; random networks have a longer way to go; momentum diverges"
         " on the large labels of frepo where nothing normalises",
     ),
     Default(
-        "inner", "batch", batch, "all where fixed, else at most 20; frepo: at most 100",
+        "inner", "batch", batch, "all where fixed, else at most 20; frepo and rat-bptt: at most 100",
         "beyond 20 items a step costs more and teaches a random network no more",
     ),
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100",
+        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100; rat-bptt: 300",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -146,16 +166,17 @@ DEFAULTS = (
     ),
     Default(
         "network", "weight_init", weight_init,
-        "xavier for images where random, else uniform; frepo: own",
+        "xavier for images where random, else uniform; frepo and rat-bptt: own",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
     Default(
-        "outer", "start", lambda s: "means" if s.random_convnet or s.ridge else "real",
-        "means for a random convnet and for frepo, else real",
+        "outer", "start", lambda s: "means" if s.random_convnet or s.pooled else "real",
+        "means for a random convnet, frepo and rat-bptt, else real",
         "k-means centres are worth eight points to a random ConvNet after 50 steps",
     ),
     Default(
-        "measure", "validate_every", lambda s: 400 if s.ridge else 200, "200; frepo: 400",
+        "measure", "validate_every", lambda s: 400 if s.ridge else 100 if s.windowed else 200,
+        "200; frepo: 400; rat-bptt: 100",
         "a fifth of the time goes to choosing",
     ),
     Default(
@@ -173,7 +194,7 @@ DEFAULTS = (
     Default(
         "inner", "lr", inner_lr,
         "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003;"
-        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam",
+        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam; rat-bptt: 0.01",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
@@ -183,17 +204,17 @@ DEFAULTS = (
     Default(
         "outer", "outer_batch", outer_batch,
         "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
-        " frepo: 256",
+        " frepo: 256; rat-bptt: 128",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
-        "outer", "outer_lr", lambda s: 0.01 if s.ridge else 0.05 if s.fixed or s.text else 0.02,
-        "0.05; 0.02 for random images; frepo: 0.01",
+        "outer", "outer_lr", outer_lr,
+        "0.05; 0.02 for random images; frepo: 0.01; rat-bptt: 0.005",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(
         "outer", "label_lr_scale", label_lr_scale,
-        "4 where fixed, 0.5 where random; for text and frepo 1",
+        "4 where fixed, 0.5 where random; for text, frepo and rat-bptt 1",
         "labels of a fixed set grow from 1 to 30",
     ),
     Default(
@@ -202,11 +223,11 @@ DEFAULTS = (
     ),
     Default(
         "outer", "ema_decay", ema_decay,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99",
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99; rat-bptt: 0.98",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
     Default(
-        "outer", "warmup", lambda s: 50 if s.ridge else 20 if s.text else 200, "200; text: 20; frepo: 50",
+        "outer", "warmup", warmup, "200; text and rat-bptt: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(

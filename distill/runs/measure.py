@@ -19,6 +19,7 @@ from distill.runs.settings import ImageData, MeasureSettings, Settings, TextData
 from distill.sets.distilled import DistilledSet
 from distill.student.comparison.baselines import (
     ORDINARY_BATCH,
+    count_choices,
     epochs_on_all,
     full_data_accuracy,
     score_baseline,
@@ -218,7 +219,7 @@ def estimate_seconds(
     networks = 1 if data.network["init"] == "fixed" else settings.test_networks
     draws = min(20, settings.test_networks)
     short = test * min(1000, len(splits.held_out)) / len(splits.test)
-    choice = 5 * 7 * (train + short)  # five draws at seven rates choose a baseline's rate
+    choice = 7 * count_choices(data) * (train + short)  # these draws at seven rates choose a baseline's rate
     epochs = sum(epochs_on_all(len(splits.train)))
     full = min(networks, settings.full_data_networks) * (epochs * epoch + 3 * test)
     count = settings.dc_networks

@@ -1,4 +1,4 @@
-"""The pool of networks that kernel ridge regression learns from: words of the settings as families."""
+"""The pool of networks that a method learns from: words of the settings as families."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from distill.errors import UserError
 from distill.inner.problem import Problem, State
 from distill.methods.base import Method
 from distill.methods.kernel_ridge import FRePo
-from distill.methods.pool import Family
+from distill.methods.pool import Family, PoolMethod
 from distill.networks import IMAGES, NETWORKS
 from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights
@@ -26,9 +26,10 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
     set's own network; of a convnet that starts at random a narrow one. Raises UserError for a word that
     is no network of such items, or one with batch norm.
     """
-    if not isinstance(method, FRePo) or method.families:
+    if not isinstance(method, PoolMethod) or method.families:
         return method
-    method = replace(method, flips="flip" in settings.outer.augment.split("-"))
+    if isinstance(method, FRePo):
+        method = replace(method, flips="flip" in settings.outer.augment.split("-"))
     if method.pool_augment and len(data.shape) != 3:
         raise UserError("--pool-augment is for images, and these items are none: leave it out")
     own = settings.network.network
@@ -49,7 +50,9 @@ def is_convnet(word: str | None) -> bool:
     return word is not None and word.startswith("convnet")
 
 
-def build_family(settings: Settings, problem: Problem, method: FRePo, data: Dataset, word: str) -> Family:
+def build_family(
+    settings: Settings, problem: Problem, method: PoolMethod, data: Dataset, word: str
+) -> Family:
     """The family of networks of a word. Raises UserError."""
     find(IMAGES if len(data.shape) == 3 else NETWORKS, "network in --networks", word)
     arguments = family_arguments(settings, method, word)
@@ -65,7 +68,7 @@ def build_family(settings: Settings, problem: Problem, method: FRePo, data: Data
     return method.family_of(of_family, draw)
 
 
-def family_arguments(settings: Settings, method: FRePo, word: str) -> dict[str, Any]:
+def family_arguments(settings: Settings, method: PoolMethod, word: str) -> dict[str, Any]:
     """The arguments of a network in the pool: for the set's word its own; convnets are narrow."""
     own = settings.network
     arguments = {"depth": own.depth, "width": own.width} if word == own.network else {}

@@ -115,6 +115,8 @@ def build_synthetic(
     )
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
+        if settings.data.labels == "softmax" and loss_name(problem.inner_loss) == SOFT:
+            saved = with_shares(saved)
         check_labels(settings, saved, problem)
         synthetic = continue_from_set(settings.outer.start, saved, synthetic, data)
         synthetic = continue_rates(saved, synthetic)
@@ -193,6 +195,14 @@ def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> N
         raise UserError(f"--start-scale has no effect on the labels of --start {path}: leave it out")
 
 
+def with_shares(saved: DistilledSet) -> DistilledSet:
+    """A regression's set that says which shares its labels stand for, with those for labels."""
+    scale = saved.inner.get("softmax_scale")
+    if saved.inner["loss"] != SQUARED or scale is None:
+        return saved
+    return replace(saved, labels=(scale * saved.labels).softmax(dim=1), inner={**saved.inner, "loss": SOFT})
+
+
 def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
     """With a regression's learning rates, stretched over the steps where their number is another.
 
@@ -228,14 +238,8 @@ def continue_from_set(path: str, saved: DistilledSet, synthetic: Synthetic, data
     description = describe_kind(saved.items, saved.text, saved.source.get("zca"))
     if description != expected:
         raise UserError(f"--start {path} holds {description}; this run learns {expected}")
-    labels = order_columns(saved, path, data)
-    return continue_from(synthetic, saved.items, labels, saved.lrs)
-
-
-def order_columns(saved: DistilledSet, path: str, data: Dataset) -> Tensor:
-    """The labels (n, classes) of a saved set, a column per class of the data. Raises DataError."""
     places = match_classes(data.classes, saved.source["classes"], data.name, f"--start {path}")
-    return saved.labels[:, places]
+    return continue_from(synthetic, saved.items, saved.labels[:, places], saved.lrs)
 
 
 def describe_kind(items: Tensor, text: dict[str, Any] | None, zca: dict[str, Tensor] | None) -> str:

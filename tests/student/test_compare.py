@@ -106,8 +106,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "ORDINARY", ((4, 1),))
     monkeypatch.setattr(teachers, "CHECKPOINTS", (1, 2))
     monkeypatch.setattr(teachers, "TRIAL_EPOCHS", 2)
+    monkeypatch.setattr(baselines, "CHOOSING_DRAWS", 1)
     for module in (baselines, cells):
-        monkeypatch.setattr(module, "CHOOSING_DRAWS", 1)
         monkeypatch.setattr(module, "LRS", (0.05,))
 
 

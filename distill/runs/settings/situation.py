@@ -48,6 +48,16 @@ class Situation:
         return self.method == "frepo"
 
     @property
+    def windowed(self) -> bool:
+        """The set is learned through windows of the training of a pool's networks."""
+        return self.method == "rat-bptt"
+
+    @property
+    def pooled(self) -> bool:
+        """The set is learned by networks of a pool, which are drawn and trained as torch's users do it."""
+        return self.ridge or self.windowed
+
+    @property
     def normed(self) -> bool:
         """Momentum trains the network well: it has normalisation layers, or it is the user's."""
         return self.network in ("", "convnet", "resnet", "vgg11", "resnet18")

@@ -20,6 +20,7 @@ from distill.student.training import Student, Weights, replay
 
 CHOOSING_ITEMS = 1000  # held-out items that choose between learning rates
 CHOOSING_DRAWS = 5  # draws of items that do
+LONG = 50  # steps of a recipe, beyond which two draws do: each takes as long as many short ones
 ORDINARY = (
     (600, 2),
     (1700, 4),
@@ -68,6 +69,11 @@ def build_adam(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=0.002)
 
 
+def count_choices(data: DistilledSet) -> int:
+    """How many draws of items choose the learning rate of a baseline of this set."""
+    return CHOOSING_DRAWS if len(data.schedule) <= LONG else min(2, CHOOSING_DRAWS)
+
+
 def score_baseline(
     name: str,
     draw: Draw,
@@ -99,7 +105,7 @@ def score_baseline(
     choosing = held_out.select(torch.arange(size, device=held_out.labels.device))
 
     def total_score(candidate: tuple[str, Tensor]) -> float:
-        return sum(score(candidate[1], choosing, "choose", k) for k in range(CHOOSING_DRAWS))
+        return sum(score(candidate[1], choosing, "choose", k) for k in range(count_choices(data)))
 
     best, lrs = max(candidates.items(), key=total_score)
     return [score(lrs, test, "score", k) for k in range(draws)], best

@@ -12,9 +12,9 @@ from distill.errors import UserError
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.student.comparison.baselines import (
-    CHOOSING_DRAWS,
     CHOOSING_ITEMS,
     LRS,
+    count_choices,
     full_data_accuracy,
     score_baseline,
 )
@@ -146,5 +146,5 @@ def estimate_seconds(column: Column, candidate: Candidate, held_out: Dataset, te
     start = time.perf_counter()
     accuracy(student, held_out)
     measuring = (time.perf_counter() - start) / len(held_out)
-    chosen = (len(LRS) + 1) * CHOOSING_DRAWS if isinstance(column.trainer, SetRecipe) else 0
+    chosen = (len(LRS) + 1) * count_choices(items) if isinstance(column.trainer, SetRecipe) else 0
     return seeds * (training + test * measuring) + chosen * (training + part * measuring)

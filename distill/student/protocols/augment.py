@@ -4,16 +4,13 @@ Those of distill.data.augment are one change for a whole batch, which gradient m
 takes images (b, channels, height, width) and a generator, and returns changed ones.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
-from distill.data.augment import Augment, Images
+from distill.data.augment import DC, Augment, Images, change_each, draw, move, resize, turn, warp_each
 from distill.errors import UserError, unknown
 from distill.sets.distilled import DistilledSet
 from distill.sets.public.normalisation import simplify_name
@@ -22,49 +19,6 @@ from distill.sets.public.training import SYMBOLS
 T = TypeVar("T")
 Change = Callable[[Images, torch.Generator], Images]
 CLOTHES = "fashionmnist"
-
-
-def draw(count: int, low: float, high: float, generator: torch.Generator) -> Float[Tensor, " count"]:
-    """Uniform numbers between low and high."""
-    return low + (high - low) * torch.rand(count, generator=generator)
-
-
-def warp_each(x: Images, matrices: Float[Tensor, "b 2 3"], fill: Float[Tensor, "b 1 1 1"] | None) -> Images:
-    """Each image read at matrix · (right, down, 1), the sides at ± 1; outside it is fill, or 0."""
-    grid = F.affine_grid(matrices.to(x), list(x.shape), align_corners=False)
-    if fill is None:
-        return F.grid_sample(x, grid, align_corners=False)
-    return F.grid_sample(x - fill, grid, align_corners=False) + fill
-
-
-def build_matrices(
-    a: Tensor | float, b: Tensor | float, c: Tensor | float, d: Tensor | float, right: Tensor, down: Tensor
-) -> Float[Tensor, "b 2 3"]:
-    """The matrices [[a, b, right], [c, d, down]], of which some entries are the same for all."""
-    rows = [torch.as_tensor(value).expand(len(right)) for value in (a, b, right, c, d, down)]
-    return torch.stack(rows, dim=1).view(-1, 2, 3).float()
-
-
-def turn(count: int, degrees: float, generator: torch.Generator) -> Float[Tensor, "b 2 3"]:
-    """Rotations by up to so many degrees, either way."""
-    angle, zero = draw(count, -math.radians(degrees), math.radians(degrees), generator), torch.zeros(count)
-    return build_matrices(angle.cos(), -angle.sin(), angle.sin(), angle.cos(), zero, zero)
-
-
-def resize(count: int, low: float, high: float, generator: torch.Generator) -> Float[Tensor, "b 2 3"]:
-    """The grid's width and height, each times a number between low and high: above 1 the image shrinks."""
-    zero = torch.zeros(count)
-    width, height = (draw(count, low, high, generator) for _ in range(2))
-    return build_matrices(width, 0.0, 0.0, height, zero, zero)
-
-
-def move(x: Images, low: int, high: int, generator: torch.Generator) -> Float[Tensor, "b 2 3"]:
-    """Moves by whole pixels, from low to high, right and down."""
-    right, down = (
-        2 * torch.randint(low, high + 1, (len(x),), generator=generator) / side
-        for side in (x.shape[3], x.shape[2])
-    )
-    return build_matrices(1.0, 0.0, 0.0, 1.0, right, down)
 
 
 def flip_each(x: Images, generator: torch.Generator) -> Images:
@@ -132,28 +86,6 @@ def round_eighth(x: Images) -> int:
     return int(x.shape[2] / 8 + 0.5)
 
 
-CROP, SCALE, ROTATE = 4, 0.2, 45  # pixels, share of the side, degrees: get_daparam() of VICO's DC
-
-
-def crop_dc(x: Images, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Moved by -4 … 3 pixels."""
-    return move(x, -CROP, CROP - 1, generator), x.mean().expand(len(x))
-
-
-def scale_dc(x: Images, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """0.8 … 1.2 times as wide, and as high."""
-    sizes = resize(len(x), 1 - SCALE, 1 + SCALE, generator)
-    return torch.where(sizes > 0, 1 / sizes, sizes), torch.zeros(len(x))
-
-
-def rotate_dc(x: Images, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Turned by up to 45 degrees."""
-    return turn(len(x), ROTATE, generator), x.mean().expand(len(x))
-
-
-DC = {"crop": crop_dc, "scale": scale_dc, "rotate": rotate_dc}
-
-
 def build_dc(words: str) -> Augment:
     """augment() of VICO's DC: each image gets one of the words, joined by dashes. Raises UserError.
 
@@ -161,16 +93,7 @@ def build_dc(words: str) -> Augment:
     changes interpolate linearly; theirs take the nearest pixel to scale and splines to rotate.
     """
     changes = [pick(DC, word) for word in words.split("-")]
-
-    def augment(x: Images, generator: torch.Generator) -> Images:
-        drawn = [change(x, generator) for change in changes]
-        choice = torch.randint(len(drawn), (len(x),), generator=generator)
-        rows = torch.arange(len(x))
-        matrices = torch.stack([matrix for matrix, _ in drawn])[choice, rows]
-        fill = torch.stack([value.to(x) for _, value in drawn])[choice.to(x.device), rows.to(x.device)]
-        return warp_each(x, matrices, fill.view(-1, 1, 1, 1))
-
-    return augment
+    return lambda x, generator: change_each(x, changes, generator)
 
 
 def build_changes(table: Mapping[str, Change], words: str) -> Augment:

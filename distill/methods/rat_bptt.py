@@ -1,0 +1,121 @@
+"""RaT-BPTT with a pool: gradients through short windows of a long training, from networks of all ages."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.inner.losses import soft_cross_entropy
+from distill.inner.problem import Problem, State, Task
+from distill.inner.rules import SGD
+from distill.inner.step import Step
+from distill.methods.base import Augment, Named, Objective, OuterGradient, Tasks, gradients_of, mean_gradient
+from distill.methods.pool import TEMPERATURE, Family, Pool, PoolMethod
+from distill.randomness import stream
+from distill.registry import option
+
+MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005  # of the protocol dc, by which the pool's networks are trained
+DSA = {"color", "crop", "cutout", "flip", "scale", "rotate"}  # the changes that the protocol dsa has too
+
+
+@dataclass(frozen=True)
+class RaTBPTT(PoolMethod):
+    """RaT-BPTT (Feng, Vedantam and Kempe 2024), whose random windows start from the networks of a pool.
+
+    A visit continues the training of one network on the items by `window` steps of the protocol dc (SGD with
+    momentum and weight decay on the soft cross-entropy, the items changed at random), and differentiates the
+    cross-entropy of τ · logits for a batch of real items through them; τ is learned. Then the network is
+    trained for `pool_steps` steps without a graph. So a window may start after as many as pool_steps ·
+    max_age steps, at no greater cost: sets that are learned so stay good however long students train.
+    """
+
+    anytime: ClassVar[bool] = True
+    outer_settings: ClassVar[dict[str, float]] = {"beta1": 0.9, "clip_norm": math.inf, "lr_floor": 0.1}
+    outer_lrs: ClassVar[dict[str, float]] = {TEMPERATURE: 0.02}
+    inner_loss = "soft-cross-entropy"
+    relative_clip = 2.0
+
+    pool_size: int = option(5, "COUNT", above=0, at_most=1000)
+    """How many networks the pool has."""
+    max_age: int = option(40, "VISITS", above=0, at_most=10**6)
+    """After how many visits a network of the pool is replaced by a new one."""
+    pool_steps: int = option(10, "STEPS", above=0, at_most=10**6)
+    """For how many steps a visit trains its network on the items."""
+    window: int = option(8, "STEPS", above=0, at_most=10**4, cost=(40_000, "bytes"))
+    """Through how many inner steps the outer gradient travels."""
+    pool_lr: float = option(0.01, "LR", above=0, at_most=1e30)
+    """The learning rate of the networks of the pool."""
+    temperature: float = option(3.0, "FLOAT", above=0)
+    """τ at the start: the factor of a network's logits in the outer loss; it is learned."""
+
+    def family_of(self, problem: Problem, draw: Callable[[int], State]) -> Family:
+        """The networks of a problem, which train as in the protocol dc."""
+        changed = replace(problem, rule=SGD(MOMENTUM, WEIGHT_DECAY), inner_loss=soft_cross_entropy)
+        return Family(changed, lambda number: changed.start(problem.weights(draw(number))), self.pool_lr)
+
+    def learned_tensors(self) -> Named:
+        return {TEMPERATURE: torch.tensor(math.log(self.temperature))}
+
+    @property
+    def student_augment(self) -> str:
+        return self.pool_augment
+
+    def recommend(self) -> dict[str, Any]:
+        words = set(self.pool_augment.split("-"))
+        if words <= {"", "affine"}:
+            return {"name": "dc"}
+        return {"name": "dsa", "augment": self.pool_augment} if words <= DSA else {"name": "adam"}
+
+    def lr_end_for(self, problem: Problem) -> float:
+        return 0.1
+
+    def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
+        families = self.families or (self.family_of(problem, lambda number: tasks(number)[0].state),)
+        return WindowObjective(self, self.pool_of(families), tasks)
+
+
+@dataclass(frozen=True)
+class WindowObjective:
+    """The objective of RaT-BPTT: a function of the set, the outer step and the pool's memory."""
+
+    method: RaTBPTT
+    pool: Pool
+    tasks: Tasks
+
+    def __call__(self, synthetic: Any, step: int, memory: Named | None = None) -> OuterGradient:
+        memory = memory or self.pool.start()
+        tasks, results = self.tasks(step), []
+        for i, task in enumerate(tasks):
+            place = self.pool.place_of(step * len(tasks) + i)
+            results.append(self.differentiate(synthetic, memory, place, task))
+            with torch.no_grad():
+                memory = self.pool.train(memory, place, synthetic.steps())
+        return mean_gradient(results)._replace(memory=memory)
+
+    def differentiate(self, synthetic: Any, memory: Named, place: int, task: Task) -> OuterGradient:
+        """The outer loss at the end of the window of one network, and its gradient."""
+        family, state = self.pool.family(place), self.pool.state(memory, place)
+        learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
+        variables = synthetic.replace_tensors(learned)
+        with torch.enable_grad():
+            for step in self.window_steps(variables, family, int(memory["ages"][place]), task):
+                state = family.problem.advance(state, step)
+            logits = variables.tensors()[TEMPERATURE].exp() * family.problem.logits(state, task.x)
+            value = F.cross_entropy(logits, task.y)
+            gradients = gradients_of(value, learned)
+        return OuterGradient(value.detach(), gradients, math.log(synthetic.labels.shape[1]))
+
+    def window_steps(self, variables: Any, family: Family, age: int, task: Task) -> list[Step]:
+        """The inner steps of a window, at the place in the set's own steps where a network of an age is."""
+        steps, generator = variables.steps(), stream("window", task.generator.initial_seed())
+        first, lr = age * self.method.pool_steps, torch.tensor(family.lr)
+        rows = [steps[(first + i) % len(steps)] for i in range(self.method.window)]
+        return [step._replace(x=self.change(step.x, generator), lr=lr.to(step.y)) for step in rows]
+
+    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The items of one step, changed as the pool's are."""
+        return x if self.pool.augment is None else self.pool.augment(x, generator)
