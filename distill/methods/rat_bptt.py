@@ -26,9 +26,9 @@ DSA = {"color", "crop", "cutout", "flip", "scale", "rotate"}  # the changes that
 class RaTBPTT(PoolMethod):
     """RaT-BPTT (Feng, Vedantam and Kempe 2024), whose random windows start from the networks of a pool.
 
-    A visit continues the training of one network on the items by `window` steps of the protocol dc (SGD with
-    momentum and weight decay on the soft cross-entropy, the items changed at random), and differentiates the
-    cross-entropy of τ · logits for a batch of real items through them; τ is learned. Then the network is
+    A visit continues the training of one network on the items by `pool_window` steps of the protocol dc (SGD
+    with momentum and weight decay on the soft cross-entropy, the items changed at random), and differentiates
+    the cross-entropy of τ · logits for a batch of real items through them; τ is learned. Then the network is
     trained for `pool_steps` steps without a graph. So a window may start after as many as pool_steps ·
     max_age steps, at no greater cost: sets that are learned so stay good however long students train.
     """
@@ -45,7 +45,7 @@ class RaTBPTT(PoolMethod):
     """After how many visits a network of the pool is replaced by a new one."""
     pool_steps: int = option(10, "STEPS", above=0, at_most=10**6)
     """For how many steps a visit trains its network on the items."""
-    window: int = option(8, "STEPS", above=0, at_most=10**4, cost=(40_000, "bytes"))
+    pool_window: int = option(8, "STEPS", above=0, at_most=10**4, cost=(40_000, "bytes"))
     """Through how many inner steps the outer gradient travels."""
     pool_lr: float = option(0.01, "LR", above=0, at_most=1e30)
     """The learning rate of the networks of the pool."""
@@ -113,7 +113,7 @@ class WindowObjective:
         """The inner steps of a window, at the place in the set's own steps where a network of an age is."""
         steps, generator = variables.steps(), stream("window", task.generator.initial_seed())
         first, lr = age * self.method.pool_steps, torch.tensor(family.lr)
-        rows = [steps[(first + i) % len(steps)] for i in range(self.method.window)]
+        rows = [steps[(first + i) % len(steps)] for i in range(self.method.pool_window)]
         return [step._replace(x=self.change(step.x, generator), lr=lr.to(step.y)) for step in rows]
 
     def change(self, x: Tensor, generator: torch.Generator) -> Tensor:

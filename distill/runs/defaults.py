@@ -110,17 +110,17 @@ def outer_batch(s: Situation) -> int:
 
 def outer_lr(s: Situation) -> float:
     if s.pooled:
-        return 0.01 if s.ridge else 0.005
+        return 0.005 if s.windowed else 0.1 if s.plain_convnet else 0.01
     return 0.05 if s.fixed or s.text else 0.02
 
 
 def warmup(s: Situation) -> int:
-    if s.ridge:
-        return 50
-    return 20 if s.text or s.windowed else 200
+    return 50 if s.ridge else 20 if s.text or s.windowed else 200
 
 
 def weight_init(s: Situation) -> str:
+    if s.ridge and s.plain_convnet:
+        return "kaiming"
     return "own" if s.pooled else "uniform" if s.fixed or s.text else "xavier"
 
 
@@ -166,7 +166,7 @@ DEFAULTS = (
     ),
     Default(
         "network", "weight_init", weight_init,
-        "xavier for images where random, else uniform; frepo and rat-bptt: own",
+        "xavier for images where random, else uniform; frepo and rat-bptt: own; frepo without norm: kaiming",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
     Default(
@@ -209,7 +209,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; frepo: 0.01; rat-bptt: 0.005",
+        "0.05; 0.02 for random images; frepo: 0.01, without a norm 0.1; rat-bptt: 0.005",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(

@@ -34,7 +34,8 @@ class StudentOptions:
     epochs: int | None = option(None, "EPOCHS", **EPOCHS)
     """How many epochs over the set (default: the protocol's; 100 with --optimizer)."""
     steps: int | None = option(None, "STEPS", **STEPS)
-    """For protocols that count steps, frepo and adam: how many (default: the protocol's)."""
+    """For protocols that count steps, recipe, frepo and adam: how many; beyond its end a recipe comes round
+    again at the last rate (default: the protocol's)."""
     batch_size: int | None = option(None, "ITEMS", above=0, at_most=10**6)
     """Items per minibatch (default: the protocol's; 10 with --optimizer)."""
     labels: str | None = option(None, "LABELS", choices=LABELS, noun="label map")

@@ -33,7 +33,7 @@ def make_method(**changes: object) -> RaTBPTT:
     problem = small_problem(SGD(MOMENTUM, WEIGHT_DECAY))
     family = Family(problem, draw_state, LR)
     return replace(
-        RaTBPTT(pool_size=3, max_age=4, pool_steps=2, window=WINDOW, families=(family,)), **changes
+        RaTBPTT(pool_size=3, max_age=4, pool_steps=2, pool_window=WINDOW, families=(family,)), **changes
     )
 
 
@@ -98,13 +98,15 @@ def test_every_gradient_agrees_with_finite_differences(name: str, augment: str, 
 
 
 def test_rates_of_students_are_not_learned() -> None:
-    assert not make_method().objective(small_problem(), draw_tasks)(make_synthetic(), 0).gradients["lrs"].any()
+    assert (
+        not make_method().objective(small_problem(), draw_tasks)(make_synthetic(), 0).gradients["lrs"].any()
+    )
 
 
 def test_a_run_that_goes_on_from_its_memory_has_the_same_bits() -> None:
     outer = OuterOptimizer(
-        lr={"items": 0.03, "labels": 0.01, "lrs": 0.0, "log_temperature": 0.03}, clip_norm=math.inf, beta1=0.9,
-        average_decay=0.9, warmup=1, relative_clip=2.0,
+        lr={"items": 0.03, "labels": 0.01, "lrs": 0.0, "log_temperature": 0.03}, clip_norm=math.inf,
+        beta1=0.9, average_decay=0.9, warmup=1, relative_clip=2.0,
     )  # fmt: skip
     data, method = make_synthetic(), make_method(pool_augment="affine")
 
@@ -116,7 +118,10 @@ def test_a_run_that_goes_on_from_its_memory_has_the_same_bits() -> None:
     start = initial_state(data, outer, method.start_memory())
     whole, halves = run(14, start), run(8, run(6, start))
     assert all(torch.equal(tensor, halves.tensors[name]) for name, tensor in whole.tensors.items())
-    assert all(torch.equal(a, b) for a, b in zip(whole.method_memory.values(), halves.method_memory.values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.method_memory.values(), halves.method_memory.values(), strict=True)
+    )
 
 
 def test_the_places_of_a_pool_are_those_of_the_steps() -> None:
@@ -151,6 +156,7 @@ def test_a_run_after_kernel_ridge_keeps_the_shares_of_its_labels(tmp_path: Path,
     shares = (ridge.inner["softmax_scale"] * ridge.labels).softmax(dim=1)
     torch.testing.assert_close(data.labels, shares, atol=0.03, rtol=0)
     torch.testing.assert_close(data.labels.sum(dim=1), torch.ones(3))
-    assert data.inner["loss"] == "soft-cross-entropy" and data.inner["augment"] == "affine"
+    assert data.inner["loss"] == "soft-cross-entropy"
+    assert data.inner["augment"] == "affine"
     assert data.protocol == {"name": "dc"}
     assert "--method rat-bptt" in capsys.readouterr().err

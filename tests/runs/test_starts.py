@@ -54,13 +54,20 @@ def test_a_regressions_rates_are_stretched_over_another_number_of_steps(regressi
 
 def test_labels_of_another_loss_are_refused(regression: DistilledSet) -> None:
     with pytest.raises(UserError, match="holds labels of the inner loss squared-error, which mean nothing"):
-        learn(start=regression, method=BPTT(inner_loss="soft-cross-entropy"))
+        learn(start=regression, labels="soft", method=BPTT(inner_loss="soft-cross-entropy"))
     with pytest.raises(UserError, match="holds labels of the inner loss soft-cross-entropy, which mean"):
         learn(start=learn(labels="soft"), method=BPTT(inner_loss="squared-error"))
     with pytest.raises(
         UserError, match="labels of a regression, which are no logits: use labels soft or hard"
     ):
         learn(start=regression, labels="softmax")
+
+
+def test_labels_of_a_regression_become_shares_for_a_cross_entropy(regression: DistilledSet) -> None:
+    data = learn(start=regression, outer_steps=1, method=BPTT(inner_loss="soft-cross-entropy"))
+    shares = (regression.inner["softmax_scale"] * regression.labels).softmax(dim=1)
+    assert data.inner["loss"] == "soft-cross-entropy"
+    torch.testing.assert_close(data.labels, shares, atol=0.02, rtol=0)
 
 
 def test_horizons_below_the_recipe_are_refused_before_anything_is_trained() -> None:

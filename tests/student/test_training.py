@@ -23,6 +23,7 @@ from distill.sets.distilled import DistilledSet
 from distill.student import PROTOCOLS, Student, accuracy, initial_weights, replay, train, train_ordinary
 from distill.student.comparison.baselines import full_data_accuracy, score_baseline
 from distill.student.comparison.coresets import k_means, random_real
+from distill.student.protocols import SetRecipe
 from distill.student.training import build_problem, build_set_network
 from tests.helpers import CLASSES, SHAPE, small_set, waves, write_npz
 
@@ -53,6 +54,25 @@ def test_a_replay_is_twenty_lines_of_plain_torch() -> None:
             parameter.data -= lr * grad
     x = waves(5, *SHAPE, phase=9).float()
     torch.testing.assert_close(train(data).logits(x), network(x).detach())
+
+
+def test_a_recipe_of_more_steps_goes_round_again_at_its_last_rate() -> None:
+    data = fixed_set(schedule=torch.tensor([[0, 1], [2, 0], [1, 2], [0, 2]]))
+    data = replace(data, lrs=torch.tensor([0.04, 0.03, 0.02, 0.01]))
+    longer = replace(
+        data,
+        schedule=data.schedule[[0, 1, 2, 3, 0, 1]],
+        lrs=torch.tensor([0.04, 0.03, 0.02, 0.01, 0.01, 0.01]),
+    )
+    shorter, x = (
+        replace(data, schedule=data.schedule[:3], lrs=data.lrs[:3]),
+        waves(5, *SHAPE, phase=9).float(),
+    )
+    assert torch.equal(train(data, protocol=SetRecipe(steps=6)).logits(x), train(longer).logits(x))
+    assert torch.equal(train(data, protocol=SetRecipe(steps=3)).logits(x), train(shorter).logits(x))
+    assert torch.equal(train(data, protocol=SetRecipe(steps=4)).logits(x), train(data).logits(x))
+    with pytest.raises(UserError, match="steps must be above 0, not 0"):
+        SetRecipe(steps=0)
 
 
 def test_a_student_is_a_trained_module_with_the_keys_of_the_user_s_network() -> None:

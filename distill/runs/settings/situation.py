@@ -63,6 +63,11 @@ class Situation:
         return self.network in ("", "convnet", "resnet", "vgg11", "resnet18")
 
     @property
+    def plain_convnet(self) -> bool:
+        """A ConvNet without normalisation, whose features torch's own weights make small."""
+        return self.network in ("convnet-none", "convnet-doubling")
+
+    @property
     def random_convnet(self) -> bool:
         """A random ConvNet: its steps cost much and learn fast."""
         return self.convnet and not self.fixed and not self.text
