@@ -40,6 +40,7 @@ NETWORKS = IMAGES | SEQUENCES
 WEIGHT_INITS = {
     "xavier": Entry("distill.networks.initial:draw_xavier", "normal, variance 2 / (fan_in + fan_out)"),
     "kaiming": Entry("distill.networks.initial:draw_kaiming", "normal, variance 2 / fan_in"),
+    "kaiming-hidden": Entry("distill.networks.initial:draw_kaiming_hidden", "the last layer uniform"),
     "uniform": Entry("distill.networks.initial:draw_uniform", "within ± 1 / √fan_in, biases zero"),
     "own": Entry("distill.networks.initial:draw_own", "as each layer draws its own"),
 }

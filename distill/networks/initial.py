@@ -49,13 +49,23 @@ def draw_kaiming(network: nn.Module, generator: torch.Generator) -> Weights:
     return fill_weights(network, generator, fill)
 
 
+def draw_kaiming_hidden(network: nn.Module, generator: torch.Generator) -> Weights:
+    """As draw_kaiming(), but the last layer as draw_uniform() has it: it answers less loudly than labels."""
+    weights = draw_kaiming(network, generator)
+    last = [name for name, parameter in network.named_parameters() if parameter.ndim > 1][-1:]
+    for name in last:
+        fill_uniform(weights[name], generator)
+    return weights
+
+
 def draw_uniform(network: nn.Module, generator: torch.Generator) -> Weights:
     """Uniform within ± 1 / √fan_in, as torch's own layers begin, but biases 0, gains 1."""
+    return fill_weights(network, generator, fill_uniform)
 
-    def fill(weight: Tensor, generator: torch.Generator) -> Tensor:
-        return nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
 
-    return fill_weights(network, generator, fill)
+def fill_uniform(weight: Tensor, generator: torch.Generator) -> Tensor:
+    """A weight filled with uniform numbers within ± 1 / √fan_in."""
+    return nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
 
 
 def fill_weights(network: nn.Module, generator: torch.Generator, fill: Callable[..., Tensor]) -> Weights:

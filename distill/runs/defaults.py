@@ -120,7 +120,7 @@ def warmup(s: Situation) -> int:
 
 def weight_init(s: Situation) -> str:
     if s.ridge and s.plain_convnet:
-        return "kaiming"
+        return "kaiming-hidden"
     return "own" if s.pooled else "uniform" if s.fixed or s.text else "xavier"
 
 
@@ -166,7 +166,8 @@ DEFAULTS = (
     ),
     Default(
         "network", "weight_init", weight_init,
-        "xavier for images where random, else uniform; frepo and rat-bptt: own; frepo without norm: kaiming",
+        "xavier for images where random, else uniform; frepo and rat-bptt: own; frepo without norm:"
+        " kaiming-hidden",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
     Default(

@@ -149,6 +149,14 @@ def test_weights_have_the_variance_of_their_initialisation(weight_init: str, var
     assert not weights["1.bias"].any()
 
 
+def test_the_last_layer_of_kaiming_hidden_is_as_quiet_as_torchs() -> None:
+    network = build_network("convnet-doubling", (3, 32, 32), 10, width=32)
+    weights = draw_weights(network, stream("a"), "kaiming-hidden")
+    *hidden, last = [weight for weight in weights.values() if weight.ndim > 1]
+    assert all(w.var().item() == pytest.approx(2 / w[0].numel(), rel=0.15) for w in hidden)
+    assert last.var().item() == pytest.approx(1 / 3 / last.shape[1], rel=0.05)
+
+
 @pytest.mark.parametrize("weight_init", WEIGHT_INITS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_initialisation_draws_every_weight_of_every_network(name: str, weight_init: str) -> None:

@@ -23,8 +23,8 @@ class NetworkSettings:
     """Width of a network that has one (default: convnet 128, mlp 128, resnet 16, textcnn and ngram 100, the
     other text networks 64)."""
     weight_init: Auto[str] = option(AUTO, "SCHEME", choices=WEIGHT_INITS, noun="initialisation scheme")
-    """How initial weights are drawn: xavier, kaiming (both normal), uniform (as torch's layers, but
-    biases zero) or own (as each layer draws its own)."""
+    """How initial weights are drawn: xavier, kaiming (both normal), kaiming-hidden (but the last layer
+    uniform), uniform (as torch's layers, but biases zero) or own (as each layer draws its own)."""
     fixed_networks: int = option(1, "COUNT", **COUNT, needs={"init": ("fixed",)})
     """With --init fixed: for how many known initialisations the set is learned."""
     weights: str | None = option(None, "FILE")
