@@ -83,8 +83,8 @@ class FRePo(PoolMethod, ComparisonMethod):
         return Family(changed, lambda number: changed.start(problem.weights(draw(number))), lr)
 
     def recommend(self) -> dict[str, Any]:
-        changes = {"steps": 400, "augment": self.pool_augment} if self.pool_augment else {}
-        return {"name": "adam", **changes}
+        words = self.augments()[0]
+        return {"name": "adam", **({"steps": 400, "augment": words} if words else {})}
 
     def learned_tensors(self) -> Named:
         return {TEMPERATURE: torch.tensor(math.log(self.temperature))}

@@ -59,7 +59,7 @@ class Pool:
     size: int
     max_age: int
     steps: int  # of training in each visit
-    augment: Augment | None = None  # changes the items on which the networks train
+    augments: Sequence[Augment | None] = (None,)  # change the items on which the networks train, in turn
 
     def start(self) -> Named:
         """Networks that were never trained; their ages are spread, so that few are drawn at one time."""
@@ -76,6 +76,11 @@ class Pool:
     def place_of(self, visit: int) -> int:
         """The place of the network that a visit takes: all in turn."""
         return visit % self.size
+
+    def change(self, place: int, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The items of a step as the network in a place trains on them: neighbours of one family differ."""
+        augment = self.augments[place // len(self.families) % len(self.augments)]
+        return x if augment is None else augment(x, generator)
 
     def state(self, memory: Named, place: int) -> State:
         """The state of the network in a place."""
@@ -96,7 +101,7 @@ class Pool:
         with torch.no_grad():
             for i in range(self.steps):
                 step = steps[(age * self.steps + i) % len(steps)]
-                x = step.x if self.augment is None else self.augment(step.x, generator)
+                x = self.change(place, step.x, generator)
                 lr = torch.tensor(family.lr, dtype=step.y.dtype, device=step.y.device)
                 state = family.problem.advance(state, step._replace(x=x, lr=lr))
         ages, drawn = memory["ages"].clone(), memory["drawn"]
@@ -122,7 +127,8 @@ class PoolMethod(Method):
     pool_width: int | None = option(None, "UNITS", above=0, at_most=10**4, cost=(4000, "bytes"))
     """The width of convnets in the pool (default: 64, or that of the set's network where it is narrower)."""
     pool_augment: str = option("", "CHANGES")
-    """Random changes of the items on which the pool's networks train, as in --augment."""
+    """Random changes of the items on which the pool's networks train, as in --augment; several, joined by
+    commas, go round among the networks, and none is no change: affine,none."""
     families: tuple[Family, ...] = field(default=(), repr=False)
 
     @abstractmethod
@@ -134,8 +140,12 @@ class PoolMethod(Method):
 
     def pool_of(self, families: tuple[Family, ...]) -> Pool:
         """The pool of these families."""
-        augment = build_augmentation(self.pool_augment) if self.pool_augment else None
-        return Pool(families, self.pool_size, self.max_age, self.pool_steps, augment)
+        augments = [build_augmentation(words) if words else None for words in self.augments()]
+        return Pool(families, self.pool_size, self.max_age, self.pool_steps, augments)
+
+    def augments(self) -> list[str]:
+        """The changes of the networks in turn, "" for none; the first are those for students."""
+        return [words.replace("none", "").strip() for words in self.pool_augment.split(",")]
 
     def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
         families = [self.families[k % len(self.families)] for k in range(max(count, len(self.families)))]

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from distill.inner.losses import soft_cross_entropy
 from distill.inner.problem import Problem, State, Task
@@ -62,13 +61,13 @@ class RaTBPTT(PoolMethod):
 
     @property
     def student_augment(self) -> str:
-        return self.pool_augment
+        return self.augments()[0]
 
     def recommend(self) -> dict[str, Any]:
-        words = set(self.pool_augment.split("-"))
+        words = set(self.student_augment.split("-"))
         if words <= {"", "affine"}:
             return {"name": "dc"}
-        return {"name": "dsa", "augment": self.pool_augment} if words <= DSA else {"name": "adam"}
+        return {"name": "dsa", "augment": self.student_augment} if words <= DSA else {"name": "adam"}
 
     def lr_end_for(self, problem: Problem) -> float:
         return 0.1
@@ -102,20 +101,18 @@ class WindowObjective:
         learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
         variables = synthetic.replace_tensors(learned)
         with torch.enable_grad():
-            for step in self.window_steps(variables, family, int(memory["ages"][place]), task):
+            for step in self.window_steps(variables, place, int(memory["ages"][place]), task):
                 state = family.problem.advance(state, step)
             logits = variables.tensors()[TEMPERATURE].exp() * family.problem.logits(state, task.x)
             value = F.cross_entropy(logits, task.y)
             gradients = gradients_of(value, learned)
         return OuterGradient(value.detach(), gradients, math.log(synthetic.labels.shape[1]))
 
-    def window_steps(self, variables: Any, family: Family, age: int, task: Task) -> list[Step]:
+    def window_steps(self, variables: Any, place: int, age: int, task: Task) -> list[Step]:
         """The inner steps of a window, at the place in the set's own steps where a network of an age is."""
         steps, generator = variables.steps(), stream("window", task.generator.initial_seed())
-        first, lr = age * self.method.pool_steps, torch.tensor(family.lr)
+        first, lr = age * self.method.pool_steps, torch.tensor(self.pool.family(place).lr)
         rows = [steps[(first + i) % len(steps)] for i in range(self.method.pool_window)]
-        return [step._replace(x=self.change(step.x, generator), lr=lr.to(step.y)) for step in rows]
-
-    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The items of one step, changed as the pool's are."""
-        return x if self.pool.augment is None else self.pool.augment(x, generator)
+        return [
+            step._replace(x=self.pool.change(place, step.x, generator), lr=lr.to(step.y)) for step in rows
+        ]

@@ -134,6 +134,15 @@ def test_the_places_of_a_pool_are_those_of_the_steps() -> None:
     assert memory["ages"].tolist() == [1, 2, 3]
 
 
+def test_changes_go_round_among_the_networks_of_a_family() -> None:
+    method = make_method(pool_augment="affine,none", families=make_method().families * 2, pool_size=5)
+    pool, x = method.pool_of(method.families), waves(CLASSES, *SHAPE)
+    changed = [not torch.equal(pool.change(place, x, stream("a")), x) for place in range(5)]
+    assert changed == [True, True, False, False, True]
+    assert method.student_augment == "affine"
+    assert make_method(pool_augment="none,affine").student_augment == ""
+
+
 @pytest.mark.parametrize(
     ("augment", "protocol"),
     [("", {"name": "dc"}), ("affine", {"name": "dc"}), ("flip-crop", {"name": "dsa", "augment": "flip-crop"}),
