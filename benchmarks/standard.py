@@ -249,10 +249,15 @@ def table(rows: Rows) -> str:
     return markdown(["items", "protocol", *networks, "mean", "worst"], lines)
 
 
+def list_zoo() -> list[Path]:
+    """The sets of the zoo for random initialisations."""
+    return [path for path in sorted(ZOO.glob("*.pt")) if DistilledSet.load(path).init_state is None]
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", type=Path, help="files of sets (default: zoo/*random.pt)")
+    parser.add_argument("sets", nargs="*", type=Path, help="files of sets (default: zoo/, random ones)")
     parser.add_argument("--protocols", nargs="+", default=["recipe", "dc"], help=", ".join(PROTOCOLS))
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help='or "own", the set\'s')
     parser.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=list(BASELINES))
@@ -270,7 +275,7 @@ def main() -> None:
     options = (parser := make_parser()).parse_args()
     speed_up_cpu(1)
     if not options.table:
-        sets = options.sets or sorted(ZOO.glob("*random.pt"))
+        sets = options.sets or list_zoo()
         try:
             cells = list_cells(list_items(sets, options.baselines, options.data_dir), options)
         except UserError as error:

@@ -20,7 +20,7 @@ Distilled sets that are ready to train on. This page is made from the files, by 
 
     python -m distill.student zoo/mnist-10.pt                    # train by the set's recipe, and measure
     python -m distill.student zoo/mnist-10.pt --save lenet.pt    # also keep the trained weights
-    python -m distill.student zoo/mnist-10-random.pt             # networks with new random weights
+    python -m distill.student zoo/mnist-10-convnet.pt            # networks with new random weights
 
 **Initial weights.** *Known*: the file holds the initial weights, and the score is for these weights only.
 From other weights such a set is worth little. *Random*: each student draws its own weights. The score is
@@ -34,6 +34,9 @@ the best of seven learning rates; by dc, as the set is. The stronger of random r
 by
 
     distill student zoo/mnist-10-random.pt --protocol dc --save-scores
+
+**Names.** *Ridge*: some minutes of kernel ridge. *Convnet* and *any*: windows of dc's training, from a ridge
+set, for ConvNets or for ConvNets, LeNets and MLPs. *Random*: the first version's, for their own few steps.
 
 """
 COMMANDS = """The commands, with today's names of the options.
