@@ -33,6 +33,7 @@ class RaTBPTT(PoolMethod):
     """
 
     anytime: ClassVar[bool] = True
+    needs_shares: ClassVar[bool] = True
     choice_margin: ClassVar[float] = 0.02  # three students differ by as much
     outer_settings: ClassVar[dict[str, float]] = {"beta1": 0.9, "clip_norm": math.inf, "lr_floor": 0.1}
     outer_lrs: ClassVar[dict[str, float]] = {TEMPERATURE: 0.02}

@@ -139,6 +139,11 @@ def check_method(method: Method, word: str, n: int, classes: int, labels: str = 
     """Raise UserError where a method needs an item of every class, or cannot learn labels of this kind."""
     if method.regresses and labels == "softmax":
         raise UserError(f"--labels softmax: --method {word} regresses on signed labels: use soft or hard")
+    if method.needs_shares and labels == "soft":
+        raise UserError(
+            f"--labels soft: --method {word} trains for long, and signed labels leave its loss without a"
+            " lower bound: use softmax or hard"
+        )
     if method.needs_every_class and n < classes:
         raise UserError(
             f"--method {word} compares class by class: --n {n} is below the {classes} classes;"

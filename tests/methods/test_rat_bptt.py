@@ -169,3 +169,11 @@ def test_a_run_after_kernel_ridge_keeps_the_shares_of_its_labels(tmp_path: Path,
     assert data.inner["augment"] == "affine"
     assert data.protocol == {"name": "dc"}
     assert "--method rat-bptt" in capsys.readouterr().err
+
+
+def test_signed_labels_are_refused_before_anything_is_trained(tmp_path: Path, capsys) -> None:
+    path = write_npz(tmp_path / "easy.npz")
+    command = ["--dataset", str(path), "--init", "random", "--network", "mlp", "--n", "3", "--labels", "soft"]
+    assert image([*command, "--method", "rat-bptt", "--out", str(tmp_path / "run")]) == 2
+    assert "--labels soft: --method rat-bptt trains for long" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
