@@ -105,7 +105,10 @@ class WindowObjective:
         with torch.enable_grad():
             for step in self.window_steps(variables, place, int(memory["ages"][place]), task):
                 state = family.problem.advance(state, step)
-            logits = variables.tensors()[TEMPERATURE].exp() * family.problem.logits(state, task.x)
+            log_temperature = variables.tensors().get(
+                TEMPERATURE, torch.tensor(math.log(self.method.temperature))
+            )
+            logits = log_temperature.exp() * family.problem.logits(state, task.x)
             value = F.cross_entropy(logits, task.y)
             gradients = gradients_of(value, learned)
         return OuterGradient(value.detach(), gradients, math.log(synthetic.labels.shape[1]))

@@ -29,12 +29,20 @@ def make_picture() -> torch.Tensor:
     return x
 
 
-@pytest.mark.parametrize("word", sorted(set(AUGMENTATIONS) - {"cutout"}))
+@pytest.mark.parametrize("word", sorted(set(AUGMENTATIONS) - {"cutout", "affine"}))
 def test_an_augmentation_with_numbers_of_zero_changes_nothing(word: str) -> None:
     torch.testing.assert_close(load(AUGMENTATIONS[word])(make_picture(), ZEROS), make_picture())
 
 
-@pytest.mark.parametrize("word", AUGMENTATIONS)
+def test_affine_draws_numbers_for_each_image_and_has_a_gradient() -> None:
+    x = torch.randn(3, 1, 9, 9, dtype=torch.float64).requires_grad_()
+    change, r = load(AUGMENTATIONS["affine"]), torch.tensor([0.7, -0.4, 0.2])
+    twins = change(x[:1].expand(2, -1, -1, -1), r)
+    assert not torch.allclose(twins[0], twins[1])
+    assert torch.autograd.gradcheck(lambda x: change(x, r), (x,))
+
+
+@pytest.mark.parametrize("word", sorted(set(AUGMENTATIONS) - {"affine"}))
 def test_every_augmentation_passes_the_contract(word: str) -> None:
     augmentation_contract(load(AUGMENTATIONS[word]))
 
