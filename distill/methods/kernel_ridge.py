@@ -65,7 +65,8 @@ class FRePo(PoolMethod, ComparisonMethod):
     """How often the items are updated in a visit, by features of the same real items."""
     label_scale: float | None = option(None, "FACTOR", above=0)
     """How many times the regression's labels those are on which networks train (default: 10;
-    without a norm 4): a new network's last layer answers as loudly as the labels are, and the regression ignores it."""
+    without a norm 4): a new network's last layer answers as loudly as the labels are, and the regression
+    ignores it."""
     lr_end: float | None = option(None, "SHARE", above=0, at_most=1)
     """The last rate of a student's steps as a share of --lr; between them half a cosine (default: 0.1, and
     0.01 with Adam)."""

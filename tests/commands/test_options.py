@@ -37,15 +37,16 @@ def test_help_names_values_plainly_and_each_default_once(
         assert len(re.findall(r"\(default: ", entry)) <= 1 + ("; of a results.pth" in " ".join(entry.split()))
 
 
+TWICE = ("--max-age", "--networks", "--temperature")  # options of two methods
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_has_help(verb: str) -> None:
     settings = import_module(f"distill.commands.{VERBS[verb][0]}").SETTINGS
     options = [o for _, group in list_options(settings) for o in group]
     assert len(options) > 2
     assert [o.flag for o in options if len(o.help) < 5] == []
-    shared = [
-        o.flag for o in options if "pool" in o.flag or o.flag in ("--max-age", "--networks", "--temperature")
-    ]
+    shared = [o.flag for o in options if "pool" in o.flag or o.flag in TWICE]
     assert len({o.flag for o in options} - set(shared)) == len(options) - len(shared)  # these of two methods
 
 
