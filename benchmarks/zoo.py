@@ -35,8 +35,8 @@ by
 
     distill student zoo/mnist-10-random.pt --protocol dc --save-scores
 
-**Names.** *Ridge*: some minutes of kernel ridge. *Convnet* and *any*: windows of dc's training, from a ridge
-set, for ConvNets or for ConvNets, LeNets and MLPs. *Random*: the first version's, for their own few steps.
+**Names.** *Ridge*, and the hundred images: minutes of kernel ridge. *Convnet* and *any*: windows of dc from a
+ridge set, for ConvNets or for ConvNets, LeNets and MLPs. *Random*: the first version's, for their few steps.
 
 """
 COMMANDS = """The commands, with today's names of the options.

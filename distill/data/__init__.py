@@ -1,9 +1,9 @@
 """The room of the real data: a named set, a user's files or a user's tensors become a Dataset of tensors.
 
 It also changes images (augmentation, whitening) and summarises items (k-means). It may import errors,
-randomness and registry, and none of the other rooms. Its tables: AUGMENTATIONS are the random changes of
-images, IMAGE_SETS the image sets that torchvision reads, TEXT_SETS the text sets of the hub. A new set is one
-line here.
+randomness and registry, and none of the other rooms. Its tables: AUGMENTATIONS are random changes, the same
+for a whole batch of images, IMAGE_CHANGES those of which each image draws its own, IMAGE_SETS the image sets
+that torchvision reads, TEXT_SETS the text sets of the hub. A new set is one line here.
 """
 
 import os
@@ -43,7 +43,9 @@ AUGMENTATIONS = {
     "crop": Entry("distill.data.augment:crop", "a shift by whole pixels, without interpolation"),
     "cutout": Entry("distill.data.augment:cutout", "a square of a third of the side becomes the mean"),
     "color": Entry("distill.data.augment:color", "brightness, saturation and contrast"),
-    "affine": Entry("distill.data.augment:affine", "each image moved, resized or turned by its own numbers"),
+}
+IMAGE_CHANGES = {
+    "affine": Entry("distill.data.augment:affine", "by four pixels, a fifth of the size or 45 degrees"),
 }
 IMAGE_SETS = {
     "mnist": Entry("torchvision.datasets:MNIST", "handwritten digits, 28×28, in the package"),

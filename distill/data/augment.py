@@ -1,8 +1,8 @@
 """Random changes of images that can be differentiated through: one for a whole batch, or one for each image.
 
 One for a batch is the siamese augmentation of Zhao and Bilen 2021 (DSA). The words of AUGMENTATIONS are
-joined by dashes, as DSA writes them: "shift-scale-rotate". Each call draws one of them, and three numbers r
-in [-1, 1] that say how much, from the generator.
+joined by dashes, as DSA writes them: "shift-scale-rotate"; those of IMAGE_CHANGES may stand among them. Each
+call draws one of them, and three numbers r in [-1, 1] that say how much, from the generator.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.data import AUGMENTATIONS
+from distill.data import AUGMENTATIONS, IMAGE_CHANGES
 from distill.randomness import stream
 from distill.registry import find
 
@@ -165,7 +165,7 @@ def affine(x: Images, r: Tensor) -> Images:
 def build_augmentation(names: str) -> Augment:
     """The augmentation of these words, augment(x, generator); "" changes nothing. Raises UserError."""
     transforms: list[Transform] = [
-        find(AUGMENTATIONS, "augmentation", word) for word in names.split("-") if word
+        find(AUGMENTATIONS | IMAGE_CHANGES, "augmentation", word) for word in names.split("-") if word
     ]
 
     def augment(x: Images, generator: torch.Generator) -> Images:

@@ -1,5 +1,6 @@
 """Step: what one inner update consumes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -11,3 +12,9 @@ class Step(NamedTuple):
     x: Tensor
     y: Tensor
     lr: Tensor
+
+
+def extend_steps(steps: Sequence[Step], count: int | None) -> list[Step]:
+    """The steps, all or `count` of them; beyond the last they come round again at its learning rate."""
+    later = range(len(steps), count or 0)
+    return [*steps, *(steps[t % len(steps)]._replace(lr=steps[-1].lr) for t in later)][:count]

@@ -69,9 +69,7 @@ class Method(ABC):
     unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
     regresses: ClassVar[bool] = False  # the learned labels are those of a regression: signed, of mean zero
-    needs_shares: ClassVar[bool] = (
-        False  # networks train for long by cross-entropy: labels must not be signed
-    )
+    needs_shares: ClassVar[bool] = False  # trains for long by cross-entropy: labels must not be signed
     choice_margin: ClassVar[float] = 0.0  # the later of two states is exported if it scores so little less
     anytime: ClassVar[bool] = False  # quick steps: the start is a candidate too, and choosing must be quick
     outer_settings: ClassVar[Mapping[str, float]] = {}  # of the outer optimiser, in the place of its defaults

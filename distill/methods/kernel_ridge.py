@@ -25,6 +25,7 @@ from distill.methods.base import (
     mean_gradient,
 )
 from distill.methods.pool import TEMPERATURE, Family, Pool, PoolMethod, has_norm, pool_rule
+from distill.networks.images import ConvNet
 from distill.randomness import stream
 from distill.registry import option
 
@@ -65,8 +66,8 @@ class FRePo(PoolMethod, ComparisonMethod):
     """How often the items are updated in a visit, by features of the same real items."""
     label_scale: float | None = option(None, "FACTOR", above=0)
     """How many times the regression's labels those are on which networks train (default: 10;
-    without a norm 4): a new network's last layer answers as loudly as the labels are, and the regression
-    ignores it."""
+    without a norm 4, but for convnets): a new network's last layer answers as loudly as the labels are, and
+    the regression ignores it."""
     lr_end: float | None = option(None, "SHARE", above=0, at_most=1)
     """The last rate of a student's steps as a share of --lr; between them half a cosine (default: 0.1, and
     0.01 with Adam)."""
@@ -91,7 +92,8 @@ class FRePo(PoolMethod, ComparisonMethod):
         return {TEMPERATURE: torch.tensor(math.log(self.temperature))}
 
     def label_scale_for(self, problem: Problem) -> float:
-        return self.label_scale or (10.0 if has_norm(problem.network) else 4.0)
+        usual = 10.0 if has_norm(problem.network) or isinstance(problem.network, ConvNet) else 4.0
+        return self.label_scale or usual
 
     def lr_end_for(self, problem: Problem) -> float:
         return self.lr_end or (0.01 if isinstance(problem.rule, Adam) else 0.1)

@@ -145,7 +145,7 @@ class PoolMethod(Method):
 
     def augments(self) -> list[str]:
         """The changes of the networks in turn, "" for none; the first are those for students."""
-        return [words.replace("none", "").strip() for words in self.pool_augment.split(",")]
+        return ["" if words == "none" else words for words in self.pool_augment.split(",")]
 
     def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
         families = [self.families[k % len(self.families)] for k in range(max(count, len(self.families)))]

@@ -18,6 +18,7 @@ from distill.randomness import stream
 from distill.registry import option
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005  # of the protocol dc, by which the pool's networks are trained
+DC = {"": "none", "affine": "crop-scale-rotate"}  # the same changes in words of the protocol dc
 DSA = {"color", "crop", "cutout", "flip", "scale", "rotate"}  # the changes that the protocol dsa has too
 
 
@@ -66,10 +67,10 @@ class RaTBPTT(PoolMethod):
         return self.augments()[0]
 
     def recommend(self) -> dict[str, Any]:
-        words = set(self.student_augment.split("-"))
-        if words <= {"", "affine"}:
-            return {"name": "dc"}
-        return {"name": "dsa", "augment": self.student_augment} if words <= DSA else {"name": "adam"}
+        words = self.student_augment
+        if words in DC:
+            return {"name": "dc", "augment": DC[words]}
+        return {"name": "dsa", "augment": words} if DSA.issuperset(words.split("-")) else {"name": "adam"}
 
     def lr_end_for(self, problem: Problem) -> float:
         return 0.1
@@ -105,10 +106,10 @@ class WindowObjective:
         with torch.enable_grad():
             for step in self.window_steps(variables, place, int(memory["ages"][place]), task):
                 state = family.problem.advance(state, step)
-            log_temperature = variables.tensors().get(
-                TEMPERATURE, torch.tensor(math.log(self.method.temperature))
+            temperature = (
+                variables.tensors().get(TEMPERATURE, self.method.learned_tensors()[TEMPERATURE]).exp()
             )
-            logits = log_temperature.exp() * family.problem.logits(state, task.x)
+            logits = temperature * family.problem.logits(state, task.x)
             value = F.cross_entropy(logits, task.y)
             gradients = gradients_of(value, learned)
         return OuterGradient(value.detach(), gradients, math.log(synthetic.labels.shape[1]))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.inner.step import Step
+from distill.inner.step import Step, extend_steps
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ class Synthetic:
         """
         targets, lrs = self.targets(), self.lrs()
         steps = [Step(self.items[row], targets[row], lr) for row, lr in zip(self.schedule, lrs, strict=True)]
-        later = range(len(steps), count or 0)
-        return [*steps, *(steps[t % len(steps)]._replace(lr=steps[-1].lr) for t in later)][:count]
+        return extend_steps(steps, count)
 
 
 def inverse_softplus(lrs: Tensor) -> Tensor:

@@ -30,6 +30,10 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
         return method
     if isinstance(method, FRePo):
         method = replace(method, flips="flip" in settings.outer.augment.split("-"))
+    elif settings.outer.augment:
+        raise UserError(
+            "--augment has no effect on the items of this method's pool: give --pool-augment instead"
+        )
     if method.pool_augment and len(data.shape) != 3:
         raise UserError("--pool-augment is for images, and these items are none: leave it out")
     own = settings.network.network

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-from distill.data import AUGMENTATIONS
+from distill.data import AUGMENTATIONS, IMAGE_CHANGES
 from distill.errors import RunError, UserError, unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
@@ -160,7 +160,10 @@ def check(settings: Settings) -> None:
     check_effects(settings, settings.run.given)
     if settings.run.minutes is not None and settings.run.distil_minutes is not None:
         raise UserError("--minutes and --distil-minutes both limit the time: leave one of them out")
-    check_augment(settings.outer.augment, isinstance(settings.data, TextData))
+    check_augment("--augment", settings.outer.augment, isinstance(settings.data, TextData))
+    pool_augment = str(settings.outer.method_options.get("pool_augment") or "")
+    for words in pool_augment.split(","):
+        check_augment("--pool-augment", "" if words == "none" else words, text=False)
 
 
 def check_batch(settings: Settings) -> None:
@@ -198,12 +201,12 @@ def check_plug_in(plug_in: str, table: Mapping[str, Entry], word: str, options: 
         check_value(selected, fields_by_name[name], value)
 
 
-def check_augment(augment: str, text: bool) -> None:
+def check_augment(name: str, augment: str, text: bool) -> None:
     for word in augment.split("-") if augment else ():
         if text:
-            raise UserError("--augment: it is for images")
-        if word not in AUGMENTATIONS:
-            raise UserError(f"--augment: {unknown('augmentation', word, AUGMENTATIONS)}")
+            raise UserError(f"{name}: it is for images")
+        if word not in AUGMENTATIONS | IMAGE_CHANGES:
+            raise UserError(f"{name}: {unknown('augmentation', word, AUGMENTATIONS | IMAGE_CHANGES)}")
 
 
 def identity(settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from distill.inner import INNER_LOSSES
 from distill.inner.dry_run import check_loss, check_network, first_line, forward
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import build_rule
-from distill.inner.step import Step
+from distill.inner.step import extend_steps
 from distill.networks import NETWORKS, WEIGHT_INITS
 from distill.networks.build import build_network
 from distill.networks.functional import (
@@ -219,7 +219,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights, count: int | 
     try:
         # the same dropout in each call
         with torch.no_grad(), seed_torch(stream("replay", "layers")):
-            for step in list_steps(data, count):
+            for step in extend_steps(data.steps(), count):
                 step = step._replace(x=augment(step.x, generator))
                 if step.lr.ndim and len(step.lr) != len(problem.names):
                     step = step._replace(lr=step.lr.mean())
@@ -229,13 +229,6 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights, count: int | 
     except Exception as error:  # whatever layers and losses of a user raise
         raise NetworkError(f"the network cannot be trained on the set ({first_line(error)})") from error
     return Student(problem.network, problem.weights(state))
-
-
-def list_steps(data: DistilledSet, count: int | None) -> list[Step]:
-    """The set's own steps, all or `count` of them; beyond the last they come round again at its rate."""
-    steps = data.steps()
-    later = range(len(steps), count or 0)
-    return [*steps, *(steps[t % len(steps)]._replace(lr=steps[-1].lr) for t in later)][:count]
 
 
 def default_init(data: DistilledSet, network: nn.Module | None) -> str:

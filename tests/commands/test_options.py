@@ -37,17 +37,25 @@ def test_help_names_values_plainly_and_each_default_once(
         assert len(re.findall(r"\(default: ", entry)) <= 1 + ("; of a results.pth" in " ".join(entry.split()))
 
 
-TWICE = ("--max-age", "--networks", "--temperature")  # options of two methods
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_has_help(verb: str) -> None:
     settings = import_module(f"distill.commands.{VERBS[verb][0]}").SETTINGS
-    options = [o for _, group in list_options(settings) for o in group]
+    groups = list_options(settings)
+    options = [o for _, group in groups for o in group]
     assert len(options) > 2
     assert [o.flag for o in options if len(o.help) < 5] == []
-    shared = [o.flag for o in options if "pool" in o.flag or o.flag in TWICE]
-    assert len({o.flag for o in options} - set(shared)) == len(options) - len(shared)  # these of two methods
+    methods = [group for title, group in groups if title.startswith("--method")]
+    others = [o.flag for _, group in groups if group not in methods for o in group]
+    for group in [[], *methods]:  # a run has one method, and two may share an option
+        flags = [*others, *(o.flag for o in group)]
+        assert len(set(flags)) == len(flags)
+
+
+def test_options_that_methods_share_take_the_same_values() -> None:
+    metavars: dict[str, str] = {}
+    for title, group in list_options(import_module("distill.commands.image").SETTINGS):
+        for o in group if title.startswith("--method") else ():
+            assert metavars.setdefault(o.flag, o.metavar) == o.metavar
 
 
 def test_the_ten_options_that_people_use_first_are_on_the_first_screen(

@@ -145,7 +145,8 @@ def test_changes_go_round_among_the_networks_of_a_family() -> None:
 
 @pytest.mark.parametrize(
     ("augment", "protocol"),
-    [("", {"name": "dc"}), ("affine", {"name": "dc"}), ("flip-crop", {"name": "dsa", "augment": "flip-crop"}),
+    [("", {"name": "dc", "augment": "none"}), ("affine", {"name": "dc", "augment": "crop-scale-rotate"}),
+     ("affine-flip", {"name": "adam"}), ("flip-crop", {"name": "dsa", "augment": "flip-crop"}),
      ("shift", {"name": "adam"})],
 )  # fmt: skip
 def test_the_file_recommends_the_training_of_the_pool(augment: str, protocol: dict) -> None:
@@ -167,7 +168,7 @@ def test_a_run_after_kernel_ridge_keeps_the_shares_of_its_labels(tmp_path: Path,
     torch.testing.assert_close(data.labels.sum(dim=1), torch.ones(3))
     assert data.inner["loss"] == "soft-cross-entropy"
     assert data.inner["augment"] == "affine"
-    assert data.protocol == {"name": "dc"}
+    assert data.protocol == {"name": "dc", "augment": "crop-scale-rotate"}
     assert "--method rat-bptt" in capsys.readouterr().err
 
 
@@ -177,3 +178,18 @@ def test_signed_labels_are_refused_before_anything_is_trained(tmp_path: Path, ca
     assert image([*command, "--method", "rat-bptt", "--out", str(tmp_path / "run")]) == 2
     assert "--labels soft: --method rat-bptt trains for long" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+REFUSALS = {
+    '--pool-augment: no augmentation called "fold"': ["--pool-augment", "affine,fold"],
+    "--augment has no effect on the items of this method's pool": ["--augment", "flip"],
+}
+
+
+@pytest.mark.parametrize("message", REFUSALS)
+def test_changes_that_it_cannot_make_are_refused(message: str, tmp_path: Path, capsys) -> None:
+    path, out = write_npz(tmp_path / "easy.npz"), tmp_path / "run"
+    command = ["--dataset", str(path), "--init", "random", "--network", "mlp", "--n", "3", "--out", str(out)]
+    assert image([*command, "--method", "rat-bptt", *REFUSALS[message]]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()

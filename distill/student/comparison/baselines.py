@@ -20,7 +20,7 @@ from distill.student.training import Student, Weights, replay
 
 CHOOSING_ITEMS = 1000  # held-out items that choose between learning rates
 CHOOSING_DRAWS = 5  # draws of items that do
-LONG = 50  # steps of a recipe, beyond which two draws do: each takes as long as many short ones
+LONG, LONG_DRAWS = 50, 2  # steps of a recipe, beyond which so many draws do: each takes as long as many
 ORDINARY = (
     (600, 2),
     (1700, 4),
@@ -71,7 +71,7 @@ def build_adam(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
 
 def count_choices(data: DistilledSet) -> int:
     """How many draws of items choose the learning rate of a baseline of this set."""
-    return CHOOSING_DRAWS if len(data.schedule) <= LONG else min(2, CHOOSING_DRAWS)
+    return CHOOSING_DRAWS if len(data.schedule) <= LONG else LONG_DRAWS
 
 
 def score_baseline(
