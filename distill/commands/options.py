@@ -21,7 +21,7 @@ from distill.errors import cut
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, find, options_of
-from distill.runs.defaults import COMPUTED
+from distill.runs.settings.defaults import COMPUTED
 
 FIRST = "what people use first"
 PLUG_INS: dict[str, Mapping[str, Entry]] = {"method": METHODS, "engine": ENGINES}

@@ -3,7 +3,7 @@
 A Synthetic holds the learned items, labels and learning rates; descend() improves them by an objective of the
 methods room, in one process or in several. It may import data, networks, inner, methods, errors, randomness
 and registry. Its tables: STARTS are the ways that items start, each start(data, classes, generator) → items
-(a saved set's path is a start too: distill.runs.starts reads it); LABEL_MAPS are the kinds of labels.
+(a run goes on from "frepo", and may start from a saved set); LABEL_MAPS are the kinds of labels.
 """
 
 from distill.registry import Entry
@@ -12,6 +12,7 @@ STARTS = {
     "real": Entry("distill.outer.starts:start_from_real", "a random real item of its class"),
     "noise": Entry("distill.outer.starts:start_from_noise", "noise"),
     "means": Entry("distill.outer.starts:start_from_means", "the mean of its class, or a centre of k-means"),
+    "frepo": Entry("distill.outer.starts:start_from_means", "means, which --method frepo improves first"),
 }
 LABEL_MAPS = {
     "soft": "learned, signed, unnormalised",

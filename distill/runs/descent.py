@@ -50,10 +50,10 @@ class Schedule:
     seconds: float | None = None
 
 
-def start_snapshot(plan: Plan, synthetic: Synthetic) -> Snapshot:
-    """A run before its first outer step."""
+def start_snapshot(plan: Plan, synthetic: Synthetic, seconds: float = 0.0) -> Snapshot:
+    """A run before its first outer step, after so many seconds."""
     state = initial_state(synthetic, plan.outer, plan.method.start_memory())
-    return Snapshot(state, Candidate(-1.0, 0, synthetic.tensors()), 0.0)
+    return Snapshot(state, Candidate(-1.0, 0, synthetic.tensors()), seconds)
 
 
 def run_outer_loop(

@@ -1,7 +1,5 @@
 """The main job: from settings to a run folder with a distilled set in it, measured."""
 
-import os
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,21 +12,16 @@ from distill.errors import RunError, require
 from distill.outer import processes
 from distill.outer.loop import OuterState
 from distill.outer.synthetic import Synthetic
-from distill.report.page import write_page
-from distill.report.pictures import list_sentences, save_curve, save_pictures
-from distill.report.tables import format_table
-from distill.report.verdict import judge_scores
 from distill.runs.build import Plan, build_plan, build_set
-from distill.runs.defaults import FOREVER
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
 from distill.runs.files import checkpoint, fingerprint, folder, log, machine
 from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
-from distill.runs.files.reported import read_run
 from distill.runs.files.tensorboard import EventWriter
+from distill.runs.first_set import begins_with_first_set, check_first_set, go_on_from, load_first_set
 from distill.runs.measure import Measurement, Splits, estimate_seconds, load_data, measure, split_data
-from distill.runs.provenance import check_exportable, describe_run
 from distill.runs.resolve import identity, resolve, resume, set_ipc
+from distill.runs.result import check_exportable, describe_run, finish
 from distill.runs.settings import Settings
 from distill.runs.starts import build_synthetic
 from distill.sets.distilled import DistilledSet
@@ -48,11 +41,16 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
             splits = split_data(train, test, settings.data.held_out, settings.run.seed)
             plan = build_plan(settings, splits.train, splits.test)
             synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
+            check_first_set(settings, plan.problem)
             start = start_snapshot(plan, synthetic)
             check_exportable(plan, synthetic, train, describe_run(settings, command, start))
             path = open_folder(settings, stack, {**identity(settings), fingerprint.KEY: facts})
             schedule = plan_schedule(settings, plan, synthetic, splits)
-            last = run_with_files(settings, plan, path, synthetic, splits, schedule)
+            if begins_with_first_set(settings):
+                first = find_first_set(settings, plan, path / "start", splits, schedule)
+                synthetic = go_on_from(settings, plan.problem, plan.method, splits.train, first)
+                start = start_snapshot(plan, synthetic, first.provenance["seconds"])
+            last = run_with_files(settings, plan, path, synthetic, splits, schedule, start)
             peak = machine.peak_mib()
         if processes.rank() > 0:
             return {}
@@ -114,10 +112,16 @@ def advise(estimate: float, seconds: float) -> str:
 
 
 def run_with_files(
-    settings: Settings, plan: Plan, path: Path, synthetic: Synthetic, splits: Splits, schedule: Schedule
+    settings: Settings,
+    plan: Plan,
+    path: Path,
+    synthetic: Synthetic,
+    splits: Splits,
+    schedule: Schedule,
+    start: Snapshot,
 ) -> Snapshot:
     """The outer loop with log, checkpoints and progress; Ctrl-C leaves what --resume goes on with."""
-    snapshot = load_snapshot(settings, plan, path, synthetic)
+    snapshot = load_snapshot(settings, path, start)
     steps = run_outer_loop(plan, synthetic, splits, snapshot, schedule)
     if processes.rank() > 0:
         return [snapshot, *(later for later, _ in steps)][-1]
@@ -139,11 +143,26 @@ def run_with_files(
             if "validation" in record:
                 checkpoint.save_checkpoint(path, identity(settings), asdict(snapshot))
     except KeyboardInterrupt:
-        raise RunError(f"stopped at step {snapshot.state.step}; go on with --resume {path}") from None
+        run = settings.run.resume or settings.run.out
+        raise RunError(f"stopped at step {snapshot.state.step}; go on with --resume {run}") from None
     finally:
         progress.close()
         events.close()
     return snapshot
+
+
+def find_first_set(
+    settings: Settings, plan: Plan, path: Path, splits: Splits, schedule: Schedule
+) -> DistilledSet:
+    """The set from which a run goes on, in a folder of its own: distilled now, or before the run stopped."""
+
+    def loop(first: Settings, plan: Plan, synthetic: Synthetic, schedule: Schedule) -> Snapshot:
+        if processes.rank() == 0:
+            folder.create(path, True, identity(first))
+        start = start_snapshot(plan, synthetic)
+        return run_with_files(first, plan, path, synthetic, splits, schedule, start)
+
+    return load_first_set(path / "set.pt", settings, plan, splits.train, schedule, loop)
 
 
 def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
@@ -156,9 +175,9 @@ def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
     )
 
 
-def load_snapshot(settings: Settings, plan: Plan, path: Path, synthetic: Synthetic) -> Snapshot:
+def load_snapshot(settings: Settings, path: Path, start: Snapshot) -> Snapshot:
     """Where the run stands: at its checkpoint if it is resumed and has one, else at its beginning."""
-    start, run = start_snapshot(plan, synthetic), settings.run
+    run = settings.run
     saved = checkpoint.load_checkpoint(path, identity(settings), run.device) if run.resume else None
     if saved is None:
         return start
@@ -180,62 +199,3 @@ def export(
     return data, measure(
         settings.measure, data, plan.problem, splits, word, settings.network.init, pretrained
     )
-
-
-def finish(
-    settings: Settings, path: Path, data: DistilledSet, measurement: Measurement, source: dict[str, Any]
-) -> dict[str, Any]:
-    """Write the files, print what the set is worth and what to do next; the result for --json."""
-    data = replace(data, scores=measurement.scores, provenance=source)
-    set_path = write_files(path, data)
-    network, word = settings.network, settings.data.items_word
-    title = f"{data.source['name']}: {len(data)} {word}, {network.init} {network.network}, test accuracy"
-    print(format_table(measurement.reports, title))
-    for line in list_sentences(data.labels, data.source, data.text):
-        print(line)
-    size, seconds = set_path.stat().st_size / 1e3, source["seconds"]
-    print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling)")
-    if settings.is_judged:
-        print_verdict(settings, data, source["outer_steps"])
-    warn_of_signed_labels(data)
-    print(f"look at it: {path / 'report.html'}\ntrain on it: {program_name()} student {set_path}")
-    steps = source["outer_steps"]
-    return {**measurement.scores, "seconds": seconds, "outer_steps": steps, "path": str(set_path)}
-
-
-def program_name() -> str:
-    """How a shell starts this program: by its name, where that is on the path."""
-    return "distill" if shutil.which("distill") else f"{os.path.relpath(sys.executable)} -m distill"
-
-
-def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> None:
-    """How the set compares with its strongest baseline; on stderr as a warning where it is no better."""
-    planned = None if settings.outer.outer_steps == FOREVER else settings.outer.outer_steps
-    tests = data.source.get("test")
-    verdict = judge_scores(
-        data.scores, data.labels.shape[1], steps_run, planned, tests, settings.data.items_word
-    )
-    if verdict.level == "better":
-        print(verdict.sentence)
-    else:
-        print(f"warning: {verdict.sentence}", file=sys.stderr)
-
-
-def warn_of_signed_labels(data: DistilledSet) -> None:
-    """A line on stderr where a set for unknown networks is good for its own steps alone."""
-    unbounded = data.inner["loss"] == "soft-cross-entropy" and bool((data.labels < 0).any())
-    if unbounded and data.network["init"] == "random":
-        print(
-            f"warning: the labels are signed, so the set is a sequence of {len(data.schedule)} steps: a"
-            " network that trains on it for longer gets worse; leave --labels out for a set that lasts",
-            file=sys.stderr,
-        )
-
-
-def write_files(path: Path, data: DistilledSet) -> Path:
-    """Write the pictures, the page and then the set, so that where it stands the run is whole."""
-    save_curve(path / "curve.png", log.read_log(path))
-    save_pictures(path, data.items, data.labels, data.source, data.text)
-    write_page(path / "report.html", [read_run(path, data, path.resolve().name)])
-    data.save(path / "set.pt")
-    return path / "set.pt"

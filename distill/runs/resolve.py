@@ -10,9 +10,10 @@ from distill.errors import RunError, UserError, unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.registry import Entry, check_effects, check_options, check_value, flag, load, options_of
-from distill.runs.defaults import DEFAULTS, METHOD, Default
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
+from distill.runs.settings.automatic import pick_method
+from distill.runs.settings.defaults import DEFAULTS, METHOD, Default
 from distill.runs.settings.outer import AUTO_METHOD
 from distill.runs.settings.situation import SQUARED, Situation
 from distill.sets.plain_types import describe_type, has_type
@@ -33,7 +34,7 @@ def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
     """
     check(settings)
     if settings.outer.method == AUTO_METHOD:
-        settings = change(settings, "outer", method=pick_method(settings))
+        settings = change(settings, "outer", method=pick_method(settings, describe_start(settings)))
     knows_n = settings.data.ipc is None or settings.data.n is not None
     if settings.data.n is None:
         settings = change(settings, "data", n=settings.n_default)
@@ -81,20 +82,6 @@ def describe_start(settings: Settings, saved: "DistilledSet | None" = None) -> s
     if data.inner["loss"] == SQUARED:
         return "regression"
     return "shares" if bool((data.labels >= 0).all()) else "signed"
-
-
-def pick_method(settings: Settings) -> str:
-    """The method that --method auto means: kernel ridge is the fastest for images and random networks.
-
-    It is unrolling where an option asks for that: an engine, labels of a softmax, or one of unroll's own.
-    """
-    inner, is_random = settings.inner, settings.network.init == "random"
-    own = {f.name for f in options_of(load(METHODS["frepo"]))}
-    unrolls = inner.engine or inner.engine_options or inner.compile or settings.data.labels == "softmax"
-    of_unroll = describe_start(settings) in ("shares", "signed")  # labels to go on from
-    if isinstance(settings.data, TextData) or not is_random or unrolls or of_unroll:
-        return "unroll"
-    return "frepo" if own.issuperset(settings.outer.method_options) else "unroll"
 
 
 def set_ipc(settings: S, classes: int) -> S:

@@ -18,7 +18,7 @@ from distill.commands.image import main as distil
 from distill.commands.student import main as measure_student
 from distill.errors import RunError
 from distill.methods.base import OuterGradient
-from distill.runs import descent, job
+from distill.runs import descent, job, result
 from distill.runs.files import folder
 from distill.runs.files.log import read_log
 from distill.runs.measure import Measurement
@@ -41,9 +41,9 @@ def without_measuring() -> Iterator[None]:
     """Runs without baselines and pictures at their end: what is learned, logged and saved is the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
-        patch.setattr(job, "save_pictures", lambda folder, *_: folder / "images.png")
-        patch.setattr(job, "save_curve", lambda *_: None)
-        patch.setattr(job, "write_page", lambda *_: None)
+        patch.setattr(result, "save_pictures", lambda folder, *_: folder / "images.png")
+        patch.setattr(result, "save_curve", lambda *_: None)
+        patch.setattr(result, "write_page", lambda *_: None)
         yield
 
 

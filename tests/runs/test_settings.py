@@ -18,7 +18,6 @@ from distill.methods.unroll import BPTT
 from distill.networks.build import build_network
 from distill.registry import options_of
 from distill.runs.build import build_method
-from distill.runs.defaults import DEFAULTS, FOREVER
 from distill.runs.resolve import all_options, identity, parts_of, resolve, resume, set_ipc
 from distill.runs.settings import (
     DataSettings,
@@ -27,6 +26,7 @@ from distill.runs.settings import (
     Settings,
     TextSettings,
 )
+from distill.runs.settings.defaults import DEFAULTS, FOREVER
 from tests.helpers import change_settings
 
 FILES = ("train", "test", "text_column", "label_column", "max_length")

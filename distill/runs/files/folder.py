@@ -36,7 +36,7 @@ RUN = Owner(
     (
         "config.json", "log.jsonl", "checkpoint.pt", "history.pt", "set.pt", "curve.png", "images.png",
         "sentences.png", "sentences.txt", "report.html", "compare.json", "compare.png",
-        "events.out.tfevents.*",
+        "events.out.tfevents.*", "start/*",
     ),
     "another run: --resume {folder} goes on with it, --overwrite replaces it",
     RunError,
@@ -56,11 +56,18 @@ def create(path: Path, overwrite: bool, config: dict[str, Any]) -> Path:
     try:
         for file in list_removable(path, RUN, overwrite):
             file.unlink()
+        remove_empty(path / "start")
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror}): give --out another folder") from None
     write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
     return path
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder that is there and holds nothing."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import time
 
 from tqdm import tqdm
 
-from distill.runs.defaults import FOREVER
 from distill.runs.descent import Record, Schedule
+from distill.runs.settings.defaults import FOREVER
 
 
 class Progress:

@@ -7,10 +7,11 @@ from distill.inner.losses import loss_name
 from distill.outer import processes
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_set
-from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
+from distill.runs.descent import Schedule, Snapshot, run_outer_loop, start_snapshot
 from distill.runs.files.progress import Progress
+from distill.runs.first_set import begins_with_first_set, check_first_set, distil_first_set, go_on_from
 from distill.runs.measure import Splits
-from distill.runs.provenance import check_exportable, describe_run
+from distill.runs.result import check_exportable, describe_run
 from distill.runs.settings import Settings
 from distill.sets.distilled import DistilledSet
 from distill.student.evaluation import accuracy
@@ -23,16 +24,18 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
     minutes = settings.run.minutes
     seconds = 60 * minutes if minutes else None
     schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
-    last = first = start_snapshot(plan, synthetic)
-    check_exportable(plan, synthetic, splits.train, describe_run(settings, ["distill.distill"], first))
-    bar = Progress(schedule, 0) if progress and processes.rank() == 0 else None
-    try:
-        for last, record in run_outer_loop(plan, synthetic, splits, first, schedule):
-            if bar:
-                bar.show(record, last.state.rollbacks)
-    finally:
-        if bar:
-            bar.close()
+    check_first_set(settings, plan.problem)
+    start = start_snapshot(plan, synthetic)
+    check_exportable(plan, synthetic, splits.train, describe_run(settings, ["distill.distill"], start))
+
+    def loop(_: Settings, plan: Plan, synthetic: Synthetic, schedule: Schedule) -> Snapshot:
+        return run_with_bar(plan, splits, synthetic, schedule, start_snapshot(plan, synthetic), progress)
+
+    if begins_with_first_set(settings):
+        first = distil_first_set(settings, plan, splits.train, schedule, loop)
+        synthetic = go_on_from(settings, plan.problem, plan.method, splits.train, first)
+        start = start_snapshot(plan, synthetic, first.provenance["seconds"])
+    last = run_with_bar(plan, splits, synthetic, schedule, start, progress)
     data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
     return replace(
         data,
@@ -43,6 +46,21 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
             "objects": describe_objects(plan),
         },
     )
+
+
+def run_with_bar(
+    plan: Plan, splits: Splits, synthetic: Synthetic, schedule: Schedule, start: Snapshot, progress: bool
+) -> Snapshot:
+    """The outer loop to its end, with a bar on a terminal if there is to be progress."""
+    last, bar = start, Progress(schedule, 0) if progress and processes.rank() == 0 else None
+    try:
+        for last, record in run_outer_loop(plan, synthetic, splits, start, schedule):
+            if bar:
+                bar.show(record, last.state.rollbacks)
+    finally:
+        if bar:
+            bar.close()
+    return last
 
 
 def score(plan: Plan, settings: Settings, data: DistilledSet, splits: Splits) -> dict[str, Any]:

@@ -8,7 +8,12 @@ from distill.registry import AUTO, COUNT, ITEMS, RATE, STEPS, Auto, Entry, optio
 from distill.runs.settings.inner import PlugInOptions
 
 AUTO_METHOD = "auto"
-METHOD_WORDS = METHODS | {AUTO_METHOD: Entry("", "frepo for images and --init random, else unroll")}
+METHOD_WORDS = METHODS | {
+    AUTO_METHOD: Entry(
+        "",
+        "random images: rat-bptt for convnet, up to 20 and from 3 minutes, else frepo; else unroll",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,8 @@ class OuterSettings:
     method_options: PlugInOptions = field(default_factory=dict)
     start: Auto[str] = option(AUTO, "START", choices=STARTS, file=".pt")
     """What the items are at the start: real items, noise, the means of their classes (k-means centres, if a
-    class has several items), or a saved SET.pt of the same n, with its labels, and with its learning rates if
-    the number of steps is the same."""
+    class has several items), the set that --method frepo distils in the first seventh of the run, or a saved
+    SET.pt of the same n, with its labels, and with its learning rates if the number of steps is the same."""
     outer_steps: Auto[int] = option(AUTO, "STEPS", **STEPS)
     """How often the synthetic items are updated."""
     outer_batch: Auto[int] = option(AUTO, "ITEMS", **ITEMS)

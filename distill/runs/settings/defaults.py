@@ -43,9 +43,15 @@ def max_horizon(s: Situation) -> int | None:
     return max(min(LONGEST * s.inner_steps, MOST_STEPS), s.min_horizon)
 
 
+def start(s: Situation) -> str:
+    if s.windowed and s.labels == "softmax" and not (s.fixed or s.text or s.trained):
+        return "frepo"
+    return "means" if s.random_convnet or s.pooled else "real"
+
+
 def inner_steps(s: Situation) -> int:
     if s.ridge:
-        return 20 if s.normed else 100
+        return 20 if s.normed and s.n <= 20 else 100
     if s.windowed:
         return 300
     if s.text:
@@ -171,9 +177,9 @@ DEFAULTS = (
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
     Default(
-        "outer", "start", lambda s: "means" if s.random_convnet or s.pooled else "real",
-        "means for a random convnet, frepo and rat-bptt, else real",
-        "k-means centres are worth eight points to a random ConvNet after 50 steps",
+        "outer", "start", start,
+        "means for a random convnet and frepo, frepo for rat-bptt where random, else real",
+        "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
     Default(
         "measure", "validate_every", lambda s: 400 if s.ridge else 100 if s.windowed else 200,

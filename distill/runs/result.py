@@ -1,0 +1,116 @@
+"""What a run leaves: how its set came to be, its files, and what it prints at the end."""
+
+import os
+import shlex
+import shutil
+import sys
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from distill.data.dataset import Dataset
+from distill.outer.synthetic import Synthetic
+from distill.report.page import write_page
+from distill.report.pictures import list_sentences, save_curve, save_pictures
+from distill.report.tables import format_table
+from distill.report.verdict import judge_scores
+from distill.runs.build import Plan, build_set
+from distill.runs.descent import Snapshot
+from distill.runs.files import log, machine
+from distill.runs.files.reported import read_run
+from distill.runs.measure import Measurement
+from distill.runs.resolve import identity
+from distill.runs.settings import Settings
+from distill.runs.settings.defaults import FOREVER
+from distill.sets.distilled import DistilledSet
+from distill.sets.metadata import check_plain
+from distill.sets.provenance import shorten_places
+
+
+def describe_run(
+    settings: Settings, command: list[str], last: Snapshot, peak_mib: float | None = None
+) -> dict[str, Any]:
+    """A set's provenance; files and folders are named, not located, since sets are published."""
+    facts = {
+        "command": shlex.join(command),
+        "config": identity(settings),
+        "seed": settings.run.seed,
+        "versions": machine.versions(),
+        "seconds": last.seconds,
+        "outer_steps": last.state.step,
+        "chosen_step": last.best.step,
+        "skipped": last.state.skipped,
+        "rollbacks": last.state.rollbacks,
+        "peak_mib": peak_mib,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    return shorten_places(facts)
+
+
+def check_exportable(plan: Plan, synthetic: Synthetic, train: Dataset, provenance: dict[str, Any]) -> None:
+    """Raise SetError where the set at the end of a run could not be read again; before it learns."""
+    data = build_set(plan, synthetic)
+    text = train.text_metadata(data.items[:0])
+    words = "".join(getattr(train, "vocabulary", ()))
+    for name, value in (("provenance", provenance), ("text", text), ("a word of the texts", words)):
+        check_plain(value, name)
+
+
+def finish(
+    settings: Settings, path: Path, data: DistilledSet, measurement: Measurement, source: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the files, print what the set is worth and what to do next; the result for --json."""
+    data = replace(data, scores=measurement.scores, provenance=source)
+    set_path = write_files(path, data)
+    network, word = settings.network, settings.data.items_word
+    title = f"{data.source['name']}: {len(data)} {word}, {network.init} {network.network}, test accuracy"
+    print(format_table(measurement.reports, title))
+    for line in list_sentences(data.labels, data.source, data.text):
+        print(line)
+    size, seconds = set_path.stat().st_size / 1e3, source["seconds"]
+    print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling)")
+    if settings.is_judged:
+        print_verdict(settings, data, source["outer_steps"])
+    warn_of_signed_labels(data)
+    print(f"look at it: {path / 'report.html'}\ntrain on it: {program_name()} student {set_path}")
+    steps = source["outer_steps"]
+    return {**measurement.scores, "seconds": seconds, "outer_steps": steps, "path": str(set_path)}
+
+
+def program_name() -> str:
+    """How a shell starts this program: by its name, where that is on the path."""
+    return "distill" if shutil.which("distill") else f"{os.path.relpath(sys.executable)} -m distill"
+
+
+def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> None:
+    """How the set compares with its strongest baseline; on stderr as a warning where it is no better."""
+    planned = None if settings.outer.outer_steps == FOREVER else settings.outer.outer_steps
+    tests = data.source.get("test")
+    verdict = judge_scores(
+        data.scores, data.labels.shape[1], steps_run, planned, tests, settings.data.items_word
+    )
+    if verdict.level == "better":
+        print(verdict.sentence)
+    else:
+        print(f"warning: {verdict.sentence}", file=sys.stderr)
+
+
+def warn_of_signed_labels(data: DistilledSet) -> None:
+    """A line on stderr where a set for unknown networks is good for its own steps alone."""
+    unbounded = data.inner["loss"] == "soft-cross-entropy" and bool((data.labels < 0).any())
+    if unbounded and data.network["init"] == "random":
+        print(
+            f"warning: the labels are signed, so the set is a sequence of {len(data.schedule)} steps: a"
+            " network that trains on it for longer gets worse; leave --labels out for a set that lasts",
+            file=sys.stderr,
+        )
+
+
+def write_files(path: Path, data: DistilledSet) -> Path:
+    """Write the pictures, the page and then the set, so that where it stands the run is whole."""
+    save_curve(path / "curve.png", log.read_log(path))
+    save_pictures(path, data.items, data.labels, data.source, data.text)
+    write_page(path / "report.html", [read_run(path, data, path.resolve().name)])
+    data.save(path / "set.pt")
+    return path / "set.pt"

@@ -1,0 +1,37 @@
+"""What --method auto means in a run's settings."""
+
+import math
+
+from distill.methods import METHODS
+from distill.registry import load, options_of
+from distill.runs.settings import Settings, TextData
+
+FEW, LEAST_MINUTES = 20, 3  # images and minutes with which windows pay
+
+
+def pick_method(settings: Settings, start: str) -> str:
+    """The method that --method auto means: for images and random networks windows or, sooner, kernel ridge.
+
+    It is unrolling where an option asks for that: an engine, labels of a softmax, or one of unroll's own.
+    start: what the labels of a set to go on from are.
+    """
+    inner, is_random = settings.inner, settings.network.init == "random"
+    own = {f.name for f in options_of(load(METHODS["frepo"]))}
+    unrolls = inner.engine or inner.engine_options or inner.compile or settings.data.labels == "softmax"
+    of_unroll = start in ("shares", "signed")  # labels to go on from
+    if isinstance(settings.data, TextData) or not is_random or unrolls or of_unroll:
+        return "unroll"
+    if not own.issuperset(settings.outer.method_options):
+        return "unroll"
+    return "rat-bptt" if has_time_for_windows(settings) else "frepo"
+
+
+def has_time_for_windows(settings: Settings) -> bool:
+    """Whether windows go beyond kernel ridge: for few images, a convnet, and in three minutes at least."""
+    run, outer = settings.run, settings.outer
+    minutes = run.minutes or run.distil_minutes or math.inf
+    plain = (
+        outer.outer_steps is None and outer.start is None and not outer.augment and not outer.method_options
+    )
+    few = (settings.data.n or settings.n_default) <= FEW
+    return plain and few and settings.network.network == "convnet" and minutes >= LEAST_MINUTES
