@@ -14,6 +14,7 @@ from distill.inner.engines.truncated import Truncated
 from distill.inner.problem import Problem
 from distill.methods import METHODS
 from distill.methods.base import Method
+from distill.methods.rat_bptt import RaTBPTT
 from distill.methods.unroll import BPTT
 from distill.networks.build import build_network
 from distill.registry import options_of
@@ -65,7 +66,7 @@ def test_every_default_has_a_text_and_a_reason() -> None:
         field.name
         for settings_type in (ImageSettings, TextSettings)
         for field, _ in all_options(settings_type())
-    } | {field.name for field in options_of(BPTT)}
+    } | {field.name for method in (BPTT, RaTBPTT) for field in options_of(method)}
     assert {default.name for default in DEFAULTS} <= names
     assert all(default.words and default.reason for default in DEFAULTS)
 

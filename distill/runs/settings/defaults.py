@@ -49,6 +49,10 @@ def start(s: Situation) -> str:
     return "means" if s.random_convnet or s.pooled else "real"
 
 
+def pool_augment(s: Situation) -> str | None:
+    return "affine" if s.windowed and s.digits else None
+
+
 def inner_steps(s: Situation) -> int:
     if s.ridge:
         return 20 if s.normed and s.n <= 20 else 100
@@ -116,7 +120,7 @@ def outer_batch(s: Situation) -> int:
 
 def outer_lr(s: Situation) -> float:
     if s.pooled:
-        return 0.005 if s.windowed else 0.1 if s.plain_convnet else 0.01
+        return 0.1 if s.ridge and s.plain_convnet else 0.01
     return 0.05 if s.fixed or s.text else 0.02
 
 
@@ -171,6 +175,10 @@ DEFAULTS = (
         "a set that was learned for exactly T steps is worth less after more of them",
     ),
     Default(
+        METHOD, "pool_augment", pool_augment, "rat-bptt: affine for digits, as in dc, else none",
+        "where people change the images that they train on, a set does best that was learned so",
+    ),
+    Default(
         "network", "weight_init", weight_init,
         "xavier for images where random, else uniform; frepo and rat-bptt: own; frepo without norm:"
         " kaiming-hidden",
@@ -216,7 +224,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; frepo: 0.01, without a norm 0.1; rat-bptt: 0.005",
+        "0.05; 0.02 for random images; frepo and rat-bptt: 0.01, frepo without a norm 0.1",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(
