@@ -68,6 +68,7 @@ class Method(ABC):
 
     unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
+    learns_labels: ClassVar[bool] = True  # its loss depends on the labels of the items
     regresses: ClassVar[bool] = False  # the learned labels are those of a regression: signed, of mean zero
     needs_shares: ClassVar[bool] = False  # trains for long by cross-entropy: labels must not be signed
     choice_margin: ClassVar[float] = 0.0  # the later of two states is exported if it scores so little less
@@ -144,7 +145,7 @@ class ComparisonMethod(Method):
             learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
             variables = synthetic.replace_tensors(learned)
             if augment is not None:
-                items = augment(learned["items"], task.generator)
+                items = augment(variables.items, task.generator)
                 variables = variables.replace_tensors({**learned, "items": items})
             value = self.compare(problem, state, variables, task)
             return OuterGradient(value.detach(), gradients_of(value, learned))

@@ -15,6 +15,7 @@ class DM(ComparisonMethod):
     """DM (Zhao and Bilen 2023, eq. 6): Σ_c |mean features of class c, real - synthetic|²."""
 
     needs_every_class = True
+    learns_labels = False
 
     def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:
         synthetic_features = problem.features(state, synthetic.items)

@@ -182,6 +182,6 @@ def cosine_decay(progress: float) -> float:
 
 
 def is_usable(gradient: OuterGradient) -> bool:
-    """Whether all is finite and the items have a gradient; they have none where every unit is dead."""
+    """Whether all is finite and the items (else the labels) have a gradient; dead units give none."""
     sums = torch.stack([gradient.loss.sum(), *(g.sum() for g in gradient.gradients.values())])
-    return bool(torch.isfinite(sums).all() and gradient.gradients["items"].any())
+    return bool(torch.isfinite(sums).all() and next(iter(gradient.gradients.values())).any())

@@ -31,12 +31,15 @@ class Synthetic:
     label_scale: float = 1.0
     extra: dict[str, Tensor] = field(default_factory=dict)
     softmax_scale: float | None = None
+    fixed_items: bool = False  # the items are not learned
 
     def tensors(self) -> dict[str, Tensor]:
-        """The learned groups "items", "labels" and "lrs" (raw), and extra; hard labels are not learned."""
+        """The learned groups "items", "labels" and "lrs" (raw), extra; no fixed items, no hard labels."""
         groups = {"items": self.items, "labels": self.labels, "lrs": self.raw_lrs, **self.extra}
         if self.label_map == "hard":
             del groups["labels"]
+        if self.fixed_items:
+            del groups["items"]
         return groups
 
     def replace_tensors(self, tensors: dict[str, Tensor]) -> "Synthetic":

@@ -88,6 +88,7 @@ def first_settings(settings: S) -> S:
         method=FREPO,
         method_options=first_options(settings.outer.method_options),
         start="means",
+        fixed_items=settings.outer.fixed_items,
         networks_per_step=settings.outer.networks_per_step,
         outer_steps=count_updates(settings),
     )

@@ -99,7 +99,8 @@ def build_synthetic(
     saved: the set to go on from, where it is not read from the file of settings.outer.start.
     """
     n, classes, inner = settings.data.n, len(data.classes), settings.inner
-    check_method(method, settings.outer.method, n, classes, settings.data.labels)
+    outer = settings.outer
+    check_method(method, outer.method, n, classes, settings.data.labels, outer.fixed_items)
     method.check_steps(inner.inner_steps)
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
     items, labels = start_items_and_labels(settings, method, data)
@@ -112,6 +113,7 @@ def build_synthetic(
         method.label_scale_for(problem),
         method.learned_tensors(),
         scale_softmax(settings, problem, method),
+        settings.outer.fixed_items,
     )
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
@@ -135,7 +137,9 @@ def start_items_and_labels(settings: Settings, method: Method, data: Dataset) ->
     return start_items(start, n, settings.run.seed, data), labels - method.regresses / classes
 
 
-def check_method(method: Method, word: str, n: int, classes: int, labels: str = "soft") -> None:
+def check_method(
+    method: Method, word: str, n: int, classes: int, labels: str = "soft", fixed_items: bool = False
+) -> None:
     """Raise UserError where a method needs an item of every class, or cannot learn labels of this kind."""
     if method.regresses and labels == "softmax":
         raise UserError(f"--labels softmax: --method {word} regresses on signed labels: use soft or hard")
@@ -143,6 +147,11 @@ def check_method(method: Method, word: str, n: int, classes: int, labels: str = 
         raise UserError(
             f"--labels soft: --method {word} trains for long, and signed labels leave its loss without a"
             " lower bound: use softmax or hard"
+        )
+    if fixed_items and (labels == "hard" or not method.learns_labels):
+        raise UserError(
+            f"--fixed-items with --method {word} and --labels {labels} leaves nothing to learn: use another"
+            " method, or --labels soft"
         )
     if method.needs_every_class and n < classes:
         raise UserError(

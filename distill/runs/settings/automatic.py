@@ -30,8 +30,6 @@ def has_time_for_windows(settings: Settings) -> bool:
     """Whether windows go beyond kernel ridge: for few images, a convnet, and in three minutes at least."""
     run, outer = settings.run, settings.outer
     minutes = run.minutes or run.distil_minutes or math.inf
-    plain = (
-        outer.outer_steps is None and outer.start is None and not outer.augment and not outer.method_options
-    )
+    chosen = outer.outer_steps or outer.start or outer.augment or outer.method_options or outer.fixed_items
     few = (settings.data.n or settings.n_default) <= FEW
-    return plain and few and settings.network.network == "convnet" and minutes >= LEAST_MINUTES
+    return not chosen and few and settings.network.network == "convnet" and minutes >= LEAST_MINUTES

@@ -27,6 +27,8 @@ class OuterSettings:
     """What the items are at the start: real items, noise, the means of their classes (k-means centres, if a
     class has several items), the set that --method frepo distils in the first seventh of the run, or a saved
     SET.pt of the same n, with its labels, and with its learning rates if the number of steps is the same."""
+    fixed_items: bool = option(False, needs={"labels": ("soft", "softmax")})
+    """Learn the labels alone: the items stay what they are at the start (Bohdal et al. 2020)."""
     outer_steps: Auto[int] = option(AUTO, "STEPS", **STEPS)
     """How often the synthetic items are updated."""
     outer_batch: Auto[int] = option(AUTO, "ITEMS", **ITEMS)
