@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import distill
 from distill.commands.image import main as distil
 from distill.sets.distilled import DistilledSet
-from tests.helpers import write_npz
+from tests.helpers import blobs, write_npz
 
 SHORT = [
     "--network", "mlp", "--init", "random", "--n", "6", "--outer-batch", "64", "--inner-steps", "6",
@@ -36,6 +37,15 @@ def test_learned_labels_lower_the_loss(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_python_learns_labels_alone() -> None:
+    x, y = blobs(200)
+    result = distill.distill((x, y), "mlp", n=6, start="real", fixed_items=True, outer_steps=3, held_out=20)
+    images = torch.from_numpy(x).flatten(1).float()
+    spread = result.items.flatten(1) * result.source["std"][0] + result.source["mean"][0]
+    distances = torch.cdist(255 * spread, images).amin(dim=1)
+    assert bool((distances < 1).all())
 
 
 REFUSALS = {

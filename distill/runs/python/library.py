@@ -91,6 +91,7 @@ def distill(
     outer_lr: float | None = None,
     minutes: float | None = None,
     start: str | PathLike[str] | DistilledSet | None = None,
+    fixed_items: bool = False,
     augment: str | Sequence[str] = "",
     held_out: int = 5000,
     test: DataLike | None = None,
@@ -119,7 +120,7 @@ def distill(
         inner_loss: the loss of (logits, labels (b, classes)) by which a set trains (default: that of the
             method or of the set it starts from, else the cross-entropy to soft labels).
         rule: the inner optimiser, SGD or Adam (default: SGD(0.9) where random, SGD() where fixed).
-        method: what an outer step lowers: "unroll", "frepo", "dc", "dm", or a Method.
+        method: what an outer step lowers: "unroll", "rat-bptt", "frepo", "dc", "dm", or a Method.
         engine: where the method unrolls, how the gradient travels back: Unroll(), Recompute() in less
             memory, Truncated(15).
         inner_steps: steps of training on the synthetic items, T.
@@ -128,7 +129,9 @@ def distill(
         outer_batch: real items per outer step.
         outer_lr: Adam's rate on the synthetic items.
         minutes: stop after so long instead of after outer_steps.
-        start: "real", "noise", "means" (of the classes), or a set to go on from, itself or its path.
+        start: "real", "noise", "means" (of the classes), "frepo" (that method's set, distilled first), or a
+            set to go on from, itself or its path.
+        fixed_items: learn the labels alone; the items stay what they are at the start.
         augment: random changes of images, as "shift-scale-rotate" or ["shift", "flip"].
         held_out: how many items of the data choose what is returned; at most a tenth.
         test: more data of the same kind, read once at the end for the score; without it the score is
@@ -173,7 +176,7 @@ def resolve_arguments(
 
     values = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
     inner = {"rule": word_of_rule(arguments["rule"]), **pick("inner_steps", "lr")}
-    outer = pick("start", "outer_steps", "outer_batch", "outer_lr", "augment")
+    outer = pick("start", "fixed_items", "outer_steps", "outer_batch", "outer_lr", "augment")
     method, inner_loss, labels = (arguments[name] for name in ("method", "inner_loss", "labels"))
     outer |= {"method": word_of_method(method), "method_options": options_of_objects(method, inner_loss)}
     if labels is None and not are_known(method, inner_loss):
