@@ -67,6 +67,7 @@ def test_the_readme_is_one_page() -> None:
 
 def test_its_table_is_that_of_the_benchmarks() -> None:
     assert headline.table() in README
+    assert headline.lasting_table() in README
 
 
 def test_the_combined_tables_are_up_to_date() -> None:
