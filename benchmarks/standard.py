@@ -23,7 +23,7 @@ import distill
 from benchmarks import machine
 from benchmarks.cases import markdown, percent
 from benchmarks.standard_scores import save_rows
-from benchmarks.standard_sets import BASELINES, Items, list_items, load_splits
+from benchmarks.standard_sets import BASELINES, Items, data_word, list_items, load_splits
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.networks.build import build_network
@@ -182,7 +182,7 @@ def measure_row(cell: Cell, test: Dataset) -> dict[str, Any]:
     report = Report(cell.items.name, measure(cell, test))
     return {
         **cell.key(len(test)),
-        "data": cell.items.data.source["name"],
+        "data": data_word(cell.items.data),
         "size": len(cell.items),
         "scores": list(report.scores),
         **report.summary(),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.standard_sets import data_word
 from distill.sets.distilled import DistilledSet
 from distill.student.protocol_scores import describe_scores, save_scores
 from distill.student.scores import Report
@@ -20,7 +21,7 @@ def save_rows(paths: Sequence[Path], protocols: Mapping[str, Any], rows: Rows) -
     """
     for path, (word, protocol) in itertools.product(paths, protocols.items()):
         data, own = DistilledSet.load(path), [row for row in rows if row["protocol"].split(":")[0] == word]
-        place = f"{len(data)} of {data.source['name']}"
+        place = f"{len(data)} of {data_word(data)}"
         baselines = {FILE_WORDS[name]: find_report(own, f"{name}, {place}") for name in FILE_WORDS}
         measured = {name: report for name, report in baselines.items() if report}
         score = find_report(own, path.stem)

@@ -61,8 +61,13 @@ def build_baseline(name: str, like: DistilledSet, data_dir: Path | None) -> Item
         return with_items(like, items, labels)
 
     data = draw(0)
-    title = f"{name}, {len(like)} of {like.source['name']}"
+    title = f"{name}, {len(like)} of {data_word(like)}"
     return Items(title, data, fingerprint_set(data), draw if name == "random" else None, True)
+
+
+def data_word(data: DistilledSet) -> str:
+    """The name of a set's real data in results: of a file or folder the name alone, without its place."""
+    return Path(data.source["name"]).stem
 
 
 def with_items(like: DistilledSet, items: torch.Tensor, labels: torch.Tensor) -> DistilledSet:
