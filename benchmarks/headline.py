@@ -105,7 +105,8 @@ def table() -> str:
 def lasting_cells(row: LastingRow, rows: list[dict[str, Any]]) -> list[str]:
     """A row of the table of sets that last; its baseline is the best by any protocol that was measured."""
     score = next(r for r in rows if r["items"] == row.items and r["protocol"] == row.protocol)
-    means = [r for r in rows if r["items"] == f"means, {row.size} of {row.data}"]
+    titles = [f"means, {row.size} of {row.data}{end}" for end in ("", ".npz")]
+    means = [r for r in rows if r["items"] in titles]
     by_recipe = read_result(
         Row("images", f"{row.data}, n = {row.size}", row.data, row.size, "ConvNet", "random", "-")
     )

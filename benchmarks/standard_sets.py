@@ -67,7 +67,7 @@ def build_baseline(name: str, like: DistilledSet, data_dir: Path | None) -> Item
 
 def data_word(data: DistilledSet) -> str:
     """The name of a set's real data in results: of a file or folder the name alone, without its place."""
-    return Path(data.source["name"]).stem
+    return Path(data.source["name"]).name
 
 
 def with_items(like: DistilledSet, items: torch.Tensor, labels: torch.Tensor) -> DistilledSet:
