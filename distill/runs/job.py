@@ -157,7 +157,7 @@ def find_first_set(
     """The set from which a run goes on, in a folder of its own: distilled now, or before the run stopped."""
 
     def loop(first: Settings, plan: Plan, synthetic: Synthetic, schedule: Schedule) -> Snapshot:
-        if processes.rank() == 0:
+        if processes.rank() == 0 and not (first.run.resume and (path / "config.json").is_file()):
             folder.create(path, True, identity(first))
         start = start_snapshot(plan, synthetic)
         return run_with_files(first, plan, path, synthetic, splits, schedule, start)

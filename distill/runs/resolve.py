@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from distill.sets.distilled import DistilledSet
 
 S = TypeVar("S", bound=Settings)
-DIGITS = ("mnist", "usps")
 HORIZONS = ("min_horizon", "max_horizon")
 UNROLLED = ("lr_per", "lr_lr_scale", "engine")  # settings that only methods that unroll have
 
@@ -112,7 +111,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
         trained=settings.network.weights is not None,
-        digits=settings.data.origin in DIGITS,
+        mnist=settings.data.origin == "mnist",
         labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),
         **horizons,
     )  # fmt: skip

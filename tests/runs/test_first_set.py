@@ -7,6 +7,7 @@ import torch
 
 import distill
 from distill.commands.image import main as distil
+from distill.runs import first_set
 from distill.runs.files.log import Log
 from distill.runs.resolve import resolve
 from distill.runs.settings import ImageSettings
@@ -57,6 +58,26 @@ def test_a_stopped_run_goes_on_bit_by_bit(
     whole, stopped = (DistilledSet.load(tmp_path / name / "set.pt") for name in ("whole", "stopped"))
     for name in ("items", "labels", "lrs"):
         assert torch.equal(getattr(whole, name), getattr(stopped, name))
+
+
+def test_a_run_stopped_in_its_start_goes_on_from_the_checkpoint_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_of, add, steps = first_set.first_settings, Log.add, []
+    monkeypatch.setattr(
+        first_set, "first_settings", lambda s: change_settings(settings_of(s), validate_every=4)
+    )
+    with monkeypatch.context() as patch:
+        stop_in("start", 7, patch)
+        assert run(tmp_path, "stopped") == 2
+
+    def remember(log: Log, record: dict) -> None:
+        steps.append(record["step"])
+        add(log, record)
+
+    monkeypatch.setattr(Log, "add", remember)
+    assert distil(["--resume", str(tmp_path / "stopped")]) == 0
+    assert steps == [*range(5, 13), *range(1, 7)]
 
 
 def test_the_run_goes_on_from_what_kernel_ridge_distilled(tmp_path: Path) -> None:
@@ -119,6 +140,7 @@ def test_python_distils_the_start_too() -> None:
         ({"network": "convnet", "n": 100}, "frepo"),
         ({"network": "convnet", "outer_steps": 50}, "frepo"),
         ({"network": "lenet"}, "frepo"),
+        ({"network": "convnet", "labels": "soft"}, "frepo"),
     ],
 )
 def test_auto_takes_windows_where_they_have_the_time(options: dict, method: str) -> None:

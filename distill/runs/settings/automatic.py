@@ -30,6 +30,8 @@ def has_time_for_windows(settings: Settings) -> bool:
     """Whether windows go beyond kernel ridge: for few images, a convnet, and in three minutes at least."""
     run, outer = settings.run, settings.outer
     minutes = run.minutes or run.distil_minutes or math.inf
-    chosen = outer.outer_steps or outer.start or outer.augment or outer.method_options or outer.fixed_items
+    chosen = (outer.outer_steps, outer.start, outer.augment, outer.method_options, outer.fixed_items)
+    others = (settings.data.labels, settings.network.weights)
     few = (settings.data.n or settings.n_default) <= FEW
-    return not chosen and few and settings.network.network == "convnet" and minutes >= LEAST_MINUTES
+    plain = not any((*chosen, *others))
+    return plain and few and settings.network.network == "convnet" and minutes >= LEAST_MINUTES

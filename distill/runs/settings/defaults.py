@@ -50,7 +50,7 @@ def start(s: Situation) -> str:
 
 
 def pool_augment(s: Situation) -> str | None:
-    return "affine" if s.windowed and s.digits else None
+    return "affine" if s.windowed and s.mnist else None
 
 
 def inner_steps(s: Situation) -> int:
@@ -175,7 +175,7 @@ DEFAULTS = (
         "a set that was learned for exactly T steps is worth less after more of them",
     ),
     Default(
-        METHOD, "pool_augment", pool_augment, "rat-bptt: affine for digits, as in dc, else none",
+        METHOD, "pool_augment", pool_augment, "rat-bptt: affine for mnist, as in dc, else none",
         "where people change the images that they train on, a set does best that was learned so",
     ),
     Default(

@@ -25,7 +25,7 @@ class Situation:
     inner_loss: str = ""
     min_horizon: int = 0
     max_horizon: int = 0
-    digits: bool = False  # MNIST or USPS, of which protocols change the images that students train on
+    mnist: bool = False  # the data set of which the protocol dc changes the images
     start: str = ""  # of a saved set, its labels: regression, shares or signed
 
     @property
