@@ -68,7 +68,7 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
         require("tensorboard", "tensorboard")
     machine.check_device(settings.run.device, settings.run.threads)
     if settings.run.resume is not None:
-        return resume(settings, folder.read_config(Path(settings.run.resume))), None
+        return resume(settings, checkpoint.OLDER | folder.read_config(Path(settings.run.resume))), None
     if settings.data.ipc is not None:
         data = load(resolve(settings))
         settings = set_ipc(settings, len(data[0].classes))

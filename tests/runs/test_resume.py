@@ -1,5 +1,6 @@
 """A stopped run goes on bit by bit: with random horizons, a relative clip, and an older checkpoint."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,11 @@ def test_a_stopped_run_goes_on_bit_by_bit(
     if options is BEFORE:
         path = tmp_path / "stopped" / "checkpoint.pt"
         content = read_tensors(path, "cpu", "distill-checkpoint/1")
-        del content["state"]["gradient_norms"]
+        del content["state"]["gradient_norms"], content["config"]["fixed_items"]
         write_tensors(path, content)
+        config = json.loads((tmp_path / "stopped" / "config.json").read_text())
+        del config["fixed_items"]
+        (tmp_path / "stopped" / "config.json").write_text(json.dumps(config))
     assert distil(["--resume", str(tmp_path / "stopped")]) == 0
     whole, stopped = (DistilledSet.load(tmp_path / name / "set.pt") for name in ("whole", "stopped"))
     for name in ("items", "labels", "lrs"):

@@ -11,6 +11,7 @@ from distill.sets.storage import read_tensors, write_tensors
 
 CHECKPOINT = "distill-checkpoint/1"
 Value = str | float | bool | None
+OLDER: dict[str, Any] = {"fixed_items": False}  # settings that older runs lack, as they were then
 
 
 def save_checkpoint(folder: Path, settings: dict[str, Any], content: dict[str, Any]) -> None:
@@ -27,9 +28,9 @@ def load_checkpoint(folder: Path, settings: dict[str, Any], device: str) -> dict
         content = read_tensors(path, device, CHECKPOINT)
     except SetError as error:
         raise RunError(str(error)) from None
-    saved = content.get("config")
-    saved_settings: Any = saved if has_type(saved, dict[str, Value | dict[str, Value]]) else {}
-    if saved_settings != settings:
+    saved: Any = content.get("config")
+    saved_settings: Any = OLDER | saved if has_type(saved, dict[str, Value | dict[str, Value]]) else {}
+    if saved_settings != OLDER | settings:
         names = sorted(k for k in settings if saved_settings.get(k) != settings[k])
         raise RunError(f"{path} belongs to another run (it differs in {', '.join(names) or 'its keys'})")
     return content
