@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from distill.inner.engines.base import run_steps
 from distill.inner.problem import Problem, State, Task
 from distill.registry import check_options, python_name
 
@@ -128,34 +127,6 @@ class Method(ABC):
         """
 
 
-class ComparisonMethod(Method):
-    """A method that unrolls nothing: it compares real and synthetic items by a partly trained network.
-
-    The network is trained by a random number of the set's own steps, without a graph. Learning rates get no
-    gradient: the set keeps those that it was given.
-    """
-
-    @abstractmethod
-    def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:
-        """The loss of a trained state; the synthetic items are augmented already."""
-
-    def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
-        def compare_task(synthetic: Any, task: Task) -> OuterGradient:
-            state = train_partly(problem, synthetic, task)
-            learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-            variables = synthetic.replace_tensors(learned)
-            if augment is not None:
-                items = augment(variables.items, task.generator)
-                variables = variables.replace_tensors({**learned, "items": items})
-            value = self.compare(problem, state, variables, task)
-            return OuterGradient(value.detach(), gradients_of(value, learned))
-
-        def objective(synthetic: Any, step: int) -> OuterGradient:
-            return mean_gradient([compare_task(synthetic, task) for task in tasks(step)])
-
-        return objective
-
-
 def gradients_of(value: Tensor, learned: Named) -> Named:
     """d value / d each learned tensor; zeros where nothing flows."""
     grads = torch.autograd.grad(value, list(learned.values()), allow_unused=True, materialize_grads=True)
@@ -169,17 +140,3 @@ def mean_gradient(results: Sequence[OuterGradient]) -> OuterGradient:
     }
     uniform_loss = sum(r.uniform_loss for r in results) / len(results)
     return OuterGradient(torch.stack([r.loss for r in results]).mean(), gradients, uniform_loss)
-
-
-def train_partly(problem: Problem, synthetic: Any, task: Task) -> State:
-    """The task's network after 0 … T of the set's own steps, as many as its generator draws."""
-    with torch.no_grad():
-        steps = synthetic.steps()
-        count = int(torch.randint(len(steps) + 1, (), generator=task.generator))
-        return run_steps(problem.advance, task.state, steps[:count])[-1]
-
-
-def item_classes(synthetic: Learnable) -> Int[Tensor, " n"]:
-    """The class that each synthetic item was started as: the classes go round."""
-    n, classes = synthetic.labels.shape
-    return torch.arange(n, device=synthetic.labels.device) % classes

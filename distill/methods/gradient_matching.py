@@ -7,35 +7,39 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.inner.problem import Problem, State, Task, differentiate
-from distill.methods.base import ComparisonMethod, Learnable, item_classes
+from distill.inner.problem import Problem, State, differentiate
+from distill.methods.matching import MatchingMethod, Tensors
+from distill.registry import option
 
 
 @dataclass(frozen=True)
-class DC(ComparisonMethod):
+class DC(MatchingMethod):
     """DC (Zhao, Mopuri and Bilen 2021, eqs. 9, 10): per class, 1 - cos between the gradients of the weights.
 
-    Of the outer loss on the real items of a class and the inner loss on the synthetic ones, row by row of
-    every tensor with more than one axis, and summed. With --augment it is DSA (Zhao and Bilen 2021).
+    Of the loss on the real and on the synthetic items of a class, row by row of every tensor with more than
+    one axis, and summed. With --augment it is DSA (Zhao and Bilen 2021). The gradient for the real items is
+    the same for all updates of a visit.
     """
 
-    needs_every_class = True
+    updates: int = option(1, "STEPS", above=0, at_most=10**6)
+    """How often the items are updated in a visit, by the same gradients of real items."""
 
-    def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:
+    def describe(
+        self,
+        problem: Problem,
+        state: State,
+        x: Float[Tensor, "k *item"],
+        y: Float[Tensor, "k classes"],
+        differentiable: bool,
+    ) -> Tensors:
         weights, memory, buffers = problem.split(state)
         weights = tuple(w.detach().requires_grad_() for w in weights)
-        state = (*weights, *memory, *buffers)
-        classes, labels = item_classes(synthetic), synthetic.targets()
-        total = torch.zeros((), device=task.x.device)
-        for c in task.y.unique():
-            real, items = task.y == c, classes == c
-            real_loss = problem.loss(state, task.x[real], task.y[real])
-            synthetic_loss = problem.inner_loss(problem.logits(state, synthetic.items[items]), labels[items])
-            real_gradient = differentiate(real_loss, weights)
-            synthetic_gradient = differentiate(synthetic_loss, weights, create_graph=True)
-            pairs = zip(synthetic_gradient, real_gradient, strict=True)
-            total = total + sum((row_distance(a, b) for a, b in pairs), start=total * 0)
-        return total
+        with torch.enable_grad():
+            loss = problem.inner_loss(problem.logits((*weights, *memory, *buffers), x), y)
+            return differentiate(loss, weights, create_graph=differentiable)
+
+    def distance(self, synthetic: Tensors, real: Tensors) -> Float[Tensor, ""]:
+        return torch.stack([row_distance(a, b) for a, b in zip(synthetic, real, strict=True)]).sum()
 
 
 def row_distance(a: Tensor, b: Tensor) -> Float[Tensor, ""]:

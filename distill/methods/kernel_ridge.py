@@ -11,20 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.inner.losses import squared_error
-from distill.inner.problem import Problem, State, Task
+from distill.inner.problem import Problem, State
 from distill.inner.rules import Adam
-from distill.methods.base import (
-    Augment,
-    ComparisonMethod,
-    Learnable,
-    Named,
-    Objective,
-    OuterGradient,
-    Tasks,
-    gradients_of,
-    mean_gradient,
-)
-from distill.methods.pool import TEMPERATURE, Family, Pool, PoolMethod, has_norm, pool_rule
+from distill.methods.base import Learnable, Named
+from distill.methods.pool import TEMPERATURE, Family, PoolMethod, Visit, has_norm, pool_rule
 from distill.networks.images import ConvNet
 from distill.randomness import stream
 from distill.registry import option
@@ -38,7 +28,7 @@ CHUNK = 128  # real items that are forwarded at once: more do not fit into a CPU
 
 
 @dataclass(frozen=True)
-class FRePo(PoolMethod, ComparisonMethod):
+class FRePo(PoolMethod):
     """FRePo (Zhou, Nezhadarya and Ba 2022) with the loss of RCIG (Loo et al. 2023).
 
     A ridge regression on the features of the synthetic items, from their labels L, answers for real items:
@@ -98,10 +88,15 @@ class FRePo(PoolMethod, ComparisonMethod):
     def lr_end_for(self, problem: Problem) -> float:
         return self.lr_end or (0.01 if isinstance(problem.rule, Adam) else 0.1)
 
-    def compare(self, problem: Problem, state: State, synthetic: Learnable, task: Task) -> Float[Tensor, ""]:
-        with torch.no_grad():
-            real_features = problem.features(state, task.x)
-        return self.regression_loss(problem, state, synthetic, real_features, task.y)
+    def summarise_real(self, visit: Visit) -> Float[Tensor, "batch width"]:
+        return forward_real(visit.problem, visit.state, visit.task.x, self.precision)
+
+    def visit_loss(self, visit: Visit, synthetic: Learnable, step: int) -> Float[Tensor, ""]:
+        if visit.augment is not None:
+            generator = stream("items", visit.task.generator.initial_seed(), step)
+            items = visit.augment(synthetic.items, generator)
+            synthetic = synthetic.replace_tensors({**synthetic.tensors(), "items": items})
+        return self.regression_loss(visit.problem, visit.state, synthetic, visit.real, visit.task.y)
 
     def regression_loss(
         self,
@@ -119,70 +114,6 @@ class FRePo(PoolMethod, ComparisonMethod):
         log_temperature = synthetic.tensors().get(TEMPERATURE)
         temperature = self.temperature if log_temperature is None else log_temperature.exp()
         return F.cross_entropy(temperature * answers, y)
-
-    def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
-        families = self.families or (self.family_of(problem, lambda number: tasks(number)[0].state),)
-        return PoolObjective(self, self.pool_of(families), tasks, augment)
-
-
-@dataclass
-class PoolObjective:
-    """The objective of FRePo: a function of the set, the outer step and the pool's memory.
-
-    The real items' features are kept during a visit; a run that goes on in its midst computes them anew, to
-    the same bits, from the network in the memory.
-    """
-
-    method: FRePo
-    pool: Pool
-    tasks: Tasks
-    augment: Augment | None = None
-    visit: int = -1
-    visit_tasks: tuple[tuple[int, Task, Tensor], ...] = ()
-
-    def __call__(self, synthetic: Any, step: int, memory: Named | None = None) -> OuterGradient:
-        memory = memory or self.pool.start()
-        visit = step // self.method.updates
-        if visit != self.visit:
-            self.visit, self.visit_tasks = visit, self.begin_visit(visit, memory)
-        result = mean_gradient(
-            [self.differentiate(synthetic, memory, step, *parts) for parts in self.visit_tasks]
-        )
-        if (step + 1) % self.method.updates == 0:
-            memory = self.end_visit(synthetic, memory)
-        return result._replace(memory=memory)
-
-    def begin_visit(self, visit: int, memory: Named) -> tuple[tuple[int, Task, Tensor], ...]:
-        """Each network of a visit: its place, its real items and their features."""
-        tasks, parts = self.tasks(visit), []
-        for i, task in enumerate(tasks):
-            place = self.pool.place_of(visit * len(tasks) + i)
-            state, problem = self.pool.state(memory, place), self.pool.family(place).problem
-            parts.append((place, task, forward_real(problem, state, task.x, self.method.precision)))
-        return tuple(parts)
-
-    def differentiate(
-        self, synthetic: Any, memory: Named, step: int, place: int, task: Task, features: Tensor
-    ) -> OuterGradient:
-        """The loss by one network, and its gradient."""
-        generator = stream("items", task.generator.initial_seed(), step)
-        problem, state = self.pool.family(place).problem, self.pool.state(memory, place)
-        learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-        variables = synthetic.replace_tensors(learned)
-        if self.augment is not None:
-            items = self.augment(variables.items, generator)
-            variables = variables.replace_tensors({**learned, "items": items})
-        value = self.method.regression_loss(problem, state, variables, features, task.y)
-        uniform = math.log(synthetic.labels.shape[1])
-        return OuterGradient(value.detach(), gradients_of(value, learned), uniform)
-
-    def end_visit(self, synthetic: Any, memory: Named) -> Named:
-        """The memory after the networks of the visit have been trained on the items."""
-        with torch.no_grad():
-            steps = synthetic.steps()
-        for place, _, _ in self.visit_tasks:
-            memory = self.pool.train(memory, place, steps)
-        return memory
 
 
 @torch.no_grad()

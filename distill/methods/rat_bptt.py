@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from distill.inner.losses import soft_cross_entropy
-from distill.inner.problem import Problem, State, Task
+from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD
 from distill.inner.step import Step
-from distill.methods.base import Augment, Named, Objective, OuterGradient, Tasks, gradients_of, mean_gradient
-from distill.methods.pool import TEMPERATURE, Family, Pool, PoolMethod
+from distill.methods.base import Learnable, Named
+from distill.methods.pool import TEMPERATURE, Family, PoolMethod, Visit
 from distill.randomness import stream
 from distill.registry import option
 
@@ -75,50 +77,20 @@ class RaTBPTT(PoolMethod):
     def lr_end_for(self, problem: Problem) -> float:
         return 0.1
 
-    def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
-        families = self.families or (self.family_of(problem, lambda number: tasks(number)[0].state),)
-        return WindowObjective(self, self.pool_of(families), tasks)
+    def visit_loss(self, visit: Visit, synthetic: Learnable, step: int) -> Float[Tensor, ""]:
+        """The outer loss at the end of the window of one network."""
+        state = visit.state
+        for inner_step in self.window_steps(visit, synthetic):
+            state = visit.problem.advance(state, inner_step)
+        log_temperature = synthetic.tensors().get(TEMPERATURE, self.learned_tensors()[TEMPERATURE])
+        logits = log_temperature.exp() * visit.problem.logits(state, visit.task.x)
+        return F.cross_entropy(logits, visit.task.y)
 
-
-@dataclass(frozen=True)
-class WindowObjective:
-    """The objective of RaT-BPTT: a function of the set, the outer step and the pool's memory."""
-
-    method: RaTBPTT
-    pool: Pool
-    tasks: Tasks
-
-    def __call__(self, synthetic: Any, step: int, memory: Named | None = None) -> OuterGradient:
-        memory = memory or self.pool.start()
-        tasks, results = self.tasks(step), []
-        for i, task in enumerate(tasks):
-            place = self.pool.place_of(step * len(tasks) + i)
-            results.append(self.differentiate(synthetic, memory, place, task))
-            with torch.no_grad():
-                memory = self.pool.train(memory, place, synthetic.steps())
-        return mean_gradient(results)._replace(memory=memory)
-
-    def differentiate(self, synthetic: Any, memory: Named, place: int, task: Task) -> OuterGradient:
-        """The outer loss at the end of the window of one network, and its gradient."""
-        family, state = self.pool.family(place), self.pool.state(memory, place)
-        learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-        variables = synthetic.replace_tensors(learned)
-        with torch.enable_grad():
-            for step in self.window_steps(variables, place, int(memory["ages"][place]), task):
-                state = family.problem.advance(state, step)
-            temperature = (
-                variables.tensors().get(TEMPERATURE, self.method.learned_tensors()[TEMPERATURE]).exp()
-            )
-            logits = temperature * family.problem.logits(state, task.x)
-            value = F.cross_entropy(logits, task.y)
-            gradients = gradients_of(value, learned)
-        return OuterGradient(value.detach(), gradients, math.log(synthetic.labels.shape[1]))
-
-    def window_steps(self, variables: Any, place: int, age: int, task: Task) -> list[Step]:
+    def window_steps(self, visit: Visit, synthetic: Learnable) -> list[Step]:
         """The inner steps of a window, at the place in the set's own steps where a network of an age is."""
-        steps, generator = variables.steps(), stream("window", task.generator.initial_seed())
-        first, lr = age * self.method.pool_steps, torch.tensor(self.pool.family(place).lr)
-        rows = [steps[(first + i) % len(steps)] for i in range(self.method.pool_window)]
+        steps, generator = synthetic.steps(), stream("window", visit.task.generator.initial_seed())
+        first, lr = visit.age * self.pool_steps, torch.tensor(visit.family.lr)
+        rows = [steps[(first + i) % len(steps)] for i in range(self.pool_window)]
         return [
-            step._replace(x=self.pool.change(place, step.x, generator), lr=lr.to(step.y)) for step in rows
+            row._replace(x=visit.pool.change(visit.place, row.x, generator), lr=lr.to(row.y)) for row in rows
         ]

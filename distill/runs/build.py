@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
@@ -79,7 +82,7 @@ def assemble_plan(
     vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
 
     def tasks(data: Dataset) -> Tasks:
-        draw = task_drawer(settings, problem, initial.training, data)
+        draw = task_drawer(settings, problem, initial.training, data, method.needs_every_class)
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
     method = method.prepare(problem, state_drawer(settings, problem, initial.training))
@@ -185,22 +188,44 @@ def task_numbers(step: int, networks: int) -> range:
 
 
 def task_drawer(
-    settings: Settings, problem: Problem, weights: list[Weights], data: Dataset
+    settings: Settings, problem: Problem, weights: list[Weights], data: Dataset, by_class: bool = False
 ) -> Callable[[int], Task]:
-    """draw(i): an initial state and a batch of real items, drawn from the seed and i alone."""
+    """draw(i): an initial state and a batch of real items, drawn from the seed and i alone.
+
+    by_class: as many items of each class, which the method changes itself, as it does the synthetic ones.
+    """
     seed, batch, weight_init = settings.run.seed, settings.outer.outer_batch, settings.network.weight_init
     states = [problem.start(w) for w in weights]
-    augment = build_augmentation(settings.outer.augment)
+    augment = build_augmentation("" if by_class else settings.outer.augment)
+    draw_batch = by_class_drawer(data, batch) if by_class else partial(draw_indices, len(data), batch)
 
     def draw(i: int) -> Task:
         generator = stream("task", seed, i)
-        indices = torch.randint(len(data), (batch,), generator=generator)
+        indices = draw_batch(generator)
         x, y = data.batch(indices.to(data.items.device))
         x = augment(data.drop_words(x, generator), generator)
         if states:
             return Task(states[i % len(states)], x, y, generator)
         network_weights = draw_weights(problem.network, generator, weight_init)
         return Task(problem.start({k: w.to(x.device) for k, w in network_weights.items()}), x, y, generator)
+
+    return draw
+
+
+def draw_indices(number: int, batch: int, generator: torch.Generator) -> Int[Tensor, " batch"]:
+    """So many of a number of items, each as likely as the others."""
+    return torch.randint(number, (batch,), generator=generator)
+
+
+def by_class_drawer(data: Dataset, batch: int) -> Callable[[torch.Generator], Int[Tensor, " batch"]]:
+    """draw(generator): about `batch` items, as many of each class, one at least."""
+    labels = data.labels.cpu()
+    rows = [(labels == c).nonzero()[:, 0] for c in range(len(data.classes))]
+    rows = [r for r in rows if len(r)]
+    each = max(1, batch // len(rows))
+
+    def draw(generator: torch.Generator) -> Int[Tensor, " batch"]:
+        return torch.cat([r[draw_indices(len(r), each, generator)] for r in rows])
 
     return draw
 

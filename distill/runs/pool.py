@@ -8,6 +8,7 @@ from distill.errors import UserError
 from distill.inner.problem import Problem, State
 from distill.methods.base import Method
 from distill.methods.kernel_ridge import FRePo
+from distill.methods.matching import MatchingMethod
 from distill.methods.pool import Family, PoolMethod
 from distill.networks import IMAGES, NETWORKS
 from distill.networks.build import build_network, check_no_buffers
@@ -30,6 +31,8 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
         return method
     if isinstance(method, FRePo):
         method = replace(method, flips="flip" in settings.outer.augment.split("-"))
+    elif isinstance(method, MatchingMethod):
+        method = replace(method, pool_augment=method.pool_augment or settings.outer.augment)
     elif settings.outer.augment:
         raise UserError(
             "--augment has no effect on the items of this method's pool: give --pool-augment instead"

@@ -98,6 +98,7 @@ def set_ipc(settings: S, classes: int) -> S:
 
 def situation_of(settings: Settings, start: str = "") -> Situation:
     text, options = isinstance(settings.data, TextData), settings.outer.method_options
+    method = load(METHODS[settings.outer.method])
     horizons: dict[str, Any] = {n: options[n] for n in HORIZONS if isinstance(options.get(n), int)}
     bundled = (
         isinstance(settings.data, TextData)
@@ -108,7 +109,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
         bundled=bundled, limited=is_timed(settings.run),
-        unrolls=load(METHODS[settings.outer.method]).unrolls, method=settings.outer.method,
+        unrolls=method.unrolls, matched=method.needs_every_class, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
         trained=settings.network.weights is not None,
         mnist=settings.data.origin == "mnist",

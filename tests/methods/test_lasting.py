@@ -46,9 +46,15 @@ def test_signed_labels_of_a_cross_entropy_are_for_exactly_T_steps() -> None:
     assert choose(labels="soft") == ("soft", {})
 
 
-@pytest.mark.parametrize("values", [{"init": "fixed"}, {"method": "dc"}, {"method": "frepo"}])
+@pytest.mark.parametrize("values", [{"init": "fixed"}, {"method": "frepo"}])
 def test_known_networks_and_other_methods_keep_their_labels(values: dict[str, Any]) -> None:
     assert choose(**values) == ("soft", {})
+
+
+@pytest.mark.parametrize(("n", "max_age", "pool_steps"), [(10, 1, 50), (100, 10, 50), (500, 50, 10)])
+def test_matching_has_hard_labels_and_the_loops_of_the_paper(n: int, max_age: int, pool_steps: int) -> None:
+    options = {"max_age": max_age, "pool_steps": pool_steps, "pool_augment": "affine"}
+    assert choose(method="dc", n=n) == ("hard", options)
 
 
 def test_a_resumed_run_of_older_settings_gets_no_horizon() -> None:

@@ -12,8 +12,10 @@ from distill import distill
 from distill.errors import NetworkError
 from distill.inner.problem import Problem, Task
 from distill.methods import METHODS
-from distill.methods.base import ComparisonMethod, Method, train_partly
+from distill.methods.base import Learnable, Method
 from distill.methods.kernel_ridge import FRePo, regress
+from distill.methods.matching import MatchingMethod
+from distill.methods.pool import Pool, PoolMethod, Visit
 from distill.networks import IMAGES, SEQUENCES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
@@ -27,7 +29,8 @@ from tests.data_oddities import easy_data
 from tests.helpers import waves
 from tests.oddities import Experts
 
-COMPARISONS = {w: m() for w, e in METHODS.items() if issubclass(m := load(e), ComparisonMethod)}
+COMPARISONS = {w: m() for w, e in METHODS.items() if issubclass(m := load(e), PoolMethod)}
+MATCHING = [word for word, method in COMPARISONS.items() if isinstance(method, MatchingMethod)]
 
 
 def make_small_case(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
@@ -51,6 +54,13 @@ def test_features_are_the_inputs_of_the_last_layer(name: str) -> None:
     (_, weight), (_, bias) = [(k, w) for k, w in weights if w.shape[0] == 5][-2:]
     features = problem.features(state, x)
     torch.testing.assert_close(torch.nn.functional.linear(features, weight, bias), problem.logits(state, x))
+
+
+def compare(method: PoolMethod, problem: Problem, synthetic: Learnable, task: Task) -> torch.Tensor:
+    """What a method lowers by the network of a task, as the pool's first."""
+    family = method.family_of(problem, lambda number: task.state)
+    visit = Visit(Pool([family], 1, 2, 1), 0, 0, family.draw(0), task, None)
+    return method.visit_loss(visit._replace(real=method.summarise_real(visit)), synthetic, 0)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -87,46 +97,31 @@ def test_kernel_ridge_is_ridge_regression_on_the_features() -> None:
         regress(synthetic_features, synthetic.labels, real_features, 1e-6), answers, rtol=1e-6, atol=1e-8
     )
     value = torch.nn.functional.cross_entropy(math.e**2 * answers, task.y)
-    torch.testing.assert_close(
-        FRePo().compare(problem, task.state, synthetic, task), value, rtol=1e-6, atol=1e-9
-    )
+    torch.testing.assert_close(compare(FRePo(), problem, synthetic, task), value, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["dc", "dm"])
+@pytest.mark.parametrize("name", MATCHING)
 def test_matching_is_zero_where_the_synthetic_items_are_the_real_ones(name: str) -> None:
     problem, synthetic, task = make_small_case(n=12)
     same = synthetic.replace_tensors({"items": task.x, "labels": torch.eye(3, dtype=torch.float64)[task.y]})
-    value = COMPARISONS[name].compare(problem, task.state, same, task)
+    value = compare(COMPARISONS[name], problem, same, task)
     assert abs(value.item()) < 1e-9
-    assert COMPARISONS[name].compare(problem, task.state, synthetic, task).item() > 1e-3
+    assert compare(COMPARISONS[name], problem, synthetic, task).item() > 1e-3
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     problem, synthetic, task = make_small_case(steps=1)
-    compare = COMPARISONS[name].compare
 
     def value(items: torch.Tensor) -> torch.Tensor:
-        return compare(problem, task.state, synthetic.replace_tensors({"items": items}), task)
+        return compare(COMPARISONS[name], problem, synthetic.replace_tensors({"items": items}), task)
 
     assert torch.autograd.gradcheck(
         value, synthetic.items.clone().requires_grad_(), atol=1e-2, rtol=1e-3
     )  # ridge regression is stiff
 
 
-def test_networks_are_trained_for_every_number_of_steps_of_the_recipe() -> None:
-    problem, synthetic, task = make_small_case(steps=3)
-    step_counts = set()
-    trained = [task.state]
-    for step in synthetic.steps():
-        trained.append(problem.advance(trained[-1], step))
-    for seed in range(30):
-        state = train_partly(problem, synthetic, task._replace(generator=stream("age", seed)))
-        step_counts.add(next(i for i, s in enumerate(trained) if torch.allclose(s[0], state[0])))
-    assert step_counts == {0, 1, 2, 3}
-
-
-@pytest.mark.parametrize("name", COMPARISONS)
+@pytest.mark.parametrize("name", [name for name in COMPARISONS if name != "rat-bptt"])  # its windows move on
 def test_descending_lowers_the_comparison(name: str) -> None:
     problem, synthetic, task = make_small_case()
     objective = COMPARISONS[name].objective(

@@ -32,6 +32,8 @@ def inner_loss(s: Situation) -> str | None:
 def labels(s: Situation) -> str:
     if s.windowed:
         return "softmax"
+    if s.matched:
+        return "hard"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
     return "softmax"
@@ -50,13 +52,21 @@ def start(s: Situation) -> str:
 
 
 def pool_augment(s: Situation) -> str | None:
-    return "affine" if s.windowed and s.mnist else None
+    return "affine" if s.patient and s.mnist else None
+
+
+def max_age(s: Situation) -> int | None:
+    return (1 if s.n <= 20 else 10 if s.n <= 200 else 50) if s.matched else None
+
+
+def pool_steps(s: Situation) -> int | None:
+    return (50 if s.n <= 200 else 10) if s.matched else None
 
 
 def inner_steps(s: Situation) -> int:
     if s.ridge:
         return 20 if s.normed and s.n <= 20 else 100
-    if s.windowed:
+    if s.patient:
         return 300
     if s.text:
         return 10 if s.fixed else 20
@@ -95,7 +105,7 @@ def engine(s: Situation) -> str | None:
 
 
 def inner_lr(s: Situation) -> float:
-    if s.windowed and s.rule == "momentum":
+    if s.patient and s.rule == "momentum":
         return 0.01
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
         return {"momentum": 0.004, "adam": 0.001}[s.rule]
@@ -111,6 +121,8 @@ def outer_steps(s: Situation) -> int:
 
 
 def outer_batch(s: Situation) -> int:
+    if s.matched:
+        return 640
     if s.ridge:
         return 256
     if s.text:
@@ -125,7 +137,7 @@ def outer_lr(s: Situation) -> float:
 
 
 def warmup(s: Situation) -> int:
-    return 50 if s.ridge else 20 if s.text or s.windowed else 200
+    return 50 if s.ridge else 20 if s.text or s.pooled else 200
 
 
 def weight_init(s: Situation) -> str:
@@ -175,8 +187,16 @@ DEFAULTS = (
         "a set that was learned for exactly T steps is worth less after more of them",
     ),
     Default(
-        METHOD, "pool_augment", pool_augment, "rat-bptt: affine for mnist, as in dc, else none",
+        METHOD, "pool_augment", pool_augment, "rat-bptt, dc, dm: affine for mnist, as in dc, else none",
         "where people change the images that they train on, a set does best that was learned so",
+    ),
+    Default(
+        METHOD, "max_age", max_age, "dc, dm: 1 up to 20 items, 10 up to 200, else 50; else 50, rat-bptt: 40",
+        "the outer loop of the paper: of few items networks learn so little that new ones say more",
+    ),
+    Default(
+        METHOD, "pool_steps", pool_steps, "dc, dm: 50 up to 200 items, else 10; frepo: 5, rat-bptt: 10",
+        "the inner loop of the paper",
     ),
     Default(
         "network", "weight_init", weight_init,
@@ -190,8 +210,8 @@ DEFAULTS = (
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
     Default(
-        "measure", "validate_every", lambda s: 400 if s.ridge else 100 if s.windowed else 200,
-        "200; frepo: 400; rat-bptt: 100",
+        "measure", "validate_every", lambda s: 400 if s.ridge else 100 if s.pooled else 200,
+        "200; frepo: 400; rat-bptt, dc, dm: 100",
         "a fifth of the time goes to choosing",
     ),
     Default(

@@ -16,6 +16,7 @@ class Situation:
     bundled: bool  # the data set is in the package
     limited: bool  # --minutes ends the run
     unrolls: bool = True
+    matched: bool = False  # the method brings real and synthetic items together, class by class
     method: str = "unroll"
     network: str = ""
     rule: str = ""
@@ -56,7 +57,12 @@ class Situation:
     @property
     def pooled(self) -> bool:
         """The set is learned by networks of a pool, which are drawn and trained as torch's users do it."""
-        return self.ridge or self.windowed
+        return self.ridge or self.windowed or self.matched
+
+    @property
+    def patient(self) -> bool:
+        """Students train for long, as in the protocol dc: so do the networks of the pool."""
+        return self.windowed or (self.matched and not self.fixed and not self.text)
 
     @property
     def normed(self) -> bool:
