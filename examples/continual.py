@@ -22,7 +22,7 @@ from distill.data.clusters import fit_k_means
 from distill.data.dataset import Dataset
 from distill.data.images import load
 from distill.inner.problem import Task
-from distill.methods.distribution_matching import DM
+from distill.methods.matching.distributions import DM
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.outer.loop import OuterOptimizer, initial_state

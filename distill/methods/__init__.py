@@ -1,8 +1,9 @@
 """Methods: what an outer step lowers, and its gradient for what is learned. One file per published method.
 
-May import data, networks, inner and the free modules; a method's file knows base.py and no other method.
-METHODS is the table; a new method is one new file and one line here. `settings` of a method are the fields of
-its class: they become options of the command line, and other methods refuse them.
+May import data, networks, inner and the free modules; a method's file knows the contracts (base.py, visits.py
+and, class by class, matching/classes.py) and no other method. METHODS is the table; a new method is one new
+file and one line here. `settings` of a method are the fields of its class: they become options of the command
+line, and other methods refuse them.
 """
 
 from distill.registry import Entry
@@ -18,8 +19,8 @@ METHODS = {
     "frepo": Entry(
         "distill.methods.kernel_ridge:FRePo", "ridge regression on features (Zhou, Nezhadarya and Ba 2022)"
     ),
-    "dc": Entry("distill.methods.gradient_matching:DC", "match gradients class by class (Zhao et al. 2021)"),
+    "dc": Entry("distill.methods.matching.gradients:DC", "match gradients class by class (Zhao et al. 2021)"),
     "dm": Entry(
-        "distill.methods.distribution_matching:DM", "match mean features of classes (Zhao and Bilen 2023)"
+        "distill.methods.matching.distributions:DM", "match mean features of classes (Zhao and Bilen 2023)"
     ),
 }

@@ -14,7 +14,8 @@ from distill.inner.losses import squared_error
 from distill.inner.problem import Problem, State
 from distill.inner.rules import Adam
 from distill.methods.base import Learnable, Named
-from distill.methods.pool import TEMPERATURE, Family, PoolMethod, Visit, has_norm, pool_rule
+from distill.methods.pool import Family, has_norm, pool_rule
+from distill.methods.visits import TEMPERATURE, PoolMethod, Visit
 from distill.networks.images import ConvNet
 from distill.randomness import stream
 from distill.registry import option

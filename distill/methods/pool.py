@@ -6,37 +6,20 @@ between two visits are tensors by name (the memory), so that a checkpoint can ho
 networks drawn so far, and the state of the network in place k as "k.0", "k.1", …
 """
 
-import math
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from distill.data.augment import build_augmentation
-from distill.inner.problem import Problem, State, Task
+from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD, Adam, Rule
 from distill.inner.step import Step
-from distill.methods.base import (
-    Augment,
-    Learnable,
-    Method,
-    Named,
-    Objective,
-    OuterGradient,
-    Tasks,
-    gradients_of,
-    mean_gradient,
-)
+from distill.methods.base import Augment, Named
 from distill.randomness import stream
-from distill.registry import option
 
 NORMS = (nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
 MOMENTUM_LR, ADAM_LR = 0.002, 0.001  # of networks with and without normalisation layers
-TEMPERATURE = "log_temperature"  # a learned tensor beside items and labels, of methods that have one
 
 
 @dataclass(frozen=True)
@@ -128,144 +111,6 @@ class Pool:
             lr = torch.tensor(family.lr, dtype=step.y.dtype, device=step.y.device)
             state = family.problem.advance(state, step._replace(x=x, lr=lr))
         return state
-
-
-class Visit(NamedTuple):
-    """A network of the pool with real items of its own: what an outer step looks at.
-
-    real is what the method computed from the real items, once and without a graph.
-    """
-
-    pool: Pool
-    place: int
-    age: int
-    state: State
-    task: Task
-    augment: Augment | None
-    real: Any = None
-
-    @property
-    def family(self) -> Family:
-        """The kind of the network."""
-        return self.pool.family(self.place)
-
-    @property
-    def problem(self) -> Problem:
-        """The network and how the pool trains it."""
-        return self.family.problem
-
-
-@dataclass(frozen=True)
-class PoolMethod(Method):
-    """A method that learns from the networks of a pool, and the options that say which these are."""
-
-    pool_size: int = option(20, "COUNT", above=0, at_most=1000)
-    """How many networks the pool has."""
-    max_age: int = option(50, "VISITS", above=0, at_most=10**6)
-    """After how many visits a network of the pool is replaced by a new one."""
-    pool_steps: int = option(5, "STEPS", above=0, at_most=10**6)
-    """For how many steps a visit trains its network on the items."""
-    networks: str = option("", "NETWORKS")
-    """The networks of the pool in turn, joined by commas, as convnet,lenet,mlp: a set for all of them
-    (default: the set's own network)."""
-    pool_width: int | None = option(None, "UNITS", above=0, at_most=10**4, cost=(4000, "bytes"))
-    """The width of convnets in the pool (default: 64, or that of the set's network where it is narrower)."""
-    pool_augment: str = option("", "CHANGES")
-    """Random changes of the items on which the pool's networks train, as in --augment; several, joined by
-    commas, go round among the networks, and none is no change: affine,none."""
-    families: tuple[Family, ...] = field(default=(), repr=False)
-    updates: int = 1  # of the items in a visit
-
-    @abstractmethod
-    def visit_loss(self, visit: Visit, synthetic: Learnable, step: int) -> Float[Tensor, ""]:
-        """What an outer step lowers by one network: a number with a graph to what is learned."""
-
-    def summarise_real(self, visit: Visit) -> Any:
-        """What visit_loss() needs to know of the real items: computed once in a visit, without a graph."""
-        return None
-
-    def uniform_loss(self, classes: int) -> float:
-        """The loss of a network that gives every class the same logit."""
-        return math.log(classes)
-
-    @abstractmethod
-    def family_of(self, problem: Problem, draw: Callable[[int], State]) -> Family:
-        """The networks of a problem as a family of the pool, which says how they are trained."""
-
-    def prepare(self, problem: Problem, draw: Callable[[int], State]) -> "PoolMethod":
-        return self if self.families else replace(self, families=(self.family_of(problem, draw),))
-
-    def pool_of(self, families: tuple[Family, ...]) -> Pool:
-        """The pool of these families."""
-        augments = [build_augmentation(words) if words else None for words in self.augments()]
-        return Pool(families, self.pool_size, self.max_age, self.pool_steps, augments)
-
-    def augments(self) -> list[str]:
-        """The changes of the networks in turn, "" for none; the first are those for students."""
-        return ["" if words == "none" else words for words in self.pool_augment.split(",")]
-
-    def validation_tasks(self, count: int) -> list[tuple[Problem, State]]:
-        families = [self.families[k % len(self.families)] for k in range(max(count, len(self.families)))]
-        return [(family.problem, family.draw(-1 - k)) for k, family in enumerate(families)]
-
-    def start_memory(self) -> Named:
-        return self.pool_of(self.families).start()
-
-    def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
-        families = self.families or (self.family_of(problem, lambda number: tasks(number)[0].state),)
-        return PoolObjective(self, self.pool_of(families), tasks, augment)
-
-
-@dataclass
-class PoolObjective:
-    """The objective of a method with a pool: a function of the set, the outer step and the pool's memory.
-
-    What the method knows of the real items is kept during a visit; a run that goes on in its midst computes
-    it anew, to the same bits, from the network in the memory.
-    """
-
-    method: PoolMethod
-    pool: Pool
-    tasks: Tasks
-    augment: Augment | None = None
-    number: int = -1  # of the visit
-    visits: tuple[Visit, ...] = ()  # one for each network of an outer step
-
-    def __call__(self, synthetic: Any, step: int, memory: Named | None = None) -> OuterGradient:
-        memory = memory or self.pool.start()
-        number = step // self.method.updates
-        if number != self.number:
-            self.number, self.visits = number, self.begin(number, memory)
-        result = mean_gradient([self.differentiate(synthetic, visit, step) for visit in self.visits])
-        if (step + 1) % self.method.updates == 0:
-            memory = self.end(synthetic, memory)
-        return result._replace(memory=memory)
-
-    def begin(self, number: int, memory: Named) -> tuple[Visit, ...]:
-        """The visits of this number: each network with its real items, and what is known of them."""
-        tasks, visits = self.tasks(number), []
-        for i, task in enumerate(tasks):
-            place = self.pool.place_of(number * len(tasks) + i)
-            age, state = int(memory["ages"][place]), self.pool.state(memory, place)
-            visit = Visit(self.pool, place, age, state, task, self.augment)
-            visits.append(visit._replace(real=self.method.summarise_real(visit)))
-        return tuple(visits)
-
-    def differentiate(self, synthetic: Any, visit: Visit, step: int) -> OuterGradient:
-        """The loss by one network, and its gradient."""
-        learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
-        with torch.enable_grad():
-            value = self.method.visit_loss(visit, synthetic.replace_tensors(learned), step)
-            gradients = gradients_of(value, learned)
-        return OuterGradient(value.detach(), gradients, self.method.uniform_loss(synthetic.labels.shape[1]))
-
-    def end(self, synthetic: Any, memory: Named) -> Named:
-        """The memory after the networks of the visit have been trained on the items."""
-        with torch.no_grad():
-            steps = synthetic.steps()
-        for visit in self.visits:
-            memory = self.pool.train(memory, visit.place, steps)
-        return memory
 
 
 def is_finite(state: Sequence[Tensor]) -> bool:

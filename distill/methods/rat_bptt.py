@@ -15,13 +15,12 @@ from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD
 from distill.inner.step import Step
 from distill.methods.base import Learnable, Named
-from distill.methods.pool import TEMPERATURE, Family, PoolMethod, Visit
+from distill.methods.pool import Family
+from distill.methods.visits import TEMPERATURE, PoolMethod, Visit, recommend_momentum
 from distill.randomness import stream
 from distill.registry import option
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005  # of the protocol dc, by which the pool's networks are trained
-DC = {"": "none", "affine": "crop-scale-rotate"}  # the same changes in words of the protocol dc
-DSA = {"color", "crop", "cutout", "flip", "scale", "rotate"}  # the changes that the protocol dsa has too
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,7 @@ class RaTBPTT(PoolMethod):
         return self.augments()[0]
 
     def recommend(self) -> dict[str, Any]:
-        words = self.student_augment
-        if words in DC:
-            return {"name": "dc", "augment": DC[words]}
-        return {"name": "dsa", "augment": words} if DSA.issuperset(words.split("-")) else {"name": "adam"}
+        return recommend_momentum(self.student_augment)
 
     def lr_end_for(self, problem: Problem) -> float:
         return 0.1

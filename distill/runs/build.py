@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
@@ -17,22 +14,21 @@ from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.kernels import FastProblem
 from distill.inner.losses import loss_name
-from distill.inner.problem import Problem, State, Task
+from distill.inner.problem import Problem, Task
 from distill.inner.rules import describe_rule
 from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
 from distill.methods.base import Method, Objective, Tasks
 from distill.networks import IMAGES
 from distill.networks.build import build_network, check_no_buffers
-from distill.networks.initial import draw_weights
 from distill.outer.loop import OuterOptimizer
-from distill.outer.processes import average_processes, rank, world_size
+from distill.outer.processes import average_processes
 from distill.outer.synthetic import Synthetic
-from distill.randomness import stream
+from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all, task_numbers
 from distill.registry import find
 from distill.runs.pool import fill_pool
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
-from distill.runs.starts import InitialWeights, Weights, initial_weights, inner_loss_word
+from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
 
 
@@ -81,11 +77,15 @@ def assemble_plan(
     vmapped = not single_network and settings.inner.engine != "higher" and settings.run.device != "cpu"
     vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
 
+    states = StateDrawer(
+        problem, initial.training, settings.network.weight_init, settings.run.seed, settings.run.device
+    )
+    method = method.prepare(problem, states)
+
     def tasks(data: Dataset) -> Tasks:
-        draw = task_drawer(settings, problem, initial.training, data, method.needs_every_class)
+        draw = build_task_drawer(outer, states, data, method.needs_every_class)
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
-    method = method.prepare(problem, state_drawer(settings, problem, initial.training))
     optimizer = build_outer(outer, method)
     return Plan(problem, method, initial, optimizer, tasks, outer.augment, description, source, vmapped)
 
@@ -181,68 +181,13 @@ def stack_networks(problem: Problem, tasks: Tasks) -> tuple[Problem, Tasks]:
     return stacked, lambda step: [stacked.stack_tasks(tasks(step))]
 
 
-def task_numbers(step: int, networks: int) -> range:
-    """The numbers of this process's tasks in an outer step, which no other process or step has."""
-    first = (step * world_size() + rank()) * networks
-    return range(first, first + networks)
-
-
-def task_drawer(
-    settings: Settings, problem: Problem, weights: list[Weights], data: Dataset, by_class: bool = False
+def build_task_drawer(
+    settings: OuterSettings, states: StateDrawer, data: Dataset, by_class: bool
 ) -> Callable[[int], Task]:
-    """draw(i): an initial state and a batch of real items, drawn from the seed and i alone.
-
-    by_class: as many items of each class, which the method changes itself, as it does the synthetic ones.
-    """
-    seed, batch, weight_init = settings.run.seed, settings.outer.outer_batch, settings.network.weight_init
-    states = [problem.start(w) for w in weights]
-    augment = build_augmentation("" if by_class else settings.outer.augment)
-    draw_batch = by_class_drawer(data, batch) if by_class else partial(draw_indices, len(data), batch)
-
-    def draw(i: int) -> Task:
-        generator = stream("task", seed, i)
-        indices = draw_batch(generator)
-        x, y = data.batch(indices.to(data.items.device))
-        x = augment(data.drop_words(x, generator), generator)
-        if states:
-            return Task(states[i % len(states)], x, y, generator)
-        network_weights = draw_weights(problem.network, generator, weight_init)
-        return Task(problem.start({k: w.to(x.device) for k, w in network_weights.items()}), x, y, generator)
-
-    return draw
-
-
-def draw_indices(number: int, batch: int, generator: torch.Generator) -> Int[Tensor, " batch"]:
-    """So many of a number of items, each as likely as the others."""
-    return torch.randint(number, (batch,), generator=generator)
-
-
-def by_class_drawer(data: Dataset, batch: int) -> Callable[[torch.Generator], Int[Tensor, " batch"]]:
-    """draw(generator): about `batch` items, as many of each class, one at least."""
-    labels = data.labels.cpu()
-    rows = [(labels == c).nonzero()[:, 0] for c in range(len(data.classes))]
-    rows = [r for r in rows if len(r)]
-    each = max(1, batch // len(rows))
-
-    def draw(generator: torch.Generator) -> Int[Tensor, " batch"]:
-        return torch.cat([r[draw_indices(len(r), each, generator)] for r in rows])
-
-    return draw
-
-
-def state_drawer(settings: Settings, problem: Problem, weights: list[Weights]) -> Callable[[int], State]:
-    """draw(i): an initial state, drawn from the seed and i alone: the same in all processes."""
-    states = [problem.start(w) for w in weights]
-
-    def draw(i: int) -> State:
-        if states:
-            return states[i % len(states)]
-        drawn = draw_weights(
-            problem.network, stream("pool", settings.run.seed, i), settings.network.weight_init
-        )
-        return problem.start({name: w.to(settings.run.device) for name, w in drawn.items()})
-
-    return draw
+    """The drawer of tasks; by_class: as many real items of each class, which the method changes itself."""
+    draw_batch = draw_by_class if by_class else draw_of_all
+    augment = build_augmentation("" if by_class else settings.augment)
+    return TaskDrawer(states, data, draw_batch(data, settings.outer_batch), augment)
 
 
 def label_facts(synthetic: Synthetic) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from distill.errors import UserError
 from distill.inner.problem import Problem, State
 from distill.methods.base import Method
 from distill.methods.kernel_ridge import FRePo
-from distill.methods.matching import MatchingMethod
-from distill.methods.pool import Family, PoolMethod
+from distill.methods.matching.classes import MatchingMethod
+from distill.methods.pool import Family
+from distill.methods.visits import PoolMethod
 from distill.networks import IMAGES, NETWORKS
 from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from distill.inner.problem import Problem, State
-from distill.methods.matching import MatchingMethod, Tensors
+from distill.methods.matching.classes import MatchingMethod, Tensors
 from distill.registry import option
 
 

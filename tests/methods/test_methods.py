@@ -14,8 +14,9 @@ from distill.inner.problem import Problem, Task
 from distill.methods import METHODS
 from distill.methods.base import Learnable, Method
 from distill.methods.kernel_ridge import FRePo, regress
-from distill.methods.matching import MatchingMethod
-from distill.methods.pool import Pool, PoolMethod, Visit
+from distill.methods.matching.classes import MatchingMethod
+from distill.methods.pool import Pool
+from distill.methods.visits import PoolMethod, Visit
 from distill.networks import IMAGES, SEQUENCES
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights

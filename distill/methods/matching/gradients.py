@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.inner.problem import Problem, State, differentiate
-from distill.methods.matching import MatchingMethod, Tensors
+from distill.methods.matching.classes import MatchingMethod, Tensors
 from distill.registry import option
 
 

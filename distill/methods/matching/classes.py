@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,8 @@ from distill.inner.losses import soft_cross_entropy
 from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD
 from distill.methods.base import Learnable
-from distill.methods.pool import Family, PoolMethod, Visit
+from distill.methods.pool import Family
+from distill.methods.visits import PoolMethod, Visit, recommend_momentum
 from distill.randomness import stream
 from distill.registry import option
 
@@ -67,6 +68,13 @@ class MatchingMethod(PoolMethod):
         """The networks of a problem, which train on the items by plain SGD."""
         changed = replace(problem, rule=SGD(), inner_loss=soft_cross_entropy)
         return Family(changed, lambda number: changed.start(problem.weights(draw(number))), self.pool_lr)
+
+    @property
+    def student_augment(self) -> str:
+        return self.augments()[0]
+
+    def recommend(self) -> dict[str, Any]:
+        return recommend_momentum(self.student_augment)
 
     def lr_end_for(self, problem: Problem) -> float:
         return 0.1
