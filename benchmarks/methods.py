@@ -1,0 +1,170 @@
+"""Every method at equal seconds of one thread, on one page.
+
+`python -m benchmarks.methods --data-dir DIR --minutes 2 10 60` distils MNIST, Fashion-MNIST and CIFAR-10 by
+each method, n = 10 and 100, measures the sets by `recipe` and `dc` on the networks of benchmarks.standard and
+writes benchmarks/results/methods.json and methods.md (the runs), methods-scores.json (the scores) and the
+curves to docs/assets. What is there is not run again, so a stopped benchmark goes on; --data, --n, --only
+and --minutes select. DIR holds fashion-mnist/ and cifar10.npz; sets that are not there are passed over.
+"""
+
+import argparse
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from benchmarks import standard
+from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent, read_row
+from benchmarks.standard_sets import list_items
+from distill.runs.files.machine import speed_up_cpu
+from distill.sets.distilled import DistilledSet
+
+COMMON = ("--init", "random", "--full-data-networks", "0", "--dc-networks", "0", "--test-networks", "3")
+NETWORKS = {
+    "mnist": ("--network", "convnet", "--width", "64"),
+    "fashion-mnist": ("--network", "convnet", "--width", "64"),
+    "cifar10": ("--network", "convnet-doubling", "--width", "64", "--zca", "--augment", "flip"),
+}
+METHODS: dict[str, tuple[str, ...]] = {
+    "unroll": (), "frepo": (), "rat-bptt": (), "dc": (), "dsa": (), "dm": (),
+}  # fmt: skip
+OPTIONS = {"dsa": ("--method", "dc")}  # where a row's word is no method
+ASSETS = Path(__file__).parents[1] / "docs" / "assets"
+SETTINGS = ("inner_steps", "rule", "lr", "batch", "outer_batch", "outer_lr", "start", "augment")
+
+
+def name_case(data: str, n: int, method: str, minutes: float) -> str:
+    """'mnist, n = 10, dc, 2 min'."""
+    return f"{data}, n = {n}, {method}, {minutes:g} min"
+
+
+def list_cases(options: argparse.Namespace) -> list[Case]:
+    """The runs of the options, the shortest first."""
+    places = itertools.product(sorted(options.minutes), options.data, options.n, options.methods)
+    return [
+        Case(name_case(data, n, method, minutes), arguments, (0,))
+        for minutes, data, n, method in places
+        if (arguments := list_arguments(data, n, method, minutes, options.data_dir))
+    ]
+
+
+def list_arguments(
+    data: str, n: int, method: str, minutes: float, data_dir: Path | None
+) -> tuple[str, ...] | None:
+    """The arguments of a run; None where the data are not there."""
+    place = find_data(data, data_dir)
+    if place is None:
+        return None
+    words = (*OPTIONS.get(method, ("--method", method)), *METHODS[method])
+    return ("--n", str(n), *place, *NETWORKS[data], *words, "--distil-minutes", f"{minutes:g}", *COMMON)
+
+
+def find_data(data: str, data_dir: Path | None) -> tuple[str, ...] | None:
+    """The options that name the data; None where they are not there."""
+    if data == "mnist":
+        return ("--dataset", data)
+    path = (data_dir or Path()) / (data if data == "fashion-mnist" else f"{data}.npz")
+    if data_dir is None or not path.exists():
+        return None
+    return ("--dataset", data, "--data-dir", str(data_dir)) if path.is_dir() else ("--dataset", str(path))
+
+
+# Rows and scores
+
+
+def row(root: Path, case: Case) -> dict[str, Any] | None:
+    """The row of a run: its score by its own recipe, seconds, memory, and the bytes of its file."""
+    read = read_row(root, case, SETTINGS)
+    if read is None:
+        return None
+    path = folder(root, case, 0) / "set.pt"
+    return read | {"peak_mib": DistilledSet.load(path).provenance["peak_mib"], "bytes": path.stat().st_size}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    head = ["run", "recipe", "random real images", "k-means", "outer steps", "seconds", "peak MiB", "bytes"]
+    return markdown(head, [
+        [r["case"], *(percent(r[s]) for s in ("accuracy", "random_real", "k_means")), f"{r['outer_steps']:,}",
+         f"{r['seconds']:.0f}", f"{r['peak_mib']:.0f}", f"{r['bytes']:,}"]
+        for r in rows
+    ])  # fmt: skip
+
+
+def score(paths: list[Path], options: argparse.Namespace) -> None:
+    """The sets and class means by protocols on networks, in methods-scores.json; what is there stays."""
+    choice = argparse.Namespace(
+        protocols=options.protocols, networks=options.networks, seeds=options.seeds, test_items=None,
+        data_dir=options.data_dir, results="methods-scores",
+    )  # fmt: skip
+    items = [
+        replace(part, name=path.parent.name)
+        for path in paths
+        for part in list_items([path], [], options.data_dir)
+    ]
+    means = list_items(paths, ["means"], options.data_dir)[len(paths) :]
+    standard.run_cells(standard.list_cells([*items, *means], choice), choice)
+
+
+# The picture of a data set
+
+
+def read_curve(log: Path) -> list[tuple[float, float]]:
+    """(seconds, held-out accuracy in percent) of a run."""
+    records = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    return [(r["seconds"], 100 * r["validation"]) for r in records if "validation" in r]
+
+
+def draw(root: Path, options: argparse.Namespace, data: str, n: int) -> Path | None:
+    """Held-out accuracy against seconds: of each method its longest run that is there."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for method in options.methods:
+        cases = [Case(name_case(data, n, method, m), (), (0,)) for m in sorted(options.minutes, reverse=True)]
+        logs = [log for case in cases if (log := folder(root, case, 0) / "log.jsonl").exists()]
+        if logs and (curve := read_curve(logs[0])):
+            axes.plot(*zip(*curve, strict=True), label=method)
+    if not axes.lines:
+        return None
+    axes.set(xscale="log", xlabel="seconds of one thread", ylabel="held-out accuracy by its recipe, %")
+    axes.set_title(f"{data}, {n} images")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    path = ASSETS / f"methods-{data}-{n}.png"
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def parse_options() -> argparse.Namespace:
+    """The options."""
+    parser = make_parser(__doc__, "methods")
+    parser.add_argument("--data-dir", type=Path, help="the folder with fashion-mnist/ and cifar10.npz")
+    parser.add_argument("--data", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--n", nargs="+", type=int, default=[10, 100])
+    parser.add_argument("--minutes", nargs="+", type=float, default=[2, 10, 60], help="of distilling")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--protocols", nargs="*", default=["recipe", "dc"], help="none: only distil")
+    parser.add_argument("--networks", nargs="+", default=["own", *standard.NETWORKS])
+    parser.add_argument("--seeds", type=int, default=3, help="students of each score")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """The command."""
+    options = parse_options()
+    cases = list_cases(options)
+    benchmark("methods", cases, options, row, table)
+    speed_up_cpu(1)
+    paths = [p for case in cases if (p := folder(options.out, case, 0) / "set.pt").exists()]
+    if options.protocols and paths and not options.table:
+        score(paths, options)
+    for data, n in itertools.product(options.data, options.n):
+        if picture := draw(options.out, options, data, n):
+            print(picture)
+
+
+if __name__ == "__main__":
+    main()
