@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 HORIZONS = ("min_horizon", "max_horizon")
-UNROLLED = ("lr_per", "lr_lr_scale", "engine")  # settings that only methods that unroll have
+RATES = ("lr_per", "lr_lr_scale")  # settings that only methods that learn rates have
 
 
 def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
@@ -166,10 +166,12 @@ def check_plug_ins(settings: Settings) -> None:
     """Raise UserError for options that the method or engine has not, or values that they cannot have."""
     outer, inner = settings.outer, settings.inner
     check_plug_in("method", METHODS, outer.method, outer.method_options)
-    if load(METHODS[outer.method]).unrolls:
+    method = load(METHODS[outer.method])
+    if method.unrolls:
         check_plug_in("engine", ENGINES, str(inner.engine), inner.engine_options)
         return
-    given = [*inner.engine_options, *(name for name in UNROLLED if name in settings.run.given)]
+    unrolled = ("engine",) if method.learns_rates else (*RATES, "engine")
+    given = [*inner.engine_options, *(name for name in unrolled if name in settings.run.given)]
     if given or inner.engine is not None:
         name = (given or ["engine"])[0]
         raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")

@@ -30,7 +30,7 @@ def inner_loss(s: Situation) -> str | None:
 
 
 def labels(s: Situation) -> str:
-    if s.windowed:
+    if s.windowed or s.matching:
         return "softmax"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
@@ -56,7 +56,7 @@ def pool_augment(s: Situation) -> str | None:
 def inner_steps(s: Situation) -> int:
     if s.ridge:
         return 20 if s.normed and s.n <= 20 else 100
-    if s.windowed:
+    if s.windowed or s.matching:
         return 300
     if s.text:
         return 10 if s.fixed else 20
@@ -74,16 +74,18 @@ def rule(s: Situation) -> str:
 def batch(s: Situation) -> int:
     if s.fixed and not s.pooled:
         return s.n
-    return max(b for b in range(1, 101 if s.pooled else 21) if s.n % b == 0)
+    return max(b for b in range(1, 101 if s.pooled or s.matching else 21) if s.n % b == 0)
 
 
 def label_lr_scale(s: Situation) -> float:
-    return 1.0 if s.text or s.pooled else 4.0 if s.fixed else 0.5
+    return 1.0 if s.text or s.pooled or s.matching else 4.0 if s.fixed else 0.5
 
 
 def ema_decay(s: Situation) -> float:
     if s.pooled:
         return 0.99 if s.ridge else 0.98
+    if s.matching:
+        return 0.98
     return 0.998 if s.fixed else 0.997 if s.text else 0.99
 
 
@@ -95,6 +97,8 @@ def engine(s: Situation) -> str | None:
 
 
 def inner_lr(s: Situation) -> float:
+    if s.matching:
+        return 0.02
     if s.windowed and s.rule == "momentum":
         return 0.01
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
@@ -111,6 +115,8 @@ def outer_steps(s: Situation) -> int:
 
 
 def outer_batch(s: Situation) -> int:
+    if s.matching:
+        return 1
     if s.ridge:
         return 256
     if s.text:
@@ -125,13 +131,13 @@ def outer_lr(s: Situation) -> float:
 
 
 def warmup(s: Situation) -> int:
-    return 50 if s.ridge else 20 if s.text or s.windowed else 200
+    return 50 if s.ridge else 20 if s.text or s.windowed or s.matching else 200
 
 
 def weight_init(s: Situation) -> str:
     if s.ridge and s.plain_convnet:
         return "kaiming-hidden"
-    return "own" if s.pooled else "uniform" if s.fixed or s.text else "xavier"
+    return "own" if s.pooled or s.matching else "uniform" if s.fixed or s.text else "xavier"
 
 
 def dc_networks(s: Situation) -> int:

@@ -54,6 +54,11 @@ class Situation:
         return self.method == "rat-bptt"
 
     @property
+    def matching(self) -> bool:
+        """The set is learned from the trajectories of experts."""
+        return self.method == "mtt"
+
+    @property
     def pooled(self) -> bool:
         """The set is learned by networks of a pool, which are drawn and trained as torch's users do it."""
         return self.ridge or self.windowed
