@@ -39,7 +39,7 @@ class Trajectory(NamedTuple):
 class ExpertTraining:
     """How an expert is trained: plain SGD on the cross-entropy, as in Cazenavette et al. 2022.
 
-    An epoch is a pass through `items` real items; where these are not all, the next epoch goes on with others.
+    An epoch is a pass through `items` real items; where these are not all, the next one goes on with others.
     """
 
     epochs: int

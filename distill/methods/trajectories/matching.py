@@ -41,9 +41,9 @@ class MTT(Method):
     """MTT (Cazenavette et al. 2022, eq. 1): |θ_N - θ*_{t+M}|² / |θ*_t - θ*_{t+M}|².
 
     θ* are the weights of an expert, a network trained on the real data, after each epoch. The student starts
-    from θ*_t, t drawn at random, and makes N steps of plain SGD on the set, at one learned rate: the mean of the
-    set's. --constant-memory holds one step's graph at a time (TESLA, Cui et al. 2023); --expansion-steps and
-    --expert-labels are DATM's (Guo et al. 2024).
+    from θ*_t, t drawn at random, and makes N steps of plain SGD on the set, at one learned rate: the mean of
+    the set's. --constant-memory holds one step's graph at a time (TESLA, Cui et al. 2023); --expansion-steps
+    and --expert-labels are DATM's (Guo et al. 2024).
     """
 
     learns_rates: ClassVar[bool] = True
@@ -55,7 +55,7 @@ class MTT(Method):
     relative_clip = 2.0
 
     experts: str | None = option(None, "FOLDER")
-    """The folder of experts of an earlier run on the same data, RUN/experts (default: the run trains its own)."""
+    """The folder of experts of an earlier run, RUN/experts (default: the run trains its own)."""
     expert_count: int = option(10, "COUNT", above=0, at_most=10_000)
     """How many experts there are."""
     expert_epochs: int = option(20, "EPOCHS", above=0, at_most=10**5, cost=(0.1, "seconds"))
@@ -76,13 +76,13 @@ class MTT(Method):
     """The last epoch of an expert from which a student may start: earlier ones suit few items (default: the
     last one that has M epochs behind it)."""
     expansion_steps: int = option(0, "STEPS", at_least=0, at_most=10**9)
-    """Over how many outer steps the range of start epochs grows from the first to the last one, as in DATM; 0 is
-    the whole range at once."""
+    """Over how many outer steps the range of start epochs grows from the first to the last, as in DATM; 0 is
+    all at once."""
     expert_labels: bool = option(False)
     """With --labels softmax: labels start as the logits of a trained expert for the items, as in DATM."""
     constant_memory: bool = option(False)
-    """Hold the graph of one step at a time, as TESLA: the same gradient in memory that hardly grows with N, for
-    one more forward and backward pass per step (beyond 64 steps two)."""
+    """Hold the graph of one step at a time, as TESLA: the same gradient in memory that hardly grows with N,
+    for one more forward and backward pass per step (beyond 64 steps two)."""
     trajectories: tuple[Trajectory, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -218,8 +218,8 @@ def backpropagate_by_step(
     """By one step's graph at a time, from the last to the first: the same gradient.
 
     With plain SGD, s_N = s_0 - Σ lr · g_i, so that the loss's gradient is a sum over steps, each of which is
-    differentiated on its own and freed (Cui et al. 2023, section 3). Their code takes the weights of a step as
-    constants; here the adjoint, d loss / d s_i, also goes through them, which makes the gradient exact. At most
+    differentiated on its own and freed (Cui et al. 2023, section 3). Their code takes the weights of a step
+    as constants; here the adjoint, d loss / d s_i, also goes through them: the gradient is exact. At most
     KEPT states wait, each as large as the weights; where there are more steps, the others are computed again.
     """
     every = -(-count // KEPT)

@@ -1,1 +1,1 @@
-"""Experts of trajectory matching: trained before the outer loop, kept in a folder of the run, checked when read."""
+"""Experts of trajectory matching: trained before the outer loop, kept in a folder, checked when read."""

@@ -58,8 +58,9 @@ def read_expert(path: Path, facts: dict[str, Any], last_epoch: int) -> Expert:
     It must be of the same network and data, of at least `last_epoch` epochs, and as it was written.
     """
     content = read_tensors(path, "cpu", EXPERT)
-    weights, seconds, checksum = (content.get(name) for name in ("weights", "seconds", "checksum"))
-    saved = {name: content.get(name) for name in FACTS}
+    weights: Any = content.get("weights")
+    saved: dict[str, Any] = {name: content.get(name) for name in FACTS}
+    checksum, seconds = content.get("checksum"), content.get("seconds")
     check_whole(path, weights, saved, checksum)
     check_network(path, saved["network"], facts["network"])
     check_data(path, saved["data"], facts["data"])
@@ -112,13 +113,13 @@ def check_data(path: Path, saved: Mapping[str, Any], data: Mapping[str, Any]) ->
     changed = next((name for name in data if not is_same(saved.get(name), data[name])), None)
     if changed is not None:
         raise UserError(
-            f"{path} was trained on other real data (their {changed} differ): use the same data, --image-size,"
-            " --held-out and --seed, or let this run train its own experts"
+            f"{path} was trained on other real data (their {changed} differ): use the same data,"
+            " --image-size, --held-out and --seed, or let this run train its own experts"
         )
 
 
 def check_same_experts(folder: Path, saved: Mapping[str, Tensor], current: Mapping[str, Tensor]) -> None:
-    """Raise UserError where a checkpoint in a folder was written with other experts; each a method's memory."""
+    """Raise UserError where a checkpoint in a folder was written with other experts; of two memories."""
     if CHECKSUMS in current and not bool((saved[CHECKSUMS].cpu() == current[CHECKSUMS].cpu()).all()):
         raise UserError(
             f"{folder / 'checkpoint.pt'} was written with other experts (their checksums differ): put those"

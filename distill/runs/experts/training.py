@@ -54,12 +54,12 @@ def find_experts(settings: Settings, plan: Plan, train: Dataset) -> list[Expert 
         read_number(Path(folder), plan, train, k) if folder else None for k in range(method.expert_count)
     ]
     if method.experts and None in found:
-        count = sum(expert is not None for expert in found)
+        count = found.index(None)
+        advice = f"give --expert-count {count}, or " if count else ""
         raise UserError(
-            f"--experts {folder} lacks {expert_path(Path(folder or ''), found.index(None)).name}: it holds {count} of the"
-            f" {len(found)} experts; give --expert-count {count}, or another folder"
-            if count
-            else f"--experts {folder} holds no expert-000.pt: give the folder RUN/experts of an earlier run"
+            f"--experts {folder} holds {count} of the {len(found)} experts (there is no"
+            f" {expert_path(Path(method.experts), count).name}): {advice}give the folder RUN/experts of a run"
+            " with as many"
         )
     return found
 
@@ -91,7 +91,7 @@ def add_experts(
     settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits, found: Sequence[Expert | None],
     folder: Path | None = None, say: Say = lambda _: None,
 ) -> WithExperts:  # fmt: skip
-    """The plan with all its experts; those that were not found are trained, and written where there is a folder.
+    """The plan with all its experts; those not found are trained, and written where there is a folder.
 
     With --expert-labels the set's labels are an expert's. Another method's plan stays as it is.
     """
@@ -115,7 +115,7 @@ def add_experts(
 def train_number(
     settings: Settings, plan: Plan, splits: Splits, folder: Path | None, number: int, say: Say
 ) -> Expert:
-    """The expert of a number, trained from the run's seed by the first process, which writes it for the others."""
+    """The expert of a number, trained from the run's seed by the first process; the others read its file."""
     method, path = plan.method, folder and expert_path(folder, number)
     assert isinstance(method, MTT)
     if path and processes.rank() > 0:
@@ -135,9 +135,8 @@ def train_number(
     folder.mkdir(exist_ok=True)
     facts = describe_expert(plan.problem, plan.network, splits.train, method, number)
     expert = write_expert(folder, weights.float(), facts, seconds)
-    say(
-        f"expert {number + 1} of {method.expert_count}: {describe_score(plan, weights, splits, method)}, {seconds:.1f} s"
-    )
+    score = describe_score(plan, weights, splits, method)
+    say(f"expert {number + 1} of {method.expert_count}: {score}, {seconds:.1f} s")
     processes.broadcast(0)
     return expert
 
@@ -161,7 +160,7 @@ def last_weights(plan: Plan, weights: Tensor) -> dict[str, Tensor]:
 
 
 def label_by_expert(plan: Plan, synthetic: Synthetic, expert: Trajectory) -> Synthetic:
-    """The set whose labels are the logits of a trained expert for its items (Guo et al. 2024, section 3.3)."""
+    """The set whose labels are a trained expert's logits for its items (Guo et al. 2024)."""
     with torch.no_grad():
         state = plan.problem.start(last_weights(plan, expert.weights))
         return synthetic.replace_tensors(

@@ -155,7 +155,7 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; for rat-bptt, and for a random convnet and a cross-entropy, softmax, unless --start holds"
+        "soft; for rat-bptt and mtt, and for a random convnet and a cross-entropy, softmax, unless --start holds"
         " signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
@@ -167,13 +167,14 @@ DEFAULTS = (
         " on the large labels of frepo where nothing normalises",
     ),
     Default(
-        "inner", "batch", batch, "all where fixed, else at most 20; frepo and rat-bptt: at most 100",
+        "inner", "batch", batch, "all where fixed, else at most 20; frepo, rat-bptt, mtt: at most 100",
         "beyond 20 items a step costs more and teaches a random network no more",
     ),
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100; rat-bptt: 300",
+        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100; rat-bptt and"
+        " mtt: 300",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -186,7 +187,7 @@ DEFAULTS = (
     ),
     Default(
         "network", "weight_init", weight_init,
-        "xavier for images where random, else uniform; frepo and rat-bptt: own; frepo without norm:"
+        "xavier for images where random, else uniform; frepo, rat-bptt, mtt: own; frepo without norm:"
         " kaiming-hidden",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
@@ -215,7 +216,8 @@ DEFAULTS = (
     Default(
         "inner", "lr", inner_lr,
         "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003;"
-        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam; rat-bptt: 0.01",
+        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam; rat-bptt: 0.01;"
+        " mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
@@ -225,7 +227,7 @@ DEFAULTS = (
     Default(
         "outer", "outer_batch", outer_batch,
         "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
-        " frepo: 256; rat-bptt: 128",
+        " frepo: 256; rat-bptt: 128; mtt: 1, which it does not look at",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
@@ -235,7 +237,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "label_lr_scale", label_lr_scale,
-        "4 where fixed, 0.5 where random; for text, frepo and rat-bptt 1",
+        "4 where fixed, 0.5 where random; for text, frepo, rat-bptt and mtt 1",
         "labels of a fixed set grow from 1 to 30",
     ),
     Default(
@@ -244,11 +246,11 @@ DEFAULTS = (
     ),
     Default(
         "outer", "ema_decay", ema_decay,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99; rat-bptt: 0.98",
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99; rat-bptt, mtt: 0.98",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
     Default(
-        "outer", "warmup", warmup, "200; text and rat-bptt: 20; frepo: 50",
+        "outer", "warmup", warmup, "200; text, rat-bptt and mtt: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(
