@@ -155,7 +155,7 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; for rat-bptt and mtt, and for a random convnet and a cross-entropy, softmax, unless --start holds"
+        "soft; for rat-bptt, mtt, and a random convnet and a cross-entropy, softmax, unless --start holds"
         " signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
