@@ -73,7 +73,7 @@ def run_floor(problem: FastProblem, state: State, synthetic: Synthetic, steps: i
 
 
 def measure_step(steps: int, constant_memory: bool, rounds: int = 7) -> dict[str, Any]:
-    """The quickest of some outer steps, its floor beside it, and MiB of its peak beyond the process before."""
+    """The quickest of some outer steps, its floor, and MiB of its peak beyond the process before."""
     problem, state, experts, synthetic = build_case()
     method = MTT(syn_steps=steps, constant_memory=constant_memory, trajectories=experts)
     task = Task(state, torch.zeros(0), torch.zeros(0).long(), stream("mtt"))
@@ -145,7 +145,8 @@ def describe(name: str, data: DistilledSet) -> dict[str, Any]:
     return {
         "case": name, "own": scores["accuracy"], "by_dc": scores["protocols"]["dc"]["accuracy"],
         "k_means": scores["baselines"]["k-means"], "seconds": round(provenance["seconds"]),
-        "expert_seconds": round(provenance.get("expert_seconds", 0)), "outer_steps": provenance["outer_steps"],
+        "expert_seconds": round(provenance.get("expert_seconds", 0)),
+        "outer_steps": provenance["outer_steps"],
     }  # fmt: skip
 
 

@@ -23,7 +23,8 @@ from distill.methods.trajectories.experts import (
     flatten,
     train_expert,
 )
-from distill.methods.trajectories.matching import KEPT, MTT, squared_distance
+from distill.methods.trajectories.gradient import KEPT
+from distill.methods.trajectories.matching import MTT, squared_distance
 from distill.outer.loop import OuterOptimizer, descend, initial_state
 from distill.outer.starts import start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule

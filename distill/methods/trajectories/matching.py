@@ -1,7 +1,7 @@
 """MTT: the weights that a few steps on the set reach, brought to those that an expert reaches in epochs."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.inner.engines.base import fresh_leaves, pull_back, run_steps
 from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD
 from distill.inner.step import Step
@@ -22,23 +21,20 @@ from distill.methods.base import (
     Objective,
     OuterGradient,
     Tasks,
-    gradients_of,
     mean_gradient,
 )
 from distill.methods.trajectories.experts import ExpertTraining, Trajectory, train_expert, unflatten
+from distill.methods.trajectories.gradient import backpropagate, backpropagate_by_step
 from distill.randomness import stream
 from distill.registry import option
 
 CHECKSUMS = "expert_checksums"  # in the memory: what a checkpoint knows of the experts
-KEPT = 64  # states that wait: a graph of ten 16×16 items is 30 times as large as one, of a hundred 300 times
 EPOCH_RANGE: dict[str, Any] = {"at_least": 0, "at_most": 10**5}
-Advance = Callable[[State, Named, int], State]  # of a state, the learned tensors and the step's number
-Loss = Callable[[State], Tensor]
 
 
 @dataclass(frozen=True)
 class MTT(Method):
-    """MTT (Cazenavette et al. 2022, eq. 1): |θ_N - θ*_{t+M}|² / |θ*_t - θ*_{t+M}|².
+    """MTT (Cazenavette et al. 2022, section 3): |θ_N - θ*_{t+M}|² / |θ*_t - θ*_{t+M}|².
 
     θ* are the weights of an expert, a network trained on the real data, after each epoch. The student starts
     from θ*_t, t drawn at random, and makes N steps of plain SGD on the set, at one learned rate: the mean of
@@ -198,50 +194,3 @@ def draw_batches(synthetic: Any, count: int, generator: torch.Generator) -> list
 def squared_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Float[Tensor, ""]:
     """|a - b|² over all tensors."""
     return torch.stack([((x - y) ** 2).sum() for x, y in zip(a, b, strict=True)]).sum()
-
-
-# The gradient of loss(s_N) for the learned tensors, where s_{i+1} = advance(s_i, learned, i)
-
-
-def backpropagate(advance: Advance, state: State, learned: Named, count: int, loss: Loss) -> OuterGradient:
-    """By one graph of all steps, whose memory grows with their number."""
-    with torch.enable_grad():
-        for i in range(count):
-            state = advance(state, learned, i)
-        value = loss(state)
-    return OuterGradient(value.detach(), gradients_of(value, learned))
-
-
-def backpropagate_by_step(
-    advance: Advance, state: State, learned: Named, count: int, loss: Loss
-) -> OuterGradient:
-    """By one step's graph at a time, from the last to the first: the same gradient.
-
-    With plain SGD, s_N = s_0 - Σ lr · g_i, so that the loss's gradient is a sum over steps, each of which is
-    differentiated on its own and freed (Cui et al. 2023, section 3). Their code takes the weights of a step
-    as constants; here the adjoint, d loss / d s_i, also goes through them: the gradient is exact. At most
-    KEPT states wait, each as large as the weights; where there are more steps, the others are computed again.
-    """
-    every = -(-count // KEPT)
-    starts = list(range(0, count, every))
-
-    def replay(state: State, first: int, end: int) -> list[State]:
-        return run_steps(lambda s, i: advance(s, learned, i), state, range(first, end))
-
-    kept = [state]
-    for first in starts:
-        kept.append(replay(kept[-1], first, min(first + every, count))[-1])
-    last = fresh_leaves(kept.pop())
-    with torch.enable_grad():
-        value = loss(last)
-    adjoint, gradients = pull_back([value], last), {name: torch.zeros_like(t) for name, t in learned.items()}
-    for first in reversed(starts):
-        states = replay(kept.pop(), first, min(first + every, count) - 1)
-        for i in reversed(range(first, first + len(states))):
-            before = fresh_leaves(states.pop())
-            with torch.enable_grad():
-                after = advance(before, learned, i)
-            flat = pull_back(after, [*learned.values(), *before], adjoint)
-            gradients = {n: g + d for (n, g), d in zip(gradients.items(), flat, strict=False)}
-            adjoint = flat[len(learned) :]
-    return OuterGradient(value.detach(), gradients)
