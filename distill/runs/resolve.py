@@ -166,12 +166,11 @@ def check_plug_ins(settings: Settings) -> None:
     """Raise UserError for options that the method or engine has not, or values that they cannot have."""
     outer, inner = settings.outer, settings.inner
     check_plug_in("method", METHODS, outer.method, outer.method_options)
-    method = load(METHODS[outer.method])
-    if method.unrolls:
+    if (method := load(METHODS[outer.method])).unrolls:
         check_plug_in("engine", ENGINES, str(inner.engine), inner.engine_options)
         return
-    unrolled = ("engine",) if method.learns_rates else (*RATES, "engine")
-    given = [*inner.engine_options, *(name for name in unrolled if name in settings.run.given)]
+    rates = () if method.learns_rates else RATES
+    given = [*inner.engine_options, *(name for name in rates if name in settings.run.given)]
     if given or inner.engine is not None:
         name = (given or ["engine"])[0]
         raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")

@@ -13,7 +13,7 @@ from distill.inner.engines.base import fresh_leaves, pull_back, run_steps
 from distill.inner.problem import State
 from distill.methods.base import Named, OuterGradient, gradients_of
 
-KEPT = 64  # states that wait: a graph of ten 16×16 items is 30 times as large as one, of a hundred 300 times
+KEPT = 128  # states that wait: a graph of ten 16×16 items is 30 times as large as one, of a hundred 300 times
 Advance = Callable[[State, Named, int], State]
 Loss = Callable[[State], Tensor]
 

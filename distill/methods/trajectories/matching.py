@@ -78,7 +78,7 @@ class MTT(Method):
     """With --labels softmax: labels start as the logits of a trained expert for the items, as in DATM."""
     constant_memory: bool = option(False)
     """Hold the graph of one step at a time, as TESLA: the same gradient in memory that hardly grows with N,
-    for one more forward and backward pass per step (beyond 64 steps two)."""
+    for one more forward and backward pass per step (beyond 128 steps up to two)."""
     trajectories: tuple[Trajectory, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
