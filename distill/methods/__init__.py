@@ -23,4 +23,7 @@ METHODS = {
     "dm": Entry(
         "distill.methods.matching.distributions:DM", "match mean features of classes (Zhao and Bilen 2023)"
     ),
+    "mtt": Entry(
+        "distill.methods.trajectories.matching:MTT", "match experts' trajectories (Cazenavette et al. 2022)"
+    ),
 }

@@ -65,7 +65,8 @@ Objective = Callable[..., OuterGradient]  # of a Learnable, an outer step, and t
 class Method(ABC):
     """What an outer step lowers. A leaf is a frozen dataclass; its option() fields are its settings."""
 
-    unrolls: ClassVar[bool] = False  # differentiates through inner steps: takes an engine, learns rates
+    unrolls: ClassVar[bool] = False  # differentiates through inner steps by an engine
+    learns_rates: ClassVar[bool] = False  # its loss depends on the learning rates of the set
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
     learns_labels: ClassVar[bool] = True  # its loss depends on the labels of the items
     regresses: ClassVar[bool] = False  # the learned labels are those of a regression: signed, of mean zero

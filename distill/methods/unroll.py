@@ -34,6 +34,7 @@ class BPTT(Method):
     """
 
     unrolls = True
+    learns_rates = True
     engine: Engine = field(default_factory=Unroll)
     inner_loss: str | None = option(None, "LOSS", choices=INNER_LOSSES, noun="inner loss")
     """The loss by which a network trains on the items (default: squared-error for a random convnet, unless

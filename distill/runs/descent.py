@@ -109,8 +109,8 @@ def candidate_scorer(
     validators = [(plan.problem, weights) for weights in plan.initial.validation]
     if plan.method.anytime:
         held_out = held_out.select(torch.arange(min(1000, len(held_out)), device=held_out.labels.device))
-    if plan.method.anytime and not plan.initial.training:
-        tasks = plan.method.validation_tasks(len(validators))
+    tasks = plan.method.validation_tasks(len(validators)) if plan.method.anytime else []
+    if tasks and not plan.initial.training:
         same = len({id(problem) for problem, _ in tasks}) == 1  # one family is trained as the students are
         validators = [
             (replace(p, rule=plan.problem.rule) if same else p, p.weights(state)) for p, state in tasks

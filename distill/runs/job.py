@@ -14,6 +14,8 @@ from distill.outer.loop import OuterState
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_plan, build_set
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
+from distill.runs.experts.files import check_same_experts
+from distill.runs.experts.training import add_experts, after_experts, find_experts, print_line
 from distill.runs.files import checkpoint, fingerprint, folder, log, machine
 from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
@@ -42,20 +44,29 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
             plan = build_plan(settings, splits.train, splits.test)
             synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
             check_first_set(settings, plan.problem)
+            experts = find_experts(settings, plan, splits.train)
             start = start_snapshot(plan, synthetic)
             check_exportable(plan, synthetic, train, describe_run(settings, command, start))
+            expert_seconds = None
             path = open_folder(settings, stack, {**identity(settings), fingerprint.KEY: facts})
             schedule = plan_schedule(settings, plan, synthetic, splits)
             if begins_with_first_set(settings):
                 first = find_first_set(settings, plan, path / "start", splits, schedule)
                 synthetic = go_on_from(settings, plan.problem, plan.method, splits.train, first)
                 start = start_snapshot(plan, synthetic, first.provenance["seconds"])
+            if experts:
+                plan, synthetic, expert_seconds = add_experts(
+                    settings, plan, synthetic, splits, experts, path / "experts", print_line
+                )
+                schedule = after_experts(schedule, settings, expert_seconds)
+                start = start_snapshot(plan, synthetic, start.seconds)
             last = run_with_files(settings, plan, path, synthetic, splits, schedule, start)
             peak = machine.peak_mib()
         if processes.rank() > 0:
             return {}
         result = export(settings, plan, synthetic, splits, last)
-        return finish(settings, path, *result, describe_run(settings, command, last, peak))
+        source = describe_run(settings, command, last, peak, expert_seconds)
+        return finish(settings, path, *result, source)
 
 
 def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, Data | None]:
@@ -184,6 +195,7 @@ def load_snapshot(settings: Settings, path: Path, start: Snapshot) -> Snapshot:
     if isinstance(saved.get("state"), dict):  # checkpoints of older versions lack these
         saved["state"] = {"method_memory": {}, "gradient_norms": {}, **saved["state"]}
     checkpoint.check_form(path, saved, asdict(start))
+    check_same_experts(path, saved["state"]["method_memory"], start.state.method_memory)
     return Snapshot(OuterState(**saved["state"]), Candidate(**saved["best"]), saved["seconds"])
 
 

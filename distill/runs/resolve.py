@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 HORIZONS = ("min_horizon", "max_horizon")
-UNROLLED = ("lr_per", "lr_lr_scale", "engine")  # settings that only methods that unroll have
+RATES = ("lr_per", "lr_lr_scale")  # settings that only methods that learn rates have
 
 
 def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
@@ -109,7 +109,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
         bundled=bundled, limited=is_timed(settings.run),
-        unrolls=method.unrolls, matched=method.needs_every_class, method=settings.outer.method,
+        unrolls=method.unrolls, by_class=method.needs_every_class, method=settings.outer.method,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
         trained=settings.network.weights is not None,
         mnist=settings.data.origin == "mnist",
@@ -167,10 +167,11 @@ def check_plug_ins(settings: Settings) -> None:
     """Raise UserError for options that the method or engine has not, or values that they cannot have."""
     outer, inner = settings.outer, settings.inner
     check_plug_in("method", METHODS, outer.method, outer.method_options)
-    if load(METHODS[outer.method]).unrolls:
+    if (method := load(METHODS[outer.method])).unrolls:
         check_plug_in("engine", ENGINES, str(inner.engine), inner.engine_options)
         return
-    given = [*inner.engine_options, *(name for name in UNROLLED if name in settings.run.given)]
+    rates = () if method.learns_rates else RATES
+    given = [*inner.engine_options, *(name for name in rates if name in settings.run.given)]
     if given or inner.engine is not None:
         name = (given or ["engine"])[0]
         raise UserError(f"{flag(name)} is for methods that unroll: leave it out, or use --method unroll")

@@ -29,9 +29,16 @@ from distill.sets.provenance import shorten_places
 
 
 def describe_run(
-    settings: Settings, command: list[str], last: Snapshot, peak_mib: float | None = None
+    settings: Settings,
+    command: list[str],
+    last: Snapshot,
+    peak_mib: float | None = None,
+    expert_seconds: float | None = None,
 ) -> dict[str, Any]:
-    """A set's provenance; files and folders are named, not located, since sets are published."""
+    """A set's provenance; files and folders are named, not located, since sets are published.
+
+    seconds are those of the outer loop; those of training its experts count apart.
+    """
     facts = {
         "command": shlex.join(command),
         "config": identity(settings),
@@ -45,7 +52,8 @@ def describe_run(
         "peak_mib": peak_mib,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    return shorten_places(facts)
+    experts = {} if expert_seconds is None else {"expert_seconds": expert_seconds}
+    return shorten_places(facts | experts)
 
 
 def check_exportable(plan: Plan, synthetic: Synthetic, train: Dataset, provenance: dict[str, Any]) -> None:
@@ -69,13 +77,15 @@ def finish(
     for line in list_sentences(data.labels, data.source, data.text):
         print(line)
     size, seconds = set_path.stat().st_size / 1e3, source["seconds"]
-    print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling)")
+    experts = {name: source[name] for name in ("expert_seconds",) if name in source}
+    more = f", {experts['expert_seconds']:.0f} s of training experts" if experts else ""
+    print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling{more})")
     if settings.is_judged:
         print_verdict(settings, data, source["outer_steps"])
     warn_of_signed_labels(data)
     print(f"look at it: {path / 'report.html'}\ntrain on it: {program_name()} student {set_path}")
     steps = source["outer_steps"]
-    return {**measurement.scores, "seconds": seconds, "outer_steps": steps, "path": str(set_path)}
+    return {**measurement.scores, "seconds": seconds, **experts, "outer_steps": steps, "path": str(set_path)}
 
 
 def program_name() -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 PLACES = (  # settings and options that name a file or a folder
     "dataset", "data_dir", "train", "test", "vectors", "weights", "start", "source", "source_dir", "teacher",
-    "out", "resume", "save",
+    "out", "resume", "save", "experts",
 )  # fmt: skip
 
 
@@ -22,8 +22,20 @@ def shorten_places(provenance: dict[str, Any]) -> dict[str, Any]:
     if isinstance(command, str):
         changes["command"] = shorten_command(command)
     if isinstance(config, dict):
-        changes["config"] = {k: shorten_place(v) if k in PLACES else v for k, v in config.items()}
+        changes["config"] = shorten_config(config)
     return {**provenance, **changes}
+
+
+def shorten_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings without where their files and folders are, those of options of a method too."""
+    return {
+        name: shorten_config(value)
+        if isinstance(value, dict)
+        else shorten_place(value)
+        if name in PLACES
+        else value
+        for name, value in config.items()
+    }
 
 
 def shorten_command(command: str) -> str:

@@ -76,7 +76,7 @@ def test_every_method_passes_the_contract(name: str) -> None:
     assert result.loss.isfinite()
     assert result.gradients.keys() == synthetic.tensors().keys()
     assert result.gradients["items"].any()
-    assert bool(result.gradients["lrs"].any()) is method_type.unrolls
+    assert bool(result.gradients["lrs"].any()) is method_type.learns_rates
     assert torch.equal(
         method.objective(problem, lambda step: [task._replace(generator=stream("task"))])(synthetic, 1).loss,
         second.loss,

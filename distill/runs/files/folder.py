@@ -21,6 +21,7 @@ except ImportError:  # Windows
     fcntl = None
 
 
+PARTS = ("start", "experts")  # folders in the folder of a run
 KEYS = {"n", "labels", "network", "init", "inner_steps", "outer_steps", "seed"}  # of every run's settings
 
 
@@ -36,7 +37,7 @@ RUN = Owner(
     (
         "config.json", "log.jsonl", "checkpoint.pt", "history.pt", "set.pt", "curve.png", "images.png",
         "sentences.png", "sentences.txt", "report.html", "compare.json", "compare.png",
-        "events.out.tfevents.*", "start/*",
+        "events.out.tfevents.*", "start/*", "experts/*",
     ),
     "another run: --resume {folder} goes on with it, --overwrite replaces it",
     RunError,
@@ -46,6 +47,7 @@ RUN = Owner(
 def check_free(path: Path, overwrite: bool, settings: Mapping[str, Any]) -> None:
     """Raise RunError where a new run at path would overwrite something, or what its settings have it read."""
     if list_removable(path, RUN, overwrite):
+        settings = {**settings, **settings.get("method_options", {})}
         for place in (str(settings[name]) for name in PLACES if settings.get(name)):
             if os.path.exists(place) and is_within(Path(place), path):
                 raise RunError(f"{place} is in {path}, which --overwrite replaces: give --out another folder")
@@ -56,7 +58,8 @@ def create(path: Path, overwrite: bool, config: dict[str, Any]) -> Path:
     try:
         for file in list_removable(path, RUN, overwrite):
             file.unlink()
-        remove_empty(path / "start")
+        for name in PARTS:
+            remove_empty(path / name)
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror}): give --out another folder") from None

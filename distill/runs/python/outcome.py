@@ -8,6 +8,7 @@ from distill.outer import processes
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_set
 from distill.runs.descent import Schedule, Snapshot, run_outer_loop, start_snapshot
+from distill.runs.experts.training import add_experts, after_experts, find_experts
 from distill.runs.files.progress import Progress
 from distill.runs.first_set import begins_with_first_set, check_first_set, distil_first_set, go_on_from
 from distill.runs.measure import Splits
@@ -25,6 +26,7 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
     seconds = 60 * minutes if minutes else None
     schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
     check_first_set(settings, plan.problem)
+    experts, expert_seconds = find_experts(settings, plan, splits.train), None
     start = start_snapshot(plan, synthetic)
     check_exportable(plan, synthetic, splits.train, describe_run(settings, ["distill.distill"], start))
 
@@ -35,6 +37,10 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
         first = distil_first_set(settings, plan, splits.train, schedule, loop)
         synthetic = go_on_from(settings, plan.problem, plan.method, splits.train, first)
         start = start_snapshot(plan, synthetic, first.provenance["seconds"])
+    if experts:
+        plan, synthetic, expert_seconds = add_experts(settings, plan, synthetic, splits, experts)
+        schedule = after_experts(schedule, settings, expert_seconds)
+        start = start_snapshot(plan, synthetic, start.seconds)
     last = run_with_bar(plan, splits, synthetic, schedule, start, progress)
     data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
     return replace(
@@ -42,7 +48,7 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
         text=splits.train.text_metadata(data.items),
         scores={"accuracy": score(plan, settings, data, splits)},
         provenance={
-            **describe_run(settings, ["distill.distill"], last),
+            **describe_run(settings, ["distill.distill"], last, None, expert_seconds),
             "objects": describe_objects(plan),
         },
     )

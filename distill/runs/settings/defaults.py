@@ -30,9 +30,9 @@ def inner_loss(s: Situation) -> str | None:
 
 
 def labels(s: Situation) -> str:
-    if s.windowed:
+    if s.windowed or s.by_trajectory:
         return "softmax"
-    if s.matched:
+    if s.by_class:
         return "hard"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
@@ -56,17 +56,17 @@ def pool_augment(s: Situation) -> str | None:
 
 
 def max_age(s: Situation) -> int | None:
-    return (1 if s.n <= 20 else 10 if s.n <= 200 else 50) if s.matched else None
+    return (1 if s.n <= 20 else 10 if s.n <= 200 else 50) if s.by_class else None
 
 
 def pool_steps(s: Situation) -> int | None:
-    return (50 if s.n <= 200 else 10) if s.matched else None
+    return (50 if s.n <= 200 else 10) if s.by_class else None
 
 
 def inner_steps(s: Situation) -> int:
     if s.ridge:
         return 20 if s.normed and s.n <= 20 else 100
-    if s.patient:
+    if s.patient or s.by_trajectory:
         return 300
     if s.text:
         return 10 if s.fixed else 20
@@ -84,16 +84,18 @@ def rule(s: Situation) -> str:
 def batch(s: Situation) -> int:
     if s.fixed and not s.pooled:
         return s.n
-    return max(b for b in range(1, 101 if s.pooled else 21) if s.n % b == 0)
+    return max(b for b in range(1, 101 if s.pooled or s.by_trajectory else 21) if s.n % b == 0)
 
 
 def label_lr_scale(s: Situation) -> float:
-    return 1.0 if s.text or s.pooled else 4.0 if s.fixed else 0.5
+    return 1.0 if s.text or s.pooled or s.by_trajectory else 4.0 if s.fixed else 0.5
 
 
 def ema_decay(s: Situation) -> float:
     if s.pooled:
         return 0.99 if s.ridge else 0.98
+    if s.by_trajectory:
+        return 0.98
     return 0.998 if s.fixed else 0.997 if s.text else 0.99
 
 
@@ -105,6 +107,8 @@ def engine(s: Situation) -> str | None:
 
 
 def inner_lr(s: Situation) -> float:
+    if s.by_trajectory:
+        return 0.02
     if s.patient and s.rule == "momentum":
         return 0.01
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
@@ -121,8 +125,10 @@ def outer_steps(s: Situation) -> int:
 
 
 def outer_batch(s: Situation) -> int:
-    if s.matched:
+    if s.by_class:
         return 640
+    if s.by_trajectory:
+        return 1
     if s.ridge:
         return 256
     if s.text:
@@ -137,13 +143,13 @@ def outer_lr(s: Situation) -> float:
 
 
 def warmup(s: Situation) -> int:
-    return 50 if s.ridge else 20 if s.text or s.pooled else 200
+    return 50 if s.ridge else 20 if s.text or s.pooled or s.by_trajectory else 200
 
 
 def weight_init(s: Situation) -> str:
     if s.ridge and s.plain_convnet:
         return "kaiming-hidden"
-    return "own" if s.pooled else "uniform" if s.fixed or s.text else "xavier"
+    return "own" if s.pooled or s.by_trajectory else "uniform" if s.fixed or s.text else "xavier"
 
 
 def dc_networks(s: Situation) -> int:
@@ -161,7 +167,7 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; for rat-bptt, and for a random convnet and a cross-entropy, softmax, unless --start holds"
+        "soft; for rat-bptt, mtt, and a random convnet and a cross-entropy, softmax, unless --start holds"
         " signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
@@ -173,13 +179,14 @@ DEFAULTS = (
         " on the large labels of frepo where nothing normalises",
     ),
     Default(
-        "inner", "batch", batch, "all where fixed, else at most 20; frepo and rat-bptt: at most 100",
+        "inner", "batch", batch, "all where fixed, else at most 20; frepo, rat-bptt, mtt: at most 100",
         "beyond 20 items a step costs more and teaches a random network no more",
     ),
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100; rat-bptt: 300",
+        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100; rat-bptt and"
+        " mtt: 300",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -200,7 +207,7 @@ DEFAULTS = (
     ),
     Default(
         "network", "weight_init", weight_init,
-        "xavier for images where random, else uniform; frepo and rat-bptt: own; frepo without norm:"
+        "xavier for images where random, else uniform; frepo, rat-bptt, mtt: own; frepo without norm:"
         " kaiming-hidden",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
@@ -229,7 +236,8 @@ DEFAULTS = (
     Default(
         "inner", "lr", inner_lr,
         "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003;"
-        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam; rat-bptt: 0.01",
+        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam; rat-bptt: 0.01;"
+        " mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
@@ -239,7 +247,7 @@ DEFAULTS = (
     Default(
         "outer", "outer_batch", outer_batch,
         "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
-        " frepo: 256; rat-bptt: 128",
+        " frepo: 256; rat-bptt: 128; mtt: 1, which it does not look at",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
@@ -249,7 +257,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "label_lr_scale", label_lr_scale,
-        "4 where fixed, 0.5 where random; for text, frepo and rat-bptt 1",
+        "4 where fixed, 0.5 where random; for text, frepo, rat-bptt and mtt 1",
         "labels of a fixed set grow from 1 to 30",
     ),
     Default(
@@ -258,11 +266,11 @@ DEFAULTS = (
     ),
     Default(
         "outer", "ema_decay", ema_decay,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99; rat-bptt: 0.98",
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99; rat-bptt, mtt: 0.98",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
     Default(
-        "outer", "warmup", warmup, "200; text and rat-bptt: 20; frepo: 50",
+        "outer", "warmup", warmup, "200; text, rat-bptt and mtt: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(

@@ -16,7 +16,7 @@ class Situation:
     bundled: bool  # the data set is in the package
     limited: bool  # --minutes ends the run
     unrolls: bool = True
-    matched: bool = False  # the method brings real and synthetic items together, class by class
+    by_class: bool = False  # the method brings real and synthetic items together, class by class
     method: str = "unroll"
     network: str = ""
     rule: str = ""
@@ -55,14 +55,19 @@ class Situation:
         return self.method == "rat-bptt"
 
     @property
+    def by_trajectory(self) -> bool:
+        """The set is learned from the trajectories of experts."""
+        return self.method == "mtt"
+
+    @property
     def pooled(self) -> bool:
         """The set is learned by networks of a pool, which are drawn and trained as torch's users do it."""
-        return self.ridge or self.windowed or self.matched
+        return self.ridge or self.windowed or self.by_class
 
     @property
     def patient(self) -> bool:
         """Students train for long, as in the protocol dc: so do the networks of the pool."""
-        return self.windowed or (self.matched and not self.fixed and not self.text)
+        return self.windowed or (self.by_class and not self.fixed and not self.text)
 
     @property
     def normed(self) -> bool:
