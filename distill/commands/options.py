@@ -1,8 +1,9 @@
 """From settings classes to a command line, by argparse: options in groups, plain metavars, one default each.
 
 A settings class is a frozen dataclass whose option() fields are options, their docstrings the help; or it
-holds parts that are such classes, each of which is a group. Methods and engines bring options of their own:
-those of the selected ones are added. Imports torch only where such options are asked for.
+holds parts that are such classes, each of which is a group. Methods, engines and parametrisations bring
+options of their own: those of the selected ones are added. Imports torch only where such options are
+asked for.
 """
 
 import argparse
@@ -20,11 +21,14 @@ from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
 from distill.errors import cut
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
+from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.registry import Entry, find, options_of
 from distill.runs.settings.defaults import COMPUTED
 
 FIRST = "what people use first"
-PLUG_INS: dict[str, Mapping[str, Entry]] = {"method": METHODS, "engine": ENGINES}
+PLUG_INS: dict[str, Mapping[str, Entry]] = {
+    "method": METHODS, "engine": ENGINES, "parametrisation": PARAMETRISATIONS,
+}  # fmt: skip
 
 
 PLAIN_ENGLISH = {  # of argparse's messages

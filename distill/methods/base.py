@@ -37,8 +37,15 @@ class Learnable(Protocol):
     def tensors(self) -> Named:
         """The learned tensors by name."""
 
+    @property
+    def label_rows(self) -> int:
+        """How many labels are learned: item i has that of row i modulo so many."""
+
     def replace_tensors(self, tensors: Named) -> Any:
         """The same set with other learned tensors."""
+
+    def with_items(self, items: Float[Tensor, "n *item"]) -> Any:
+        """The same set with these items for networks; what is learned stays."""
 
     def targets(self) -> Float[Tensor, "n classes"]:
         """The labels as the inner loss uses them."""
@@ -145,8 +152,7 @@ class ComparisonMethod(Method):
             learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
             variables = synthetic.replace_tensors(learned)
             if augment is not None:
-                items = augment(variables.items, task.generator)
-                variables = variables.replace_tensors({**learned, "items": items})
+                variables = variables.with_items(augment(variables.items, task.generator))
             value = self.compare(problem, state, variables, task)
             return OuterGradient(value.detach(), gradients_of(value, learned))
 
@@ -180,6 +186,6 @@ def train_partly(problem: Problem, synthetic: Any, task: Task) -> State:
 
 
 def item_classes(synthetic: Learnable) -> Int[Tensor, " n"]:
-    """The class that each synthetic item was started as: the classes go round."""
+    """The class that each synthetic item was started as: the classes go round the labels that are learned."""
     n, classes = synthetic.labels.shape
-    return torch.arange(n, device=synthetic.labels.device) % classes
+    return torch.arange(n, device=synthetic.labels.device) % synthetic.label_rows % classes

@@ -170,8 +170,7 @@ class PoolObjective:
         learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
         variables = synthetic.replace_tensors(learned)
         if self.augment is not None:
-            items = self.augment(variables.items, generator)
-            variables = variables.replace_tensors({**learned, "items": items})
+            variables = variables.with_items(self.augment(variables.items, generator))
         value = self.method.regression_loss(problem, state, variables, features, task.y)
         uniform = math.log(synthetic.labels.shape[1])
         return OuterGradient(value.detach(), gradients_of(value, learned), uniform)
