@@ -100,7 +100,7 @@ class DistilledSet:
         if self.codes is None:
             return ""
         real, each = self.equal_count, self.items[0].nbytes
-        return f" It is {self.count(word)}; baselines are {real:,} real ones of {real * each:,} bytes."
+        return f" It is {self.count(word)}; baselines are {real:,} real {word} of {real * each:,} bytes."
 
     def to(self, device: str | torch.device) -> "DistilledSet":
         """The same set with its tensors on a device. Raises SetError where there is no such device."""

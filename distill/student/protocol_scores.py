@@ -50,7 +50,7 @@ def score_baselines(
     data: DistilledSet, protocol: TrainingProtocol, network: nn.Module, weights: Sequence[Weights],
     train: Dataset, test: Dataset, advance: Advance = iter,
 ) -> dict[str, Report]:  # fmt: skip
-    """Real items of as many bytes, with hard labels, drawn anew for each network and trained by the same protocol."""
+    """Real items of as many bytes, with hard labels, drawn anew for each network, by the same protocol."""
     data, reports = with_equal_bytes(data), {}
     plain = as_baseline(data)
     for word, coreset in BASELINES.items():
