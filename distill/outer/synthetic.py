@@ -78,7 +78,8 @@ class Synthetic:
 
     def encode(self, items: Float[Tensor, "n *item"]) -> "Synthetic":
         """The same set with the codes that come nearest to these items."""
-        codes = self.parametrisation.encode(items)
+        # contiguous, as a checkpoint reads them: sums over another layout have other last bits
+        codes = {name: code.contiguous() for name, code in self.parametrisation.encode(items).items()}
         return replace(self, codes=codes, items=self.parametrisation.decode(codes))
 
     def targets(self) -> Float[Tensor, "n classes"]:
