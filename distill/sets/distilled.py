@@ -166,6 +166,7 @@ class DistilledSet:
         """The set of what the file at path holds. Raises SetError, which names the file."""
         content = {"protocol": None, "codes": None, **content}
         try:
+            check_kind(content)
             if content["codes"] is not None:
                 content["items"] = decode_codes(content["codes"])
             return DistilledSet(**{f.name: content[file_key(f.name)] for f in fields(DistilledSet)})
@@ -202,6 +203,14 @@ def check_set(data: DistilledSet) -> None:
     parts = {file_key(name): getattr(data, name) for name in DICTS}
     check_metadata(parts, data.text, data.items.shape[1:], len(data.items), data.labels.shape[1])
     check_weights(data.init_state)
+
+
+def check_kind(content: dict[str, Any]) -> None:
+    """Raise SetError where a file's format and its content disagree: codes, or items, and never both."""
+    encoded, has_codes = content.get("format") == ENCODED, content["codes"] is not None
+    if encoded != has_codes or (has_codes and "items" in content):
+        word = "codes and no items" if encoded else "items and no codes"
+        raise SetError(f'the format "{content.get("format")!s:.40}" has {word}')
 
 
 def check_codes(codes: Any, items: Tensor) -> None:

@@ -272,6 +272,18 @@ def test_codes_that_do_not_decode_are_refused(change: dict[str, Any], sentence: 
         DistilledSet.load(tmp_path / "set.pt")
 
 
+def test_a_format_and_what_its_file_holds_must_agree(tmp_path: Path) -> None:
+    encoded, plain = make_set("dct").to_dict(), small_set().to_dict()
+    for content, sentence in (
+        (plain | {"format": "distill-set/2"}, '"distill-set/2" has codes and no items'),
+        (encoded | {"format": "distill-set/1"}, '"distill-set/1" has items and no codes'),
+        (encoded | {"items": plain["items"]}, '"distill-set/2" has codes and no items'),
+    ):
+        write_tensors(tmp_path / "set.pt", content)
+        with pytest.raises(SetError, match=sentence):
+            DistilledSet.load(tmp_path / "set.pt")
+
+
 def test_codes_of_other_items_are_refused() -> None:
     data = make_set("dct")
     with pytest.raises(SetError, match="codes decode to other items"):
