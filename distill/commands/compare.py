@@ -42,7 +42,8 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     result = {"set": config.set, "seeds": config.seeds, "rows": rows, "ddranking": scores}
     write_text(path, json.dumps(result, indent=2) + "\n")
     save_heat_map(path.with_suffix(".png"), rows)
-    print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks\n")
+    note = data.compare_bytes("items")
+    print(f"{config.set}: test accuracy in %, mean ± std of {config.seeds} networks.{note}\n")
     print(f"{format_table(rows)}\n\n{format_scores(scores)}\n\n{path}")
     return {**result, "path": str(path)}
 

@@ -51,7 +51,7 @@ def export_set(config: ExportSettings) -> dict[str, Any]:
     write_set(data := load_set(source), path, overwrite=config.overwrite)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     hint = f"\nto share it: hf upload USER/NAME {path} --repo-type dataset" if config.to == "hf" else ""
-    print(f"{path} ({len(data)} items, {size / 1e3:.0f} kB){hint}")
+    print(f"{path} ({data.count('items')}, {size / 1e3:.0f} kB){hint}")
     return {"path": str(path), "to": config.to, "bytes": size}
 
 

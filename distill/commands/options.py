@@ -1,8 +1,9 @@
 """From settings classes to a command line, by argparse: options in groups, plain metavars, one default each.
 
 A settings class is a frozen dataclass whose option() fields are options, their docstrings the help; or it
-holds parts that are such classes, each of which is a group. Methods and engines bring options of their own:
-those of the selected ones are added. Imports torch only where such options are asked for.
+holds parts that are such classes, each of which is a group. Methods, engines and parametrisations bring
+options of their own: those of the selected ones are added. Imports torch only where such options are
+asked for.
 """
 
 import argparse
@@ -20,11 +21,14 @@ from typing import Any, NamedTuple, NoReturn, get_args, get_type_hints
 from distill.errors import cut
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
+from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.registry import Entry, find, options_of
 from distill.runs.settings.defaults import COMPUTED
 
 FIRST = "what people use first"
-PLUG_INS: dict[str, Mapping[str, Entry]] = {"method": METHODS, "engine": ENGINES}
+PLUG_INS: dict[str, Mapping[str, Entry]] = {
+    "method": METHODS, "engine": ENGINES, "parametrisation": PARAMETRISATIONS,
+}  # fmt: skip
 
 
 PLAIN_ENGLISH = {  # of argparse's messages
@@ -101,9 +105,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_plug_ins(self, values: Mapping[str, Any], only_selected: bool) -> None:
         """Add the options of the selected method and engine; of all the others too unless only_selected."""
-        if not hasattr(self.default, "outer"):
-            return
-        for plug_in, table in PLUG_INS.items():
+        for plug_in, table in plug_ins_of(self.default).items():
             selected = [values[plug_in]] if values.get(plug_in) in table else []
             for word in selected if only_selected else dict.fromkeys([*selected, *table]):
                 group = self.add_argument_group(f"options of --{plug_in} {word}")
@@ -136,10 +138,16 @@ class Formatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=26)
 
 
+def plug_ins_of(default: Any) -> dict[str, Mapping[str, Entry]]:
+    """The kinds of plug-ins that settings have an option for: texts, as an example, no parametrisations."""
+    names = {field.name for _, part in parts_of(default) for field in options_of(part)}
+    return {word: table for word, table in PLUG_INS.items() if word in names}
+
+
 def list_options(default: Any) -> list[tuple[str, list[Option]]]:
     """The options of settings by group, those of methods and engines included, for documentation."""
     groups = list(parts_of(default))
-    for plug_in, table in PLUG_INS.items() if hasattr(default, "outer") else ():
+    for plug_in, table in plug_ins_of(default).items():
         groups += [(f"--{plug_in} {word}", find(table, plug_in, word)) for word in table]
     return [
         (title, [describe_option(part, field, flag_of(part, field, default)) for field in options_of(part)])

@@ -38,7 +38,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     check_saving(config, data, test, protocol, start)
     with_teacher = build_with_teacher(config, data) if config.teacher else None
     students = train_students(protocol, data, start)
-    reports = [report_students(f"{len(data)} distilled items", students, test)]
+    reports = [report_students(data.count("distilled items"), students, test)]
     facts = {"init": start.init, "network": start.name, "path": config.set, "protocol": chosen}
     result: dict[str, Any] = {"accuracy": reports[0].summary(), **facts}
     if with_teacher:

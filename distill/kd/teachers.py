@@ -19,7 +19,8 @@ from distill.networks import NETWORKS
 from distill.networks.resolve import plain_torch
 from distill.randomness import seed_torch, stream
 from distill.registry import RATE, check_options, option, python_name
-from distill.sets.distilled import DistilledSet, describe_shape
+from distill.sets.distilled import DistilledSet
+from distill.sets.metadata import describe_shape
 from distill.sets.plain_types import plain_value
 from distill.sets.real_data import load_if_path
 from distill.student.evaluation import as_student, replay_accuracies, report_students

@@ -36,8 +36,15 @@ class Learnable(Protocol):
     def tensors(self) -> Named:
         """The learned tensors by name."""
 
+    @property
+    def label_rows(self) -> int:
+        """How many labels are learned: item i has that of row i modulo so many."""
+
     def replace_tensors(self, tensors: Named) -> Any:
         """The same set with other learned tensors."""
+
+    def with_items(self, items: Float[Tensor, "n *item"]) -> Any:
+        """The same set with these items for networks; what is learned stays."""
 
     def targets(self) -> Float[Tensor, "n classes"]:
         """The labels as the inner loss uses them."""

@@ -95,8 +95,7 @@ class FRePo(PoolMethod):
     def visit_loss(self, visit: Visit, synthetic: Learnable, step: int) -> Float[Tensor, ""]:
         if visit.augment is not None:
             generator = stream("items", visit.task.generator.initial_seed(), step)
-            items = visit.augment(synthetic.items, generator)
-            synthetic = synthetic.replace_tensors({**synthetic.tensors(), "items": items})
+            synthetic = synthetic.with_items(visit.augment(synthetic.items, generator))
         return self.regression_loss(visit.problem, visit.state, synthetic, visit.real, visit.task.y)
 
     def regression_loss(

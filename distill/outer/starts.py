@@ -99,8 +99,9 @@ def find_class(data: Dataset, label: int) -> Tensor:
 
 def continue_from(synthetic: Synthetic, items: Tensor, labels: Tensor, lrs: Tensor) -> Synthetic:
     """The set-up with a saved set's items, its labels if they are learned, its learning rates if they fit."""
-    tensors = {"items": items}
+    synthetic, tensors = synthetic.encode(items), dict[str, Tensor]()
     if synthetic.label_map != "hard":
+        labels = labels.unflatten(0, (-1, synthetic.label_rows)).mean(dim=0)  # of items that share one
         soft = labels / synthetic.label_scale
         tensors["labels"] = soft if synthetic.label_map == "soft" else labels.clamp(min=1e-4).log()
     if lrs.shape == synthetic.raw_lrs.shape and (lrs > 0).all():

@@ -9,18 +9,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.inner.step import Step, extend_steps
+from distill.outer.parametrisations.base import Parametrisation
+from distill.outer.parametrisations.pixels import Pixels
 
 
 @dataclass(frozen=True)
 class Synthetic:
     """The raw tensors that the outer loop learns, and how steps are made from them.
 
-    items (n, *item) are used as they are. labels (n, classes) are used as they are ("soft": signed
+    items (n, *item) are what networks train on, decoded from the codes by the parametrisation; without codes
+    they are learned as they are. labels (n, classes) are used as they are ("soft": signed
     and unnormalised, Sucholutsky and Schonlau 2019), through a softmax, or not learned ("hard").
     raw_lrs hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
     step and parameter tensor. schedule (T, b) says which items each step uses. Soft labels are used
     label_scale times as large as they are learned; where they are those of a regression,
-    softmax(softmax_scale · targets()) are shares. extra holds what a method learns beside them.
+    softmax(softmax_scale · targets()) are shares. extra holds what a method learns beside them. Where items
+    share labels, only the first label_rows rows are learned, and the others repeat them.
     """
 
     items: Float[Tensor, "n *item"]
@@ -32,22 +36,51 @@ class Synthetic:
     extra: dict[str, Tensor] = field(default_factory=dict)
     softmax_scale: float | None = None
     fixed_items: bool = False  # the items are not learned
+    parametrisation: Parametrisation = field(default_factory=Pixels)
+    codes: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def item_codes(self) -> dict[str, Tensor]:
+        """The codes of which the items are decoded: the items themselves, where there are none."""
+        return self.codes or {"items": self.items}
+
+    @property
+    def label_rows(self) -> int:
+        """How many labels are learned: item i has that of row i modulo so many."""
+        return len(self.labels) // self.parametrisation.items_per_label
 
     def tensors(self) -> dict[str, Tensor]:
-        """The learned groups "items", "labels" and "lrs" (raw), extra; no fixed items, no hard labels."""
-        groups = {"items": self.items, "labels": self.labels, "lrs": self.raw_lrs, **self.extra}
+        """The learned groups: the codes ("items" first), "labels" and "lrs" (raw), and extra.
+
+        No codes of fixed items, no hard labels.
+        """
+        labels = self.labels if self.label_rows == len(self.labels) else self.labels[: self.label_rows]
+        groups = {**self.item_codes, "labels": labels, "lrs": self.raw_lrs, **self.extra}
         if self.label_map == "hard":
             del groups["labels"]
-        if self.fixed_items:
-            del groups["items"]
-        return groups
+        return {k: t for k, t in groups.items() if not (self.fixed_items and k in self.item_codes)}
 
     def replace_tensors(self, tensors: dict[str, Tensor]) -> "Synthetic":
-        """The same set-up with other learned tensors, named as in tensors()."""
-        fields = {"items": "items", "labels": "labels", "lrs": "raw_lrs"}
-        changes: dict[str, Any] = {fields[k]: tensor for k, tensor in tensors.items() if k in fields}
+        """The same set-up with other learned tensors, named as in tensors(); items are decoded anew."""
+        changes: dict[str, Any] = {}
+        if new_codes := {name: tensors[name] for name in self.item_codes if name in tensors}:
+            codes = {**self.item_codes, **new_codes}
+            changes = {"codes": codes, "items": self.parametrisation.decode(codes)}
+        if "labels" in tensors:
+            copies = len(self.labels) // len(tensors["labels"])
+            changes["labels"] = tensors["labels"] if copies == 1 else tensors["labels"].repeat(copies, 1)
         extra = {name: tensors.get(name, tensor) for name, tensor in self.extra.items()}
-        return replace(self, **changes, extra=extra)
+        return replace(self, **changes, raw_lrs=tensors.get("lrs", self.raw_lrs), extra=extra)
+
+    def with_items(self, items: Float[Tensor, "n *item"]) -> "Synthetic":
+        """The same set with these items for networks, as augmented ones; what is learned stays."""
+        return replace(self, items=items)
+
+    def encode(self, items: Float[Tensor, "n *item"]) -> "Synthetic":
+        """The same set with the codes that come nearest to these items."""
+        # contiguous, as a checkpoint reads them: sums over another layout have other last bits
+        codes = {name: code.contiguous() for name, code in self.parametrisation.encode(items).items()}
+        return replace(self, codes=codes, items=self.parametrisation.decode(codes))
 
     def targets(self) -> Float[Tensor, "n classes"]:
         """The labels as the inner loss takes them."""

@@ -84,7 +84,7 @@ def measure_parts(data: "DistilledSet") -> dict[str, int]:
     """The bytes of a set's tensors: what was learned, the initial weights that go with it, the whitening."""
     states = data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
     return {
-        LEARNED: sum(t.nbytes for t in (data.items, data.labels, data.lrs, data.schedule)),
+        LEARNED: data.item_bytes + sum(t.nbytes for t in (data.labels, data.lrs, data.schedule)),
         "initial weights": sum(w.nbytes for state in states for w in state.values()),
         "whitening": sum(data.source["zca"][name].nbytes for name in WHITENING if data.source.get("zca")),
     }

@@ -63,7 +63,7 @@ def view_set(reported: ReportedSet) -> JsonDict:
     return {
         "name": reported.name,
         "item_type": item_type,
-        "title": f"{shorten(data.source['name'], 60)}: {len(data):,} synthetic {item_type}",
+        "title": f"{shorten(data.source['name'], 60)}: {data.count(f'synthetic {item_type}')}",
         "verdict": judge_set(reported),
         "tiles": list_tiles(reported),
         "comparison": list_comparison(reported),
@@ -78,7 +78,8 @@ def view_set(reported: ReportedSet) -> JsonDict:
 def judge_set(reported: ReportedSet) -> Verdict:
     """The verdict on a set from what its file holds."""
     data = reported.data
-    return judge_scores(
+    verdict = judge_scores(
         data.scores, data.labels.shape[1], reported.steps_run, reported.steps_planned,
         count_test_items(reported), reported.item_type,
     )  # fmt: skip
+    return verdict._replace(sentence=verdict.sentence + data.compare_bytes(reported.item_type))

@@ -13,6 +13,7 @@ from distill.report.verdict import (
     name_baseline,
     read_protocols,
 )
+from distill.sets.distilled import DistilledSet
 from distill.student.scores import Report
 
 OWN_RECIPE = "the set's own recipe"
@@ -59,7 +60,7 @@ def list_scores(reported: ReportedSet) -> list[JsonDict]:
     baselines = [(word, to_dict(score)) for word, score in to_dict(scores.get("baselines")).items()]
     rows = [
         make_row(
-            reported, "set", f"this set: {len(reported.data):,} synthetic {item_type}", accuracy, protocol
+            reported, "set", f"this set: {reported.data.count(f'synthetic {item_type}')}", accuracy, protocol
         ),
         *(make_baseline_row(reported, word, score) for word, score in baselines),
         *list_protocol_rows(reported),
@@ -72,12 +73,12 @@ def list_scores(reported: ReportedSet) -> list[JsonDict]:
 
 def list_protocol_rows(reported: ReportedSet) -> list[JsonDict | None]:
     """Rows of the set and of its baselines by each standard protocol that the file has scores by."""
-    rows, n, item_type = list[JsonDict | None](), len(reported.data), reported.item_type
+    rows, n, item_type = list[JsonDict | None](), reported.data.equal_count, reported.item_type
     for word, score in read_protocols(reported.data.scores).items():
         network = shorten(score.get("network", reported.data.network["name"]), 60)
         protocol, own = (
             f"standard protocol {word}, network {network}",
-            f"this set: {n:,} synthetic {item_type}",
+            f"this set: {reported.data.count(f'synthetic {item_type}')}",
         )
         rows.append(make_row(reported, f"{word}:set", own, score, protocol))
         for baseline, values in to_dict(score.get("baselines")).items():
@@ -92,7 +93,7 @@ def make_baseline_row(reported: ReportedSet, word: str, score: JsonDict) -> Json
     name = name_baseline(word, reported.item_type)
     if word == "before":
         return make_row(reported, word, name, score, "no training")
-    return make_row(reported, word, f"{len(reported.data):,} {name}", score, name_protocol(score))
+    return make_row(reported, word, f"{reported.data.equal_count:,} {name}", score, name_protocol(score))
 
 
 def name_protocol(score: JsonDict) -> str:
@@ -153,12 +154,19 @@ def list_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
         *list_protocol_tiles(reported),
         (share, "of the accuracy with all real data"),
         (
-            f"{len(data):,}" if train else "",
-            f"synthetic {reported.item_type} in place of {train or 0:,} real ones",
+            f"{len(data.item_tensors['items']):,}" if train else "",
+            f"{describe_kind(data)} {reported.item_type} in place of {train or 0:,} real ones",
         ),
         ("" if seconds is None else format_duration(seconds), "time of distilling"),
     ]
     return [tile for tile in tiles if tile[0]]
+
+
+def describe_kind(data: DistilledSet) -> str:
+    """'synthetic', or of codes 'stored (31,360 bytes, decoded to 40)'."""
+    return (
+        "synthetic" if data.codes is None else f"stored ({data.item_bytes:,} bytes, decoded to {len(data):,})"
+    )
 
 
 def list_protocol_tiles(reported: ReportedSet) -> list[tuple[str, str]]:

@@ -22,6 +22,8 @@ from distill.methods.base import Method, Objective, Tasks
 from distill.networks import IMAGES
 from distill.networks.build import build_network, check_no_buffers
 from distill.outer.loop import OuterOptimizer
+from distill.outer.parametrisations.bases import BASES
+from distill.outer.parametrisations.codes import describe_codes
 from distill.outer.processes import average_processes
 from distill.outer.synthetic import Synthetic
 from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all, task_numbers
@@ -159,7 +161,7 @@ def build_outer(settings: OuterSettings, method: Method) -> OuterOptimizer:
     changes: dict[str, Any] = {"relative_clip": method.relative_clip, **method.outer_settings}
     lr = settings.outer_lr
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}
-    lrs |= method.outer_lrs
+    lrs |= {BASES: lr, **method.outer_lrs}
     return OuterOptimizer(lr=lrs, average_decay=settings.ema_decay, warmup=settings.warmup, **changes)
 
 
@@ -197,8 +199,6 @@ def label_facts(synthetic: Synthetic) -> dict[str, Any]:
 
 def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
     """The set as it is exported, without scores yet."""
-    with torch.no_grad():
-        labels, lrs = synthetic.targets(), synthetic.lrs()
     exported = plan.initial.exported
     inner = {
         "loss": loss_name(plan.problem.inner_loss),
@@ -207,9 +207,10 @@ def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
     }
     return DistilledSet(
         items=synthetic.items,
-        labels=labels,
+        codes=describe_codes(synthetic.parametrisation, synthetic.codes),
+        labels=synthetic.targets().detach(),
         schedule=synthetic.schedule,
-        lrs=lrs,
+        lrs=synthetic.lrs().detach(),
         inner={**describe_rule(plan.problem.rule), **inner},
         network=plan.network,
         source=plan.source,

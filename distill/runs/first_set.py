@@ -89,6 +89,8 @@ def first_settings(settings: S) -> S:
         method_options=first_options(settings.outer.method_options),
         start="means",
         fixed_items=settings.outer.fixed_items,
+        parametrisation=settings.outer.parametrisation,
+        parametrisation_options=settings.outer.parametrisation_options,
         networks_per_step=settings.outer.networks_per_step,
         outer_steps=count_updates(settings),
     )

@@ -25,6 +25,7 @@ from distill.runs.measure import Measurement, Splits, estimate_seconds, load_dat
 from distill.runs.resolve import identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_run, finish
 from distill.runs.settings import Settings
+from distill.runs.settings.situation import count_items, parametrisation_of
 from distill.runs.starts import build_synthetic
 from distill.sets.distilled import DistilledSet
 
@@ -179,9 +180,11 @@ def find_first_set(
 def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
     """'mnist: 55,000 images for training, 5,000 to choose by, 10,000 to measure on; …'."""
     word, n = settings.data.items_word, settings.data.n
+    m = count_items(n, *parametrisation_of(settings))
+    decoded = "" if m == n else f", decoded to {m},"
     return (
         f"{splits.train.name}: {len(splits.train):,} {word} for training, {len(splits.held_out):,} to choose"
-        f" what is exported, {len(splits.test):,} to measure it; {n} {word} are learned in {path}"
+        f" what is exported, {len(splits.test):,} to measure it; {n} {word}{decoded} are learned in {path}"
         f" by --method {settings.outer.method}"
     )
 

@@ -25,7 +25,7 @@ from distill.student.comparison.baselines import (
     score_baseline,
     train_epochs,
 )
-from distill.student.comparison.coresets import k_means, random_real
+from distill.student.comparison.coresets import k_means, random_real, with_equal_bytes
 from distill.student.evaluation import accuracy
 from distill.student.protocol_scores import (
     Advance,
@@ -121,21 +121,22 @@ def measure(
     weights = initial_weights(data, problem.network, data.network["init"], settings.test_networks)
     draws, fulls = min(20, settings.test_networks), min(len(weights), settings.full_data_networks)
     parts = len(weights) + len(BASELINES) + count_students(settings.dc_networks) + fulls
+    small = with_equal_bytes(data)
     with progress(parts) as advance:
         scores = [accuracy(replay(data, problem, w), splits.test) for w in advance(weights)]
-        reports = [Report(f"these {len(data)} distilled {word}", tuple(scores))]
+        reports = [Report(f"these {data.count(f'distilled {word}')}", tuple(scores))]
         baselines: dict[str, Any] = {}
         if pretrained:
             before = tuple(accuracy(Student(problem.network, w), splits.test) for w in weights)
             reports.append(Report("the same networks before", before))
             baselines["before"] = reports[-1].summary()
         for name, draw in advance(
-            {"random-real": random_real(data, splits.train), "k-means": k_means(data, splits.train)}.items()
+            {"random-real": random_real(small, splits.train), "k-means": k_means(small, splits.train)}.items()
         ):
             values, lr_text = score_baseline(
-                name, draw, data, problem, splits.held_out, splits.test, weights, draws
+                name, draw, small, problem, splits.held_out, splits.test, weights, draws
             )
-            reports.append(Report(f"{len(data)} {BASELINES[name]} {word} ({lr_text})", tuple(values)))
+            reports.append(Report(f"{len(small)} {BASELINES[name]} {word} ({lr_text})", tuple(values)))
             baselines[name] = {**reports[-1].summary(), "rates": lr_text}
         by_dc, protocols = measure_by_dc(settings, data, problem.network, splits, word, advance)
         full = [
@@ -169,10 +170,10 @@ def measure_by_dc(
     except UserError as error:
         print(f"not measured by dc: {error}", file=sys.stderr)
         return [], {}
-    result = Report(f"these {len(data)} distilled {word}, by dc", scores)
+    result = Report(f"these {data.count(f'distilled {word}')} by dc", scores)
     entry = describe_scores(result, baselines, data.network["name"], protocol, data)
     rows = [
-        replace(report, name=f"{len(data)} {BASELINES[name]} {word}, by dc (hard labels)")
+        replace(report, name=f"{data.equal_count} {BASELINES[name]} {word}, by dc (hard labels)")
         for name, report in baselines.items()
     ]
     return [result, *rows], {"protocols": {"dc": entry}}

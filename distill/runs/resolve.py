@@ -9,13 +9,14 @@ from distill.data import AUGMENTATIONS, IMAGE_CHANGES
 from distill.errors import RunError, UserError, unknown
 from distill.inner.engines import ENGINES
 from distill.methods import METHODS
+from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.registry import Entry, check_effects, check_options, check_value, flag, load, options_of
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
 from distill.runs.settings.automatic import pick_method
 from distill.runs.settings.defaults import DEFAULTS, METHOD, Default
 from distill.runs.settings.outer import AUTO_METHOD
-from distill.runs.settings.situation import SQUARED, Situation
+from distill.runs.settings.situation import SQUARED, Situation, count_items, parametrisation_of
 from distill.sets.plain_types import describe_type, has_type
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
     saved: the set to go on from, where it is not read from the file of settings.outer.start.
     """
     check(settings)
+    check_plug_in("parametrisation", PARAMETRISATIONS, *parametrisation_of(settings))
     if settings.outer.method == AUTO_METHOD:
         settings = change(settings, "outer", method=pick_method(settings, describe_start(settings)))
     knows_n = settings.data.ipc is None or settings.data.n is not None
@@ -97,16 +99,13 @@ def set_ipc(settings: S, classes: int) -> S:
 
 
 def situation_of(settings: Settings, start: str = "") -> Situation:
-    text, options = isinstance(settings.data, TextData), settings.outer.method_options
-    method = load(METHODS[settings.outer.method])
+    data, options = settings.data, settings.outer.method_options
+    text, method = isinstance(data, TextData), load(METHODS[settings.outer.method])
     horizons: dict[str, Any] = {n: options[n] for n in HORIZONS if isinstance(options.get(n), int)}
-    bundled = (
-        isinstance(settings.data, TextData)
-        and settings.data.dataset == "sentences"
-        and not settings.data.train
-    )
+    bundled = isinstance(data, TextData) and data.dataset == "sentences" and not data.train
     return Situation(
-        n=settings.data.n, fixed=settings.as_fixed or settings.network.init == "fixed", text=text,
+        n=count_items(settings.data.n, *parametrisation_of(settings)), text=text,
+        fixed=settings.as_fixed or settings.network.init == "fixed",
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
         bundled=bundled, limited=is_timed(settings.run),
         unrolls=method.unrolls, by_class=method.needs_every_class, method=settings.outer.method,
@@ -124,9 +123,9 @@ def is_timed(run: RunSettings) -> bool:
 
 
 def default_folder(settings: Settings) -> str:
-    """runs/DATASET-nN-INIT-LABELS-sSEED."""
-    data, run = settings.data, settings.run
-    stem = Path(data.origin).name.split(".")[0]
+    """runs/DATASET-nN-INIT-LABELS-sSEED; DATASET-PARAMETRISATION where it is not pixels."""
+    data, run, word = settings.data, settings.run, settings.outer.parametrisation
+    stem = Path(data.origin).name.split(".")[0] + (f"-{word}" if word != "pixels" else "")
     return f"runs/{stem}-n{data.n}-{settings.network.init}-{data.labels}-s{run.seed}"
 
 
@@ -156,11 +155,11 @@ def check(settings: Settings) -> None:
 
 
 def check_batch(settings: Settings) -> None:
-    """Raise UserError where the inner batch does not divide n."""
-    if settings.data.n % settings.inner.batch:
-        raise UserError(
-            f"--batch {settings.inner.batch} does not divide --n {settings.data.n}: choose a divisor"
-        )
+    """Raise UserError where the inner batch does not divide the number of items."""
+    n, batch = settings.data.n, settings.inner.batch
+    if (m := count_items(n, *parametrisation_of(settings))) % batch:
+        decoded = "" if m == n else f" images, which decode to {m}"
+        raise UserError(f"--batch {batch} does not divide --n {n}{decoded}: choose a divisor")
 
 
 def check_plug_ins(settings: Settings) -> None:

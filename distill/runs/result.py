@@ -72,7 +72,7 @@ def finish(
     data = replace(data, scores=measurement.scores, provenance=source)
     set_path = write_files(path, data)
     network, word = settings.network, settings.data.items_word
-    title = f"{data.source['name']}: {len(data)} {word}, {network.init} {network.network}, test accuracy"
+    title = f"{data.source['name']}: {data.count(word)}, {network.init} {network.network}, test accuracy"
     print(format_table(measurement.reports, title))
     for line in list_sentences(data.labels, data.source, data.text):
         print(line)
@@ -100,10 +100,11 @@ def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> Non
     verdict = judge_scores(
         data.scores, data.labels.shape[1], steps_run, planned, tests, settings.data.items_word
     )
+    sentence = verdict.sentence + data.compare_bytes(settings.data.items_word)
     if verdict.level == "better":
-        print(verdict.sentence)
+        print(sentence)
     else:
-        print(f"warning: {verdict.sentence}", file=sys.stderr)
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def warn_of_signed_labels(data: DistilledSet) -> None:

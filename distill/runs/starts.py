@@ -17,6 +17,7 @@ from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
 from distill.outer import STARTS
+from distill.outer.parametrisations.base import build_parametrisation
 from distill.outer.starts import (
     assign_classes,
     continue_from,
@@ -28,6 +29,7 @@ from distill.outer.synthetic import Synthetic, cyclic_schedule, inverse_softplus
 from distill.randomness import stream
 from distill.registry import find
 from distill.runs.settings import Settings
+from distill.runs.settings.situation import parametrisation_of
 from distill.sets.distilled import DistilledSet
 
 Weights = dict[str, Tensor]
@@ -100,21 +102,25 @@ def build_synthetic(
     """
     n, classes, inner = settings.data.n, len(data.classes), settings.inner
     outer = settings.outer
-    check_method(method, outer.method, n, classes, settings.data.labels, outer.fixed_items)
+    stored = build_parametrisation(*parametrisation_of(settings)).fit(n, data.shape, classes)
+    m = n * stored.items_per_stored
+    rows = m // stored.items_per_label
+    check_method(method, outer.method, rows, classes, settings.data.labels, outer.fixed_items)
     method.check_steps(inner.inner_steps)
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
-    items, labels = start_items_and_labels(settings, method, data)
+    items, labels = start_items_and_labels(settings, method, data, m, rows)
     synthetic = Synthetic(
         items,
         scale_labels(labels, settings, problem, method),
         start_lrs(inner.lr, inner.inner_steps, tensors, method.lr_end_for(problem)),
-        cyclic_schedule(n, inner.batch, inner.inner_steps),
+        cyclic_schedule(m, inner.batch, inner.inner_steps),
         settings.data.labels,
         method.label_scale_for(problem),
         method.learned_tensors(),
         scale_softmax(settings, problem, method),
         settings.outer.fixed_items,
-    )
+        stored,
+    ).encode(items)
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
         if settings.data.labels == "softmax" and loss_name(problem.inner_loss) == SOFT:
@@ -127,14 +133,19 @@ def build_synthetic(
     return to_device(synthetic, settings.run.device)
 
 
-def start_items_and_labels(settings: Settings, method: Method, data: Dataset) -> tuple[Tensor, Tensor]:
-    """The items (n, *item) and their labels (n, classes); labels of a regression are centred."""
-    n, start, classes = settings.data.n, settings.outer.start, len(data.classes)
-    if method.regresses and start == "means" and n < classes:
+def start_items_and_labels(
+    settings: Settings, method: Method, data: Dataset, n: int, rows: int
+) -> tuple[Tensor, Tensor]:
+    """The items (n, *item) and their labels (n, classes); labels of a regression are centred.
+
+    rows: how many labels are learned; the items from there on share them.
+    """
+    start, classes = settings.outer.start, len(data.classes)
+    if method.regresses and start == "means" and n == rows < classes:
         items, labels = start_from_clusters(data, n, stream("start", settings.run.seed))
         return items, labels - 1 / classes
-    labels = start_labels(n, classes, settings.data.labels)
-    return start_items(start, n, settings.run.seed, data), labels - method.regresses / classes
+    labels = start_labels(rows, classes, settings.data.labels).repeat(n // rows, 1)
+    return start_items(start, n, settings.run.seed, data, rows), labels - method.regresses / classes
 
 
 def check_method(
@@ -233,14 +244,19 @@ def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
 
 def to_device(synthetic: Synthetic, device: str) -> Synthetic:
     """The synthetic set with its tensors on a device."""
-    names = ("items", "labels", "raw_lrs", "schedule")
-    extra = {name: tensor.to(device) for name, tensor in synthetic.extra.items()}
-    return replace(synthetic, extra=extra, **{name: getattr(synthetic, name).to(device) for name in names})
+    names, parts = ("items", "labels", "raw_lrs", "schedule"), ("extra", "codes")
+    changes: Any = {name: getattr(synthetic, name).to(device) for name in names}
+    changes |= {part: {k: t.to(device) for k, t in getattr(synthetic, part).items()} for part in parts}
+    return replace(synthetic, **changes)
 
 
-def start_items(word: str, n: int, seed: int, data: Dataset) -> Tensor:
-    """(n, *item) by the start of this word; noise where a saved set is put in its place."""
-    classes = [first for first, *_ in assign_classes(n, len(data.classes))]
+def start_items(word: str, n: int, seed: int, data: Dataset, rows: int | None = None) -> Tensor:
+    """(n, *item) by the start of this word; noise where a saved set is put in its place.
+
+    rows: after how many items their classes come round again, where they share labels.
+    """
+    rows = rows or n
+    classes = n // rows * [first for first, *_ in assign_classes(rows, len(data.classes))]
     start = find(STARTS, "start", "noise" if word.endswith(".pt") else word)
     items: Tensor = start(data, classes, stream("start", seed))
     return items

@@ -15,8 +15,17 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from distill.errors import SetError
 from distill.inner.step import Step
-from distill.sets.metadata import check_metadata, check_plain, check_protocol, is_finite_float32
-from distill.sets.storage import FORMAT, read_tensors, write_tensors
+from distill.outer.parametrisations.codes import decode_codes
+from distill.sets.metadata import (
+    check_metadata,
+    check_plain,
+    check_protocol,
+    check_shapes,
+    check_tensor_types,
+    check_weights,
+    describe_shape,
+)
+from distill.sets.storage import ENCODED, FORMAT, read_tensors, write_tensors
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -28,7 +37,9 @@ class DistilledSet:
     items (n, *item) in the normalised space that the network sees; labels (n, classes) as the
     inner loss uses them; schedule (T, b), the items of each step; lrs (T,) or (T, g). In the file
     `source` is called "dataset". protocol: None, or the training that the set recommends for any network, a
-    word of distill.student.PROTOCOLS as "name" and its settings. The documentation describes every key.
+    word of distill.student.PROTOCOLS as "name" and its settings. codes: None, or how the items are stored,
+    {"parametrisation": …, "settings": …, "tensors": …}; the file then holds them in the place of items. The
+    documentation describes every key.
     """
 
     items: Tensor
@@ -43,6 +54,7 @@ class DistilledSet:
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] | None = None
+    codes: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_set(self)
@@ -58,8 +70,37 @@ class DistilledSet:
         return zip(self.items, self.labels, strict=True)
 
     def __repr__(self) -> str:
-        items = f"{len(self)} items {describe_shape(self.items[0])} of {self.labels.shape[1]} classes"
+        items = f"{self.count('items')} {describe_shape(self.items[0])} of {self.labels.shape[1]} classes"
         return f"DistilledSet({', '.join([items, str(self.source['name']), *describe_score(self.scores)])})"
+
+    @property
+    def item_tensors(self) -> dict[str, Tensor]:
+        """The tensors that hold the items in the file: the items, or their codes."""
+        return {"items": self.items} if self.codes is None else self.codes["tensors"]
+
+    @property
+    def item_bytes(self) -> int:
+        """The bytes of the items as the file holds them, without labels."""
+        return sum(tensor.nbytes for tensor in self.item_tensors.values())
+
+    @property
+    def equal_count(self) -> int:
+        """How many items as they are take as many bytes: rounded up, at most as many as the set has."""
+        return min(len(self), -(-self.item_bytes // self.items[0].nbytes))
+
+    def count(self, word: str) -> str:
+        """'10 images'; of codes, '10 stored images of 31,360 bytes, decoded to 40'."""
+        if self.codes is None:
+            return f"{len(self):,} {word}"
+        stored = len(self.item_tensors["items"])
+        return f"{stored:,} stored {word} of {self.item_bytes:,} bytes, decoded to {len(self):,}"
+
+    def compare_bytes(self, word: str) -> str:
+        """' Baselines are 10 real images …', the sentence after a verdict on a set of codes; "" else."""
+        if self.codes is None:
+            return ""
+        real, each = self.equal_count, self.items[0].nbytes
+        return f" It is {self.count(word)}; baselines are {real:,} real {word} of {real * each:,} bytes."
 
     def to(self, device: str | torch.device) -> "DistilledSet":
         """The same set with its tensors on a device. Raises SetError where there is no such device."""
@@ -117,16 +158,22 @@ class DistilledSet:
         content = {file_key(f.name): getattr(self, f.name) for f in fields(self)}
         if self.protocol is None:
             del content["protocol"]
-        return {"format": FORMAT, **content}
+        del content["codes" if self.codes is None else "items"]
+        return {"format": FORMAT if self.codes is None else ENCODED, **content}
 
     @staticmethod
     def from_dict(content: dict[str, Any], path: str | os.PathLike[str]) -> "DistilledSet":
         """The set of what the file at path holds. Raises SetError, which names the file."""
-        content = {"protocol": None, **content}
+        content = {"protocol": None, "codes": None, **content}
         try:
+            check_kind(content)
+            if content["codes"] is not None:
+                content["items"] = decode_codes(content["codes"])
             return DistilledSet(**{f.name: content[file_key(f.name)] for f in fields(DistilledSet)})
         except KeyError as missing:
-            raise SetError(f'{path} lacks the key {missing}: it is not a whole "{FORMAT}" file') from None
+            raise SetError(
+                f'{path} lacks the key {missing}: it is not a whole "{content.get("format")!s:.40}" file'
+            ) from None
         except SetError as error:
             raise SetError(f"{path}: {error}") from None
 
@@ -152,59 +199,28 @@ def check_set(data: DistilledSet) -> None:
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_protocol(data.protocol)
     check_shapes(**tensors)
+    check_codes(data.codes, data.items)
     parts = {file_key(name): getattr(data, name) for name in DICTS}
     check_metadata(parts, data.text, data.items.shape[1:], len(data.items), data.labels.shape[1])
     check_weights(data.init_state)
 
 
-def check_tensor_types(tensors: dict[str, Any]) -> None:
-    """Raise SetError for what is no tensor, or not of finite float32 numbers (the schedule is long)."""
-    for name, value in tensors.items():
-        if not isinstance(value, Tensor):
-            raise SetError(f"{name} is a {type(value).__name__}, not a tensor")
-    for name in ("items", "labels", "lrs"):
-        if not is_finite_float32(tensors[name]):
-            raise SetError(f"{name} must be float32 and finite")
+def check_kind(content: dict[str, Any]) -> None:
+    """Raise SetError where a file's format and its content disagree: codes, or items, and never both."""
+    encoded, has_codes = content.get("format") == ENCODED, content["codes"] is not None
+    if encoded != has_codes or (has_codes and "items" in content):
+        word = "codes and no items" if encoded else "items and no codes"
+        raise SetError(f'the format "{content.get("format")!s:.40}" has {word}')
 
 
-def check_shapes(items: Tensor, labels: Tensor, schedule: Tensor, lrs: Tensor) -> None:
-    """Raise SetError where the shapes of the four tensors disagree."""
-    if items.ndim < 2 or labels.ndim != 2 or items.numel() == 0:
-        raise SetError(
-            f"items {describe_shape(items)} and labels {describe_shape(labels)} must be (n, *item) and"
-            " (n, classes)"
-        )
-    if len(items) != len(labels):
-        raise SetError(f"labels has {len(labels)} rows, items has {len(items)}: one label per item")
-    if schedule.dtype != torch.long or schedule.ndim != 2 or schedule.numel() == 0:
-        raise SetError(
-            f"schedule must be a long tensor (T, b), not {schedule.dtype} {describe_shape(schedule)}"
-        )
-    if schedule.min() < 0 or schedule.max() >= len(items):
-        raise SetError(f"schedule names items outside 0 … {len(items) - 1}")
-    if lrs.ndim not in (1, 2) or len(lrs) != len(schedule) or lrs.numel() == 0:
-        raise SetError(f"lrs is {describe_shape(lrs)} for {len(schedule)} steps: one row per step")
-    if lrs.min() < 0:
-        raise SetError(f"lrs holds the learning rate {float(lrs.min()):g}: a rate is at least 0")
-
-
-def check_weights(init_state: Any) -> None:
-    """Raise SetError for initial weights that are not None, a dict of tensors or a list of such dicts."""
-    states = init_state if isinstance(init_state, list) else [init_state]
-    valid = [isinstance(state, dict) and all(map(is_weight_or_buffer, state.values())) for state in states]
-    if init_state is not None and not (valid and all(valid)):
-        raise SetError("init_state must be a dict of finite float32 tensors, a list of such dicts, or None")
-
-
-def is_weight_or_buffer(value: Any) -> bool:
-    """Whether a value is a tensor of finite float32 numbers, or of whole ones as some buffers are."""
-    whole = isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex())
-    return whole or is_finite_float32(value)
-
-
-def describe_shape(tensor: Tensor) -> str:
-    """A shape in a sentence: '3×8×8'."""
-    return "×".join(map(str, tensor.shape)) or "a single number"
+def check_codes(codes: Any, items: Tensor) -> None:
+    """Raise SetError where codes do not decode to the items: a file holds them in their place."""
+    if codes is None:
+        return
+    decoded = decode_codes(codes)
+    near = decoded.shape == items.shape and (decoded - items).abs().max() <= 1e-3 * items.abs().max() + 1e-6
+    if not near:
+        raise SetError("codes decode to other items: replace both, or give codes=None with other items")
 
 
 def describe_score(scores: dict[str, Any]) -> list[str]:

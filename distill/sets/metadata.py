@@ -1,4 +1,4 @@
-"""Checks of the words and numbers beside a set's tensors, whose types students and reports rely on."""
+"""Checks of a set's tensors, and of the words and numbers beside them, on whose types others rely."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -135,6 +135,56 @@ def check_text(text: Metadata, item: Sequence[int], n: int) -> None:
 def is_finite_float32(value: Any) -> TypeGuard[Tensor]:
     """Whether a value is a float32 tensor of finite numbers."""
     return isinstance(value, Tensor) and value.dtype == torch.float32 and bool(value.isfinite().all())
+
+
+def check_tensor_types(tensors: dict[str, Any]) -> None:
+    """Raise SetError for what is no tensor, or not of finite float32 numbers (the schedule is long)."""
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise SetError(f"{name} is a {type(value).__name__}, not a tensor")
+    for name in ("items", "labels", "lrs"):
+        if not is_finite_float32(tensors[name]):
+            raise SetError(f"{name} must be float32 and finite")
+
+
+def check_shapes(items: Tensor, labels: Tensor, schedule: Tensor, lrs: Tensor) -> None:
+    """Raise SetError where the shapes of the four tensors disagree."""
+    if items.ndim < 2 or labels.ndim != 2 or items.numel() == 0:
+        raise SetError(
+            f"items {describe_shape(items)} and labels {describe_shape(labels)} must be (n, *item) and"
+            " (n, classes)"
+        )
+    if len(items) != len(labels):
+        raise SetError(f"labels has {len(labels)} rows, items has {len(items)}: one label per item")
+    if schedule.dtype != torch.long or schedule.ndim != 2 or schedule.numel() == 0:
+        raise SetError(
+            f"schedule must be a long tensor (T, b), not {schedule.dtype} {describe_shape(schedule)}"
+        )
+    if schedule.min() < 0 or schedule.max() >= len(items):
+        raise SetError(f"schedule names items outside 0 … {len(items) - 1}")
+    if lrs.ndim not in (1, 2) or len(lrs) != len(schedule) or lrs.numel() == 0:
+        raise SetError(f"lrs is {describe_shape(lrs)} for {len(schedule)} steps: one row per step")
+    if lrs.min() < 0:
+        raise SetError(f"lrs holds the learning rate {float(lrs.min()):g}: a rate is at least 0")
+
+
+def check_weights(init_state: Any) -> None:
+    """Raise SetError for initial weights that are not None, a dict of tensors or a list of such dicts."""
+    states = init_state if isinstance(init_state, list) else [init_state]
+    valid = [isinstance(state, dict) and all(map(is_weight_or_buffer, state.values())) for state in states]
+    if init_state is not None and not (valid and all(valid)):
+        raise SetError("init_state must be a dict of finite float32 tensors, a list of such dicts, or None")
+
+
+def is_weight_or_buffer(value: Any) -> bool:
+    """Whether a value is a tensor of finite float32 numbers, or of whole ones as some buffers are."""
+    whole = isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex())
+    return whole or is_finite_float32(value)
+
+
+def describe_shape(tensor: Tensor) -> str:
+    """A shape in a sentence: '3×8×8'."""
+    return "×".join(map(str, tensor.shape)) or "a single number"
 
 
 Count, Share = Annotated[int, Between(0)], Annotated[float, Between(0, 1)]

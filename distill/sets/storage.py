@@ -16,6 +16,7 @@ from distill.errors import SetError
 from distill.sets.safe_load import UnsafeFile, load_plain
 
 FORMAT = "distill-set/1"
+ENCODED = "distill-set/2"  # with codes, of which items are decoded, in the place of items
 
 
 def check_path(path: Any) -> None:
@@ -139,12 +140,11 @@ def check_device_word(device: str) -> None:
 def check_format(content: Any, path: str | os.PathLike[str], expected: str = FORMAT) -> dict[str, Any]:
     """The content, if its "format" is the expected one. Raises SetError."""
     name = content.get("format") if isinstance(content, dict) else None
-    if name == expected:
+    known = f'{FORMAT}" and "{ENCODED}' if expected == FORMAT else expected
+    if name == expected or (name, expected) == (ENCODED, FORMAT):
         return content
     if isinstance(name, str) and name.startswith(expected.rstrip("0123456789")):
-        raise SetError(
-            f'{path} has the format "{name:.40}"; this version reads "{expected}": upgrade distill'
-        )
+        raise SetError(f'{path} has the format "{name:.40}"; this version reads "{known}": upgrade distill')
     if isinstance(name, str):
         raise SetError(f'{path} has the format "{name:.40}", not "{expected}": it is another kind of file')
     raise SetError(f'{path} is a foreign file: it has no "format" key that says "{expected}"')

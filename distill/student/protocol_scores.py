@@ -18,7 +18,7 @@ from distill.sets.formats.base import is_public
 from distill.sets.storage import check_output, read_tensors, write_tensors
 from distill.student import PROTOCOLS
 from distill.student.comparison.candidates import as_baseline
-from distill.student.comparison.coresets import Draw, k_means, random_real
+from distill.student.comparison.coresets import Draw, k_means, random_real, with_equal_bytes
 from distill.student.evaluation import accuracy
 from distill.student.loop import build_student
 from distill.student.protocols import Start, TrainingProtocol, name_protocol
@@ -50,8 +50,9 @@ def score_baselines(
     data: DistilledSet, protocol: TrainingProtocol, network: nn.Module, weights: Sequence[Weights],
     train: Dataset, test: Dataset, advance: Advance = iter,
 ) -> dict[str, Report]:  # fmt: skip
-    """As many real items with hard labels, drawn anew for each network and trained by the same protocol."""
-    plain, reports = as_baseline(data), {}
+    """Real items of as many bytes, with hard labels, drawn anew for each network, by the same protocol."""
+    data, reports = with_equal_bytes(data), {}
+    plain = as_baseline(data)
     for word, coreset in BASELINES.items():
         draw = coreset(data, train)
 
@@ -148,7 +149,9 @@ def measure_and_save(
     baselines = score_baselines(data, protocol, start.network, start.weights, train, test)
     entry = describe_scores(reports[0], baselines, start.name, protocol, data)
     save_scores(options.set, data, name_protocol(protocol), entry)
-    reports += [replace(r, name=f"{len(data)} {name} items, hard labels") for name, r in baselines.items()]
+    reports += [
+        replace(r, name=f"{data.equal_count} {name} items, hard labels") for name, r in baselines.items()
+    ]
     return {"baselines": entry["baselines"]}
 
 

@@ -111,6 +111,6 @@ class MatchingMethod(PoolMethod):
 
 
 def item_classes(synthetic: Learnable) -> Int[Tensor, " n"]:
-    """The class that each synthetic item was started as: the classes go round."""
+    """The class that each synthetic item was started as: the classes go round the labels that are learned."""
     n, classes = synthetic.labels.shape
-    return torch.arange(n, device=synthetic.labels.device) % classes
+    return torch.arange(n, device=synthetic.labels.device) % synthetic.label_rows % classes

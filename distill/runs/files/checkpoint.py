@@ -11,7 +11,9 @@ from distill.sets.storage import read_tensors, write_tensors
 
 CHECKPOINT = "distill-checkpoint/1"
 Value = str | float | bool | None
-OLDER: dict[str, Any] = {"fixed_items": False}  # settings that older runs lack, as they were then
+OLDER: dict[str, Any] = {  # settings that older runs lack, as they were then
+    "fixed_items": False, "parametrisation": "pixels", "parametrisation_options": {},
+}  # fmt: skip
 
 
 def save_checkpoint(folder: Path, settings: dict[str, Any], content: dict[str, Any]) -> None:

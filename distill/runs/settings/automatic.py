@@ -5,6 +5,7 @@ import math
 from distill.methods import METHODS
 from distill.registry import load, options_of
 from distill.runs.settings import Settings, TextData
+from distill.runs.settings.situation import count_items, parametrisation_of
 
 FEW, LEAST_MINUTES = 20, 3  # images and minutes with which windows pay
 
@@ -32,6 +33,6 @@ def has_time_for_windows(settings: Settings) -> bool:
     minutes = run.minutes or run.distil_minutes or math.inf
     chosen = (outer.outer_steps, outer.start, outer.augment, outer.method_options, outer.fixed_items)
     others = (settings.data.labels, settings.network.weights)
-    few = (settings.data.n or settings.n_default) <= FEW
+    few = count_items(settings.data.n or settings.n_default, *parametrisation_of(settings))
     plain = not any((*chosen, *others))
-    return plain and few and settings.network.network == "convnet" and minutes >= LEAST_MINUTES
+    return plain and few <= FEW and settings.network.network == "convnet" and minutes >= LEAST_MINUTES

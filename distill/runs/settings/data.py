@@ -12,8 +12,9 @@ class DataSettings:
     """What to distil"""
 
     n: Auto[int] = option(AUTO, "N", **ITEMS, first=True)
-    """How many synthetic items. Every other setting has a default that suits this number (default: 5 images
-    or 2 texts; 10 images to adapt and to poison)."""
+    """How many synthetic items; with --parametrisation multi-formation, how many are stored. Every other
+    setting has a default that suits this number (default: 5 images or 2 texts; 10 images to adapt and to
+    poison)."""
     ipc: int | None = option(None, "K", **ITEMS, first=True)
     """Items per class, instead of --n."""
     dataset: str = option("", "DATA", first=True)

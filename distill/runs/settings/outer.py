@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from distill.methods import METHODS
 from distill.outer import STARTS
+from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.registry import AUTO, COUNT, ITEMS, RATE, STEPS, Auto, Entry, option
 from distill.runs.settings.inner import PlugInOptions
 
@@ -29,6 +30,11 @@ class OuterSettings:
     SET.pt of the same n, with its labels, and with its learning rates if the number of steps is the same."""
     fixed_items: bool = option(False, needs={"labels": ("soft", "softmax")})
     """Learn the labels alone: the items stay what they are at the start (Bohdal et al. 2020)."""
+    parametrisation: str = option("pixels", "WORD", choices=PARAMETRISATIONS)
+    """What is learned and stored in the place of images. All but pixels decode more or larger images than
+    their bytes hold, and are compared with real images of as many bytes (--parametrisation WORD --help shows
+    a parametrisation's own options)."""
+    parametrisation_options: PlugInOptions = field(default_factory=dict)
     outer_steps: Auto[int] = option(AUTO, "STEPS", **STEPS)
     """How often the synthetic items are updated."""
     outer_batch: Auto[int] = option(AUTO, "ITEMS", **ITEMS)
@@ -55,3 +61,4 @@ class TextOuter(OuterSettings):
     """Outer loop: how the synthetic items are improved"""
 
     augment: str = ""  # no option: it is for images
+    parametrisation: str = "pixels"  # no option either

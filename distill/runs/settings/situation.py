@@ -1,6 +1,8 @@
 """Situation: what the defaults of a run's settings depend on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 SQUARED = "squared-error"
 
@@ -83,3 +85,20 @@ class Situation:
     def random_convnet(self) -> bool:
         """A random ConvNet: its steps cost much and learn fast."""
         return self.convnet and not self.fixed and not self.text
+
+
+def parametrisation_of(settings: Any) -> tuple[str, Mapping[str, Any]]:
+    """The word and the options of a run's parametrisation."""
+    return settings.outer.parametrisation, settings.outer.parametrisation_options
+
+
+def count_items(n: int, word: str, options: Mapping[str, Any]) -> int:
+    """How many items a network trains on: n, or more where a stored image decodes to several.
+
+    Raises UserError.
+    """
+    if word == "pixels":
+        return n
+    from distill.outer.parametrisations.base import build_parametrisation  # torch, which --help does without
+
+    return n * build_parametrisation(word, options).items_per_stored

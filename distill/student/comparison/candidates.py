@@ -13,7 +13,7 @@ from distill.data.dataset import Dataset
 from distill.registry import load
 from distill.sets.distilled import DistilledSet
 from distill.student import CORESETS
-from distill.student.comparison.coresets import Draw, label_by_teacher, remember_draws
+from distill.student.comparison.coresets import Draw, label_by_teacher, remember_draws, with_equal_bytes
 from distill.student.comparison.table import BASELINE, HARD, SET, TEACHER_LABELS
 from distill.student.protocols.targets import CROSS_ENTROPY, harden
 from distill.student.training import Student
@@ -44,13 +44,13 @@ def list_candidates(
 
     teacher: whose features and losses choose items. Items of a coreset are drawn once for both labels.
     """
-    plain = as_baseline(data)
+    plain, small = as_baseline(data), as_baseline(with_equal_bytes(data))
     draws: dict[str, Draw] = {
-        word: remember_draws(load(CORESETS[word])(data, train, teacher)) for word in words
+        word: remember_draws(load(CORESETS[word])(small, train, teacher)) for word in words
     }
-    hard = [Candidate(word, BASELINE, word, plain, draw) for word, draw in draws.items()]
+    hard = [Candidate(word, BASELINE, word, small, draw) for word, draw in draws.items()]
     soft = [
-        Candidate(word + TEACHER_LABELS, BASELINE, word, plain, label_by_teacher(draw, labeller))
+        Candidate(word + TEACHER_LABELS, BASELINE, word, small, label_by_teacher(draw, labeller))
         for word, draw in draws.items()
     ]
     return [*list_versions(data, plain), *hard, *soft]

@@ -5,6 +5,7 @@ real data, whose features or losses choose.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,17 @@ Pick = Callable[[Tensor, int], Tensor]  # features (m, f) and a count k -> the k
 Choose = Callable[[Tensor, int, int, torch.Generator], Tensor]  # items x of a class, the class, k -> k items
 SMALL = 128  # pixels of a side; from here on an item of RDED holds four crops
 SHARES = (0.08, 1.0)  # of an image's area, which a crop of RDED shows
+
+
+def with_equal_bytes(data: DistilledSet) -> DistilledSet:
+    """The recipe of a set for real items of its bytes: fewer than it has, where it is decoded from codes.
+
+    Rounded up in favour of the real items. They come round in the places of the schedule that others had.
+    """
+    k = data.equal_count
+    if data.codes is None:
+        return data
+    return replace(data, items=data.items[:k], labels=data.labels[:k], schedule=data.schedule % k, codes=None)
 
 
 def random_real(data: DistilledSet, train: Dataset, teacher: Student | None = None) -> Draw:

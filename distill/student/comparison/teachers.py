@@ -16,7 +16,7 @@ from distill.inner.losses import cross_entropy_with_any_labels
 from distill.randomness import seed_torch, stream
 from distill.sets.distilled import DistilledSet
 from distill.student.comparison.baselines import ORDINARY_BATCH, build_adam, epochs_on_all
-from distill.student.comparison.coresets import Draw, label_by_teacher, random_real
+from distill.student.comparison.coresets import Draw, label_by_teacher, random_real, with_equal_bytes
 from distill.student.evaluation import accuracy, as_student
 from distill.student.loop import Turn, build_student, draw_batches, run_turns, train_ordinary
 from distill.student.training import Student, Weights, initial_weights, resolve_set_network
@@ -36,7 +36,8 @@ def train_teachers(data: DistilledSet, train: Dataset, held_out: Dataset) -> tup
     weights = initial_weights(data, network, "random", 1)[0]
     steps = [*(step for step in CHECKPOINTS if step < last), last]
     teachers = train_with_checkpoints(train, network, weights, steps)
-    step, labeller = choose_teacher(data, teachers, random_real(data, train), held_out, network, weights)
+    small = with_equal_bytes(data)
+    step, labeller = choose_teacher(small, teachers, random_real(small, train), held_out, network, weights)
     print(f"soft labels are those of the teacher after {step} steps", file=sys.stderr)
     return teachers[last], labeller
 

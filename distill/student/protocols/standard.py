@@ -16,7 +16,8 @@ import torch
 from distill.data.augment import Augment
 from distill.errors import UserError
 from distill.registry import EPOCHS, ITEMS, RATE, check_options, option, python_name
-from distill.sets.distilled import DistilledSet, describe_shape
+from distill.sets.distilled import DistilledSet
+from distill.sets.metadata import describe_shape
 from distill.sets.public.normalisation import simplify_name
 from distill.student import LABELS
 from distill.student.protocols.augment import DSA, build_changes, build_dc, is_digit_set
