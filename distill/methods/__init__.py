@@ -22,4 +22,8 @@ METHODS = {
     "dm": Entry(
         "distill.methods.distribution_matching:DM", "match mean features of classes (Zhao and Bilen 2023)"
     ),
+    "sre2l": Entry(
+        "distill.methods.decoupled.recovery:SRe2L",
+        "recover items from a trained network's batch norm (Yin, Xing and Shen 2023)",
+    ),
 }
