@@ -38,7 +38,13 @@ from distill.student.scores import Report
 from distill.student.training import Student
 
 N, HELD_OUT, TRIAL_EPOCHS = 100, 5000, 250
-CHECKPOINTS = (100, 200, 400, 800, 1600)  # optimiser steps of the teacher; the last is the end of its training
+CHECKPOINTS = (
+    100,
+    200,
+    400,
+    800,
+    1600,
+)  # optimiser steps of the teacher, the last its end
 NAME = "decoupled"
 Rows = list[dict[str, Any]]
 
@@ -149,7 +155,15 @@ def write(content: dict[str, Any]) -> None:
 
 def table(rows: Rows) -> str:
     """The rows as a Markdown table."""
-    head = ["100 images of CIFAR-10", "network", "teacher's steps", "students' epochs", "test accuracy", "n", "seconds"]
+    head = [
+        "100 images of CIFAR-10",
+        "network",
+        "teacher's steps",
+        "students' epochs",
+        "test accuracy",
+        "n",
+        "seconds",
+    ]
     return markdown(head, [
         [r["items"], f"convnet, width {r['width']}", f"{r['teacher_steps']}", f"{r['epochs']}", percent(r),
          str(r["n"]), f"{r['seconds']:.0f}"]

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from distill.errors import SetError
 from distill.inner.step import Step
-from distill.sets.metadata import check_metadata, check_plain, check_protocol, is_finite_float32
+from distill.sets.metadata import check_metadata, check_plain, check_protocol, check_views, is_finite_float32
 from distill.sets.storage import FORMAT, read_tensors, write_tensors
 
 
@@ -28,7 +28,9 @@ class DistilledSet:
     items (n, *item) in the normalised space that the network sees; labels (n, classes) as the
     inner loss uses them; schedule (T, b), the items of each step; lrs (T,) or (T, g). In the file
     `source` is called "dataset". protocol: None, or the training that the set recommends for any network, a
-    word of distill.student.PROTOCOLS as "name" and its settings. The documentation describes every key.
+    word of distill.student.PROTOCOLS as "name" and its settings. view_labels (views, n, classes): None, or
+    soft labels of changed views of the items, which `views` says how to make. The documentation describes
+    every key.
     """
 
     items: Tensor
@@ -43,6 +45,8 @@ class DistilledSet:
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] | None = None
+    view_labels: Tensor | None = None
+    views: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_set(self)
@@ -115,14 +119,13 @@ class DistilledSet:
     def to_dict(self) -> dict[str, Any]:
         """What the file holds, key by key."""
         content = {file_key(f.name): getattr(self, f.name) for f in fields(self)}
-        if self.protocol is None:
-            del content["protocol"]
-        return {"format": FORMAT, **content}
+        left_out = [name for name in OPTIONAL if content[name] is None]
+        return {"format": FORMAT, **{k: v for k, v in content.items() if k not in left_out}}
 
     @staticmethod
     def from_dict(content: dict[str, Any], path: str | os.PathLike[str]) -> "DistilledSet":
         """The set of what the file at path holds. Raises SetError, which names the file."""
-        content = {"protocol": None, **content}
+        content = {**dict.fromkeys(OPTIONAL), **content}
         try:
             return DistilledSet(**{f.name: content[file_key(f.name)] for f in fields(DistilledSet)})
         except KeyError as missing:
@@ -136,6 +139,7 @@ def file_key(field_name: str) -> str:
     return "dataset" if field_name == "source" else field_name
 
 
+OPTIONAL = ("protocol", "view_labels", "views")  # keys that a file may lack
 DICTS = ("inner", "network", "source", "scores", "provenance")
 
 
@@ -151,6 +155,7 @@ def check_set(data: DistilledSet) -> None:
     if not (data.text is None or isinstance(data.text, dict)):
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_protocol(data.protocol)
+    check_views(data.view_labels, data.views, data.labels)
     check_shapes(**tensors)
     parts = {file_key(name): getattr(data, name) for name in DICTS}
     check_metadata(parts, data.text, data.items.shape[1:], len(data.items), data.labels.shape[1])

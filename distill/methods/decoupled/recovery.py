@@ -117,7 +117,7 @@ def build_teacher(network: nn.Module) -> Teacher:
 
 
 def measure_gap(layer: nn.Module, x: Tensor) -> Float[Tensor, ""]:
-    """|μ - E μ| + |σ² - E σ²| over the channels of a layer's inputs (SRe2L, eq. 6; Yin et al. 2020, eq. 4)."""
+    """|μ - E μ| + |σ² - E σ²| over the channels of a layer's inputs (SRe2L, eq. 6)."""
     dims = [d for d in range(x.ndim) if d != 1]
     mean, variance = x.mean(dim=dims), x.var(dim=dims, correction=0)
     running_mean, running_var = layer.running_mean, layer.running_var

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ DEFAULT_NETWORK = "convnet-batch"  # of a file of weights that does not name its
 
 
 def fill_teacher(method: Method, data: Dataset, device: str) -> Method:
-    """The method with the trained network of its --teacher; another method stays as it is. Raises UserError."""
+    """The method with the network of its --teacher; another method stays as it is. Raises UserError."""
     if not isinstance(method, SRe2L):
         return method
     if len(data.shape) != 3:
@@ -124,7 +123,9 @@ class Renormalised(nn.Module):
     Whitened items become pixels first.
     """
 
-    def __init__(self, network: nn.Module, data: Dataset, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, network: nn.Module, data: Dataset, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.network = network
         whitening = data.zca or {}

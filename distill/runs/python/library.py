@@ -30,8 +30,8 @@ from distill.runs.build import (
     describe_source,
     problem_class,
 )
-from distill.runs.measure import split_data
 from distill.runs.decoupled.teacher import fill_teacher
+from distill.runs.measure import split_data
 from distill.runs.pool import fill_pool
 from distill.runs.python.arguments import (
     are_known,
