@@ -22,8 +22,16 @@ def shorten_places(provenance: dict[str, Any]) -> dict[str, Any]:
     if isinstance(command, str):
         changes["command"] = shorten_command(command)
     if isinstance(config, dict):
-        changes["config"] = {k: shorten_place(v) if k in PLACES else v for k, v in config.items()}
+        changes["config"] = shorten_values(config)
     return {**provenance, **changes}
+
+
+def shorten_values(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the places of files, those among the options of a method included."""
+    return {
+        k: shorten_values(v) if isinstance(v, dict) else shorten_place(v) if k in PLACES else v
+        for k, v in config.items()
+    }
 
 
 def shorten_command(command: str) -> str:
