@@ -27,8 +27,7 @@ from distill.outer.processes import average_processes, rank, world_size
 from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
 from distill.registry import find
-from distill.runs.decoupled.teacher import fill_teacher
-from distill.runs.pool import fill_pool
+from distill.runs.pool import fill_networks
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.starts import InitialWeights, Weights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
@@ -143,9 +142,7 @@ def build_method(settings: Settings, problem: Problem, data: Dataset | None = No
     method_type = find(METHODS, "method", outer.method)
     if not method_type.unrolls:
         method: Method = method_type(**outer.method_options)
-        if data is None:
-            return method
-        return fill_teacher(fill_pool(settings, problem, method, data), data, settings.run.device)
+        return method if data is None else fill_networks(settings, problem, method, data)
     engine = build_engine(str(inner.engine), problem, inner.engine_options)
     unrolled: Method = method_type(engine=engine, **outer.method_options)
     return unrolled

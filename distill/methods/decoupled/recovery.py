@@ -144,7 +144,7 @@ class RecoveryObjective:
     def __call__(self, synthetic: Any, step: int, memory: Named | None = None) -> OuterGradient:
         self.check_memory(memory or {})
         seeds = [task.generator.initial_seed() for task in self.tasks(step)]
-        results = [self.differentiate(synthetic, stream("recover", seed, step)) for seed in seeds]
+        results = [self.differentiate(synthetic, stream("recover", seed)) for seed in seeds]
         return mean_gradient(results)._replace(memory=memory or {})
 
     def check_memory(self, memory: Named) -> None:
