@@ -41,6 +41,7 @@ from distill.runs.python.arguments import (
     word_of_rule,
 )
 from distill.runs.python.outcome import run
+from distill.runs.pool import fill_networks
 from distill.runs.resolve import resolve
 from distill.runs.settings import (
     DataSettings,
