@@ -31,6 +31,7 @@ from distill.runs.build import (
     problem_class,
 )
 from distill.runs.measure import split_data
+from distill.runs.pool import fill_networks
 from distill.runs.python.arguments import (
     are_known,
     check_augment,
@@ -41,7 +42,6 @@ from distill.runs.python.arguments import (
     word_of_rule,
 )
 from distill.runs.python.outcome import run
-from distill.runs.pool import fill_networks
 from distill.runs.resolve import resolve
 from distill.runs.settings import (
     DataSettings,
