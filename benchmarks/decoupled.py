@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,16 +29,20 @@ from distill.randomness import stream
 from distill.runs.build import describe_source
 from distill.runs.files.machine import speed_up_cpu
 from distill.sets.distilled import DistilledSet
-from distill.student.comparison.coresets import Draw, label_by_teacher, random_real, rded
+from distill.student.comparison.coresets import Draw, label_by_teacher, random_real, rded, remember_draws
 from distill.student.comparison.teachers import train_with_checkpoints
 from distill.student.evaluation import accuracy
 from distill.student.protocols.standard import SiameseAugmentation
 from distill.student.scores import Report
 from distill.student.training import Student
+from distill.student.views.fkd import FKD
+from distill.student.views.labels import label_views
+from distill.student.views.settings import ViewOptions
 
 N, HELD_OUT, TRIAL_EPOCHS = 100, 5000, 200
 CHECKPOINTS = (100, 200, 400, 800)  # optimiser steps of the teacher, the last its end
 NAME = "decoupled"
+VIEWS = "crop-flip"  # the changes of views
 Rows = list[dict[str, Any]]
 
 
@@ -67,17 +70,33 @@ class Bench:
             describe_source("cifar10", self.train, len(self.test)),
         )  # fmt: skip
 
-    def train_student(self, draw: Draw, seed: int, epochs: int, purpose: str) -> Student:
-        """A new network trained on the items of this draw by dsa, its products in bfloat16.
+    def train_student(self, row: "Row", seed: int, epochs: int, purpose: str) -> Student:
+        """A new network trained on the items of a row, its products in bfloat16.
 
-        Without its cache: that keeps the weights of the first step for the whole training.
+        Without the cache of autocast, which keeps the weights of the first step for the whole training.
         """
-        items, labels = draw(stream(NAME, purpose, seed))
-        network, protocol = self.build(), SiameseAugmentation(epochs=epochs)
+        items, labels = row.draw(stream(NAME, purpose, seed))
+        network, data = self.build(), replace(self.blank(), items=items, labels=labels)
         weights = draw_weights(network, stream(NAME, purpose, "weights", seed), "own")
         with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-            data = replace(self.blank(), items=items, labels=labels)
+            if row.viewer is not None:
+                data = label_views(data, row.viewer, ViewOptions(epochs, VIEWS))
+            protocol = SiameseAugmentation(epochs=epochs) if row.viewer is None else FKD(epochs)
             return protocol.train(data, network, weights, stream(NAME, purpose, "batches", seed))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What students of a row train on: by dsa, or by fkd on the labels of a viewer for each view."""
+
+    items: str
+    draw: Draw
+    viewer: Student | None = None
+
+    @property
+    def protocol(self) -> str:
+        """The word of the students' protocol."""
+        return "dsa" if self.viewer is None else "fkd"
 
 
 def open_bench(options: argparse.Namespace) -> Bench:
@@ -85,8 +104,8 @@ def open_bench(options: argparse.Namespace) -> Bench:
     train, test = load(str(options.data))
     train, held_out = train.hold_out(HELD_OUT, stream(NAME, "split"))
     zca = fit_zca(train)
-    splits = (whiten(part, zca) for part in (train, held_out, test))
-    return Bench(*splits, options.width, options.epochs)
+    train, held_out, test = (whiten(part, zca) for part in (train, held_out, test))
+    return Bench(train, held_out, test, options.width, options.epochs)
 
 
 def load_teachers(bench: Bench, cache: Path) -> dict[int, Student]:
@@ -110,29 +129,31 @@ def choose_checkpoint(bench: Bench, teachers: dict[int, Student]) -> tuple[int, 
     draw = random_real(bench.blank(), bench.train)
     scores = {}
     for step, teacher in teachers.items():
-        student = bench.train_student(label_by_teacher(draw, teacher), 0, TRIAL_EPOCHS, "choose")
+        row = Row("random real", label_by_teacher(draw, teacher))
+        student = bench.train_student(row, 0, TRIAL_EPOCHS, "choose")
         scores[step] = accuracy(student, bench.held_out)
         print(f"teacher after {step} steps: {accuracy(teacher, bench.held_out):.3f} held out, its student"
               f" {scores[step]:.3f}", file=sys.stderr, flush=True)  # fmt: skip
     return max(scores, key=lambda step: scores[step]), scores
 
 
-def list_draws(bench: Bench, labeller: Student, last: Student) -> dict[str, Callable[[], Draw]]:
-    """The items of each row: real ones and RDED's crops, which the fully trained teacher picks."""
+def list_rows(bench: Bench, labeller: Student, last: Student) -> list[Row]:
+    """Real images and crops of RDED, which the fully trained teacher picks, by three kinds of labels."""
     blank = bench.blank()
-    real, crops = random_real(blank, bench.train), rded(blank, bench.train, last)
-    return {
-        "random real, soft labels": lambda: label_by_teacher(real, labeller),
-        "RDED, soft labels": lambda: label_by_teacher(crops, labeller),
-        "RDED, labels of its own teacher": lambda: label_by_teacher(crops, last),
-        "random real, hard labels": lambda: real,
-        "RDED, hard labels": lambda: crops,
-    }
+    real, crops = random_real(blank, bench.train), remember_draws(rded(blank, bench.train, last))
+    return [
+        Row("random real, soft labels", label_by_teacher(real, labeller)),
+        Row("RDED, soft labels", label_by_teacher(crops, labeller)),
+        Row("random real, labels of each view", real, last),
+        Row("RDED, labels of each view", crops, last),
+        Row("random real, hard labels", real),
+        Row("RDED, hard labels", crops),
+    ]
 
 
-def measure(bench: Bench, draw: Draw, seeds: int) -> tuple[float, ...]:
+def measure(bench: Bench, row: Row, seeds: int) -> tuple[float, ...]:
     """The test accuracy of each seed's student; each has other items."""
-    students = (bench.train_student(draw, seed, bench.epochs, "score") for seed in range(seeds))
+    students = (bench.train_student(row, seed, bench.epochs, "score") for seed in range(seeds))
     return tuple(accuracy(student, bench.test) for student in students)
 
 
@@ -156,14 +177,14 @@ def table(rows: Rows) -> str:
         "100 images of CIFAR-10",
         "network",
         "teacher's steps",
-        "students' epochs",
+        "students",
         "test accuracy",
         "n",
         "seconds",
     ]
     return markdown(head, [
-        [r["items"], f"convnet, width {r['width']}", f"{r['teacher_steps']}", f"{r['epochs']}", percent(r),
-         str(r["n"]), f"{r['seconds']:.0f}"]
+        [r["items"], f"convnet, width {r['width']}", f"{r['teacher_steps']}",
+         f"{r['protocol']}, {r['epochs']} epochs", percent(r), str(r["n"]), f"{r['seconds']:.0f}"]
         for r in rows
     ])  # fmt: skip
 
@@ -179,16 +200,17 @@ def run(options: argparse.Namespace) -> None:
         content["teachers"] += known
         write(content)
     step = known[0]["chosen"]
-    for name, build in list_draws(bench, teachers[step], teachers[CHECKPOINTS[-1]]).items():
-        key = {"items": name, "width": bench.width, "epochs": bench.epochs, "teacher_steps": step}
-        if any(all(row[k] == v for k, v in key.items()) for row in content["rows"]):
+    for row in list_rows(bench, teachers[step], teachers[CHECKPOINTS[-1]]):
+        key = {"items": row.items, "protocol": row.protocol, "width": bench.width, "epochs": bench.epochs}
+        key["teacher_steps"] = CHECKPOINTS[-1] if row.viewer else step
+        if any(all(known.get(k) == v for k, v in key.items()) for known in content["rows"]):
             continue
         start = time.perf_counter()
-        report = Report(name, measure(bench, build(), options.seeds))
+        report = Report(row.items, measure(bench, row, options.seeds))
         seconds = round(time.perf_counter() - start, 1)
         content["rows"].append({**key, "scores": list(report.scores), **report.summary(), "seconds": seconds})
         write(content)
-        print(f"{name}: {percent(content['rows'][-1])} in {seconds:.0f} s", flush=True)
+        print(f"{row.items}: {percent(content['rows'][-1])} in {seconds:.0f} s", flush=True)
 
 
 def main() -> None:

@@ -116,12 +116,12 @@ def build_teacher(network: nn.Module) -> Teacher:
     return Teacher(network, tuple(layers))
 
 
-def measure_gap(layer: nn.Module, x: Tensor) -> Float[Tensor, ""]:
+def measure_gap(layer: Any, x: Tensor) -> Float[Tensor, ""]:
     """|μ - E μ| + |σ² - E σ²| over the channels of a layer's inputs (SRe2L, eq. 6)."""
     dims = [d for d in range(x.ndim) if d != 1]
     mean, variance = x.mean(dim=dims), x.var(dim=dims, correction=0)
-    running_mean, running_var = layer.running_mean, layer.running_var
-    return torch.linalg.vector_norm(mean - running_mean) + torch.linalg.vector_norm(variance - running_var)
+    norm = torch.linalg.vector_norm
+    return norm(mean - layer.running_mean) + norm(variance - layer.running_var)
 
 
 def digest_network(network: nn.Module) -> Int[Tensor, " 1"]:

@@ -123,6 +123,13 @@ class Renormalised(nn.Module):
     Whitened items become pixels first.
     """
 
+    own_mean: Tensor
+    own_std: Tensor
+    mean: Tensor
+    std: Tensor
+    pixel_mean: Tensor
+    inverse: Tensor | None
+
     def __init__(
         self, network: nn.Module, data: Dataset, mean: Sequence[float], std: Sequence[float]
     ) -> None:
