@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.resolve import change, resolve
 from distill.sets.distilled import DistilledSet
+from distill.student.views.schedule import ViewSchedule, describe_views
 
 SHAPE, CLASSES = (1, 8, 8), 3
 
@@ -134,6 +135,16 @@ def small_set(n: int = 3, steps: int = 4, **changes: object) -> DistilledSet:
         "source": {"name": "blobs.npz", "classes": ["a", "b", "c"], "mean": [0.3], "std": [0.2]},
     }
     return DistilledSet(**(content | changes))
+
+
+def prepare_for(word: str, data: DistilledSet) -> DistilledSet:
+    """A set with what the protocol of a word needs: fkd trains on labels of each view."""
+    if word != "fkd":
+        return data
+    labels, views = data.labels.softmax(dim=1), describe_views(ViewSchedule("flip"), data.items)
+    if bool(((data.labels == 0) | (data.labels == 1)).all()):
+        labels = data.labels
+    return replace(data, view_labels=labels.repeat(2, 1, 1), views=views)
 
 
 def run_module(

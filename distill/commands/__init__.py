@@ -16,6 +16,7 @@ VERBS = {
         "import_set",
         "read a set of another project (results.pth, res_*.pt, checkpoint_*, .h5, …) or an export",
     ),
+    "select": ("select", "choose real images as a set, with hard labels or a teacher's"),
     "report": ("report", "write an HTML page that shows sets and runs, side by side"),
     "relabel": ("relabel", "give a distilled set a teacher's soft labels"),
     "teach": ("teach", "run a recipe of knowledge distillation (a YAML file)"),

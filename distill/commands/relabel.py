@@ -9,10 +9,11 @@ from distill.commands.cli import run_command
 from distill.commands.set_options import SetSettings, check_place, load_set_and_data
 from distill.errors import UserError
 from distill.registry import COUNT, RATE, option
+from distill.student.views.settings import ViewOptions
 
 
 @dataclass(frozen=True)
-class RelabelSettings(SetSettings):
+class RelabelSettings(ViewOptions, SetSettings):
     """Write a new set whose labels are a teacher's softened outputs for the items, and measure it."""
 
     teacher: str | None = option(None, "FILE")
@@ -42,7 +43,7 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
     data, _, test = load_set_and_data(config)
     check_place(path, config, data)
     teacher = (config.teacher, config.teacher_network, config.tau)
-    relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds)
+    relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds, config)
     relabelled.save(path)
     print(format_table(reports, f"{config.set}: test accuracy") + f"\n\n{path}")
     set_labels, teacher_labels = (report.summary() for report in reports)

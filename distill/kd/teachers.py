@@ -27,6 +27,8 @@ from distill.student.evaluation import as_student, replay_accuracies, report_stu
 from distill.student.protocols import Start, train_students
 from distill.student.scores import Report
 from distill.student.training import Student, Weights, assemble_problem, replay
+from distill.student.views.labels import label_views
+from distill.student.views.settings import ViewOptions
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def relabel(
     scores = {name: score for name, score in data.scores.items() if name not in OF_LABELS}
     inner = {name: v for name, v in data.inner.items() if name != "softmax_scale"}  # of the old labels
     labels = fit_to_loss((logits / tau).softmax(dim=1), data)
-    return replace(data, labels=labels, inner=inner, scores=scores)
+    return replace(data, labels=labels, inner=inner, scores=scores, view_labels=None, views=None)
 
 
 def fit_to_loss(shares: Tensor, data: DistilledSet) -> Tensor:
@@ -209,10 +211,11 @@ def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
 
 
 def relabel_and_score(
-    data: DistilledSet, test: Dataset, path: str, name: str | None, tau: float, seeds: int
+    data: DistilledSet, test: Dataset, path: str, name: str | None, tau: float, seeds: int, views: ViewOptions
 ) -> tuple[DistilledSet, list[Report]]:
     """The set with the labels of a teacher's file and its new score; reports of the old and new labels."""
-    relabelled = relabel(data, load_teacher(path, data, name), tau)
+    teacher = load_teacher(path, data, name)
+    relabelled = label_views(relabel(data, teacher, tau), teacher, views, tau)
     reports = [
         Report(label, replay_accuracies(version, test, seeds))
         for label, version in (("its own labels", data), ("the teacher's labels", relabelled))
@@ -220,6 +223,7 @@ def relabel_and_score(
     weights = "held-out" if data.init_state is None else "fixed"
     accuracy = {**reports[1].summary(), "split": "test", "weights": weights}
     command = f"relabel --teacher {Path(path).name} --tau {tau:g}"
+    command += f" --views {views.views}" if views.views else ""
     provenance = {**data.provenance, "relabelled": command}
     scores = {**relabelled.scores, "accuracy": accuracy}
     return replace(relabelled, scores=scores, provenance=provenance), reports

@@ -26,4 +26,8 @@ METHODS = {
     "mtt": Entry(
         "distill.methods.trajectories.matching:MTT", "match experts' trajectories (Cazenavette et al. 2022)"
     ),
+    "sre2l": Entry(
+        "distill.methods.decoupled.recovery:SRe2L",
+        "recover items from a trained network's batch norm (Yin, Xing and Shen 2023)",
+    ),
 }

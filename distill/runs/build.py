@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
@@ -28,7 +26,7 @@ from distill.outer.processes import average_processes
 from distill.outer.synthetic import Synthetic
 from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all, task_numbers
 from distill.registry import find
-from distill.runs.pool import fill_pool
+from distill.runs.pool import fill_networks
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
@@ -147,7 +145,7 @@ def build_method(settings: Settings, problem: Problem, data: Dataset | None = No
     method_type = find(METHODS, "method", outer.method)
     if not method_type.unrolls:
         method: Method = method_type(**outer.method_options)
-        return method if data is None else fill_pool(settings, problem, method, data)
+        return method if data is None else fill_networks(settings, problem, method, data)
     engine = build_engine(str(inner.engine), problem, inner.engine_options)
     unrolled: Method = method_type(engine=engine, **outer.method_options)
     return unrolled

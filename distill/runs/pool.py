@@ -16,9 +16,15 @@ from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.registry import find
+from distill.runs.decoupled.teacher import fill_teacher
 from distill.runs.settings import Settings
 
 CONVNET_WIDTH = 64  # of the pool; a width of 128 takes four times as long, and students of 128 gain nothing
+
+
+def fill_networks(settings: Settings, problem: Problem, method: Method, data: Dataset) -> Method:
+    """The method with the networks that its options name: those of a pool, or a teacher. Raises UserError."""
+    return fill_teacher(fill_pool(settings, problem, method, data), data, settings.run.device)
 
 
 def fill_pool(settings: Settings, problem: Problem, method: Method, data: Dataset) -> Method:

@@ -22,6 +22,7 @@ from distill.sets.metadata import (
     check_protocol,
     check_shapes,
     check_tensor_types,
+    check_views,
     check_weights,
     describe_shape,
 )
@@ -38,8 +39,9 @@ class DistilledSet:
     inner loss uses them; schedule (T, b), the items of each step; lrs (T,) or (T, g). In the file
     `source` is called "dataset". protocol: None, or the training that the set recommends for any network, a
     word of distill.student.PROTOCOLS as "name" and its settings. codes: None, or how the items are stored,
-    {"parametrisation": …, "settings": …, "tensors": …}; the file then holds them in the place of items. The
-    documentation describes every key.
+    {"parametrisation": …, "settings": …, "tensors": …}; the file then holds them in the place of items.
+    view_labels (views, n, classes): None, or soft labels of changed views of the items, which `views` says
+    how to make. The documentation describes every key.
     """
 
     items: Tensor
@@ -55,6 +57,8 @@ class DistilledSet:
     provenance: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] | None = None
     codes: dict[str, Any] | None = None
+    view_labels: Tensor | None = None
+    views: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_set(self)
@@ -156,15 +160,15 @@ class DistilledSet:
     def to_dict(self) -> dict[str, Any]:
         """What the file holds, key by key."""
         content = {file_key(f.name): getattr(self, f.name) for f in fields(self)}
-        if self.protocol is None:
-            del content["protocol"]
-        del content["codes" if self.codes is None else "items"]
-        return {"format": FORMAT if self.codes is None else ENCODED, **content}
+        left_out = [name for name in OPTIONAL if content[name] is None]
+        left_out += [] if self.codes is None else ["items"]
+        form = FORMAT if self.codes is None else ENCODED
+        return {"format": form, **{k: v for k, v in content.items() if k not in left_out}}
 
     @staticmethod
     def from_dict(content: dict[str, Any], path: str | os.PathLike[str]) -> "DistilledSet":
         """The set of what the file at path holds. Raises SetError, which names the file."""
-        content = {"protocol": None, "codes": None, **content}
+        content = {**dict.fromkeys(OPTIONAL), **content}
         try:
             check_kind(content)
             if content["codes"] is not None:
@@ -183,6 +187,7 @@ def file_key(field_name: str) -> str:
     return "dataset" if field_name == "source" else field_name
 
 
+OPTIONAL = ("protocol", "codes", "view_labels", "views")  # keys that a file may lack
 DICTS = ("inner", "network", "source", "scores", "provenance")
 
 
@@ -198,6 +203,7 @@ def check_set(data: DistilledSet) -> None:
     if not (data.text is None or isinstance(data.text, dict)):
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_protocol(data.protocol)
+    check_views(data.view_labels, data.views, data.labels)
     check_shapes(**tensors)
     check_codes(data.codes, data.items)
     parts = {file_key(name): getattr(data, name) for name in DICTS}

@@ -34,6 +34,9 @@ PROTOCOLS = {
     "ddranking": Entry(
         "distill.student.protocols.standard:DDRanking", "DD-Ranking's: SGD, 1,000 epochs, hard labels"
     ),
+    "fkd": Entry(
+        "distill.student.views.fkd:FKD", "AdamW 0.001 on a teacher's labels that the set stores for each view"
+    ),
     "ordinary": Entry(
         "distill.student.protocols.ordinary:Ordinary", "minibatches and any optimiser of torch.optim"
     ),

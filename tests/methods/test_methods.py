@@ -28,10 +28,13 @@ from distill.registry import load
 from tests.contracts import UNROLLED_NETWORKS, build_small, choose_small_shape
 from tests.data_oddities import easy_data
 from tests.helpers import waves
+from tests.methods.test_recovery import make_teacher
 from tests.oddities import Experts
 
 COMPARISONS = {w: m() for w, e in METHODS.items() if issubclass(m := load(e), PoolMethod)}
 MATCHING = [word for word, method in COMPARISONS.items() if isinstance(method, MatchingMethod)]
+
+NEEDS = {"sre2l": {"network": make_teacher((1, 2, 3), 3)}}  # what a method cannot do without
 
 
 def make_small_case(n: int = 6, steps: int = 3) -> tuple[Problem, Synthetic, Task]:
@@ -68,7 +71,7 @@ def compare(method: PoolMethod, problem: Problem, synthetic: Learnable, task: Ta
 def test_every_method_passes_the_contract(name: str) -> None:
     """A frozen dataclass of plain settings; a finite loss, and a gradient for every learned tensor."""
     method_type = load(METHODS[name])
-    method: Method = method_type()
+    method: Method = method_type(**NEEDS.get(name, {}))
     assert replace(method) == method  # type: ignore[type-var]
     problem, synthetic, task = make_small_case()
     result = method.objective(problem, lambda step: [task])(synthetic, 0)

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.errors import SetError, UserError
-from distill.methods.base import item_classes
-from distill.methods.distribution_matching import DM
+from distill.methods.matching.classes import item_classes
+from distill.methods.matching.distributions import DM
 from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.outer.parametrisations.base import Parametrisation, build_parametrisation
 from distill.outer.parametrisations.codes import decode_codes, describe_codes

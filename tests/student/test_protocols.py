@@ -26,7 +26,7 @@ from distill.student.protocols.standard import DC, DDRanking, SiameseAugmentatio
 from distill.student.protocols.targets import choose_targets
 from distill.student.training import build_set_network
 from tests.data_oddities import X, Y
-from tests.helpers import CLASSES, SHAPE, small_set, waves
+from tests.helpers import CLASSES, SHAPE, prepare_for, small_set, waves
 
 SHARES = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
 SIGNED = torch.tensor([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.0, -0.5, 1.0]])
@@ -210,7 +210,7 @@ def test_batch_norm_and_dropout_work_in_every_protocol(word: str) -> None:
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(144, 3)
     )
-    data, protocol = labelled(SHARES), shorten(word)
+    data, protocol = prepare_for(word, labelled(SHARES)), shorten(word)
     weights = initial_weights(data, network, "random", 1)[0]
     first, second = (protocol.train(data, network, weights, stream("norm")) for _ in range(2))
     x = waves(5, *SHAPE).float()
@@ -234,6 +234,7 @@ def test_every_protocol_learns_ten_items_better_than_chance(word: str) -> None:
     source = {"name": "easy", "classes": ["ant", "bee", "cat", "dog"], "mean": [90 / 255], "std": [62 / 255]}
     schedule, lrs = torch.arange(12).repeat(30, 1), torch.full((30,), 0.05)
     data = small_set(n=12, items=items, labels=labels, source=source, schedule=schedule, lrs=lrs)
+    data = prepare_for(word, data)
     report = evaluate(data, (X[12:], Y[12:]), seeds=2, protocol=shorten(word, 60, lr=0.02))
     assert report.mean > 0.5
 

@@ -25,7 +25,7 @@ from distill.student.comparison.baselines import full_data_accuracy, score_basel
 from distill.student.comparison.coresets import k_means, random_real
 from distill.student.protocols import SetRecipe
 from distill.student.training import build_problem, build_set_network
-from tests.helpers import CLASSES, SHAPE, small_set, waves, write_npz
+from tests.helpers import CLASSES, SHAPE, prepare_for, small_set, waves, write_npz
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_training_leaves_the_buffers_and_the_mode_of_the_user_s_module_unchanged
 
 @pytest.mark.parametrize("word", PROTOCOLS)
 def test_a_protocol_trains_a_student_and_changes_nothing_else(word: str) -> None:
-    data, x = fixed_set(), waves(5, *SHAPE).float()
+    data, x = prepare_for(word, fixed_set()), waves(5, *SHAPE).float()
     network, weights = build_set_network(data), fixed_set().init_state
     before, initial = copy.deepcopy(network.state_dict()), copy.deepcopy(weights)
     protocol: Any = load_entry(PROTOCOLS[word])()

@@ -31,7 +31,7 @@ from distill.runs.build import (
     problem_class,
 )
 from distill.runs.measure import split_data
-from distill.runs.pool import fill_pool
+from distill.runs.pool import fill_networks
 from distill.runs.python.arguments import (
     are_known,
     check_augment,
@@ -226,7 +226,7 @@ def method_of(
 
 def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset, test: int) -> Plan:
     """The plan of the objects; what was not passed is what the command's words mean."""
-    method = fill_pool(settings, problem, method, train)
+    method = fill_networks(settings, problem, method, train)
     name = settings.network.network or type(problem.network).__name__
     is_drawn = settings.network.network is not None or factory_of(problem.network) is not None
     weights = draw_initial(settings, problem, "fixed", 1)[0] if is_drawn else current_weights(problem)

@@ -48,6 +48,8 @@ def max_horizon(s: Situation) -> int | None:
 def start(s: Situation) -> str:
     if s.windowed and s.labels == "softmax" and not (s.fixed or s.text or s.trained):
         return "frepo"
+    if s.recovers:
+        return "noise"
     return "means" if s.random_convnet or s.pooled else "real"
 
 
@@ -139,6 +141,8 @@ def outer_batch(s: Situation) -> int:
 def outer_lr(s: Situation) -> float:
     if s.pooled:
         return 0.1 if s.ridge and s.plain_convnet else 0.01
+    if s.recovers:
+        return 0.25
     return 0.05 if s.fixed or s.text else 0.02
 
 
@@ -213,7 +217,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet and frepo, frepo for rat-bptt where random, else real",
+        "means for a random convnet and frepo, frepo for rat-bptt where random, noise for sre2l, else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
     Default(
@@ -252,7 +256,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; frepo and rat-bptt: 0.01, frepo without a norm 0.1",
+        "0.05; 0.02 for random images; frepo and rat-bptt: 0.01, frepo without a norm 0.1; sre2l: 0.25",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(

@@ -62,6 +62,11 @@ class Situation:
         return self.method == "mtt"
 
     @property
+    def recovers(self) -> bool:
+        """A trained network's statistics make the items, and no student does."""
+        return self.method == "sre2l"
+
+    @property
     def pooled(self) -> bool:
         """The set is learned by networks of a pool, which are drawn and trained as torch's users do it."""
         return self.ridge or self.windowed or self.by_class

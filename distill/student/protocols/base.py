@@ -1,7 +1,7 @@
 """The interface of protocols, and the one loop of those that train by an optimiser of torch.optim."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -38,6 +38,7 @@ class Plan:
 
     Batches are drawn anew in each pass over the items; the last of a pass may be smaller. Before the steps of
     restarts the optimiser forgets its momentum. augment(x, generator) changes each batch of items.
+    batches(generator): other pairs of items and targets than these, without end.
     """
 
     targets: Targets
@@ -46,6 +47,7 @@ class Plan:
     batch: int
     restarts: frozenset[int] = frozenset()
     augment: Augment | None = None
+    batches: Callable[[torch.Generator], Iterator[tuple[Tensor, Tensor]]] | None = None
 
 
 class PlannedProtocol(ABC):
@@ -78,7 +80,8 @@ def run_plan(plan: Plan, student: Student, items: Tensor, generator: torch.Gener
     """Train the student, one optimiser step per factor. Raises UserError where the loss is not finite."""
     optimiser, loss = build_optimiser(plan.optimiser, student), load(INNER_LOSSES[plan.targets.loss])
     rates, last = [group["lr"] for group in optimiser.param_groups], 1.0
-    batches = draw_batches(items, plan.targets.labels, plan.batch, generator)
+    drawn = draw_batches(items, plan.targets.labels, plan.batch, generator)
+    batches = plan.batches(generator) if plan.batches else drawn
     for step, factor in enumerate(plan.factors):
         if step in plan.restarts:
             optimiser.state.clear()
