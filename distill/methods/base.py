@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.inner.problem import Problem, State, Task
@@ -75,6 +75,7 @@ class Method(ABC):
     unrolls: ClassVar[bool] = False  # differentiates through inner steps by an engine
     learns_rates: ClassVar[bool] = False  # its loss depends on the learning rates of the set
     needs_every_class: ClassVar[bool] = False  # compares class by class: n is at least the number of classes
+    matches_classes: ClassVar[bool] = False  # takes as many real items of each class, and changes them itself
     learns_labels: ClassVar[bool] = True  # its loss depends on the labels of the items
     regresses: ClassVar[bool] = False  # the learned labels are those of a regression: signed, of mean zero
     needs_shares: ClassVar[bool] = False  # trains for long by cross-entropy: labels must not be signed
@@ -148,3 +149,9 @@ def mean_gradient(results: Sequence[OuterGradient]) -> OuterGradient:
     }
     uniform_loss = sum(r.uniform_loss for r in results) / len(results)
     return OuterGradient(torch.stack([r.loss for r in results]).mean(), gradients, uniform_loss)
+
+
+def item_classes(synthetic: Learnable) -> Int[Tensor, " n"]:
+    """The class that each synthetic item was started as: the classes go round the labels that are learned."""
+    n, classes = synthetic.labels.shape
+    return torch.arange(n, device=synthetic.labels.device) % synthetic.label_rows % classes

@@ -77,13 +77,11 @@ def assemble_plan(
     vmapped = not single_network and settings.inner.engine != "higher" and settings.run.device != "cpu"
     vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
 
-    states = StateDrawer(
-        problem, initial.training, settings.network.weight_init, settings.run.seed, settings.run.device
-    )
+    states = build_state_drawer(settings, problem, initial)
     method = method.prepare(problem, states)
 
     def tasks(data: Dataset) -> Tasks:
-        draw = build_task_drawer(outer, states, data, method.needs_every_class)
+        draw = build_task_drawer(outer, states, data, method.matches_classes)
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
     optimizer = build_outer(outer, method)
@@ -179,6 +177,12 @@ def stack_networks(problem: Problem, tasks: Tasks) -> tuple[Problem, Tasks]:
     """The networks of a step as one, and their tasks as one."""
     stacked = VmappedProblem(problem.network, problem.rule, problem.inner_loss, problem.outer_loss)
     return stacked, lambda step: [stacked.stack_tasks(tasks(step))]
+
+
+def build_state_drawer(settings: Settings, problem: Problem, initial: InitialWeights) -> StateDrawer:
+    """The drawer of initial states of the run's network."""
+    scheme, run = settings.network.weight_init, settings.run
+    return StateDrawer(problem, initial.training, scheme, run.seed, run.device)
 
 
 def build_task_drawer(

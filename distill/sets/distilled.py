@@ -25,6 +25,7 @@ from distill.sets.metadata import (
     check_views,
     check_weights,
     describe_shape,
+    move,
 )
 from distill.sets.storage import ENCODED, FORMAT, read_tensors, write_tensors
 
@@ -242,12 +243,3 @@ def format_score(score: dict[str, Any]) -> str:
     if not isinstance(mean, int | float):
         return ""
     return f"{100 * mean:.2f} ± {100 * std:.2f} %" if isinstance(std, int | float) else f"{100 * mean:.2f} %"
-
-
-def move(value: Any, device: str | torch.device) -> Any:
-    """A value with all tensors in it on a device."""
-    if isinstance(value, Tensor):
-        return value.to(device=device)
-    if isinstance(value, dict):
-        return {key: move(part, device) for key, part in value.items()}
-    return [move(part, device) for part in value] if isinstance(value, list) else value

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.errors import SetError, UserError
-from distill.methods.matching.classes import item_classes
+from distill.methods.base import item_classes
 from distill.methods.matching.distributions import DM
 from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.outer.parametrisations.base import Parametrisation, build_parametrisation
@@ -24,7 +24,7 @@ from distill.sets.formats.safetensors import from_folder, write_set
 from distill.sets.storage import read_tensors, write_tensors
 from distill.student.comparison.coresets import with_equal_bytes
 from tests.helpers import small_set, waves
-from tests.methods.test_methods import make_small_case
+from tests.methods.test_methods import compare, make_small_case
 
 N, SHAPE, CLASSES = 6, (1, 8, 8), 3
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -180,7 +180,7 @@ def test_a_methods_gradient_for_the_codes_agrees_with_finite_differences() -> No
 
     def value(items: Tensor, bases: Tensor) -> Tensor:
         changed = data.replace_tensors({"items": items, "bases": bases})
-        return DM().compare(problem, task.state, changed, task)
+        return compare(DM(), problem, changed, task)
 
     leaves = [data.tensors()[name].clone().requires_grad_() for name in ("items", "bases")]
     assert torch.autograd.gradcheck(value, leaves, atol=1e-4)

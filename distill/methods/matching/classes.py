@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from distill.inner.losses import soft_cross_entropy
 from distill.inner.problem import Problem, State
 from distill.inner.rules import SGD
-from distill.methods.base import Learnable
+from distill.methods.base import Learnable, item_classes
 from distill.methods.pool import Family
 from distill.methods.visits import PoolMethod, Visit, recommend_momentum
 from distill.randomness import stream
@@ -33,6 +33,7 @@ class MatchingMethod(PoolMethod):
     """
 
     needs_every_class: ClassVar[bool] = True
+    matches_classes: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
     needs_shares: ClassVar[bool] = True
     choice_margin: ClassVar[float] = 0.02  # three students differ by as much
@@ -108,9 +109,3 @@ class MatchingMethod(PoolMethod):
             y = F.one_hot(torch.full((len(x),), c, device=x.device), classes).to(x.dtype)
             return [t.detach() for t in self.describe(visit.problem, visit.state, x, y, False)]
         return self.describe(visit.problem, visit.state, x, labels, True)
-
-
-def item_classes(synthetic: Learnable) -> Int[Tensor, " n"]:
-    """The class that each synthetic item was started as: the classes go round the labels that are learned."""
-    n, classes = synthetic.labels.shape
-    return torch.arange(n, device=synthetic.labels.device) % synthetic.label_rows % classes

@@ -19,7 +19,7 @@ from distill.outer import processes
 from distill.outer.synthetic import Synthetic
 from distill.randomness import stream
 from distill.registry import flag
-from distill.runs.build import Plan, state_drawer
+from distill.runs.build import Plan, build_state_drawer
 from distill.runs.descent import Schedule
 from distill.runs.experts.files import Expert, describe_expert, expert_path, read_expert, write_expert
 from distill.runs.measure import Splits
@@ -124,7 +124,7 @@ def train_number(
         assert expert is not None
         return expert
     start = time.perf_counter()
-    state = state_drawer(settings, plan.problem, plan.initial.training)(number)
+    state = build_state_drawer(settings, plan.problem, plan.initial)(number)
     augment = build_augmentation(plan.augment) if plan.augment else None
     generator = stream("expert", settings.run.seed, number)
     weights = train_expert(plan.problem, state, splits.train, method.training, generator, augment)

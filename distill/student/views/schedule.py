@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 from distill.data.augment import Images
 from distill.errors import SetError, UserError
 from distill.randomness import stream
-from distill.sets.distilled import DistilledSet, describe_shape
+from distill.sets.distilled import DistilledSet
+from distill.sets.metadata import describe_shape
 from distill.student.comparison.coresets import crop_images
 from distill.student.protocols.augment import DSA, Change, is_digit_set, pick
 
