@@ -25,9 +25,8 @@ from distill.sets.metadata import (
     check_views,
     check_weights,
     describe_shape,
-    move,
 )
-from distill.sets.storage import ENCODED, FORMAT, read_tensors, write_tensors
+from distill.sets.storage import ENCODED, FORMAT, move, read_tensors, write_tensors
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -241,12 +241,3 @@ PROTOCOL_SCORE: dict[str, Any] = {  # what else a score by a protocol may hold
     "network": str | Absent, "split": str | Absent, "weights": str | Absent, "targets": str | Absent,
     "baselines": dict[str, Dict] | None | Absent, "strongest": str | None | Absent,
 }  # fmt: skip
-
-
-def move(value: Any, device: str | torch.device) -> Any:
-    """A value with all tensors in it on a device."""
-    if isinstance(value, Tensor):
-        return value.to(device=device)
-    if isinstance(value, dict):
-        return {key: move(part, device) for key, part in value.items()}
-    return [move(part, device) for part in value] if isinstance(value, list) else value

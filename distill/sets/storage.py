@@ -153,3 +153,12 @@ def check_format(content: Any, path: str | os.PathLike[str], expected: str = FOR
 def partial_path(path: Path) -> Path:
     """Where a file or folder is built before it takes its name."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def move(value: Any, device: str | torch.device) -> Any:
+    """A value with all tensors in it on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device=device)
+    if isinstance(value, dict):
+        return {key: move(part, device) for key, part in value.items()}
+    return [move(part, device) for part in value] if isinstance(value, list) else value
