@@ -157,7 +157,7 @@ def partial_path(path: Path) -> Path:
 
 def move(value: Any, device: str | torch.device) -> Any:
     """A value with all tensors in it on a device."""
-    if isinstance(value, Tensor):
+    if isinstance(value, torch.Tensor):
         return value.to(device=device)
     if isinstance(value, dict):
         return {key: move(part, device) for key, part in value.items()}
