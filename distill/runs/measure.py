@@ -170,7 +170,7 @@ def measure_by_dc(
     except UserError as error:
         print(f"not measured by dc: {error}", file=sys.stderr)
         return [], {}
-    result = Report(f"these {data.count(f'distilled {word}')} by dc", scores)
+    result = Report(f"these {data.count(f'distilled {word}')}, by dc", scores)
     entry = describe_scores(result, baselines, data.network["name"], protocol, data)
     rows = [
         replace(report, name=f"{data.equal_count} {BASELINES[name]} {word}, by dc (hard labels)")
