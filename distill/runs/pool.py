@@ -7,8 +7,7 @@ from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.problem import Problem, State
 from distill.methods.base import Method
-from distill.methods.kernel_ridge import FRePo
-from distill.methods.pool import Family, PoolMethod
+from distill.methods.pool import Family, PoolMethod, RegressionPoolMethod
 from distill.networks import IMAGES, NETWORKS
 from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights
@@ -28,7 +27,7 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
     """
     if not isinstance(method, PoolMethod) or method.families:
         return method
-    if isinstance(method, FRePo):
+    if isinstance(method, RegressionPoolMethod):
         method = replace(method, flips="flip" in settings.outer.augment.split("-"))
     elif settings.outer.augment:
         raise UserError(
