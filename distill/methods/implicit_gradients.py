@@ -35,8 +35,8 @@ class RCIG(RegressionPoolMethod):
 
     A visit takes one network of the pool, linear in its weights, last layer included. Its training on S is
     min_v ½ |J(S) v - L|² + ½ λ |v|², which has the solution v = J(S)ᵀ α with (K + λ I) α = L. The outer
-    loss is the cross-entropy of τ · J(x) v for real items x, where τ is learned too. With u its gradient for v
-    and (K + λ I) β = J(S) u, the implicit function theorem gives the gradient β for L, and for S that of
+    loss is the cross-entropy of τ · J(x) v for real items x; τ is learned too. With u its gradient for v and
+    (K + λ I) β = J(S) u, the implicit function theorem gives the gradient β for L, and for S that of
 
         ⟨α, J(S) (u - J(S)ᵀ β)⟩ - ⟨β, J(S) v⟩ - λ(S) ⟨α, β⟩      where α, β, u and v are constants.
 
@@ -46,11 +46,17 @@ class RCIG(RegressionPoolMethod):
     the kernel k of the features. Then the network trains for `pool_steps` steps on the items.
     """
 
+    pool_size: int = option(5, "COUNT", above=0, at_most=1000)
+    """How many networks the pool has."""
+    max_age: int = option(10, "VISITS", above=0, at_most=10**6)
+    """After how many visits a network of the pool is replaced by a new one."""
+    pool_steps: int = option(10, "STEPS", above=0, at_most=10**6)
+    """For how many steps a visit trains its network on the items."""
     ridge: float = option(1e-4, "FLOAT", above=0)
     """λ of the ridge regression, as a share of the mean of its kernel's diagonal."""
     solver_steps: int = option(20, "STEPS", above=0, at_most=10**4)
     """At most so many steps of conjugate gradients solve the inner problem, and as many its transpose."""
-    tolerance: float = option(0.03, "SHARE", above=0, at_most=1)
+    tolerance: float = option(0.1, "SHARE", above=0, at_most=1)
     """The residual at which conjugate gradients end, as a share of the right-hand side."""
     softplus: float = option(60.0, "FACTOR", above=0)
     """β of the softplus that replaces the ReLU modules of networks in the regression: the gradient of the
@@ -68,7 +74,7 @@ class ImplicitObjective:
 
     method: RCIG
     pool: Pool
-    problems: list[Problem]  # of the families, with twice differentiable networks
+    smooth: list[Problem]  # of the families, with twice differentiable networks
     tasks: Tasks
     augment: Augment | None = None
 
@@ -77,23 +83,25 @@ class ImplicitObjective:
         tasks, results = self.tasks(step), []
         for i, task in enumerate(tasks):
             place = self.pool.place_of(step * len(tasks) + i)
-            problem = self.problems[place % len(self.problems)]
-            network = LinearNetwork(problem, self.pool.state(memory, place))
-            results.append(self.differentiate(synthetic, network, task))
+            state, smooth = self.pool.state(memory, place), self.smooth[place % len(self.smooth)]
+            network = LinearNetwork(self.pool.family(place).problem, state)
+            results.append(self.differentiate(synthetic, LinearNetwork(smooth, state), network, task))
             with torch.no_grad():
                 memory = self.pool.train(memory, place, synthetic.steps())
         return mean_gradient(results)._replace(memory=memory)
 
-    def differentiate(self, synthetic: Any, network: "LinearNetwork", task: Task) -> OuterGradient:
-        """The outer loss by one network, and its gradient."""
+    def differentiate(
+        self, synthetic: Any, smooth: "LinearNetwork", network: "LinearNetwork", task: Task
+    ) -> OuterGradient:
+        """The outer loss by one network, and its gradient: real items need no second derivative."""
         learned = {name: t.detach().requires_grad_() for name, t in synthetic.tensors().items()}
         with torch.enable_grad():
             variables = synthetic.replace_tensors(learned)
             if self.augment is not None:
                 items = self.augment(variables.items, stream("items", task.generator.initial_seed()))
                 variables = variables.replace_tensors({**learned, "items": items})
-            inner = InnerProblem(network, *self.method.regressed(variables), self.method)
-            loss, surrogate = inner.outer_loss(task.x, task.y, self.method.factor(variables))
+            inner = InnerProblem(smooth, *self.method.regressed(variables), self.method)
+            loss, surrogate = inner.outer_loss(network, task.x, task.y, self.method.factor(variables))
             gradients = gradients_of(surrogate, learned)
         return OuterGradient(loss, gradients, math.log(synthetic.labels.shape[1]))
 
@@ -161,32 +169,21 @@ class InnerProblem:
         self.factors = torch.linalg.lu_factor(features @ features.T + self.penalty.detach() * identity)
 
     def outer_loss(
-        self, x: Tensor, y: Int[Tensor, " batch"], temperature: float | Tensor
+        self, network: LinearNetwork, x: Tensor, y: Int[Tensor, " batch"], temperature: float | Tensor
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The cross-entropy of the solution for real items, and a scalar of the same gradient."""
+        """The cross-entropy of the solution's answers for real items, and a scalar of the same gradient.
+
+        network has the weights of this problem's one, and answers for real items.
+        """
         alpha = self.solve(self.labels.detach())
         solution = self.pull(alpha)
-        answers, slope = self.answer(x, y, solution, temperature)
+        answers, slope = answer(network, x, y, solution, temperature)
         beta = self.solve(self.push(self.constant_items, slope).detach())
         rest = tuple(u - w for u, w in zip(slope, self.pull(beta), strict=True))
         loss = F.cross_entropy(temperature * answers, y)
-        surrogate = (alpha * self.push(self.items, rest)).sum() - (beta * self.push(self.items, solution)).sum()
-        return loss.detach(), loss + surrogate + (beta * self.labels).sum() - self.penalty * (alpha * beta).sum()
-
-    def answer(
-        self, x: Tensor, y: Int[Tensor, " batch"], solution: Tensors, temperature: float | Tensor
-    ) -> tuple[Float[Tensor, "batch classes"], Tensors]:
-        """The answers for real items, and the gradient of their cross-entropy for the direction `solution`."""
-        answers, slope = [], tuple(torch.zeros_like(v) for v in solution)
-        factor = temperature.detach() if isinstance(temperature, Tensor) else temperature
-        for part, classes in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
-            logits, change = self.network.push(part, solution)
-            change = change.detach().requires_grad_()
-            loss = F.cross_entropy(factor * change, classes, reduction="sum") / len(x)
-            (c,) = torch.autograd.grad(loss, change)
-            slope = tuple(a + b for a, b in zip(slope, self.network.pull(logits, c), strict=True))
-            answers.append(change.detach())
-        return torch.cat(answers), slope
+        of_items = (alpha * self.push(self.items, rest) - beta * self.push(self.items, solution)).sum()
+        of_others = (beta * self.labels - self.penalty * alpha * beta).sum()
+        return loss.detach(), loss + of_items + of_others
 
     def push(self, items: Tensor, direction: Tensors) -> Dual:
         """J(S) v."""
@@ -208,6 +205,26 @@ class InnerProblem:
             self.multiply, dual, lambda c: torch.linalg.lu_solve(*self.factors, c),
             self.method.solver_steps, self.method.tolerance,
         )  # fmt: skip
+
+
+def answer(
+    network: LinearNetwork,
+    x: Tensor,
+    y: Int[Tensor, " batch"],
+    solution: Tensors,
+    temperature: float | Tensor,
+) -> tuple[Float[Tensor, "batch classes"], Tensors]:
+    """J(x) v for real items and v = solution, and the gradient of their cross-entropy for v."""
+    answers, slope = [], tuple(torch.zeros_like(v) for v in solution)
+    factor = temperature.detach() if isinstance(temperature, Tensor) else temperature
+    for part, classes in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+        logits, change = network.push(part, solution)
+        change = change.detach().requires_grad_()
+        loss = F.cross_entropy(factor * change, classes, reduction="sum") / len(x)
+        (c,) = torch.autograd.grad(loss, change)
+        slope = tuple(a + b for a, b in zip(slope, network.pull(logits, c), strict=True))
+        answers.append(change.detach())
+    return torch.cat(answers), slope
 
 
 def conjugate_gradients(

@@ -298,7 +298,10 @@ REFUSALS = {
     'the network "convnet-batch" has batch norm': ["--networks", "convnet-batch"],
     "--pool-size must be above 0": ["--pool-size", "0"],
     "precision": ["--precision", "bfloat17"],
-    "--pool-size is an option of --method rat-bptt and frepo; this run has --method dm": ["--method", "dm"],
+    "--pool-size is an option of --method rat-bptt and frepo and rcig; this run has --method dm": [
+        "--method",
+        "dm",
+    ],
 }
 
 

@@ -46,6 +46,8 @@ def max_horizon(s: Situation) -> int | None:
 def start(s: Situation) -> str:
     if s.windowed and s.labels == "softmax" and not (s.fixed or s.text or s.trained):
         return "frepo"
+    if s.implicit and not (s.fixed or s.text or s.trained):
+        return "frepo"
     return "means" if s.random_convnet or s.pooled else "real"
 
 
@@ -125,7 +127,7 @@ def outer_lr(s: Situation) -> float:
 
 
 def warmup(s: Situation) -> int:
-    return 50 if s.ridge else 20 if s.text or s.windowed else 200
+    return 20 if s.text or s.windowed or s.implicit else 50 if s.ridge else 200
 
 
 def weight_init(s: Situation) -> str:
@@ -155,19 +157,20 @@ DEFAULTS = (
     ),
     Default(
         "inner", "rule", rule,
-        "sgd where fixed, momentum where random and for rat-bptt; frepo: momentum for convnet and resnet,"
-        " else adam",
+        "sgd where fixed, momentum where random and for rat-bptt; frepo and rcig: momentum for convnet and"
+        " resnet, else adam",
         "plain steps give the cleanest gradient; random networks have a longer way to go; momentum diverges"
         " on the large labels of frepo where nothing normalises",
     ),
     Default(
-        "inner", "batch", batch, "all where fixed, else at most 20; frepo and rat-bptt: at most 100",
+        "inner", "batch", batch, "all where fixed, else at most 20; frepo, rcig, rat-bptt: at most 100",
         "beyond 20 items a step costs more and teaches a random network no more",
     ),
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100; rat-bptt: 300",
+        " text: 10 where fixed, 20 where random; frepo and rcig: 20 for convnet and resnet, else 100;"
+        " rat-bptt: 300",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -180,18 +183,19 @@ DEFAULTS = (
     ),
     Default(
         "network", "weight_init", weight_init,
-        "xavier for images where random, else uniform; frepo and rat-bptt: own; frepo without norm:"
+        "xavier for images where random, else uniform; frepo, rcig, rat-bptt: own; frepo, rcig without norm:"
         " kaiming-hidden",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet and frepo, frepo for rat-bptt where random, else real",
+        "means for a random convnet and frepo, frepo for rat-bptt and rcig where random, else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
     Default(
-        "measure", "validate_every", lambda s: 400 if s.ridge else 100 if s.windowed else 200,
-        "200; frepo: 400; rat-bptt: 100",
+        "measure", "validate_every",
+        lambda s: 100 if s.windowed or s.implicit else 400 if s.ridge else 200,
+        "200; frepo: 400; rat-bptt and rcig: 100",
         "a fifth of the time goes to choosing",
     ),
     Default(
@@ -209,7 +213,8 @@ DEFAULTS = (
     Default(
         "inner", "lr", inner_lr,
         "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003;"
-        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam; rat-bptt: 0.01",
+        " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
+        " rat-bptt: 0.01",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
@@ -219,17 +224,17 @@ DEFAULTS = (
     Default(
         "outer", "outer_batch", outer_batch,
         "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
-        " frepo: 256; rat-bptt: 128",
+        " frepo and rcig: 256; rat-bptt: 128",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; frepo and rat-bptt: 0.01, frepo without a norm 0.1",
+        "0.05; 0.02 for random images; frepo, rcig, rat-bptt: 0.01, frepo and rcig without a norm 0.1",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(
         "outer", "label_lr_scale", label_lr_scale,
-        "4 where fixed, 0.5 where random; for text, frepo and rat-bptt 1",
+        "4 where fixed, 0.5 where random; for text, frepo, rcig and rat-bptt 1",
         "labels of a fixed set grow from 1 to 30",
     ),
     Default(
@@ -238,11 +243,11 @@ DEFAULTS = (
     ),
     Default(
         "outer", "ema_decay", ema_decay,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99; rat-bptt: 0.98",
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo, rcig: 0.99; rat-bptt: 0.98",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
     Default(
-        "outer", "warmup", warmup, "200; text and rat-bptt: 20; frepo: 50",
+        "outer", "warmup", warmup, "200; text, rat-bptt and rcig: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(
