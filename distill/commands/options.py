@@ -23,7 +23,7 @@ from distill.inner.engines import ENGINES
 from distill.methods import METHODS
 from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.registry import Entry, find, options_of
-from distill.runs.settings.defaults import COMPUTED
+from distill.runs.settings.defaults.table import COMPUTED
 
 FIRST = "what people use first"
 PLUG_INS: dict[str, Mapping[str, Entry]] = {

@@ -19,6 +19,10 @@ METHODS = {
     "frepo": Entry(
         "distill.methods.kernel_ridge:FRePo", "ridge regression on features (Zhou, Nezhadarya and Ba 2022)"
     ),
+    "rcig": Entry(
+        "distill.methods.implicit_gradients:RCIG",
+        "implicit gradients of linearised networks (Loo et al. 2023)",
+    ),
     "dc": Entry("distill.methods.matching.gradients:DC", "match gradients class by class (Zhao et al. 2021)"),
     "dm": Entry(
         "distill.methods.matching.distributions:DM", "match mean features of classes (Zhao and Bilen 2023)"

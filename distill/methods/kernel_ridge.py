@@ -1,22 +1,16 @@
 """FRePo: kernel ridge regression on the features of networks from a pool."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.inner.losses import squared_error
 from distill.inner.problem import Problem, State
-from distill.inner.rules import Adam
-from distill.methods.base import Learnable, Named
-from distill.methods.pool import Family, has_norm, pool_rule
-from distill.methods.visits import TEMPERATURE, PoolMethod, Visit
-from distill.networks.images import ConvNet
+from distill.methods.base import Learnable
+from distill.methods.regression import RegressionPoolMethod
+from distill.methods.visits import Visit
 from distill.randomness import stream
 from distill.registry import option
 
@@ -29,7 +23,7 @@ CHUNK = 128  # real items that are forwarded at once: more do not fit into a CPU
 
 
 @dataclass(frozen=True)
-class FRePo(PoolMethod):
+class FRePo(RegressionPoolMethod):
     """FRePo (Zhou, Nezhadarya and Ba 2022) with the loss of RCIG (Loo et al. 2023).
 
     A ridge regression on the features of the synthetic items, from their labels L, answers for real items:
@@ -40,54 +34,12 @@ class FRePo(PoolMethod):
     for `pool_steps` steps by squared error to label_scale · L.
     """
 
-    regresses: ClassVar[bool] = True
-    anytime: ClassVar[bool] = True
-    choice_margin: ClassVar[float] = (
-        0.03  # three students differ by as much; a lucky state had 88 % by dc for 92
-    )
-    outer_settings: ClassVar[dict[str, float]] = {"beta1": 0.9, "clip_norm": math.inf, "lr_floor": 0.1}
-    outer_lrs: ClassVar[dict[str, float]] = {TEMPERATURE: 0.03}
-    inner_loss = "squared-error"
-
     ridge: float = option(1e-6, "FLOAT", above=0)
     """λ of the ridge regression, as a share of the mean of its kernel's diagonal."""
-    temperature: float = option(math.e**2, "FLOAT", above=0)
-    """τ at the start: the factor of the regression's answers before the softmax; it is learned."""
     updates: int = option(5, "STEPS", above=0, at_most=10**6)
     """How often the items are updated in a visit, by features of the same real items."""
-    label_scale: float | None = option(None, "FACTOR", above=0)
-    """How many times the regression's labels those are on which networks train (default: 10;
-    without a norm 4, but for convnets): a new network's last layer answers as loudly as the labels are, and
-    the regression ignores it."""
-    lr_end: float | None = option(None, "SHARE", above=0, at_most=1)
-    """The last rate of a student's steps as a share of --lr; between them half a cosine (default: 0.1, and
-    0.01 with Adam)."""
-    pool_augment: str = option("", "CHANGES")
-    """Random changes of the items on which the pool's networks train, as in --augment; the regression sees
-    them unchanged. They help networks that never saw the set (LeNet 88 % for 84 %) and cost its own one."""
     precision: str = option("auto", "NUMBERS", choices=PRECISIONS)
     """The numbers by which real items are forwarded."""
-    flips: bool = False  # the regression knows each item's mirror image too
-
-    def family_of(self, problem: Problem, draw: Callable[[int], State]) -> Family:
-        """The networks of a problem as a family of the pool."""
-        rule, lr = pool_rule(problem.network)
-        changed = replace(problem, rule=rule, inner_loss=squared_error)
-        return Family(changed, lambda number: changed.start(problem.weights(draw(number))), lr)
-
-    def recommend(self) -> dict[str, Any]:
-        words = self.augments()[0]
-        return {"name": "adam", **({"steps": 400, "augment": words} if words else {})}
-
-    def learned_tensors(self) -> Named:
-        return {TEMPERATURE: torch.tensor(math.log(self.temperature))}
-
-    def label_scale_for(self, problem: Problem) -> float:
-        usual = 10.0 if has_norm(problem.network) or isinstance(problem.network, ConvNet) else 4.0
-        return self.label_scale or usual
-
-    def lr_end_for(self, problem: Problem) -> float:
-        return self.lr_end or (0.01 if isinstance(problem.rule, Adam) else 0.1)
 
     def summarise_real(self, visit: Visit) -> Float[Tensor, "batch width"]:
         return forward_real(visit.problem, visit.state, visit.task.x, self.precision)
@@ -107,13 +59,9 @@ class FRePo(PoolMethod):
         y: Int[Tensor, " batch"],
     ) -> Float[Tensor, ""]:
         """The cross-entropy of the regression's answers for real items of these features and classes."""
-        items, labels = synthetic.items, synthetic.labels
-        if self.flips:
-            items, labels = torch.cat([items, items.flip(3)]), torch.cat([labels, labels])
+        items, labels = self.regressed(synthetic)
         answers = regress(problem.features(state, items), labels, real_features, self.ridge)
-        log_temperature = synthetic.tensors().get(TEMPERATURE)
-        temperature = self.temperature if log_temperature is None else log_temperature.exp()
-        return F.cross_entropy(temperature * answers, y)
+        return F.cross_entropy(self.factor(synthetic) * answers, y)
 
 
 @torch.no_grad()

@@ -7,9 +7,9 @@ from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.problem import Problem, State
 from distill.methods.base import Method
-from distill.methods.kernel_ridge import FRePo
 from distill.methods.matching.classes import MatchingMethod
 from distill.methods.pool import Family
+from distill.methods.regression import RegressionPoolMethod
 from distill.methods.visits import PoolMethod
 from distill.networks import IMAGES, NETWORKS
 from distill.networks.build import build_network, check_no_buffers
@@ -36,7 +36,7 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
     """
     if not isinstance(method, PoolMethod) or method.families:
         return method
-    if isinstance(method, FRePo):
+    if isinstance(method, RegressionPoolMethod):
         method = replace(method, flips="flip" in settings.outer.augment.split("-"))
     elif isinstance(method, MatchingMethod):
         method = replace(method, pool_augment=method.pool_augment or settings.outer.augment)

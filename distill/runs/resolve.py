@@ -14,7 +14,7 @@ from distill.registry import Entry, check_effects, check_options, check_value, f
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
 from distill.runs.settings import RunSettings, Settings, TextData
 from distill.runs.settings.automatic import pick_method
-from distill.runs.settings.defaults import DEFAULTS, METHOD, Default
+from distill.runs.settings.defaults.table import DEFAULTS, METHOD, Default
 from distill.runs.settings.outer import AUTO_METHOD
 from distill.runs.settings.situation import SQUARED, Situation, count_items, parametrisation_of
 from distill.sets.plain_types import describe_type, has_type

@@ -22,7 +22,7 @@ from distill.runs.files.reported import read_run
 from distill.runs.measure import Measurement
 from distill.runs.resolve import identity
 from distill.runs.settings import Settings
-from distill.runs.settings.defaults import FOREVER
+from distill.runs.settings.defaults.values import FOREVER
 from distill.sets.distilled import DistilledSet
 from distill.sets.metadata import check_plain
 from distill.sets.provenance import shorten_places

@@ -221,7 +221,7 @@ BAD = {
     "--method dm compares class by class: --n 1 is below": ["--method", "dm", "--n", "1"],
     "--batch 4 does not divide --n 5": ["--n", "5", "--batch", "4"],
     "--ipc 2 means 6 items of 3 classes: leave out --n 5": ["--n", "5", "--ipc", "2"],
-    "--ridge is an option of --method frepo; this run has --method dm": [
+    "--ridge is an option of --method frepo and rcig; this run has --method dm": [
         "--method",
         "dm",
         "--n",

@@ -298,7 +298,7 @@ REFUSALS = {
     'the network "convnet-batch" has batch norm': ["--networks", "convnet-batch"],
     "--pool-size must be above 0": ["--pool-size", "0"],
     "precision": ["--precision", "bfloat17"],
-    "--pool-size is an option of --method rat-bptt and frepo and dc and dm; this run has --method unroll": [
+    "--pool-size is an option of --method rat-bptt and frepo and rcig and dc and dm; this run has": [
         "--method",
         "unroll",
     ],

@@ -23,7 +23,7 @@ def run(folder: Path, name: str, *options: str) -> int:
     return distil(["--dataset", str(folder / "blobs.npz"), *SHORT, "--out", str(folder / name), *options])
 
 
-@pytest.mark.parametrize("method", ["unroll", "frepo", "rat-bptt", "dc"])
+@pytest.mark.parametrize("method", ["unroll", "frepo", "rcig", "rat-bptt", "dc"])
 def test_labels_are_learned_and_items_are_those_of_the_start(tmp_path: Path, method: str) -> None:
     for steps in (1, 5):
         assert run(tmp_path, f"run{steps}", "--method", method, "--outer-steps", str(steps)) == 0

@@ -27,7 +27,8 @@ from distill.runs.settings import (
     Settings,
     TextSettings,
 )
-from distill.runs.settings.defaults import DEFAULTS, FOREVER
+from distill.runs.settings.defaults.table import DEFAULTS
+from distill.runs.settings.defaults.values import FOREVER
 from tests.helpers import change_settings
 
 FILES = ("train", "test", "text_column", "label_column", "max_length")
@@ -128,7 +129,9 @@ def test_every_name_builds_its_object() -> None:
 
 
 def test_an_option_of_another_method_or_engine_is_refused() -> None:
-    with pytest.raises(UserError, match="--ridge is an option of --method frepo; this run has --method dc"):
+    with pytest.raises(
+        UserError, match="--ridge is an option of --method frepo and rcig; this run has --method dc"
+    ):
         resolve(image_settings(method="dc", method_options={"ridge": 1.0}))
     with pytest.raises(
         UserError, match="--window is an option of --engine truncated; this run has --engine unr"

@@ -7,7 +7,7 @@ import time
 from tqdm import tqdm
 
 from distill.runs.descent import Record, Schedule
-from distill.runs.settings.defaults import FOREVER
+from distill.runs.settings.defaults.values import FOREVER
 
 
 class Progress:

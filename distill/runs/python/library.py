@@ -120,7 +120,7 @@ def distill(
         inner_loss: the loss of (logits, labels (b, classes)) by which a set trains (default: that of the
             method or of the set it starts from, else the cross-entropy to soft labels).
         rule: the inner optimiser, SGD or Adam (default: SGD(0.9) where random, SGD() where fixed).
-        method: what an outer step lowers: "unroll", "rat-bptt", "frepo", "dc", "dm", or a Method.
+        method: what an outer step lowers: "unroll", "rat-bptt", "frepo", "rcig", "dc", "dm", or a Method.
         engine: where the method unrolls, how the gradient travels back: Unroll(), Recompute() in less
             memory, Truncated(15).
         inner_steps: steps of training on the synthetic items, T.

@@ -1,7 +1,7 @@
 """The settings of a run in parts: data, network, inner training, outer loop, method, measuring, the run.
 
 Each part is a small frozen dataclass. --n is the one dial: what is None here gets a default that suits n, the
-initialisation and the kind of data (defaults.py). Nothing here imports torch, so that --help answers at once.
+initialisation and the kind of data (defaults). Nothing here imports torch, so that --help answers at once.
 """
 
 from dataclasses import dataclass, field

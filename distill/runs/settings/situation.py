@@ -48,8 +48,13 @@ class Situation:
 
     @property
     def ridge(self) -> bool:
-        """Kernel ridge regression learns the set."""
-        return self.method == "frepo"
+        """Ridge regression learns the set: on features, or by implicit gradients."""
+        return self.method in ("frepo", "rcig")
+
+    @property
+    def implicit(self) -> bool:
+        """Implicit gradients learn the set, by steps that cost much."""
+        return self.method == "rcig"
 
     @property
     def windowed(self) -> bool:

@@ -6,12 +6,31 @@ A row is filled in where the setting is None, in this order: later rows may use 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from distill.runs.settings.situation import SQUARED, Situation
+from distill.runs.settings.defaults.values import (
+    batch,
+    dc_networks,
+    ema_decay,
+    engine,
+    inner_loss,
+    inner_lr,
+    inner_steps,
+    label_lr_scale,
+    labels,
+    max_age,
+    max_horizon,
+    outer_batch,
+    outer_lr,
+    outer_steps,
+    pool_augment,
+    pool_steps,
+    rule,
+    start,
+    warmup,
+    weight_init,
+)
+from distill.runs.settings.situation import Situation
 
-FOREVER = 10**9  # outer steps where --minutes is the only limit
 METHOD = "method"  # the part of the rows that are options of a method
-LONGEST = 3  # a horizon, in recipes
-MOST_STEPS = 10**5
 
 
 class Default(NamedTuple):
@@ -22,144 +41,6 @@ class Default(NamedTuple):
     value: Callable[[Situation], Any]
     words: str
     reason: str
-
-
-def inner_loss(s: Situation) -> str | None:
-    learns_anew = s.start == "regression" or (s.random_convnet and not s.start)  # measured for those alone
-    return SQUARED if s.random_unroll and learns_anew and not s.labels else None
-
-
-def labels(s: Situation) -> str:
-    if s.windowed or s.by_trajectory:
-        return "softmax"
-    if s.by_class:
-        return "hard"
-    if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
-        return "soft"
-    return "softmax"
-
-
-def max_horizon(s: Situation) -> int | None:
-    if not (s.random_unroll and s.bounded) or s.text:
-        return None
-    return max(min(LONGEST * s.inner_steps, MOST_STEPS), s.min_horizon)
-
-
-def start(s: Situation) -> str:
-    if s.windowed and s.labels == "softmax" and not (s.fixed or s.text or s.trained):
-        return "frepo"
-    if s.recovers:
-        return "noise"
-    return "means" if s.random_convnet or s.pooled else "real"
-
-
-def pool_augment(s: Situation) -> str | None:
-    return "affine" if s.patient and s.mnist else None
-
-
-def max_age(s: Situation) -> int | None:
-    return (1 if s.n <= 20 else 10 if s.n <= 200 else 50) if s.by_class else None
-
-
-def pool_steps(s: Situation) -> int | None:
-    return (50 if s.n <= 200 else 10) if s.by_class else None
-
-
-def inner_steps(s: Situation) -> int:
-    if s.ridge:
-        return 20 if s.normed and s.n <= 20 else 100
-    if s.patient or s.by_trajectory:
-        return 300
-    if s.text:
-        return 10 if s.fixed else 20
-    if s.fixed:
-        return 12 if s.n <= 5 else 8
-    return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
-
-
-def rule(s: Situation) -> str:
-    if s.ridge:
-        return "momentum" if s.normed else "adam"
-    return "sgd" if s.fixed and not s.windowed else "momentum"
-
-
-def batch(s: Situation) -> int:
-    if s.fixed and not s.pooled:
-        return s.n
-    return max(b for b in range(1, 101 if s.pooled or s.by_trajectory else 21) if s.n % b == 0)
-
-
-def label_lr_scale(s: Situation) -> float:
-    return 1.0 if s.text or s.pooled or s.by_trajectory else 4.0 if s.fixed else 0.5
-
-
-def ema_decay(s: Situation) -> float:
-    if s.pooled:
-        return 0.99 if s.ridge else 0.98
-    if s.by_trajectory:
-        return 0.98
-    return 0.998 if s.fixed else 0.997 if s.text else 0.99
-
-
-def engine(s: Situation) -> str | None:
-    if not s.unrolls:
-        return None
-    longest = max(s.inner_steps, s.max_horizon) if s.random_unroll else s.inner_steps
-    return "unroll" if longest <= 30 else "truncated"
-
-
-def inner_lr(s: Situation) -> float:
-    if s.by_trajectory:
-        return 0.02
-    if s.patient and s.rule == "momentum":
-        return 0.01
-    if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
-        return {"momentum": 0.004, "adam": 0.001}[s.rule]
-    if s.rule == "sgd":
-        return (0.2 if s.text else 0.1) / s.inner_steps
-    return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
-
-
-def outer_steps(s: Situation) -> int:
-    if s.limited:
-        return FOREVER
-    return (3000 if s.fixed else 2000) if s.text else (8000 if s.fixed else 1500)
-
-
-def outer_batch(s: Situation) -> int:
-    if s.by_class:
-        return 640
-    if s.by_trajectory:
-        return 1
-    if s.ridge:
-        return 256
-    if s.text:
-        return 64 if s.fixed else 128
-    return 128 if s.fixed or s.random_convnet or s.windowed else 256
-
-
-def outer_lr(s: Situation) -> float:
-    if s.pooled:
-        return 0.1 if s.ridge and s.plain_convnet else 0.01
-    if s.recovers:
-        return 0.25
-    return 0.05 if s.fixed or s.text else 0.02
-
-
-def warmup(s: Situation) -> int:
-    return 50 if s.ridge else 20 if s.text or s.pooled or s.by_trajectory else 200
-
-
-def weight_init(s: Situation) -> str:
-    if s.ridge and s.plain_convnet:
-        return "kaiming-hidden"
-    return "own" if s.pooled or s.by_trajectory else "uniform" if s.fixed or s.text else "xavier"
-
-
-def dc_networks(s: Situation) -> int:
-    if s.fixed or s.text or s.trained:
-        return 0
-    return 3 if s.n <= 20 else 1 if s.n <= 100 else 0
 
 
 DEFAULTS = (
@@ -177,20 +58,20 @@ DEFAULTS = (
     ),
     Default(
         "inner", "rule", rule,
-        "sgd where fixed, momentum where random and for rat-bptt; frepo: momentum for convnet and resnet,"
-        " else adam",
+        "sgd where fixed, momentum where random and for rat-bptt; frepo and rcig: momentum for convnet and"
+        " resnet, else adam",
         "plain steps give the cleanest gradient; random networks have a longer way to go; momentum diverges"
         " on the large labels of frepo where nothing normalises",
     ),
     Default(
-        "inner", "batch", batch, "all where fixed, else at most 20; frepo, rat-bptt, mtt: at most 100",
+        "inner", "batch", batch, "all where fixed, else at most 20; frepo, rcig, rat-bptt, mtt: at most 100",
         "beyond 20 items a step costs more and teaches a random network no more",
     ),
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random; frepo: 20 for convnet and resnet, else 100; rat-bptt and"
-        " mtt: 300",
+        " text: 10 where fixed, 20 where random; frepo and rcig: 20 for convnet and resnet, else 100;"
+        " rat-bptt, mtt, and random images for dc and dm: 300",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -211,18 +92,20 @@ DEFAULTS = (
     ),
     Default(
         "network", "weight_init", weight_init,
-        "xavier for images where random, else uniform; frepo, rat-bptt, mtt: own; frepo without norm:"
-        " kaiming-hidden",
+        "xavier for images where random, else uniform; methods with a pool and mtt: own; frepo and rcig"
+        " without norm: kaiming-hidden",
         "xavier's last layer answers ± 2 to texts before any training, and louder than a regression's labels",
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet and frepo, frepo for rat-bptt where random, noise for sre2l, else real",
+        "means for a random convnet and methods with a pool; where random frepo for rat-bptt and rcig;"
+        " noise for sre2l; else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
     Default(
-        "measure", "validate_every", lambda s: 400 if s.ridge else 100 if s.pooled else 200,
-        "200; frepo: 400; rat-bptt, dc, dm: 100",
+        "measure", "validate_every",
+        lambda s: 400 if s.ridge and not s.implicit else 100 if s.pooled else 200,
+        "200; frepo: 400; other methods with a pool: 100",
         "a fifth of the time goes to choosing",
     ),
     Default(
@@ -240,8 +123,8 @@ DEFAULTS = (
     Default(
         "inner", "lr", inner_lr,
         "sgd: 0.1 / T, for text 0.2 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003;"
-        " frepo, and random with the squared error: 0.004 with momentum, 0.001 with adam; rat-bptt: 0.01;"
-        " mtt: 0.02",
+        " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
+        " rat-bptt, dc, dm: 0.01; mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
@@ -251,17 +134,18 @@ DEFAULTS = (
     Default(
         "outer", "outer_batch", outer_batch,
         "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
-        " frepo: 256; rat-bptt: 128; mtt: 1, which it does not look at",
+        " frepo and rcig: 256; rat-bptt: 128; dc and dm: 640; mtt: 1, which it does not look at",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; frepo and rat-bptt: 0.01, frepo without a norm 0.1; sre2l: 0.25",
+        "0.05; 0.02 for random images; methods with a pool: 0.01, frepo and rcig without a norm 0.1;"
+        " sre2l: 0.25",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(
         "outer", "label_lr_scale", label_lr_scale,
-        "4 where fixed, 0.5 where random; for text, frepo, rat-bptt and mtt 1",
+        "4 where fixed, 0.5 where random; for text, methods with a pool and mtt 1",
         "labels of a fixed set grow from 1 to 30",
     ),
     Default(
@@ -270,11 +154,12 @@ DEFAULTS = (
     ),
     Default(
         "outer", "ema_decay", ema_decay,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo: 0.99; rat-bptt, mtt: 0.98",
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo, rcig: 0.99; rat-bptt, dc,"
+        " dm, mtt: 0.98",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
     Default(
-        "outer", "warmup", warmup, "200; text, rat-bptt and mtt: 20; frepo: 50",
+        "outer", "warmup", warmup, "200; text and methods with a pool: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(

@@ -1,0 +1,149 @@
+"""Values of defaults in a situation: one function for each setting."""
+
+from distill.runs.settings.situation import SQUARED, Situation
+
+FOREVER = 10**9  # outer steps where --minutes is the only limit
+LONGEST = 3  # a horizon, in recipes
+MOST_STEPS = 10**5
+
+
+def inner_loss(s: Situation) -> str | None:
+    learns_anew = s.start == "regression" or (s.random_convnet and not s.start)  # measured for those alone
+    return SQUARED if s.random_unroll and learns_anew and not s.labels else None
+
+
+def labels(s: Situation) -> str:
+    if s.windowed or s.by_trajectory:
+        return "softmax"
+    if s.by_class:
+        return "hard"
+    if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
+        return "soft"
+    return "softmax"
+
+
+def max_horizon(s: Situation) -> int | None:
+    if not (s.random_unroll and s.bounded) or s.text:
+        return None
+    return max(min(LONGEST * s.inner_steps, MOST_STEPS), s.min_horizon)
+
+
+def start(s: Situation) -> str:
+    if s.windowed and s.labels == "softmax" and not (s.fixed or s.text or s.trained):
+        return "frepo"
+    if s.recovers:
+        return "noise"
+    if s.implicit and not (s.fixed or s.text or s.trained):
+        return "frepo"
+    return "means" if s.random_convnet or s.pooled else "real"
+
+
+def pool_augment(s: Situation) -> str | None:
+    return "affine" if s.patient and s.mnist else None
+
+
+def max_age(s: Situation) -> int | None:
+    return (1 if s.n <= 20 else 10 if s.n <= 200 else 50) if s.by_class else None
+
+
+def pool_steps(s: Situation) -> int | None:
+    return (50 if s.n <= 200 else 10) if s.by_class else None
+
+
+def inner_steps(s: Situation) -> int:
+    if s.ridge:
+        return 20 if s.normed and s.n <= 20 else 100
+    if s.patient or s.by_trajectory:
+        return 300
+    if s.text:
+        return 10 if s.fixed else 20
+    if s.fixed:
+        return 12 if s.n <= 5 else 8
+    return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
+
+
+def rule(s: Situation) -> str:
+    if s.ridge:
+        return "momentum" if s.normed else "adam"
+    return "sgd" if s.fixed and not s.windowed else "momentum"
+
+
+def batch(s: Situation) -> int:
+    if s.fixed and not s.pooled:
+        return s.n
+    return max(b for b in range(1, 101 if s.pooled or s.by_trajectory else 21) if s.n % b == 0)
+
+
+def label_lr_scale(s: Situation) -> float:
+    return 1.0 if s.text or s.pooled or s.by_trajectory else 4.0 if s.fixed else 0.5
+
+
+def ema_decay(s: Situation) -> float:
+    if s.pooled:
+        return 0.99 if s.ridge else 0.98
+    if s.by_trajectory:
+        return 0.98
+    return 0.998 if s.fixed else 0.997 if s.text else 0.99
+
+
+def engine(s: Situation) -> str | None:
+    if not s.unrolls:
+        return None
+    longest = max(s.inner_steps, s.max_horizon) if s.random_unroll else s.inner_steps
+    return "unroll" if longest <= 30 else "truncated"
+
+
+def inner_lr(s: Situation) -> float:
+    if s.by_trajectory:
+        return 0.02
+    if s.patient and s.rule == "momentum":
+        return 0.01
+    if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
+        return {"momentum": 0.004, "adam": 0.001}[s.rule]
+    if s.rule == "sgd":
+        return (0.2 if s.text else 0.1) / s.inner_steps
+    return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
+
+
+def outer_steps(s: Situation) -> int:
+    if s.limited:
+        return FOREVER
+    return (3000 if s.fixed else 2000) if s.text else (8000 if s.fixed else 1500)
+
+
+def outer_batch(s: Situation) -> int:
+    if s.by_class:
+        return 640
+    if s.by_trajectory:
+        return 1
+    if s.ridge:
+        return 256
+    if s.text:
+        return 64 if s.fixed else 128
+    return 128 if s.fixed or s.random_convnet or s.windowed else 256
+
+
+def outer_lr(s: Situation) -> float:
+    if s.pooled:
+        return 0.1 if s.ridge and s.plain_convnet else 0.01
+    if s.recovers:
+        return 0.25
+    return 0.05 if s.fixed or s.text else 0.02
+
+
+def warmup(s: Situation) -> int:
+    if s.text or s.implicit:
+        return 20
+    return 50 if s.ridge else 20 if s.pooled or s.by_trajectory else 200
+
+
+def weight_init(s: Situation) -> str:
+    if s.ridge and s.plain_convnet:
+        return "kaiming-hidden"
+    return "own" if s.pooled or s.by_trajectory else "uniform" if s.fixed or s.text else "xavier"
+
+
+def dc_networks(s: Situation) -> int:
+    if s.fixed or s.text or s.trained:
+        return 0
+    return 3 if s.n <= 20 else 1 if s.n <= 100 else 0
