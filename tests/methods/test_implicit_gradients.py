@@ -330,7 +330,7 @@ REFUSALS = {
     "--ridge must be above 0, not 0": ["--ridge", "0"],
     "--softplus must be above 0, not -1": ["--softplus", "-1"],
     "--labels softmax: --method rcig regresses on signed labels": ["--labels", "softmax"],
-    "--updates is an option of --method frepo; this run has --method rcig": ["--updates", "3"],
+    "--updates is an option of --method frepo and dc; this run has --method rcig": ["--updates", "3"],
     'the network "convnet-batch" has batch norm': ["--networks", "convnet-batch"],
 }
 
