@@ -143,7 +143,7 @@ def describe(name: str, data: DistilledSet) -> dict[str, Any]:
     """The row of a set."""
     scores, provenance = data.scores, data.provenance
     return {
-        "case": name, "own": scores["accuracy"], "by_dc": scores["protocols"]["dc"]["accuracy"],
+        "case": name, "own": scores["accuracy"], "by_dc": scores["protocols"]["dc"],
         "k_means": scores["baselines"]["k-means"], "seconds": round(provenance["seconds"]),
         "expert_seconds": round(provenance.get("expert_seconds", 0)),
         "outer_steps": provenance["outer_steps"],
