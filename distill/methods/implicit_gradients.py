@@ -26,6 +26,7 @@ from distill.registry import option
 
 CHUNK = 64  # real items that are forwarded at once
 Dual = Float[Tensor, "n classes"]
+Linear = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,25 @@ class RCIG(RegressionPoolMethod):
 
     It is the sum of the paper's direct gradient and its implicit one, - ∂²/∂S∂v (inner) · H⁻¹ u. Conjugate
     gradients solve both systems, preconditioned by the closed form of the last layer alone: their first step
-    is FRePo's regression, and each one costs a forward and a backward pass of S. λ is ridge · tr k / n with
+    is FRePo's regression, and each one costs a tangent and a backward pass of S. λ is ridge · tr k / n with
     the kernel k of the features. Then the network trains for `pool_steps` steps on the items.
     """
 
     pool_size: int = option(5, "COUNT", above=0, at_most=1000)
-    """How many networks the pool has."""
+    """How many networks the pool has: few, so that they are of all ages after some dozens of steps."""
     max_age: int = option(10, "VISITS", above=0, at_most=10**6)
-    """After how many visits a network of the pool is replaced by a new one."""
+    """After how many visits a network of the pool is replaced by a new one: after 100 steps, as published."""
     pool_steps: int = option(10, "STEPS", above=0, at_most=10**6)
     """For how many steps a visit trains its network on the items."""
     ridge: float = option(1e-4, "FLOAT", above=0)
     """λ of the ridge regression, as a share of the mean of its kernel's diagonal."""
     solver_steps: int = option(20, "STEPS", above=0, at_most=10**4)
-    """At most so many steps of conjugate gradients solve the inner problem, and as many its transpose."""
+    """By how many steps of conjugate gradients at most each system is solved (the tolerance takes 2 to 4)."""
     tolerance: float = option(0.1, "SHARE", above=0, at_most=1)
-    """The residual at which conjugate gradients end, as a share of the right-hand side."""
+    """The residual at which they end, as a share of the right-hand side: real batches are noisier."""
     softplus: float = option(60.0, "FACTOR", above=0)
-    """β of the softplus that replaces the ReLU modules of networks in the regression: the gradient of the
-    items needs a second derivative, and that of a ReLU is zero."""
+    """β of the softplus that synthetic items pass in the place of ReLU modules: their gradient needs a second
+    derivative, and that of a ReLU is zero."""
 
     def visit_loss(self, visit: Visit, synthetic: Learnable, step: int) -> Float[Tensor, ""]:
         """The outer loss by one network; its gradient is that of another scalar.
@@ -83,6 +84,7 @@ class LinearNetwork:
         self.problem, weights = problem, problem.split(state)[0]
         self.trained = problem.trained or tuple(range(len(weights)))
         self.weights = tuple(w.detach().requires_grad_(i in self.trained) for i, w in enumerate(weights))
+        self.variables = tuple(self.weights[i] for i in self.trained)
 
     def logits(self, x: Tensor) -> Float[Tensor, "b classes"]:
         """The logits for x, with a graph for J(x)ᵀ."""
@@ -109,19 +111,14 @@ class LinearNetwork:
         with torch.enable_grad():
             logits = self.logits(x)
             c = torch.zeros_like(logits, requires_grad=True)
-            pulled = differentiate((c * logits).sum(), self.trained_weights, create_graph=True)
-            products = [(a * b).sum() for a, b in zip(pulled, direction, strict=True)]
-            return logits, torch.autograd.grad(torch.stack(products).sum(), c, create_graph=True)[0]
-
-    @property
-    def trained_weights(self) -> Tensors:
-        """The weights that a direction changes."""
-        return tuple(self.weights[i] for i in self.trained)
+            pulled = differentiate((c * logits).sum(), self.variables, create_graph=True)
+            product = torch.stack([(a * b).sum() for a, b in zip(pulled, direction, strict=True)]).sum()
+            return logits, torch.autograd.grad(product, c, create_graph=True)[0]
 
     def pull(self, logits: Float[Tensor, "b classes"], c: Float[Tensor, "b classes"]) -> Tensors:
         """J(x)ᵀ c from the logits for x, whose graph is kept."""
         return torch.autograd.grad(
-            logits, self.trained_weights, c, retain_graph=True, allow_unused=True, materialize_grads=True
+            logits, self.variables, c, retain_graph=True, allow_unused=True, materialize_grads=True
         )
 
 
@@ -178,15 +175,10 @@ class InnerProblem:
 
 
 def answer(
-    network: LinearNetwork,
-    x: Tensor,
-    y: Int[Tensor, " batch"],
-    solution: Tensors,
-    temperature: float | Tensor,
+    network: LinearNetwork, x: Tensor, y: Int[Tensor, " batch"], solution: Tensors, factor: float | Tensor
 ) -> tuple[Float[Tensor, "batch classes"], Tensors]:
     """J(x) v for real items and v = solution, and the gradient of their cross-entropy for v."""
     answers, slope = [], tuple(torch.zeros_like(v) for v in solution)
-    factor = temperature.detach() if isinstance(temperature, Tensor) else temperature
     for part, classes in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
         logits, change = network.push(part, solution)
         change = change.detach().requires_grad_()
@@ -198,11 +190,7 @@ def answer(
 
 
 def conjugate_gradients(
-    multiply: Callable[[Tensor], Tensor],
-    target: Tensor,
-    precondition: Callable[[Tensor], Tensor],
-    steps: int,
-    tolerance: float,
+    multiply: Linear, target: Tensor, precondition: Linear, steps: int, tolerance: float
 ) -> Tensor:
     """x with |A x - target| ≤ tolerance · |target|, or after so many steps, for A symmetric and positive.
 

@@ -1,6 +1,7 @@
 """RCIG: implicit gradients against finite differences, unrolled training and numpy; what is refused."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from distill.commands.image import main as image
 from distill.errors import NetworkError
@@ -232,6 +234,31 @@ def test_a_softplus_stands_for_each_relu_of_a_copy() -> None:
     x = waves(4, 1, 8, 8).float()
     smooth.load_state_dict(network.state_dict())
     torch.testing.assert_close(smooth(x), network(x), rtol=0.1, atol=0.05)
+
+
+def test_a_gradient_costs_at_most_half_more_than_the_arithmetic_it_needs() -> None:
+    """In forward passes of an item: a product with J takes two, one with its transpose two, and their own
+    gradients for the items three; a real item needs its logits and one product of each kind.
+    """
+    network = build_network("convnet-doubling", (3, 8, 8), CLASSES, depth=2, width=8)
+    problem, y = Problem(network), torch.arange(8) % CLASSES
+    linear = LinearNetwork(problem, problem.start(draw_weights(network, stream("w"))))
+    items, real, labels = waves(4, 3, 8, 8).float(), waves(8, 3, 8, 8).float(), waves(4, CLASSES).float()
+    method, variables = RCIG(solver_steps=3, tolerance=1e-30), items.requires_grad_().clone()
+
+    def differentiate() -> None:
+        _, surrogate = InnerProblem(linear, variables, labels, method).outer_loss(linear, real, y, 1.0)
+        torch.autograd.grad(surrogate, variables)
+
+    forward = count_flops(lambda: linear.logits(items.detach())) / len(items)
+    per_item = 1 + 2 * 3 * (2 + 2) + (2 + 2 + 2) + 2 * (2 + 3)
+    assert count_flops(differentiate) <= 1.5 * forward * (5 * len(real) + per_item * len(items))
+
+
+def count_flops(function: Callable[[], Any]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
 
 
 def run_steps(
