@@ -22,16 +22,25 @@ from benchmarks.standard_sets import list_items
 from distill.runs.files.machine import speed_up_cpu
 from distill.sets.distilled import DistilledSet
 
-COMMON = ("--init", "random", "--full-data-networks", "0", "--dc-networks", "0", "--test-networks", "3")
-NETWORKS = {
-    "mnist": ("--network", "convnet", "--width", "64"),
-    "fashion-mnist": ("--network", "convnet", "--width", "64"),
-    "cifar10": ("--network", "convnet-doubling", "--width", "64", "--zca", "--augment", "flip"),
+COMMON = (
+    "--init", "random", "--width", "64", "--full-data-networks", "0", "--dc-networks", "0", "--test-networks",
+    "3",
+)  # fmt: skip
+DATA = ("mnist", "fashion-mnist", "cifar10")
+DSA = {"mnist": "crop-cutout-scale-rotate"}  # changes of images, digits without a flip
+DSA_OF_PHOTOS = "color-crop-cutout-flip-scale-rotate"
+REGRESSIONS = ("frepo", "rcig")  # learn colours best on networks without a norm
+METHODS = {  # the words of a row
+    "unroll": ("--method", "unroll"),
+    "frepo": ("--method", "frepo"),
+    "rcig": ("--method", "rcig"),
+    "rat-bptt": ("--method", "rat-bptt"),
+    "dc": ("--method", "dc", "--updates", "3"),
+    "dsa": ("--method", "dc", "--updates", "3"),
+    "idc": ("--method", "dc", "--updates", "3", "--parametrisation", "multi-formation", "--factor", "2"),
+    "dm": ("--method", "dm"),
+    "mtt": ("--method", "mtt", "--expert-items", "5000", "--expert-lr", "0.05", "--expert-batch", "64"),
 }
-METHODS: dict[str, tuple[str, ...]] = {
-    "unroll": (), "frepo": (), "rat-bptt": (), "dc": (), "dsa": (), "dm": (),
-}  # fmt: skip
-OPTIONS = {"dsa": ("--method", "dc")}  # where a row's word is no method
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 SETTINGS = ("inner_steps", "rule", "lr", "batch", "outer_batch", "outer_lr", "start", "augment")
 
@@ -58,8 +67,24 @@ def list_arguments(
     place = find_data(data, data_dir)
     if place is None:
         return None
-    words = (*OPTIONS.get(method, ("--method", method)), *METHODS[method])
-    return ("--n", str(n), *place, *NETWORKS[data], *words, "--distil-minutes", f"{minutes:g}", *COMMON)
+    choices = (*METHODS[method], *choose_network(data, method), *choose_changes(data, method))
+    return ("--n", str(n), *place, *choices, "--distil-minutes", f"{minutes:g}", *COMMON)
+
+
+def choose_network(data: str, method: str) -> tuple[str, ...]:
+    """The network of a row; photos are whitened."""
+    if data != "cifar10":
+        return ("--network", "convnet")
+    return ("--zca", "--network", "convnet-doubling" if method in REGRESSIONS else "convnet")
+
+
+def choose_changes(data: str, method: str) -> tuple[str, ...]:
+    """The random changes of images in a row."""
+    if method in ("dsa", "dm"):
+        return ("--augment", DSA.get(data, DSA_OF_PHOTOS))
+    if data == "mnist" or method == "unroll":
+        return ()
+    return ("--pool-augment" if method == "rat-bptt" else "--augment", "flip")
 
 
 def find_data(data: str, data_dir: Path | None) -> tuple[str, ...] | None:
@@ -142,7 +167,7 @@ def parse_options() -> argparse.Namespace:
     """The options."""
     parser = make_parser(__doc__, "methods")
     parser.add_argument("--data-dir", type=Path, help="the folder with fashion-mnist/ and cifar10.npz")
-    parser.add_argument("--data", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
     parser.add_argument("--n", nargs="+", type=int, default=[10, 100])
     parser.add_argument("--minutes", nargs="+", type=float, default=[2, 10, 60], help="of distilling")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
