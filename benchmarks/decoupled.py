@@ -43,6 +43,7 @@ N, HELD_OUT, TRIAL_EPOCHS = 100, 5000, 200
 CHECKPOINTS = (100, 200, 400, 800)  # optimiser steps of the teacher, the last its end
 NAME = "decoupled"
 VIEWS = "crop-flip"  # the changes of views
+LRS = (0.01, 0.03, 0.06, 0.1)  # of dsa, by which students are tried; the teacher is chosen by the first
 Rows = list[dict[str, Any]]
 
 
@@ -70,7 +71,7 @@ class Bench:
             describe_source("cifar10", self.train, len(self.test)),
         )  # fmt: skip
 
-    def train_student(self, row: "Row", seed: int, epochs: int, purpose: str) -> Student:
+    def train_student(self, row: "Row", seed: int, epochs: int, purpose: str, lr: float) -> Student:
         """A new network trained on the items of a row, its products in bfloat16.
 
         Without the cache of autocast, which keeps the weights of the first step for the whole training.
@@ -81,7 +82,7 @@ class Bench:
         with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
             if row.viewer is not None:
                 data = label_views(data, row.viewer, ViewOptions(epochs, VIEWS))
-            protocol = SiameseAugmentation(epochs=epochs) if row.viewer is None else FKD(epochs)
+            protocol = SiameseAugmentation(epochs=epochs, lr=lr) if row.viewer is None else FKD(epochs)
             return protocol.train(data, network, weights, stream(NAME, purpose, "batches", seed))
 
 
@@ -130,11 +131,25 @@ def choose_checkpoint(bench: Bench, teachers: dict[int, Student]) -> tuple[int, 
     scores = {}
     for step, teacher in teachers.items():
         row = Row("random real", label_by_teacher(draw, teacher))
-        student = bench.train_student(row, 0, TRIAL_EPOCHS, "choose")
+        student = bench.train_student(row, 0, TRIAL_EPOCHS, "choose", LRS[0])
         scores[step] = accuracy(student, bench.held_out)
         print(f"teacher after {step} steps: {accuracy(teacher, bench.held_out):.3f} held out, its student"
               f" {scores[step]:.3f}", file=sys.stderr, flush=True)  # fmt: skip
     return max(scores, key=lambda step: scores[step]), scores
+
+
+def choose_lr(bench: Bench, teacher: Student, first: float) -> tuple[float, dict[float, float]]:
+    """The rate of dsa whose student of the teacher does best on held-out images, and the scores.
+
+    first: the score by the first rate.
+    """
+    draw, scores = random_real(bench.blank(), bench.train), {LRS[0]: first}
+    for lr in LRS[1:]:
+        row = Row("random real", label_by_teacher(draw, teacher))
+        student = bench.train_student(row, 0, TRIAL_EPOCHS, "choose", lr)
+        scores[lr] = accuracy(student, bench.held_out)
+        print(f"students at {lr:g}: {scores[lr]:.3f} held out", file=sys.stderr, flush=True)
+    return max(scores, key=lambda lr: scores[lr]), scores
 
 
 def list_rows(bench: Bench, labeller: Student, last: Student) -> list[Row]:
@@ -151,9 +166,9 @@ def list_rows(bench: Bench, labeller: Student, last: Student) -> list[Row]:
     ]
 
 
-def measure(bench: Bench, row: Row, seeds: int) -> tuple[float, ...]:
+def measure(bench: Bench, row: Row, seeds: int, lr: float) -> tuple[float, ...]:
     """The test accuracy of each seed's student; each has other items."""
-    students = (bench.train_student(row, seed, bench.epochs, "score") for seed in range(seeds))
+    students = (bench.train_student(row, seed, bench.epochs, "score", lr) for seed in range(seeds))
     return tuple(accuracy(student, bench.test) for student in students)
 
 
@@ -184,7 +199,8 @@ def table(rows: Rows) -> str:
     ]
     return markdown(head, [
         [r["items"], f"convnet, width {r['width']}", f"{r['teacher_steps']}",
-         f"{r['protocol']}, {r['epochs']} epochs", percent(r), str(r["n"]), f"{r['seconds']:.0f}"]
+         f"{r['protocol']}, {r['epochs']} epochs at {r['lr']:g}", percent(r), str(r["n"]),
+         f"{r['seconds']:.0f}"]
         for r in rows
     ])  # fmt: skip
 
@@ -200,13 +216,19 @@ def run(options: argparse.Namespace) -> None:
         content["teachers"] += known
         write(content)
     step = known[0]["chosen"]
+    if "lr" not in known[0]:
+        lr, tried = choose_lr(bench, teachers[step], known[0]["held_out"][str(step)])
+        known[0] |= {"lr": lr, "held_out_by_lr": {f"{k:g}": v for k, v in tried.items()}}
+        write(content)
+    lr = known[0]["lr"]
     for row in list_rows(bench, teachers[step], teachers[CHECKPOINTS[-1]]):
         key = {"items": row.items, "protocol": row.protocol, "width": bench.width, "epochs": bench.epochs}
+        key["lr"] = lr if row.viewer is None else FKD().lr
         key["teacher_steps"] = CHECKPOINTS[-1] if row.viewer else step
-        if any(all(known.get(k) == v for k, v in key.items()) for known in content["rows"]):
+        if any(all(measured.get(k) == v for k, v in key.items()) for measured in content["rows"]):
             continue
         start = time.perf_counter()
-        report = Report(row.items, measure(bench, row, options.seeds))
+        report = Report(row.items, measure(bench, row, options.seeds, lr))
         seconds = round(time.perf_counter() - start, 1)
         content["rows"].append({**key, "scores": list(report.scores), **report.summary(), "seconds": seconds})
         write(content)
