@@ -22,7 +22,6 @@ from distill.runs.settings.defaults.values import (
     outer_lr,
     outer_steps,
     pool_augment,
-    pool_steps,
     rule,
     start,
     warmup,
@@ -85,10 +84,6 @@ DEFAULTS = (
     Default(
         METHOD, "max_age", max_age, "dc, dm: 1 up to 20 items, 10 up to 200, else 50; else 50, rat-bptt: 40",
         "the outer loop of the paper: of few items networks learn so little that new ones say more",
-    ),
-    Default(
-        METHOD, "pool_steps", pool_steps, "dc, dm: 50 up to 200 items, else 10; frepo: 5, rat-bptt: 10",
-        "the inner loop of the paper",
     ),
     Default(
         "network", "weight_init", weight_init,

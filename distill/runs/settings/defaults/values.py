@@ -46,10 +46,6 @@ def max_age(s: Situation) -> int | None:
     return (1 if s.n <= 20 else 10 if s.n <= 200 else 50) if s.by_class else None
 
 
-def pool_steps(s: Situation) -> int | None:
-    return (50 if s.n <= 200 else 10) if s.by_class else None
-
-
 def inner_steps(s: Situation) -> int:
     if s.ridge:
         return 20 if s.normed and s.n <= 20 else 100
