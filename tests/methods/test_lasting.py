@@ -55,6 +55,7 @@ def test_known_networks_and_other_methods_keep_their_labels(values: dict[str, An
 def test_matching_has_hard_labels_and_the_outer_loop_of_the_paper(n: int, max_age: int) -> None:
     options = {"max_age": max_age, "pool_augment": "affine"}
     assert choose(method="dc", n=n) == ("hard", options)
+    assert choose(method="dm", n=n) == ("hard", options | {"max_age": 1})
 
 
 def test_a_resumed_run_of_older_settings_gets_no_horizon() -> None:

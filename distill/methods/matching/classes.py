@@ -43,8 +43,8 @@ class MatchingMethod(PoolMethod):
     pool_size: int = option(5, "COUNT", above=0, at_most=1000)
     """How many networks the pool has."""
     max_age: int = option(10, "VISITS", above=0, at_most=10**6)
-    """After how many visits a network of the pool is replaced by a new one (default: 1 up to 20 items, 10 up
-    to 200, else 50: the outer loop of the paper)."""
+    """After how many visits a network of the pool is replaced by a new one (default: for dm 1, for dc 1 up to
+    20 items, 10 up to 200, else 50: the loops of the papers)."""
     pool_steps: int = option(10, "STEPS", above=0, at_most=10**6)
     """For how many steps a visit trains its network on the items. The paper has 50 for a hundred items, which
     cost eight times as much as the gradients of 640 real ones."""

@@ -43,7 +43,9 @@ def pool_augment(s: Situation) -> str | None:
 
 
 def max_age(s: Situation) -> int | None:
-    return (1 if s.n <= 20 else 10 if s.n <= 200 else 50) if s.by_class else None
+    if not s.by_class:
+        return None
+    return 1 if s.n <= 20 or s.method == "dm" else 10 if s.n <= 200 else 50
 
 
 def inner_steps(s: Situation) -> int:
