@@ -82,7 +82,8 @@ DEFAULTS = (
         "where people change the images that they train on, a set does best that was learned so",
     ),
     Default(
-        METHOD, "max_age", max_age, "dm: 1; dc: 1 up to 20 items, 10 up to 200, else 50; else 50, rat-bptt: 40",
+        METHOD, "max_age", max_age,
+        "dm: 1; dc: 1 up to 20 items, 10 up to 200, else 50; rat-bptt: 40; else 50",
         "the outer loop of the paper: of few items networks learn so little that new ones say more",
     ),
     Default(
