@@ -221,7 +221,7 @@ def run(options: argparse.Namespace) -> None:
         known[0] |= {"lr": lr, "held_out_by_lr": {f"{k:g}": v for k, v in tried.items()}}
         write(content)
     lr = known[0]["lr"]
-    for row in list_rows(bench, teachers[step], teachers[CHECKPOINTS[-1]]):
+    for row in list_rows(bench, teachers[step], teachers[CHECKPOINTS[-1]])[: options.rows]:
         key = {"items": row.items, "protocol": row.protocol, "width": bench.width, "epochs": bench.epochs}
         key["lr"] = lr if row.viewer is None else FKD().lr
         key["teacher_steps"] = CHECKPOINTS[-1] if row.viewer else step
@@ -243,6 +243,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=1000, help="of students")
     parser.add_argument("--seeds", type=int, default=3, help="students of each row")
+    parser.add_argument("--rows", type=int, help="only the first so many kinds of items")
     options = parser.parse_args()
     speed_up_cpu(1)
     run(options)
