@@ -4,7 +4,7 @@ OLDEST ?= python3.10
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test test-faults test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-kd bench-applications bench-engines bench-capacity bench-processes bench-page clean
+.PHONY: help mnist text test test-faults test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-processes bench-page clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ bench-images: .venv/ready ## Random ConvNets on image sets (make bench-images AR
 
 bench-standard: .venv/ready ## Sets by protocols and networks (make bench-standard ARGS="SET… --protocols dc adam --seeds 5")
 	$(RUN) -m benchmarks.standard $(ARGS)
+
+bench-methods: .venv/ready ## Every method at equal seconds, with curves (make bench-methods ARGS="--data-dir DIR --minutes 2")
+	$(RUN) -m benchmarks.methods $(ARGS)
+
+bench-trajectories: .venv/ready ## Trajectory matching beside dc (make bench-trajectories ARGS="--dataset cifar10.npz")
+	$(RUN) -m benchmarks.trajectories $(ARGS)
 
 bench-decoupled: .venv/ready ## Real images and RDED's by a teacher's labels (make bench-decoupled ARGS="--data cifar10.npz")
 	$(RUN) -m benchmarks.decoupled $(ARGS)
