@@ -49,7 +49,7 @@ def check_start(settings: TrainedSettings, train: Dataset) -> None:
     """Raise UserError where the items cannot start so, before networks are trained for them."""
     problem, word = build_problem(settings, train), settings.outer.method
     method = build_method(settings, problem)
-    check_method(method, word, settings.data.n, len(train.classes))
+    check_method(method, word, settings.data.n, len(train.classes), settings.data.labels)
     if str(settings.outer.start).endswith(".pt"):
         build_synthetic(settings, problem, method, train)
 

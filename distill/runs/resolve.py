@@ -109,6 +109,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
         bundled=bundled, limited=is_timed(settings.run),
         unrolls=method.unrolls, by_class=method.matches_classes, method=settings.outer.method,
+        fixed_items=settings.outer.fixed_items,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
         trained=settings.network.weights is not None,
         mnist=settings.data.origin == "mnist",

@@ -152,6 +152,11 @@ def check_method(
     method: Method, word: str, n: int, classes: int, labels: str = "soft", fixed_items: bool = False
 ) -> None:
     """Raise UserError where a method needs an item of every class, or cannot learn labels of this kind."""
+    if method.needs_every_class and n < classes:
+        raise UserError(
+            f"--method {word} compares class by class: --n {n} is below the {classes} classes;"
+            " use --method unroll or frepo"
+        )
     if method.regresses and labels == "softmax":
         raise UserError(f"--labels softmax: --method {word} regresses on signed labels: use soft or hard")
     if method.needs_shares and labels == "soft":
@@ -162,12 +167,7 @@ def check_method(
     if fixed_items and (labels == "hard" or not method.learns_labels):
         raise UserError(
             f"--fixed-items with --method {word} and --labels {labels} leaves nothing to learn: use another"
-            " method, or --labels soft"
-        )
-    if method.needs_every_class and n < classes:
-        raise UserError(
-            f"--method {word} compares class by class: --n {n} is below the {classes} classes;"
-            " use --method unroll or frepo"
+            " method, or labels that are learned"
         )
 
 

@@ -49,7 +49,7 @@ def test_python_learns_labels_alone() -> None:
 
 
 REFUSALS = {
-    "--method dm and --labels soft leaves nothing to learn": ("--method", "dm"),
+    "--method dm and --labels softmax leaves nothing to learn": ("--method", "dm"),
     "--fixed-items has no effect": ("--method", "dc", "--labels", "hard"),
 }
 

@@ -18,6 +18,7 @@ class Situation:
     bundled: bool  # the data set is in the package
     limited: bool  # --minutes ends the run
     unrolls: bool = True
+    fixed_items: bool = False  # labels alone are learned
     by_class: bool = False  # the method brings real and synthetic items together, class by class
     method: str = "unroll"
     network: str = ""

@@ -51,8 +51,8 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; for rat-bptt, mtt, and a random convnet and a cross-entropy, softmax, unless --start holds"
-        " signed labels",
+        "soft; dc and dm: hard, with --fixed-items softmax; for rat-bptt, mtt, and a random convnet and a"
+        " cross-entropy, softmax, unless --start holds signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(

@@ -16,7 +16,7 @@ def labels(s: Situation) -> str:
     if s.windowed or s.by_trajectory:
         return "softmax"
     if s.by_class:
-        return "hard"
+        return "softmax" if s.fixed_items else "hard"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
     return "softmax"
