@@ -4,14 +4,16 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from distill.data.augment import build_augmentation
+from distill.inner.losses import soft_cross_entropy
 from distill.inner.problem import Problem, State, Task
+from distill.inner.rules import SGD
 from distill.methods.base import (
     Augment,
     Learnable,
@@ -117,6 +119,43 @@ class PoolMethod(Method):
         return PoolObjective(self, self.pool_of(families), tasks, augment)
 
 
+@dataclass(frozen=True)
+class SGDPoolMethod(PoolMethod):
+    """A pool method whose networks train for long by SGD on shares, as students by the protocol dc do."""
+
+    rule: ClassVar[SGD] = SGD()  # by which the pool's networks train
+    anytime: ClassVar[bool] = True
+    needs_shares: ClassVar[bool] = True
+    choice_margin: ClassVar[float] = 0.02  # three students differ by as much
+    outer_settings: ClassVar[dict[str, float]] = {"beta1": 0.9, "clip_norm": math.inf, "lr_floor": 0.1}
+    inner_loss = "soft-cross-entropy"
+
+    pool_size: int = option(5, "COUNT", above=0, at_most=1000)
+    """How many networks the pool has."""
+    pool_steps: int = option(10, "STEPS", above=0, at_most=10**6)
+    """For how many steps a visit trains its network on the items."""
+    pool_lr: float = option(0.01, "LR", above=0, at_most=1e30)
+    """The learning rate of the networks of the pool."""
+
+    def family_of(self, problem: Problem, draw: Callable[[int], State]) -> Family:
+        changed = replace(problem, rule=self.rule, inner_loss=soft_cross_entropy)
+        return Family(changed, lambda number: changed.start(problem.weights(draw(number))), self.pool_lr)
+
+    @property
+    def student_augment(self) -> str:
+        return self.augments()[0]
+
+    def recommend(self) -> dict[str, Any]:
+        """dc or dsa with the changes of the pool, or adam where neither has them."""
+        augment = self.student_augment
+        if augment in DC:
+            return {"name": "dc", "augment": DC[augment]}
+        return {"name": "dsa", "augment": augment} if DSA.issuperset(augment.split("-")) else {"name": "adam"}
+
+    def lr_end_for(self, problem: Problem) -> float:
+        return 0.1
+
+
 @dataclass
 class PoolObjective:
     """The objective of a method with a pool: a function of the set, the outer step and the pool's memory.
@@ -167,10 +206,3 @@ class PoolObjective:
         for visit in self.visits:
             memory = self.pool.train(memory, visit.place, steps)
         return memory
-
-
-def recommend_momentum(augment: str) -> dict[str, Any]:
-    """The protocol for students of networks that a method trained by SGD on items changed by these words."""
-    if augment in DC:
-        return {"name": "dc", "augment": DC[augment]}
-    return {"name": "dsa", "augment": augment} if DSA.issuperset(augment.split("-")) else {"name": "adam"}

@@ -12,7 +12,7 @@ from distill.commands.image import main as image
 from distill.inner.problem import State, Task
 from distill.inner.rules import SGD
 from distill.methods.pool import Family, Pool
-from distill.methods.rat_bptt import MOMENTUM, WEIGHT_DECAY, RaTBPTT
+from distill.methods.rat_bptt import RaTBPTT
 from distill.outer.loop import OuterOptimizer, OuterState, descend, initial_state
 from distill.outer.starts import start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
@@ -21,6 +21,7 @@ from distill.sets.distilled import DistilledSet
 from tests.helpers import CLASSES, SHAPE, small_problem, small_weights, waves, write_npz
 
 LR = 0.05
+MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005  # of the protocol dc
 WINDOW = 3
 
 
