@@ -93,7 +93,7 @@ def read_row(root: Path, case: Case, settings: Sequence[str]) -> dict[str, Any] 
         "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
         "accuracy": scores["accuracy"],
         "full_data": scores["full_data"],
-        "random_real": scores["baselines"]["random-real"],
+        "random_real": scores["baselines"].get("random-real"),
         "k_means": scores["baselines"].get("k-means"),
         "seconds": round(provenance["seconds"], 1),
         "outer_steps": provenance["outer_steps"],

@@ -119,7 +119,7 @@ def advise(estimate: float, seconds: float) -> str:
     """What to do where measuring takes most of --minutes."""
     if estimate < 0.75 * seconds:
         return ""
-    options = "--full-data-networks, --dc-networks, --test-networks or --distil-minutes"
+    options = "--full-data-networks, --dc-networks, --baseline-networks or --distil-minutes"
     return f": the run will take longer; {options} bound it"
 
 

@@ -119,8 +119,8 @@ def measure(
     pretrained: the networks were trained before, and their accuracy then is reported too.
     """
     weights = initial_weights(data, problem.network, data.network["init"], settings.test_networks)
-    draws, fulls = min(20, settings.test_networks), min(len(weights), settings.full_data_networks)
-    parts = len(weights) + len(BASELINES) + count_students(settings.dc_networks) + fulls
+    draws, fulls = count_draws(settings), min(len(weights), settings.full_data_networks)
+    parts = len(weights) + len(BASELINES) * bool(draws) + count_students(settings.dc_networks) + fulls
     small = with_equal_bytes(data)
     with progress(parts) as advance:
         scores = [accuracy(replay(data, problem, w), splits.test) for w in advance(weights)]
@@ -130,11 +130,10 @@ def measure(
             before = tuple(accuracy(Student(problem.network, w), splits.test) for w in weights)
             reports.append(Report("the same networks before", before))
             baselines["before"] = reports[-1].summary()
-        for name, draw in advance(
-            {"random-real": random_real(small, splits.train), "k-means": k_means(small, splits.train)}.items()
-        ):
+        builders = {"random-real": random_real, "k-means": k_means} if draws else {}
+        for name, build in advance(builders.items()):
             values, lr_text = score_baseline(
-                name, draw, small, problem, splits.held_out, splits.test, weights, draws
+                name, build(small, splits.train), small, problem, splits.held_out, splits.test, weights, draws
             )
             reports.append(Report(f"{len(small)} {BASELINES[name]} {word} ({lr_text})", tuple(values)))
             baselines[name] = {**reports[-1].summary(), "rates": lr_text}
@@ -151,6 +150,11 @@ def measure(
         "baselines": baselines,
     }
     return Measurement([*reports, *by_dc, *everything], measured | protocols)
+
+
+def count_draws(settings: MeasureSettings) -> int:
+    """How often each baseline is drawn."""
+    return min(settings.baseline_networks, settings.test_networks)
 
 
 def measure_by_dc(
@@ -218,14 +222,15 @@ def estimate_seconds(
     )
     epoch = part_of_epoch * len(splits.train) / len(batches)
     networks = 1 if data.network["init"] == "fixed" else settings.test_networks
-    draws = min(20, settings.test_networks)
+    draws = count_draws(settings)
     short = test * min(1000, len(splits.held_out)) / len(splits.test)
     choice = 7 * count_choices(data) * (train + short)  # these draws at seven rates choose a baseline's rate
     epochs = sum(epochs_on_all(len(splits.train)))
     full = min(networks, settings.full_data_networks) * (epochs * epoch + 3 * test)
     count = settings.dc_networks
     by_dc = estimate_students(data, DC(), problem.network, weights, count, test) if count else 0.0
-    return networks * (train + test) + 2 * (choice + draws * (train + test)) + by_dc + full
+    baselines = len(BASELINES) * (choice + draws * (train + test)) if draws else 0.0
+    return networks * (train + test) + baselines + by_dc + full
 
 
 def seconds_of(function: Callable[[], Any]) -> float:

@@ -12,7 +12,7 @@ from distill.sets.storage import read_tensors, write_tensors
 CHECKPOINT = "distill-checkpoint/1"
 Value = str | float | bool | None
 OLDER: dict[str, Any] = {  # settings that older runs lack, as they were then
-    "fixed_items": False, "parametrisation": "pixels", "parametrisation_options": {},
+    "fixed_items": False, "parametrisation": "pixels", "parametrisation_options": {}, "baseline_networks": 20,
 }  # fmt: skip
 
 

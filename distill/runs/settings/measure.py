@@ -14,8 +14,10 @@ class MeasureSettings:
     validation_networks: Auto[int] = option(AUTO, "COUNT", **COUNT, needs={"init": ("random",)})
     """With --init random: how many networks choose what is exported; the set is not learned from them."""
     test_networks: int = option(20, "COUNT", **COUNT)
-    """With --init random: how many new networks measure the set at the end. Baselines are drawn as often, but
-    at most 20 times."""
+    """With --init random: how many new networks measure the set at the end."""
+    baseline_networks: int = option(20, "COUNT", **COUNT_OR_NONE)
+    """How many times random real items and k-means centres are drawn and measured, at most --test-networks; 0
+    leaves these baselines out, whose learning rates take longer to choose than the rest."""
     dc_networks: Auto[int] = option(
         AUTO, "COUNT", **COUNT_OR_NONE, needs={"init": ("random",)}, without="weights"
     )
