@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from distill.inner.rules import Adam as Adam
     from distill.inner.step import Step as Step
     from distill.outer.loop import descend as descend
+    from distill.outer.parametrisations.bases import Bases as Bases
+    from distill.outer.parametrisations.dct import DCT as DCT
+    from distill.outer.parametrisations.multi_formation import MultiFormation as MultiFormation
     from distill.outer.synthetic import Synthetic as Synthetic
     from distill.runs.python.library import distill as distill
     from distill.sets.distilled import DistilledSet as DistilledSet
@@ -41,6 +44,9 @@ ROOMS = {
     "inner.rules": ("SGD", "Adam"),
     "inner.step": ("Step",),
     "outer.loop": ("descend",),
+    "outer.parametrisations.bases": ("Bases",),
+    "outer.parametrisations.dct": ("DCT",),
+    "outer.parametrisations.multi_formation": ("MultiFormation",),
     "outer.synthetic": ("Synthetic",),
     "runs.python.library": ("distill",),
     "sets.distilled": ("DistilledSet",),

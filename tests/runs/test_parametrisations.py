@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+import distill
 from distill.commands.image import main as image
 from distill.commands.text import main as text
 from distill.errors import UserError
 from distill.runs.resolve import resolve
 from distill.sets.distilled import DistilledSet
-from tests.helpers import write_npz
+from tests.helpers import blobs, write_npz
 from tests.runs.test_resume import stop_at
 from tests.runs.test_settings import image_settings
 
@@ -111,3 +112,18 @@ def test_defaults_are_those_of_the_decoded_items() -> None:
     assert "multi-formation" in stored.run.out
     with pytest.raises(UserError, match="--factor must be above 0"):
         settle(parametrisation="multi-formation", parametrisation_options={"factor": 0})
+
+
+def test_python_takes_a_word_or_an_object() -> None:
+    x, y = blobs(40)
+    common: dict[str, Any] = {
+        "network": "mlp", "n": 3, "method": "frepo", "inner_steps": 3, "outer_steps": 2, "outer_batch": 8,
+    }  # fmt: skip
+    for parametrisation, decoded in (("multi-formation", 12), (distill.MultiFormation(4), 48)):
+        learned = distill.distill((x, y), parametrisation=parametrisation, **common)
+        assert len(learned) == decoded
+        assert learned.codes is not None
+    with pytest.raises(UserError, match=r"parametrisation is 3: give a word of pixels, multi-formation"):
+        distill.distill((x, y), parametrisation=3, **common)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="factor must be above 0"):
+        distill.MultiFormation(0)

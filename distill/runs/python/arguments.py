@@ -15,6 +15,8 @@ from distill.inner.losses import loss_name
 from distill.inner.rules import SGD, Adam, Rule
 from distill.methods import METHODS
 from distill.methods.base import Method
+from distill.outer.parametrisations import PARAMETRISATIONS
+from distill.outer.parametrisations.base import Parametrisation
 from distill.registry import AUTO, ITEMS, find, options_of
 from distill.runs.settings import Settings
 from distill.sets.distilled import DistilledSet
@@ -101,6 +103,18 @@ def word_of_method(method: Any) -> str:
     raise UserError(f"method is {method!r:.80}: give a word of {', '.join(METHODS)}, or a Method object")
 
 
+def describe_parametrisation(value: Any) -> dict[str, Any]:
+    """The word of a parametrisation in PARAMETRISATIONS, and the options of an object. Raises UserError."""
+    if isinstance(value, str):
+        return {"parametrisation": value}
+    if isinstance(value, Parametrisation) and value.word in PARAMETRISATIONS:
+        return {"parametrisation": value.word, "parametrisation_options": changed_options(value)}
+    raise UserError(
+        f"parametrisation is {value!r:.80}: give a word of {', '.join(PARAMETRISATIONS)}, or an object such as"
+        " distill.MultiFormation(2)"
+    )
+
+
 def is_known(method: Any) -> bool:
     """Whether a method is one of METHODS, a word or an object, whose options the settings can hold."""
     return isinstance(method, str) or type(method) is find(METHODS, "method", word_of_method(method))
@@ -113,13 +127,16 @@ def are_known(method: Any, inner_loss: Any) -> bool:
 
 def options_of_objects(method: Any, inner_loss: Any) -> dict[str, Any]:
     """The options that the command line would need for a Method object and an inner loss."""
-    options = {}
-    if isinstance(method, Method) and is_known(method):
-        values = {field: getattr(method, field.name) for field in options_of(method)}
-        options = {field.name: value for field, value in values.items() if value != field.default}
+    options = changed_options(method) if isinstance(method, Method) and is_known(method) else {}
     if inner_loss is not None and word_of_method(method) == "unroll" and are_known(method, inner_loss):
         options["inner_loss"] = loss_name(inner_loss)
     return options
+
+
+def changed_options(plug_in: Any) -> dict[str, Any]:
+    """The options of an object that differ from their defaults."""
+    values = {field: getattr(plug_in, field.name) for field in options_of(plug_in)}
+    return {field.name: value for field, value in values.items() if value != field.default}
 
 
 def fill_in_options(settings: Settings, method: Method) -> Method:

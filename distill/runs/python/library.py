@@ -22,6 +22,7 @@ from distill.networks.functional import persistent_tensors
 from distill.networks.initial import check_new_weights
 from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resolve_network
 from distill.outer import processes
+from distill.outer.parametrisations.base import Parametrisation
 from distill.registry import AUTO, find
 from distill.runs.build import (
     Plan,
@@ -35,6 +36,7 @@ from distill.runs.pool import fill_networks
 from distill.runs.python.arguments import (
     are_known,
     check_augment,
+    describe_parametrisation,
     fill_in_options,
     options_of_objects,
     plain_arguments,
@@ -92,6 +94,7 @@ def distill(
     minutes: float | None = None,
     start: str | PathLike[str] | DistilledSet | None = None,
     fixed_items: bool = False,
+    parametrisation: str | Parametrisation = "pixels",
     augment: str | Sequence[str] = "",
     held_out: int = 5000,
     test: DataLike | None = None,
@@ -132,6 +135,8 @@ def distill(
         start: "real", "noise", "means" (of the classes), "frepo" (that method's set, distilled first), or a
             set to go on from, itself or its path.
         fixed_items: learn the labels alone; the items stay what they are at the start.
+        parametrisation: what is learned and stored in the place of images: "pixels", or "multi-formation",
+            "dct", "bases" or MultiFormation(2), DCT(14), Bases(10), which decode more images than n.
         augment: random changes of images, as "shift-scale-rotate" or ["shift", "flip"].
         held_out: how many items of the data choose what is returned; at most a tenth.
         test: more data of the same kind, read once at the end for the score; without it the score is
@@ -179,6 +184,7 @@ def resolve_arguments(
     outer = pick("start", "fixed_items", "outer_steps", "outer_batch", "outer_lr", "augment")
     method, inner_loss, labels = (arguments[name] for name in ("method", "inner_loss", "labels"))
     outer |= {"method": word_of_method(method), "method_options": options_of_objects(method, inner_loss)}
+    outer |= describe_parametrisation(arguments["parametrisation"])
     if labels is None and not are_known(method, inner_loss):
         labels = "soft"
     return resolve(
