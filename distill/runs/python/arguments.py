@@ -110,7 +110,7 @@ def describe_parametrisation(value: Any) -> dict[str, Any]:
     if isinstance(value, Parametrisation) and value.word in PARAMETRISATIONS:
         return {"parametrisation": value.word, "parametrisation_options": changed_options(value)}
     raise UserError(
-        f"parametrisation is {value!r:.80}: give a word of {', '.join(PARAMETRISATIONS)}, or an object such as"
+        f"parametrisation is {value!r:.80}: give a word of {', '.join(PARAMETRISATIONS)}, or an object as"
         " distill.MultiFormation(2)"
     )
 
