@@ -14,6 +14,8 @@ from distill.outer.loop import OuterState
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_plan, build_set
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
+from distill.runs.estimates.dry_run import estimate_run
+from distill.runs.estimates.measuring import estimate_seconds
 from distill.runs.experts.files import check_same_experts
 from distill.runs.experts.training import add_experts, after_experts, find_experts, print_line
 from distill.runs.files import checkpoint, fingerprint, folder, log, machine
@@ -21,7 +23,7 @@ from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.first_set import begins_with_first_set, check_first_set, go_on_from, load_first_set
-from distill.runs.measure import Measurement, Splits, estimate_seconds, load_data, measure, split_data
+from distill.runs.measure import Measurement, Splits, load_data, measure, split_data
 from distill.runs.resolve import identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_run, finish
 from distill.runs.settings import Settings
@@ -48,6 +50,8 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
             experts = find_experts(settings, plan, splits.train)
             start = start_snapshot(plan, synthetic)
             check_exportable(plan, synthetic, train, describe_run(settings, command, start))
+            if settings.run.dry_run:
+                return estimate_run(settings, plan, synthetic, splits, experts)
             expert_seconds = None
             path = open_folder(settings, stack, {**identity(settings), fingerprint.KEY: facts})
             schedule = plan_schedule(settings, plan, synthetic, splits)
@@ -85,7 +89,8 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
         data = load(resolve(settings))
         settings = set_ipc(settings, len(data[0].classes))
     settings = resolve(settings)
-    folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
+    if not settings.run.dry_run:
+        folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings, data
 
 

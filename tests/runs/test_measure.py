@@ -7,8 +7,10 @@ from distill.errors import DataError, UserError
 from distill.inner.problem import Problem
 from distill.networks.build import build_network
 from distill.randomness import stream
-from distill.runs import measure as measuring
-from distill.runs.measure import estimate_seconds, measure, progress, split_data
+from distill.runs import measure as measure_module
+from distill.runs.estimates import measuring
+from distill.runs.estimates.measuring import estimate_seconds
+from distill.runs.measure import measure, progress, split_data
 from distill.runs.settings import MeasureSettings
 from distill.student.comparison.baselines import epochs_on_all
 from distill.student.evaluation import evaluate
@@ -65,7 +67,7 @@ def test_a_set_is_measured_by_its_recipe_and_by_dc(tmp_path, monkeypatch: pytest
     settings = MeasureSettings(test_networks=2, full_data_networks=0, dc_networks=2)
     moments = {"mean": list(splits.train.mean), "std": list(splits.train.std)}
     data = small_set(source={"name": "blobs.npz", "classes": ["0", "1", "2"], **moments})
-    monkeypatch.setattr(measuring, "DC", lambda: DC(epochs=4))
+    monkeypatch.setattr(measure_module, "DC", lambda: DC(epochs=4))
     result = measure(settings, data, problem, splits, "images", "random", pretrained=False)
     entry = result.scores["protocols"]["dc"]
     assert entry["mean"] == evaluate(data, splits.test, seeds=2, protocol=DC(epochs=4)).mean
@@ -87,9 +89,9 @@ def test_a_set_on_which_dc_cannot_train_is_measured_by_its_recipe(
     def refuse(*_: object) -> None:
         raise UserError("the loss became nan")
 
-    monkeypatch.setattr(measuring, "score_students", refuse)
+    monkeypatch.setattr(measure_module, "score_students", refuse)
     settings = MeasureSettings(test_networks=1, full_data_networks=1, dc_networks=1)
-    monkeypatch.setattr(measuring, "full_data_accuracy", lambda *_: 0.5)
+    monkeypatch.setattr(measure_module, "full_data_accuracy", lambda *_: 0.5)
     scores = measure(settings, small_set(), problem, splits, "images", "random", pretrained=False).scores
     assert "protocols" not in scores
     assert scores["full_data"] == 0.5

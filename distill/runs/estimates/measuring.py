@@ -1,0 +1,54 @@
+"""About how long measuring a set will take."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from distill.inner.problem import Problem
+from distill.runs.measure import BASELINES, Splits, count_draws
+from distill.runs.settings import MeasureSettings
+from distill.sets.distilled import DistilledSet
+from distill.student.comparison.baselines import ORDINARY_BATCH, count_choices, epochs_on_all, train_epochs
+from distill.student.evaluation import accuracy
+from distill.student.protocol_scores import estimate_students
+from distill.student.protocols.standard import DC
+from distill.student.training import initial_weights, replay
+
+
+def estimate_seconds(
+    settings: MeasureSettings, data: DistilledSet, problem: Problem, splits: Splits, trials: int = 2
+) -> float:
+    """About how long measure() will take, from one student, some test items and a few real batches."""
+    weights = initial_weights(data, problem.network, data.network["init"], 1)[0]
+    part = splits.test.select(torch.arange(min(500, len(splits.test)), device=splits.test.labels.device))
+    batches = splits.train.select(
+        torch.arange(min(3 * ORDINARY_BATCH, len(splits.train)), device=part.labels.device)
+    )
+    train = min(seconds_of(lambda: replay(data, problem, weights)) for _ in range(trials))
+    student = replay(data, problem, weights)
+    test = (
+        min(seconds_of(lambda: accuracy(student, part)) for _ in range(trials)) * len(splits.test) / len(part)
+    )
+    part_of_epoch = min(
+        seconds_of(lambda: train_epochs(batches, problem.network, weights, 1)) for _ in range(trials)
+    )
+    epoch = part_of_epoch * len(splits.train) / len(batches)
+    networks = 1 if data.network["init"] == "fixed" else settings.test_networks
+    draws = count_draws(settings)
+    short = test * min(1000, len(splits.held_out)) / len(splits.test)
+    choice = 7 * count_choices(data) * (train + short)  # these draws at seven rates choose a baseline's rate
+    epochs = sum(epochs_on_all(len(splits.train)))
+    full = min(networks, settings.full_data_networks) * (epochs * epoch + 3 * test)
+    count = settings.dc_networks
+    by_dc = estimate_students(data, DC(), problem.network, weights, count, test) if count else 0.0
+    baselines = len(BASELINES) * (choice + draws * (train + test)) if draws else 0.0
+    return networks * (train + test) + baselines + by_dc + full
+
+
+def seconds_of(function: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
