@@ -24,7 +24,9 @@ CASES = {
         "--test-networks", "5",
     ),
     "10 images, ConvNet, dm, 200 steps": (*CONVNET, "--n", "10", "--method", "dm", "--outer-steps", "200"),
-    "20 images, ConvNet, unroll, 60 steps": (*CONVNET, "--n", "20", "--method", "unroll", "--outer-steps", "60"),
+    "20 images, ConvNet, unroll, 60 steps": (
+        *CONVNET, "--n", "20", "--method", "unroll", "--outer-steps", "60",
+    ),
     "10 images, ConvNet, rat-bptt, half a minute": (
         *CONVNET, "--n", "10", "--method", "rat-bptt", "--start", "means", "--distil-minutes", "0.5",
         "--baseline-networks", "0",

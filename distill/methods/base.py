@@ -52,6 +52,9 @@ class Learnable(Protocol):
     def steps(self, count: int | None = None) -> list[Any]:
         """The inner steps in order, all or `count` of them, differentiable in all learned tensors."""
 
+    def step_sequence(self) -> Sequence[Any]:
+        """The same steps, each made when it is asked for."""
+
 
 class OuterGradient(NamedTuple):
     """The outer loss, its gradient for each learned tensor, and the outer loss of equal logits.

@@ -53,7 +53,7 @@ class RaTBPTT(SGDPoolMethod):
 
     def window_steps(self, visit: Visit, synthetic: Learnable) -> list[Step]:
         """The inner steps of a window, at the place in the set's own steps where a network of an age is."""
-        steps, generator = synthetic.steps(), stream("window", visit.task.generator.initial_seed())
+        steps, generator = synthetic.step_sequence(), stream("window", visit.task.generator.initial_seed())
         first, lr = visit.age * self.pool_steps, torch.tensor(visit.family.lr)
         rows = [steps[(first + i) % len(steps)] for i in range(self.pool_window)]
         return [

@@ -202,7 +202,7 @@ class PoolObjective:
     def end(self, synthetic: Any, memory: Named) -> Named:
         """The memory after the networks of the visit have been trained on the items."""
         with torch.no_grad():
-            steps = synthetic.steps()
+            steps = synthetic.step_sequence()
         for visit in self.visits:
             memory = self.pool.train(memory, visit.place, steps)
         return memory

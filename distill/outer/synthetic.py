@@ -1,5 +1,6 @@
 """Synthetic: the learned items, labels and learning rates, and the schedule of steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,23 @@ from torch import Tensor
 from distill.inner.step import Step, extend_steps
 from distill.outer.parametrisations.base import Parametrisation
 from distill.outer.parametrisations.pixels import Pixels
+
+
+@dataclass(frozen=True)
+class StepSequence(Sequence[Step]):
+    """Steps, each made when it is asked for: its items are copies, and a pool takes only a few of them."""
+
+    items: Float[Tensor, "n *item"]
+    targets: Float[Tensor, "n classes"]
+    lrs: Float[Tensor, " T"] | Float[Tensor, "T g"]
+    schedule: Int[Tensor, "T b"]
+
+    def __len__(self) -> int:
+        return len(self.schedule)
+
+    def __getitem__(self, i: Any) -> Any:
+        row = self.schedule[i]
+        return Step(self.items[row], self.targets[row], self.lrs[i])
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,10 @@ class Synthetic:
         targets, lrs = self.targets(), self.lrs()
         steps = [Step(self.items[row], targets[row], lr) for row, lr in zip(self.schedule, lrs, strict=True)]
         return extend_steps(steps, count)
+
+    def step_sequence(self) -> StepSequence:
+        """The same steps, each made when it is asked for."""
+        return StepSequence(self.items, self.targets(), self.lrs(), self.schedule)
 
 
 def inverse_softplus(lrs: Tensor) -> Tensor:
