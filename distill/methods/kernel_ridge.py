@@ -86,8 +86,13 @@ def regress(
     real_features: Float[Tensor, "batch width"],
     ridge: float,
 ) -> Float[Tensor, "batch classes"]:
-    """The answers of a ridge regression: K_ts (K_ss + λ I)⁻¹ L with λ = ridge · tr K_ss / n."""
+    """The answers of a ridge regression: K_ts (K_ss + λ I)⁻¹ L with λ = ridge · tr K_ss / n.
+
+    The system is solved for the labels or for the real items, whichever are fewer columns.
+    """
     kernel = features @ features.T
     identity = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
     penalty = ridge * kernel.diagonal().mean() * identity
+    if labels.shape[1] > len(real_features):
+        return torch.linalg.solve(kernel + penalty, features @ real_features.T).T @ labels
     return real_features @ features.T @ torch.linalg.solve(kernel + penalty, labels)

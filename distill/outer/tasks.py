@@ -61,14 +61,20 @@ def draw_of_all(data: Dataset, batch: int) -> DrawBatch:
     return lambda generator: torch.randint(len(data), (batch,), generator=generator)
 
 
-def draw_by_class(data: Dataset, batch: int) -> DrawBatch:
-    """draw(generator): about `batch` items, as many of each class that there is, one at least."""
-    labels = data.labels.cpu()
-    rows = [(labels == c).nonzero()[:, 0] for c in labels.unique().tolist()]
-    each = max(1, batch // len(rows))
+def draw_by_class(data: Dataset, batch: int, most: int | None = None) -> DrawBatch:
+    """draw(generator): about `batch` items, as many of each class that there is, one at least.
+
+    most: of so many classes, drawn anew each time; None is all. The index of the classes is built once.
+    """
+    counts = data.labels.cpu().bincount().tolist()
+    rows = [r for r in data.labels.cpu().argsort(stable=True).split(counts) if len(r)]
 
     def draw(generator: torch.Generator) -> Int[Tensor, " batch"]:
-        return torch.cat([r[torch.randint(len(r), (each,), generator=generator)] for r in rows])
+        chosen = rows
+        if most is not None and most < len(rows):
+            chosen = [rows[i] for i in torch.randperm(len(rows), generator=generator)[:most].tolist()]
+        each = max(1, batch // len(chosen))
+        return torch.cat([r[torch.randint(len(r), (each,), generator=generator)] for r in chosen])
 
     return draw
 

@@ -81,7 +81,7 @@ def assemble_plan(
     method = method.prepare(problem, states)
 
     def tasks(data: Dataset) -> Tasks:
-        draw = build_task_drawer(outer, states, data, method.matches_classes)
+        draw = build_task_drawer(outer, states, data, method)
         return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
 
     optimizer = build_outer(outer, method)
@@ -186,12 +186,14 @@ def build_state_drawer(settings: Settings, problem: Problem, initial: InitialWei
 
 
 def build_task_drawer(
-    settings: OuterSettings, states: StateDrawer, data: Dataset, by_class: bool
+    settings: OuterSettings, states: StateDrawer, data: Dataset, method: Method
 ) -> Callable[[int], Task]:
-    """The drawer of tasks; by_class: as many real items of each class, which the method changes itself."""
-    draw_batch = draw_by_class if by_class else draw_of_all
-    augment = build_augmentation("" if by_class else settings.augment)
-    return TaskDrawer(states, data, draw_batch(data, settings.outer_batch), augment)
+    """The drawer of tasks; a method that matches classes gets as many items of each, and changes them."""
+    batch, augment = settings.outer_batch, settings.augment
+    if method.matches_classes:
+        draw_batch = draw_by_class(data, batch, getattr(method, "classes_per_step", None))
+        return TaskDrawer(states, data, draw_batch, build_augmentation(""))
+    return TaskDrawer(states, data, draw_of_all(data, batch), build_augmentation(augment))
 
 
 def label_facts(synthetic: Synthetic) -> dict[str, Any]:

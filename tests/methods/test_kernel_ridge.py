@@ -68,8 +68,10 @@ def run_steps(count: int, start: OuterState | None = None, method: FRePo = METHO
     return list(islice(descend(data, objective, OUTER, state, lambda step: step / 40), count))
 
 
-def test_the_regression_is_that_of_numpy() -> None:
-    features, labels, real = waves(4, 7).numpy(), waves(4, 3, phase=1).numpy(), waves(5, 7, phase=2).numpy()
+@pytest.mark.parametrize("classes", [3, 6])  # fewer than the five real items, and more
+def test_the_regression_is_that_of_numpy(classes: int) -> None:
+    features, real = waves(4, 7).numpy(), waves(5, 7, phase=2).numpy()
+    labels = waves(4, classes, phase=1).numpy()
     kernel = features @ features.T
     penalty = 1e-3 * np.trace(kernel) / 4 * np.eye(4)
     expected = real @ features.T @ np.linalg.solve(kernel + penalty, labels)

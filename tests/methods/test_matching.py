@@ -151,6 +151,17 @@ def test_a_batch_has_as_many_items_of_each_class_and_of_an_empty_one_none() -> N
     assert len(draw_by_class(data, 1)(stream("s"))) == 3
 
 
+def test_a_visit_may_look_at_some_of_the_classes() -> None:
+    labels = torch.arange(60) % 20
+    data = Dataset("d", torch.zeros(60, 1, 2, 2), labels, tuple("abcdefghijklmnopqrst"), (0.0,), (1.0,))
+    draw = draw_by_class(data, 12, most=4)
+    counts = [torch.bincount(labels[draw(stream("s", i))], minlength=20) for i in range(40)]
+    assert all(sorted(c.tolist()) == [0] * 16 + [3] * 4 for c in counts)
+    assert torch.stack(counts).sum(dim=0).all()
+    everything = draw_by_class(data, 40)(stream("s"))
+    assert torch.equal(draw_by_class(data, 40, most=100)(stream("s")), everything)
+
+
 def test_a_run_learns_hard_labels_and_recommends_the_training_of_its_pool(tmp_path: Path) -> None:
     write_npz(tmp_path / "data.npz", train=60, test=12)
     options = "--width 8 --depth 2 --n 3 --init random --network convnet --outer-steps 4 --validate-every 2"

@@ -39,6 +39,10 @@ class MatchingMethod(SGDPoolMethod):
     """For how many steps a visit trains its network on the items. The paper has 50 for a hundred items, which
     cost eight times as much as the gradients of 640 real ones."""
 
+    classes_per_step: int = option(100, "COUNT", above=0, at_most=10**6)
+    """From how many classes, drawn anew in each visit, real items come: a visit of a thousand would take as
+    long as ten of a hundred."""
+
     @abstractmethod
     def describe(
         self,
