@@ -1,13 +1,12 @@
 """Dataset: items, labels, class names and normalisation of a real data set, as tensors."""
 
-import hashlib
 import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,13 @@ from torch import Tensor
 
 from distill.data.files.labels import list_words
 from distill.data.files.limits import check_memory
+from distill.data.pictures.stored import StoredItems, take_rows
 from distill.errors import DataError
+
+if TYPE_CHECKING:
+    Items = Tensor  # what is stored answers as one
+else:
+    Items = Tensor | StoredItems
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,12 @@ class Dataset:
     """One split of a real set: all items and labels as tensors on one device.
 
     items (N, channels, height, width), uint8 or float in [0, 1], or whitened (zca), or a user's own
-    (N, *item); labels (N,) long. mean and std hold one value per channel. batch() is the one place where
-    items are decoded.
+    (N, *item); or StoredItems, which are on disk; labels (N,) long. mean and std hold one value per channel.
+    batch() is the one place where items are decoded.
     """
 
     name: str
-    items: Tensor
+    items: Items
     labels: Tensor
     classes: tuple[str, ...]
     mean: tuple[float, ...]
@@ -67,7 +72,7 @@ class Dataset:
 
     def select(self, indices: Tensor) -> "Dataset":
         """The items at indices, with the same classes and normalisation."""
-        return replace(self, items=self.items[indices], labels=self.labels[indices])
+        return replace(self, items=take_rows(self.items, indices), labels=self.labels[indices])
 
     def relabel(self, old: int, new: int) -> "Dataset":
         """The same items; those of the class old have the label new."""
@@ -191,42 +196,6 @@ def print_remarks(*splits: Dataset) -> None:
             print(remark, file=sys.stderr)
 
 
-def describe_missing(split: Dataset, word: str) -> list[str]:
-    """A sentence on the classes of which a split (the word) has no item; none where it has all."""
-    counts = split.labels.bincount(minlength=len(split.classes)).tolist()
-    missing = [name for name, count in zip(split.classes, counts, strict=True) if not count]
-    if not missing:
-        return []
-    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
-    return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
-
-
-def describe_copies(train: Dataset, test: Dataset) -> list[str]:
-    """Sentences on items that teach nothing: all are one constant, or two classes have the same items."""
-    for split, word, what in ((train, "", "learn"), (test, "test ", "tell apart")):
-        rows = split.items.flatten(1)
-        if bool((rows[0] == rows[0, 0]).all()) and bool((rows == rows[0, 0]).all()):
-            return [f"{split.name}: all pixels of all {word}images are equal: there is nothing to {what}"]
-    x = train.items.flatten(1)
-    # A few values of each item tell most of them apart; the rest is read only where those are the same.
-    some = x[:, :: max(1, x.shape[1] // 16)].contiguous()
-    members: dict[bytes, int] = {}
-    counts = train.labels.bincount(minlength=len(train.classes)).tolist()
-    groups = train.labels.argsort().split(counts)
-    for label in (i for i, count in enumerate(counts) if count):
-        other = members.setdefault(hash_rows(some[groups[label]]), label)
-        if other != label and hash_rows(x[groups[label]]) == hash_rows(x[groups[other]]):
-            names = f'"{train.classes[other]}" and "{train.classes[label]}"'
-            return [f"{train.name}: the classes {names} have the same images: no network can tell them apart"]
-    return []
-
-
-def hash_rows(rows: Tensor) -> bytes:
-    """The different rows (m, columns), in whatever order they came."""
-    different = {row.tobytes() for row in rows.cpu().numpy()}
-    return hashlib.sha256(b"".join(sorted(different))).digest()
-
-
 def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Images (N, C, *size): bilinear, floats in [0, 1]; unchanged where they have that size.
 
@@ -234,6 +203,8 @@ def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(x.shape[2:]) == size:
         return x
+    if isinstance(x, StoredItems):
+        raise DataError("images on disk cannot be resized here: give --image-size, or keep them in memory")
     pixels = f"{len(x):,} images of {size[0]}×{size[1]} pixels"
     check_memory(4 * len(x) * x.shape[1] * math.prod(size), pixels, "give a smaller --image-size")
     white = 255.0 if x.dtype == torch.uint8 else 1.0

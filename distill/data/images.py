@@ -3,11 +3,13 @@
 import os
 from dataclasses import replace
 from inspect import signature
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from distill import registry
 from distill.data import CACHE, IMAGE_SETS
@@ -16,30 +18,96 @@ from distill.data.dataset import (
     channel_mean_std,
     check_class_names,
     check_labels,
-    describe_copies,
-    describe_missing,
     resize_images,
 )
 from distill.data.files.arrays import NPZ_ARRAYS, ImageArrays, read_npz, to_images
-from distill.data.files.doubts import describe_case, describe_shared_images
+from distill.data.files.doubts import (
+    describe_case,
+    describe_copies,
+    describe_missing,
+    describe_shared_images,
+)
 from distill.data.files.idx import DIGITS, MNIST_MD5, has_idx_files, read_idx_folder
-from distill.data.files.image_folder import read_image_folder
+from distill.data.files.limits import free_bytes, machine_memory
+from distill.data.pictures.cache import read_stored_folder
+from distill.data.pictures.decoding import find_shape
+from distill.data.pictures.image_folder import FolderListing, list_image_folder, read_listing
 from distill.errors import DataError, unknown
 
+DATA_DIR_AND_PATH = "--data-dir is for a named data set: leave it out, {} is a path"
 MNIST = Path(__file__).parent / "bundled" / "mnist"
 
 
 def load(
-    name: str, data_dir: str | Path | None = None, device: str = "cpu", size: int | None = None
+    name: str,
+    data_dir: str | Path | None = None,
+    device: str = "cpu",
+    size: int | None = None,
+    keep: str = "auto",
+    cache: str | Path | None = None,
+    skip_damaged: bool = False,
 ) -> tuple[Dataset, Dataset]:
     """(train, test) of a named set, an .npz file, or a folder of images.
 
     MNIST is in the package; another named set is read from data_dir, or downloaded once by torchvision.
     size resizes the images to size × size (default: as they are; of a folder, the size of the first).
-    What was read otherwise than it may look is in the remarks of train. Raises DataError where files are
-    missing or damaged, or labels are out of range.
+    The images of a folder are kept in memory, or on disk in the folder cache, decoded once; keep="auto" takes
+    the disk where they would fill more than half of the memory. skip_damaged leaves out pictures that cannot
+    be decoded. What was read otherwise than it may look is in the remarks of train. Raises DataError where
+    files are missing or damaged, or labels are out of range.
     """
-    x, y, test_x, test_y, classes, remarks = read_arrays(name, data_dir, size)
+    if not name.strip():
+        raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
+    if is_path(name) and Path(name).is_dir():
+        if data_dir is not None:
+            raise DataError(DATA_DIR_AND_PATH.format(name))
+        return load_folder(Path(name), device, size, keep, Path(cache or CACHE), skip_damaged)
+    if keep == "disk" or cache is not None or skip_damaged:
+        raise DataError(f"--keep disk, --cache and --skip-damaged are for a folder of images: {name} is none")
+    return build_splits(name, read_arrays(name, data_dir), device, size)
+
+
+def load_folder(
+    root: Path, device: str, size: int | None, keep: str, cache: Path, skip_damaged: bool
+) -> tuple[Dataset, Dataset]:
+    """The images of a folder, in memory or on disk."""
+    listing = list_image_folder(root)
+    if keep == "disk" or (keep == "auto" and belongs_on_disk(listing, size, cache, skip_damaged)):
+        return load_stored(root, listing, device, size, cache, skip_damaged)
+    return build_splits(str(root), read_listing(listing, size, skip_damaged), device, size)
+
+
+def belongs_on_disk(listing: FolderListing, size: int | None, cache: Path, skip_damaged: bool) -> bool:
+    """Whether the pictures of a folder would take more than half of the memory, and the disk has room."""
+    pictures = [*listing.train, *listing.test]
+    needed = 3 * len(pictures) * prod(find_shape(pictures, size, skip_damaged))
+    return needed > machine_memory() // 2 and needed <= free_bytes(cache)
+
+
+def load_stored(
+    root: Path, listing: FolderListing, device: str, size: int | None, cache: Path, skip_damaged: bool
+) -> tuple[Dataset, Dataset]:
+    """The images of a folder on disk."""
+    stored = read_stored_folder(root, listing, size, cache, skip_damaged)
+    train, test = (
+        Dataset(
+            root.name,
+            cast(Tensor, items.to(device)),
+            labels.to(device),
+            listing.classes,
+            stored.mean,
+            stored.std,
+        )
+        for items, labels in ((stored.train, stored.train_labels), (stored.test, stored.test_labels))
+    )
+    missing = [*describe_missing(train, "training"), *describe_missing(test, "test")]
+    remarks = (*listing.remarks, *stored.remarks, *missing, *describe_case(root.name, listing.classes))
+    return replace(train, remarks=remarks), test
+
+
+def build_splits(name: str, arrays: ImageArrays, device: str, size: int | None) -> tuple[Dataset, Dataset]:
+    """Two Datasets of arrays of images in memory. Raises DataError."""
+    x, y, test_x, test_y, classes, remarks = arrays
     for split, labels in (("training", y), ("test", test_y)):
         if not len(labels):
             raise DataError(f"{name} has no {split} images")
@@ -58,14 +126,12 @@ def load(
     return replace(train, remarks=(*remarks, *missing, *describe_copies(train, test), *doubts)), test
 
 
-def read_arrays(name: str, data_dir: str | Path | None, size: int | None) -> ImageArrays:
-    """The images and labels of load(), not yet scaled."""
-    if not name.strip():
-        raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
+def read_arrays(name: str, data_dir: str | Path | None) -> ImageArrays:
+    """The images and labels of a named set or an .npz file, not yet scaled."""
     if is_path(name):
         if data_dir is not None:
-            raise DataError(f"--data-dir is for a named data set: leave it out, {name} is a path")
-        return read_path(Path(name), size)
+            raise DataError(DATA_DIR_AND_PATH.format(name))
+        return read_path(Path(name))
     if name not in IMAGE_SETS:
         raise DataError(
             unknown("data set", name, IMAGE_SETS) + "; or give a path to an .npz file or a folder"
@@ -84,8 +150,8 @@ def is_path(name: str) -> bool:
     return name.lower().endswith(".npz") or os.sep in name or Path(name).exists()
 
 
-def read_path(path: Path, size: int | None) -> ImageArrays:
-    """A folder of images or an .npz file."""
+def read_path(path: Path) -> ImageArrays:
+    """An .npz file."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file() and path.suffix.lower() not in (".npz", ""):
@@ -93,7 +159,7 @@ def read_path(path: Path, size: int | None) -> ImageArrays:
             f"{path} is neither a folder nor an .npz file: unzip an archive; save arrays by numpy.savez as"
             f" {', '.join(NPZ_ARRAYS)}"
         )
-    return read_image_folder(path, size) if path.is_dir() else read_npz(path)
+    return read_npz(path)
 
 
 def read_data_dir(name: str, root: Path) -> ImageArrays:

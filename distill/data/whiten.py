@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.data.dataset import Dataset
+from distill.data.pictures.stored import StoredItems
 from distill.errors import DataError
 
 Whitening = dict[str, Tensor]  # "mean" (d,) and "matrix" (d, d): what a distilled set's file carries
@@ -21,6 +22,8 @@ def fit_zca(train: Dataset, ridge: float | None = None, std: Tensor | None = Non
 
     ridge: by default a tenth of the mean eigenvalue. std (d,): what the pixels are divided by before that.
     """
+    if isinstance(train.items, StoredItems):
+        raise DataError("--zca whitens all images at once: leave it out, or give --keep memory")
     d = train.items[0].numel()
     total, squares = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
     for x in pixel_chunks(train):

@@ -63,7 +63,8 @@ def load_images(data: ImageData, device: str) -> tuple[Dataset, Dataset]:
     from distill.data.images import load
     from distill.data.whiten import fit_zca, whiten
 
-    train, test = load(data.dataset, data.data_dir, device, data.image_size)
+    place = (data.keep, data.cache, data.skip_damaged)
+    train, test = load(data.dataset, data.data_dir, device, data.image_size, *place)
     if not data.zca:
         return train, test
     if train.shape[0] == 1:

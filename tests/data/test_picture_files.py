@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from distill.data.files.image_file import read_picture
 from distill.data.images import load
+from distill.data.pictures.image_file import read_picture
 from distill.errors import DataError
 from tests.picture_oddities import GREY, PICTURES, SIDE, plain
 

@@ -1,8 +1,15 @@
 """Sentences on data that can be read, but may not be what was meant: said at the start, never refused."""
 
+import hashlib
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+from distill.data.pictures.stored import StoredItems
+
+if TYPE_CHECKING:
+    from distill.data.dataset import Dataset
 
 
 def describe_case(name: str, classes: Sequence[str]) -> list[str]:
@@ -38,3 +45,44 @@ def describe_shared_images(name: str, train: Tensor, test: Tensor) -> list[str]:
 def list_rows(x: Tensor) -> list[bytes]:
     """The rows of a matrix, each as its bytes."""
     return [row.tobytes() for row in x.contiguous().cpu().numpy()]
+
+
+def describe_missing(split: "Dataset", word: str) -> list[str]:
+    """A sentence on the classes of which a split (the word) has no item; none where it has all."""
+    counts = split.labels.bincount(minlength=len(split.classes)).tolist()
+    missing = [name for name, count in zip(split.classes, counts, strict=True) if not count]
+    if not missing:
+        return []
+    shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
+    return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
+
+
+def describe_copies(train: "Dataset", test: "Dataset") -> list[str]:
+    """Sentences on items that teach nothing: all are one constant, or two classes have the same items.
+
+    Items on disk are not looked at: all of them would have to be read.
+    """
+    if isinstance(train.items, StoredItems) or isinstance(test.items, StoredItems):
+        return []
+    for split, word, what in ((train, "", "learn"), (test, "test ", "tell apart")):
+        rows = split.items.flatten(1)
+        if bool((rows[0] == rows[0, 0]).all()) and bool((rows == rows[0, 0]).all()):
+            return [f"{split.name}: all pixels of all {word}images are equal: there is nothing to {what}"]
+    x = train.items.flatten(1)
+    # A few values of each item tell most of them apart; the rest is read only where those are the same.
+    some = x[:, :: max(1, x.shape[1] // 16)].contiguous()
+    members: dict[bytes, int] = {}
+    counts = train.labels.bincount(minlength=len(train.classes)).tolist()
+    groups = train.labels.argsort().split(counts)
+    for label in (i for i, count in enumerate(counts) if count):
+        other = members.setdefault(hash_rows(some[groups[label]]), label)
+        if other != label and hash_rows(x[groups[label]]) == hash_rows(x[groups[other]]):
+            names = f'"{train.classes[other]}" and "{train.classes[label]}"'
+            return [f"{train.name}: the classes {names} have the same images: no network can tell them apart"]
+    return []
+
+
+def hash_rows(rows: Tensor) -> bytes:
+    """The different rows (m, columns), in whatever order they came."""
+    different = {row.tobytes() for row in rows.cpu().numpy()}
+    return hashlib.sha256(b"".join(sorted(different))).digest()

@@ -1,6 +1,7 @@
 """What a file may ask of the machine: asked of its directory entry and header, before it is unpacked."""
 
 import os
+import shutil
 from pathlib import Path
 
 from distill.errors import DataError
@@ -51,6 +52,12 @@ def machine_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on this system
         return DEFAULT_MEMORY
+
+
+def free_bytes(folder: Path) -> int:
+    """The bytes that are free on the disk of a folder, which need not be there yet."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free
 
 
 def in_units(size: int) -> str:

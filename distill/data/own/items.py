@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.data.files.arrays import to_images
-from distill.data.files.image_file import decode
+from distill.data.pictures.image_file import decode
 from distill.errors import DataError
 
 FORMS = "floating-point items (m, *item), or uint8 images (m, height, width), with channels first or last"

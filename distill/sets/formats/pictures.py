@@ -6,7 +6,7 @@ what was learned beyond black and white is lost.
 
 from pathlib import Path
 
-from distill.data.files.image_folder import read_classes
+from distill.data.pictures.image_folder import read_classes
 from distill.errors import DataError, SetError
 from distill.sets.formats.base import PublicSet, SourceFile
 from distill.sets.public.training import EvaluateSynset

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from distill.data.files.arrays import ImageArrays
-from distill.data.files.image_file import ENDINGS, read_picture
-from distill.data.files.limits import check_memory, check_pixels
+from distill.data.pictures.decoding import describe_damaged, read_pictures
+from distill.data.pictures.image_file import ENDINGS
 from distill.errors import DataError
 
 TRAIN = ("train", "training")
@@ -26,10 +26,19 @@ class Listing(NamedTuple):
     others: list[Path]
 
 
-def read_image_folder(root: Path, size: int | None) -> ImageArrays:
+class FolderListing(NamedTuple):
+    """The pictures of both splits of a folder with the numbers of their classes; none is opened."""
+
+    train: list[tuple[Path, int]]
+    test: list[tuple[Path, int]]
+    classes: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def list_image_folder(root: Path) -> FolderListing:
     """A folder with train/ and test/ (or val/), or with the classes' subfolders (every fifth is test).
 
-    size: height and width of the images (default: of the first). Raises DataError.
+    Raises DataError.
     """
     train_root, test_root, remarks = find_splits(root)
     classes = tuple(folder.name for folder in subfolders(train_root))
@@ -39,14 +48,36 @@ def read_image_folder(root: Path, size: int | None) -> ImageArrays:
     check_every_class(train_root, train, classes)
     test = list_pictures(test_root, classes) if test_root else Listing([], [])
     remarks += describe_others(root, train.others + test.others)
-    images, labels = read_pictures(train.pictures + test.pictures, size)
-    count = len(train.pictures)
-    is_test = torch.arange(len(labels)) >= count if test_root else every_fifth(labels)
+    pictures = train.pictures + test.pictures
+    labels = torch.tensor([label for _, label in pictures])
+    is_test = torch.arange(len(labels)) >= len(train.pictures) if test_root else every_fifth(labels)
     if not is_test.any():
         mend = "a subfolder per class in it, or move it away" if test_root else "more, or a folder test"
         raise DataError(f"{test_root or root} holds too few images to test with: give it {mend}")
+    splits = [
+        [p for p, chosen in zip(pictures, is_test, strict=True) if bool(chosen) == k] for k in (False, True)
+    ]
+    return FolderListing(splits[0], splits[1], classes, remarks)
+
+
+def read_image_folder(root: Path, size: int | None, skip: bool = False) -> ImageArrays:
+    """All pictures of a folder in memory.
+
+    size: height and width of the images (default: of the first). skip: leave out damaged pictures. Raises
+    DataError.
+    """
+    return read_listing(list_image_folder(root), size, skip)
+
+
+def read_listing(listing: FolderListing, size: int | None, skip: bool) -> ImageArrays:
+    """The pictures of a listing in memory. Raises DataError."""
+    damaged: list[str] = []
+    count = len(listing.train)
+    images, labels, places = read_pictures(listing.train + listing.test, size, damaged if skip else None)
+    is_test = places >= count
+    remarks = (*listing.remarks, *describe_damaged(damaged))
     arrays = (images[~is_test], labels[~is_test], images[is_test], labels[is_test])
-    return ImageArrays(*arrays, classes, remarks)
+    return ImageArrays(*arrays, listing.classes, remarks)
 
 
 def read_classes(root: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
@@ -57,7 +88,8 @@ def read_classes(root: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     classes = tuple(folder.name for folder in subfolders(root))
     listing = list_pictures(root, classes)
     check_every_class(root, listing, classes)
-    return *read_pictures(listing.pictures, None), classes
+    images, labels, _ = read_pictures(listing.pictures, None, None)
+    return images, labels, classes
 
 
 def find_splits(root: Path) -> tuple[Path, Path | None, tuple[str, ...]]:
@@ -177,33 +209,3 @@ def every_fifth(labels: Tensor) -> Tensor:
     """Which items test: every fifth, where its class has another that trains."""
     is_test = torch.arange(len(labels)) % 5 == 4
     return is_test & (labels[~is_test].bincount(minlength=int(labels.max()) + 1)[labels] > 0)
-
-
-def read_pictures(pictures: list[tuple[Path, int]], size: int | None) -> tuple[Tensor, Tensor]:
-    """(images, labels) of picture files, brought to one size and depth; grey where all are grey."""
-    first = read_picture(pictures[0][0])
-    shape = (size, size) if size else tuple(first.shape[1:])
-    check_memory(
-        3 * len(pictures) * shape[0] * shape[1] * first.element_size(),
-        f"{len(pictures)} images of {shape[0]}×{shape[1]} pixels",
-        "give a smaller --image-size",
-    )
-    images = [fit(path, read_picture(path), shape) for path, _ in pictures]
-    if any(image.is_floating_point() for image in images):
-        images = [image if image.is_floating_point() else image.float() / 255 for image in images]
-    x = torch.stack(images)
-    if bool((x[:, :1] == x).all()):
-        x = x[:, :1].contiguous()
-    return x, torch.tensor([label for _, label in pictures])
-
-
-def fit(path: Path, pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A picture (3, height, width), resized and cropped to a shape. Raises DataError."""
-    if tuple(pixels.shape[1:]) == shape:
-        return pixels
-    from torchvision.transforms.v2 import functional as image
-
-    short, long = sorted(pixels.shape[1:])
-    check_pixels(path, max(shape), max(shape) * long // short)
-    resized: Tensor = image.center_crop(image.resize(pixels, [max(shape)]), list(shape))
-    return resized

@@ -1,0 +1,163 @@
+"""Images of a folder that stay on disk: the same numbers as in memory, and no half cache is believed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from distill.commands.image import main as image
+from distill.data.dataset import Dataset
+from distill.data.images import load
+from distill.data.pictures import cache as cache_module
+from distill.data.pictures.stored import StoredItems
+from distill.errors import DataError
+from distill.runs.files.fingerprint import describe_data
+from distill.runs.measure import split_data
+
+
+def write_pictures(root: Path, each: int = 15, size: int = 8, grey: bool = False) -> Path:
+    """A folder of three classes of small PNG pictures."""
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("ant", "bee", "cat")):
+        (root / name).mkdir(parents=True)
+        for k in range(each):
+            pixels = random.integers(0, 120, (size, size) if grey else (size, size, 3), dtype=np.uint8)
+            pixels[:, 2 * label : 2 * label + 2] += 100
+            Image.fromarray(pixels).save(root / name / f"{k:03}.png")
+    return root
+
+
+def load_both(root: Path, cache: Path) -> tuple[tuple[Dataset, Dataset], tuple[Dataset, Dataset]]:
+    return load(str(root), keep="memory"), load(str(root), keep="disk", cache=cache)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_items_on_disk_are_those_in_memory(grey: bool, tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "pictures", grey=grey)
+    memory, disk = load_both(root, tmp_path / "cache")
+    assert memory[0].classes == disk[0].classes
+    np.testing.assert_allclose(memory[0].mean + memory[0].std, disk[0].mean + disk[0].std, rtol=1e-6)
+    for a, b in zip(memory, disk, strict=True):
+        assert isinstance(b.items, StoredItems)
+        assert a.items.shape == b.items.shape
+        assert torch.equal(a.items, b.items[:])
+        assert torch.equal(a.labels, b.labels)
+        places = torch.tensor([3, 0, 3, len(a) - 1])
+        torch.testing.assert_close(a.batch(places)[0], b.batch(places)[0], rtol=1e-5, atol=1e-5)
+        assert torch.equal(a.select(places).items, b.select(places).items[:])
+        assert torch.equal(a.items[2], b.items[2])
+    assert describe_data(*memory) == describe_data(*disk)
+    parts = [split_data(*pair, 9, seed=1) for pair in (memory, disk)]
+    assert torch.equal(parts[0].held_out.items, parts[1].held_out.items[:])
+
+
+def test_a_cache_is_made_once_and_anew_where_the_pictures_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+    load(str(root), keep="disk", cache=cache)
+    said = capsys.readouterr().err
+    assert "decoding 45 pictures into" in said
+    assert "9 kB" in said
+    load(str(root), keep="disk", cache=cache)
+    assert capsys.readouterr().err == ""
+    Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(root / "ant" / "000.png")
+    os.utime(root / "ant" / "000.png", (1, 1))
+    train, _ = load(str(root), keep="disk", cache=cache)
+    assert "decoding 45 pictures" in capsys.readouterr().err
+    assert any("decoded anew" in remark for remark in train.remarks)
+    assert (train.items[0] == 7).all()
+
+
+def test_a_killed_writing_leaves_nothing_that_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module.Moments, "add", stop)
+        with pytest.raises(KeyboardInterrupt):
+            load(str(root), keep="disk", cache=cache)
+    assert list((cache / "pictures").iterdir()) == []
+    train, _ = load(str(root), keep="disk", cache=cache)
+    assert len(train) == 36
+
+
+def test_a_cut_or_vanished_cache_is_not_answered_from(tmp_path: Path) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+    train, _ = load(str(root), keep="disk", cache=cache)
+    path = train.items.path  # type: ignore[attr-defined]
+    os.truncate(path, 100)
+    with pytest.raises(DataError, match="is cut: delete its folder"):
+        train.items[5]
+    again, _ = load(str(root), keep="disk", cache=cache)
+    assert torch.equal(again.items[5], load(str(root), keep="memory")[0].items[5])
+    shutil.rmtree(path.parent)
+    with pytest.raises(DataError, match="cannot be read"):
+        again.items[5]
+
+
+@pytest.mark.parametrize("keep", ["memory", "disk"])
+def test_damaged_pictures_are_named_or_left_out_and_counted(keep: str, tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "pictures")
+    for name in ("000", "007"):
+        (root / "bee" / f"{name}.png").write_bytes(b"no picture")
+    cache = tmp_path / "cache" if keep == "disk" else None
+    with pytest.raises(DataError, match=r"bee.000\.png is not a readable image"):
+        load(str(root), keep=keep, cache=cache)
+    train, test = load(str(root), keep=keep, cache=cache, skip_damaged=True)
+    assert len(train) + len(test) == 43
+    assert train.labels.bincount().tolist() == [12, 10, 12]
+    assert any("2 pictures are damaged and left out, the first is" in remark for remark in train.remarks)
+
+
+def test_a_disk_too_small_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+    monkeypatch.setattr(cache_module, "free_bytes", lambda folder: 1000)
+    with pytest.raises(DataError, match=r"45 pictures of 8×8 take 9 kB in .*, where 1 kB are free"):
+        load(str(root), keep="disk", cache=cache)
+    assert not cache.exists()
+
+
+def test_auto_keeps_on_disk_what_would_fill_half_of_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+    assert isinstance(load(str(root), cache=cache)[0].items, torch.Tensor)
+    monkeypatch.setattr("distill.data.images.machine_memory", lambda: 10_000)
+    assert isinstance(load(str(root), cache=cache)[0].items, StoredItems)
+
+
+def test_a_run_from_disk_learns_the_same_set(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "pictures")
+    short = [
+        "--n", "3", "--network", "mlp", "--width", "8", "--init", "random", "--method", "dm",
+        "--outer-steps", "6", "--validate-every", "3", "--outer-batch", "6", "--test-networks", "1",
+        "--full-data-networks", "1", "--dc-networks", "0", "--inner-steps", "4",
+    ]  # fmt: skip
+    for keep in ("memory", "disk"):
+        place = ["--keep", keep, "--cache", str(tmp_path / "cache")] if keep == "disk" else ["--keep", keep]
+        assert image(["--dataset", str(root), *short, *place, "--out", str(tmp_path / keep)]) == 0
+    sets = [torch.load(tmp_path / keep / "set.pt", weights_only=True) for keep in ("memory", "disk")]
+    torch.testing.assert_close(sets[0]["items"], sets[1]["items"], rtol=1e-4, atol=1e-4)
+    assert sets[0]["scores"]["accuracy"]["mean"] == pytest.approx(
+        sets[1]["scores"]["accuracy"]["mean"], abs=0.2
+    )
+
+
+def test_what_is_no_folder_has_no_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert image(["--keep", "disk", "--out", str(tmp_path / "run")]) == 2
+    assert "are for a folder of images: mnist is none" in capsys.readouterr().err
+    root = write_pictures(tmp_path / "pictures")
+    options = ["--keep", "disk", "--cache", str(tmp_path / "cache"), "--zca"]
+    assert image(["--dataset", str(root), *options, "--out", str(tmp_path / "run")]) == 2
+    assert "--zca whitens all images at once" in capsys.readouterr().err
