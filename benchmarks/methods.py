@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from benchmarks import standard
 from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent, read_row
@@ -163,12 +164,15 @@ def draw(root: Path, options: argparse.Namespace, data: str, n: int) -> Path | N
         cases = [Case(name_case(data, n, method, m), (), (0,)) for m in sorted(options.minutes, reverse=True)]
         logs = [log for case in cases if (log := folder(root, case, 0) / "log.jsonl").exists()]
         if logs and (curve := read_curve(logs[0])):
-            axes.plot(*zip(*curve, strict=True), label=method)
+            axes.plot(*zip(*curve, strict=True), label=method, marker="o", markersize=4)
     if not axes.lines:
         return None
     axes.set(xscale="log", xlabel="seconds of one thread", ylabel="held-out accuracy by its recipe, %")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(f"{data}, {n} images")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
     path = ASSETS / f"methods-{data}-{n}.png"
     figure.savefig(path, dpi=110)
