@@ -4,7 +4,7 @@ OLDEST ?= python3.10
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test test-faults test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-processes bench-page clean
+.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-processes bench-page clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: .venv/ready ## Run the test suite, two processes
 
 test-faults: .venv/ready ## All twenty kills, and every hostile file
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'slow or not slow' tests/runs/test_faults.py tests/test_hostile.py $(ARGS)
+
+test-gpu: .venv/ready ## Every method and its students on a GPU
+	$(RUN) -m pytest -m gpu tests/test_gpu.py $(ARGS)
 
 test-oldest: ## Run the test suite on the lower bounds of pyproject.toml, by Python 3.10: OLDEST=python3.10
 	$(OLDEST) -m venv .venv-oldest
@@ -90,6 +93,15 @@ bench-applications: .venv/ready ## Adapt and poison trained networks (make bench
 
 bench-capacity: .venv/ready ## What fits: time and memory against n, T and image size: benchmarks/results/capacity.json
 	$(RUN) -m benchmarks.capacity $(ARGS)
+
+bench-estimates: .venv/ready ## What --dry-run says, beside what runs take: benchmarks/results/estimates.json
+	$(RUN) -m benchmarks.estimates $(ARGS)
+
+bench-classes: .venv/ready ## An outer step against the number of classes: benchmarks/results/classes.json
+	$(RUN) -m benchmarks.classes $(ARGS)
+
+bench-pictures: .venv/ready ## Pictures from disk beside memory (make bench-pictures ARGS="--folder DIR")
+	$(RUN) -m benchmarks.pictures $(ARGS)
 
 bench-processes: .venv/ready ## Outer steps per second of two processes over one: benchmarks/results/processes.json
 	$(RUN) -m benchmarks.processes $(ARGS)
