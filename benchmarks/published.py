@@ -28,6 +28,7 @@ LOGS = "run logs of ilia10000/dataset-distillation"
 VICO = "README of VICO-UoE/DatasetCondensation"
 IDC = "README of snu-mllab/Efficient-Dataset-Condensation"
 TABLES = "result tables in the repositories of DATM, NCFM and DANCE"
+GSDD = "table 15 of the paper of GSDD"
 STORAGE = "four smaller images in the bytes of each"
 
 PUBLISHED = (
@@ -46,6 +47,8 @@ PUBLISHED = (
     Published("fashion-mnist", 100, "random", "DREAM", "86.4 %", "", TABLES),
     Published("cifar10", 10, "random", "DC", "28.3 ± 0.5 %", "ConvNet of width 128", VICO),
     Published("cifar10", 10, "random", "RaT-BPTT", "53.2 ± 0.7 %", "ZCA, augmentation", TABLES),
+    Published("cifar10", 100, "random", "FRePo", "65.5 %", "ZCA, ConvNet without norm", GSDD),
+    Published("cifar10", 100, "random", "RaT-BPTT", "69.4 %", "ZCA, augmentation", TABLES),
     Published("trec", 6, "known", "SLDD", "87.4 %", "bi-LSTM", LOGS),
     Published("trec", 6, "random", "SLDD", "62.0 ± 8.8 %", "bi-LSTM, 200 networks", LOGS),
     Published("sst5", 5, "known", "SLDD", "36.0 %", "bi-RNN", LOGS),
