@@ -35,9 +35,9 @@ by
 
     distill student zoo/mnist-10-random.pt --protocol dc --save-scores
 
-**Names.** *Ridge*, the hundred images and those of CIFAR-10: minutes of kernel ridge. *Convnet* and *any*: windows
-of dc from a ridge set, for ConvNets or for ConvNets, LeNets and MLPs. *Random*: the first version's, for their
-few steps. Sets of a device "cuda" are of eight minutes of a GPU that seven other runs shared.
+**Names.** *Ridge*, the hundred images and those of CIFAR-10: minutes of kernel ridge. *Convnet* and *any*:
+windows of dc from a ridge set, for ConvNets or for ConvNets, LeNets and MLPs. *Random*: the first version's,
+for their few steps. Sets of a device "cuda" are of eight minutes of a GPU that seven other runs shared.
 
 """
 COMMANDS = """The commands, with today's names of the options.
