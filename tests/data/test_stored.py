@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +88,24 @@ def test_a_killed_writing_leaves_nothing_that_is_believed(
         with pytest.raises(KeyboardInterrupt):
             load(str(root), keep="disk", cache=cache)
     assert list((cache / "pictures").iterdir()) == []
+    (cache / "pictures" / ".partial-of-a-kill").mkdir()
     train, _ = load(str(root), keep="disk", cache=cache)
     assert len(train) == 36
+    assert not (cache / "pictures" / ".partial-of-a-kill").exists()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DataError, match="cannot be written"):
+        load(str(root), keep="disk", cache=tmp_path / "file")
+
+
+def test_processes_that_begin_together_decode_once(tmp_path: Path) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+    code = f"from distill.data.images import load; load({str(root)!r}, keep='disk', cache={str(cache)!r})"
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    said = "".join(run.communicate()[1] for run in runs)
+    assert [run.returncode for run in runs] == [0, 0]
+    assert said.count("decoding 45 pictures") == 1
 
 
 def test_a_cut_or_vanished_cache_is_not_answered_from(tmp_path: Path) -> None:
@@ -125,7 +143,7 @@ def test_a_disk_too_small_is_said_before_anything_is_written(
     monkeypatch.setattr(cache_module, "free_bytes", lambda folder: 1000)
     with pytest.raises(DataError, match=r"45 pictures of 8×8 take 9 kB in .*, where 1 kB are free"):
         load(str(root), keep="disk", cache=cache)
-    assert not cache.exists()
+    assert list((cache / "pictures").iterdir()) == []
 
 
 def test_auto_keeps_on_disk_what_would_fill_half_of_the_memory(

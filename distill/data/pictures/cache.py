@@ -7,9 +7,12 @@ made anew.
 
 import json
 import math
+import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +27,12 @@ from distill.data.pictures.image_folder import FolderListing
 from distill.data.pictures.stored import StoredItems
 from distill.errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # not on this system
+    fcntl = None  # type: ignore[assignment]
+
+PARTIAL = ".partial-"
 FORMAT = "distill-pictures/1"
 CHANNELS = 3  # of every picture in the file
 ITEMS, LABELS, INDEX = "items.bin", "labels.npy", "index.json"
@@ -45,17 +54,41 @@ def read_stored_folder(
     root: Path, listing: FolderListing, size: int | None, cache: Path, skip: bool
 ) -> StoredFolder:
     """The pictures of a folder from its cache, which is made if it is not there. Raises DataError."""
-    key = describe_listing(listing)
-    place = cache / "pictures" / f"{root.name}-{digest(f'{root.resolve()} {size} {skip}')[:12]}"
+    key, folder = describe_listing(listing), cache / "pictures"
+    place = folder / f"{root.name}-{digest(f'{root.resolve()} {size} {skip}')[:12]}"
     index = read_index(place, key)
-    if index is None:
-        again = f"{place} is of other pictures, or damaged: they are decoded anew" if place.exists() else ""
-        build_cache(place, listing, size, skip, key)
-        index = read_index(place, key)
+    if index is not None:
+        return open_cache(place, index, [])
+    again = [f"{place} was of other pictures, or damaged: they are decoded anew"] if place.exists() else []
+    with hold(folder):
+        index = read_index(place, key)  # of another process, which this one has waited for
         if index is None:
-            raise DataError(f"{place} changed while it was written: begin anew")
-        return open_cache(place, index, [again] if again else [])
-    return open_cache(place, index, [])
+            build_cache(place, listing, size, skip, key)
+            index = read_index(place, key)
+    if index is None:
+        raise DataError(f"{place} changed while it was written: begin anew")
+    return open_cache(place, index, again)
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing caches; what one that was killed was writing is removed.
+
+    Raises DataError where the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}): give --cache another") from None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        for partial in folder.glob(f"{PARTIAL}*"):
+            shutil.rmtree(partial, ignore_errors=True)
+        yield
+    finally:
+        os.close(handle)
 
 
 def digest(text: str) -> str:
@@ -95,8 +128,7 @@ def build_cache(place: Path, listing: FolderListing, size: int | None, skip: boo
             f" where {in_units(free)} are free: give --cache a folder on a larger disk, or --image-size"
         )
     print(f"decoding {len(pictures):,} pictures into {place} ({in_units(needed)}), once", file=sys.stderr)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=place.parent))
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=place.parent))
     try:
         write_cache(partial, listing, shape, skip, key)
         shutil.rmtree(place, ignore_errors=True)
