@@ -33,6 +33,10 @@ def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
 
 def prepare(settings: S, name: str) -> S:
     """The settings in full, checked before any network is trained. Raises UserError."""
+    if settings.run.dry_run:
+        raise UserError(
+            "--dry-run is for image and text: networks are trained first here, which takes longer"
+        )
     machine.check_device(settings.run.device, settings.run.threads)
     if settings.data.ipc is not None:
         settings = set_ipc(settings, len(load_data(resolve(settings))[0].classes))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from distill.applications.settings import TrainedSettings
 from distill.data.dataset import Dataset
+from distill.data.pictures.stored import StoredItems
+from distill.errors import DataError
 from distill.kd.network_files import save_network
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
@@ -49,6 +51,8 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
 
 def digest_of(data: Dataset) -> str:
     """A digest of all items and labels."""
+    if isinstance(data.items, StoredItems):
+        raise DataError(f"{data.name} is on disk, and networks are trained first here: give --keep memory")
     digest = hashlib.blake2b(data.items.cpu().numpy().tobytes(), digest_size=16)
     digest.update(data.labels.cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from distill.errors import UserError
 from distill.registry import THREADS, flag, option
@@ -128,6 +128,19 @@ def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset,
     texts = (config.train, config.test, config.text_column, config.label_column)
     same = config.dataset is None
     name = data.source["name"] if config.dataset is None else config.dataset
+    kept = kept_images(data, name) if same else {}
     return embedding.load_real_data(
-        data.text, name, same, texts, config.data_dir, config.vectors, config.device, data.source.get("size")
-    )
+        data.text, name, same, texts, config.data_dir, config.vectors, config.device,
+        data.source.get("size"), **kept,
+    )  # fmt: skip
+
+
+def kept_images(data: "DistilledSet", name: str) -> dict[str, Any]:
+    """How the run that made a set kept the pictures of its folder; not where, as files name no places."""
+    from distill.data import KEEP
+
+    run = data.provenance.get("config")
+    if not isinstance(run, dict) or not Path(name).is_dir():
+        return {}
+    keep, skip_damaged = run.get("keep"), run.get("skip_damaged")
+    return {"keep": keep if keep in KEEP else "auto", "skip_damaged": skip_damaged is True}

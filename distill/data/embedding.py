@@ -205,14 +205,16 @@ def load_real_data(
     vectors: str | None,
     device: str,
     size: int | None = None,
+    **kept: Any,
 ) -> tuple[Dataset, Dataset]:
     """(train, test) for a distilled set: images where its `text` metadata is None, else texts.
 
     is_original: these are the data that the set was learned from, and come from the set's own files if it
-    was learned from files and no others are named. size: what images were resized to.
+    was learned from files and no others are named. size: what images were resized to; kept: how load() keeps
+    them.
     """
     if text is None:
-        return load_images(name, data_dir, device, size)
+        return load_images(name, data_dir, device, size, **kept)
     if is_original and not any(files):
         files = tuple(text["files"])
     return embed_like_set(text, load_corpus(name, data_dir, *files), vectors, device)

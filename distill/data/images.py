@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distill import registry
-from distill.data import CACHE, IMAGE_SETS
+from distill.data import CACHE, IMAGE_SETS, KEEP
 from distill.data.dataset import (
     Dataset,
     channel_mean_std,
@@ -29,7 +29,7 @@ from distill.data.files.doubts import (
 )
 from distill.data.files.idx import DIGITS, MNIST_MD5, has_idx_files, read_idx_folder
 from distill.data.files.limits import free_bytes, machine_memory
-from distill.data.pictures.cache import read_stored_folder
+from distill.data.pictures.cache import find_place, read_stored_folder
 from distill.data.pictures.decoding import find_shape
 from distill.data.pictures.image_folder import FolderListing, list_image_folder, read_listing
 from distill.errors import DataError, unknown
@@ -39,7 +39,7 @@ MNIST = Path(__file__).parent / "bundled" / "mnist"
 
 
 def load(
-    name: str,
+    name: str | Path,
     data_dir: str | Path | None = None,
     device: str = "cpu",
     size: int | None = None,
@@ -56,8 +56,7 @@ def load(
     be decoded. What was read otherwise than it may look is in the remarks of train. Raises DataError where
     files are missing or damaged, or labels are out of range.
     """
-    if not name.strip():
-        raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
+    name = check_arguments(os.fspath(name), size, keep)
     if is_path(name) and Path(name).is_dir():
         if data_dir is not None:
             raise DataError(DATA_DIR_AND_PATH.format(name))
@@ -67,27 +66,45 @@ def load(
     return build_splits(name, read_arrays(name, data_dir), device, size)
 
 
+def check_arguments(name: str, size: Any, keep: str) -> str:
+    """The name. Raises DataError where an argument of load() is of no use."""
+    if not name.strip():
+        raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
+    if keep not in KEEP:
+        raise DataError(f'keep must be {", ".join(KEEP)}, not "{keep!s:.40}"')
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise DataError(f"the size of images must be a whole number above 0, not {size!r:.40}")
+    return name
+
+
 def load_folder(
     root: Path, device: str, size: int | None, keep: str, cache: Path, skip_damaged: bool
 ) -> tuple[Dataset, Dataset]:
     """The images of a folder, in memory or on disk."""
     listing = list_image_folder(root)
-    if keep == "disk" or (keep == "auto" and belongs_on_disk(listing, size, cache, skip_damaged)):
+    if keep == "disk" or (keep == "auto" and belongs_on_disk(root, listing, size, cache, skip_damaged)):
         return load_stored(root, listing, device, size, cache, skip_damaged)
     return build_splits(str(root), read_listing(listing, size, skip_damaged), device, size)
 
 
-def belongs_on_disk(listing: FolderListing, size: int | None, cache: Path, skip_damaged: bool) -> bool:
-    """Whether the pictures of a folder would take more than half of the memory, and the disk has room."""
+def belongs_on_disk(
+    root: Path, listing: FolderListing, size: int | None, cache: Path, skip_damaged: bool
+) -> bool:
+    """Whether the pictures would take more than half of the memory, and are or fit on the disk."""
     pictures = [*listing.train, *listing.test]
     needed = 3 * len(pictures) * prod(find_shape(pictures, size, skip_damaged))
-    return needed > machine_memory() // 2 and needed <= free_bytes(cache)
+    if needed <= machine_memory() // 2:
+        return False
+    return needed <= free_bytes(cache) or find_place(root, listing, size, cache, skip_damaged).exists()
 
 
 def load_stored(
     root: Path, listing: FolderListing, device: str, size: int | None, cache: Path, skip_damaged: bool
 ) -> tuple[Dataset, Dataset]:
-    """The images of a folder on disk."""
+    """The images of a folder on disk. Raises DataError, before anything is decoded where it can."""
+    check_class_names(str(root), listing.classes)
+    y, test_y = (torch.tensor([label for _, label in split]) for split in (listing.train, listing.test))
+    check_labels(str(root), y, test_y, len(listing.classes))
     stored = read_stored_folder(root, listing, size, cache, skip_damaged)
     train, test = (
         Dataset(

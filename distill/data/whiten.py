@@ -22,8 +22,7 @@ def fit_zca(train: Dataset, ridge: float | None = None, std: Tensor | None = Non
 
     ridge: by default a tenth of the mean eigenvalue. std (d,): what the pixels are divided by before that.
     """
-    if isinstance(train.items, StoredItems):
-        raise DataError("--zca whitens all images at once: leave it out, or give --keep memory")
+    check_in_memory(train)
     d = train.items[0].numel()
     total, squares = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
     for x in pixel_chunks(train):
@@ -35,6 +34,12 @@ def fit_zca(train: Dataset, ridge: float | None = None, std: Tensor | None = Non
     values, vectors = torch.linalg.eigh(covariance)
     roots = (values.clamp(min=0) + (RIDGE * values.mean() if ridge is None else ridge)).rsqrt()
     return {"mean": mean.float(), "matrix": (scale[:, None] * (vectors * roots @ vectors.T)).float()}
+
+
+def check_in_memory(train: Dataset) -> None:
+    """Raise DataError where the images are on disk."""
+    if isinstance(train.items, StoredItems):
+        raise DataError("--zca whitens all images at once: leave it out, or give --keep memory")
 
 
 def whiten(data: Dataset, zca: Whitening) -> Dataset:

@@ -67,7 +67,8 @@ def load_real(
     Raises UserError.
     """
     if name not in TEXT_SETS:
-        return images.load(name, folder, device, distilled.source.get("size") if distilled else None)
+        size = distilled.source.get("size") if distilled else None
+        return images.load(name, folder, device, size, keep="memory")  # where they may be resized
     corpus = corpora.load_corpus(name, folder)
     if distilled and distilled.text:
         return text.embed_like_set(distilled.text, corpus, vectors, device)

@@ -214,7 +214,8 @@ def export(
     data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
     data = replace(data, text=splits.train.text_metadata(data.items))
     word = settings.data.items_word
-    print(f"measuring: this set, random real {word}, and all real ones", file=sys.stderr)
+    beside = f", random real {word}, and all real ones" if settings.measure.baseline_networks else ""
+    print(f"measuring: this set{beside}", file=sys.stderr)
     pretrained = settings.network.weights is not None
     return data, measure(
         settings.measure, data, plan.problem, splits, word, settings.network.init, pretrained

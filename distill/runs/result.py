@@ -100,6 +100,9 @@ def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> Non
     verdict = judge_scores(
         data.scores, data.labels.shape[1], steps_run, planned, tests, settings.data.items_word
     )
+    if not data.scores.get("baselines"):
+        print(verdict.sentence)  # as it was asked for
+        return
     sentence = verdict.sentence + data.compare_bytes(settings.data.items_word)
     if verdict.level == "better":
         print(sentence)

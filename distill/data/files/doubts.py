@@ -27,10 +27,14 @@ def describe_case(name: str, classes: Sequence[str]) -> list[str]:
 def describe_shared(name: str, train: Collection[object], test: Collection[object]) -> list[str]:
     """A sentence where a tenth of the test items or more are training items too; else none."""
     known = set(train)
-    count = sum(item in known for item in test)
-    if 10 * count < len(test):
+    return describe_shared_count(name, sum(item in known for item in test), len(test))
+
+
+def describe_shared_count(name: str, count: int, tests: int) -> list[str]:
+    """The same, of so many test items that are training items too."""
+    if 10 * count < tests:
         return []
-    return [f"{name}: {count:,} of {len(test):,} test items are training items too: scores will be too good"]
+    return [f"{name}: {count:,} of {tests:,} test items are training items too: scores will be too good"]
 
 
 def describe_shared_images(name: str, train: Tensor, test: Tensor) -> list[str]:

@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.data.files.doubts import describe_shared_count
 from distill.data.files.limits import free_bytes, in_units
-from distill.data.pictures.decoding import decode_pictures, describe_damaged, find_shape
+from distill.data.pictures.cache_files import CHANNELS, INDEX, ITEMS, LABELS, digest, seal, write_cache
+from distill.data.pictures.decoding import describe_damaged, find_shape
 from distill.data.pictures.image_folder import FolderListing
-from distill.data.pictures.stored import StoredItems
+from distill.data.pictures.stored import OpenFile, StoredItems
 from distill.errors import DataError
 
 try:
@@ -33,9 +34,6 @@ except ImportError:  # not on this system
     fcntl = None  # type: ignore[assignment]
 
 PARTIAL = ".partial-"
-FORMAT = "distill-pictures/1"
-CHANNELS = 3  # of every picture in the file
-ITEMS, LABELS, INDEX = "items.bin", "labels.npy", "index.json"
 
 
 class StoredFolder(NamedTuple):
@@ -54,36 +52,62 @@ def read_stored_folder(
     root: Path, listing: FolderListing, size: int | None, cache: Path, skip: bool
 ) -> StoredFolder:
     """The pictures of a folder from its cache, which is made if it is not there. Raises DataError."""
-    key, folder = describe_listing(listing), cache / "pictures"
-    place = folder / f"{root.name}-{digest(f'{root.resolve()} {size} {skip}')[:12]}"
-    index = read_index(place, key)
-    if index is not None:
-        return open_cache(place, index, [])
-    again = [f"{place} was of other pictures, or damaged: they are decoded anew"] if place.exists() else []
-    with hold(folder):
-        index = read_index(place, key)  # of another process, which this one has waited for
-        if index is None:
-            build_cache(place, listing, size, skip, key)
-            index = read_index(place, key)
-    if index is None:
-        raise DataError(f"{place} changed while it was written: begin anew")
-    return open_cache(place, index, again)
+    if root.resolve() in (cache.resolve(), *cache.resolve().parents):
+        raise DataError(f"the cache {cache} lies in the folder of pictures: give --cache another folder")
+    place = find_place(root, listing, size, cache, skip)
+    others = find_others(place)
+    try:
+        with hold(place.parent):
+            index = read_index(place)
+            if index is None:
+                build_cache(place, listing, size, skip)
+                index = read_index(place)
+                for other in others:
+                    shutil.rmtree(other, ignore_errors=True)
+        if index is not None:
+            again = [f"{root} has other pictures than its cache: they were decoded anew"] if others else []
+            return open_cache(root, place, index, again)
+    except OSError as error:
+        raise DataError(
+            f"{place} cannot be written ({error.strerror}): give --cache another folder"
+        ) from None
+    raise DataError(f"{place} changed while it was written: begin anew")
+
+
+def find_place(root: Path, listing: FolderListing, size: int | None, cache: Path, skip: bool) -> Path:
+    """Where the cache of these pictures is, or will be: its name changes with them."""
+    word = f"{root.name}-{digest(f'{root.resolve()} {size} {skip}')[:12]}"
+    return cache / "pictures" / f"{word}-{describe_listing(root, listing)[:12]}"
+
+
+def find_others(place: Path) -> list[Path]:
+    """Caches of other pictures of the same folder; a run that reads one holds its file open."""
+    return [path for path in place.parent.glob(f"{place.name[:-12]}*") if path != place]
+
+
+def describe_listing(root: Path, listing: FolderListing) -> str:
+    """What changes with the pictures of a folder: their names, sizes and times, without opening them."""
+    lines = [f"{path.relative_to(root)} {label} {describe_file(path)}" for path, label in listing.train]
+    lines += [f"{path.relative_to(root)} {label} {describe_file(path)}" for path, label in listing.test]
+    return digest("\n".join([str(len(listing.train)), *lines]))
+
+
+def describe_file(path: Path) -> str:
+    """Size and times of a file: that of its last change in the directory too, which no copy can set."""
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere
+        return "not there"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing caches; what one that was killed was writing is removed.
-
-    Raises DataError where the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror}): give --cache another") from None
+    """Keep other processes from writing caches; what one that was killed was writing is removed."""
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        wait_for(handle, folder)
         for partial in folder.glob(f"{PARTIAL}*"):
             shutil.rmtree(partial, ignore_errors=True)
         yield
@@ -91,33 +115,30 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def digest(text: str) -> str:
-    """A word that changes with a text."""
-    return sha256(text.encode()).hexdigest()
-
-
-def describe_listing(listing: FolderListing) -> str:
-    """What changes with the pictures of a folder: their names, sizes and times, without opening them."""
-    lines = [
-        f"{path} {label} {(status := path.stat()).st_size} {status.st_mtime_ns}"
-        for path, label in (*listing.train, *listing.test)
-    ]
-    return digest("\n".join([str(len(listing.train)), *lines]))
-
-
-def read_index(place: Path, key: str) -> dict[str, Any] | None:
-    """What a cache says of itself; None where it is not there, not whole or of other pictures."""
+def wait_for(handle: int, folder: Path) -> None:
+    """Take the lock of a folder; say so where another process has it."""
+    if fcntl is None:
+        return
     try:
-        index = json.loads((place / INDEX).read_text(encoding="utf-8"))
-        whole = index["format"] == FORMAT and index["key"] == key
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another process that decodes pictures into {folder}", file=sys.stderr)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def read_index(place: Path) -> dict[str, Any] | None:
+    """What a cache says of itself; None where it is not there, not whole or not what was written."""
+    try:
+        index: dict[str, Any] = json.loads((place / INDEX).read_text(encoding="utf-8"))
         size = sum(index["counts"]) * CHANNELS * math.prod(index["shape"])
-        whole = whole and (place / ITEMS).stat().st_size == size
-        return index if whole and len(np.load(place / LABELS)) == sum(index["counts"]) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        labels = np.load(place / LABELS)
+        whole = index.pop("seal") == seal(index, labels) and (place / ITEMS).stat().st_size == size
+        return index if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def build_cache(place: Path, listing: FolderListing, size: int | None, skip: bool, key: str) -> None:
+def build_cache(place: Path, listing: FolderListing, size: int | None, skip: bool) -> None:
     """Decode the pictures into a cache: whole, or not at all. Raises DataError."""
     pictures = [*listing.train, *listing.test]
     shape = find_shape(pictures, size, skip)
@@ -130,75 +151,22 @@ def build_cache(place: Path, listing: FolderListing, size: int | None, skip: boo
     print(f"decoding {len(pictures):,} pictures into {place} ({in_units(needed)}), once", file=sys.stderr)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=place.parent))
     try:
-        write_cache(partial, listing, shape, skip, key)
+        write_cache(partial, listing, shape, skip)
         shutil.rmtree(place, ignore_errors=True)
         partial.rename(place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_cache(folder: Path, listing: FolderListing, shape: tuple[int, int], skip: bool, key: str) -> None:
-    """The files of a cache."""
-    damaged: list[str] = []
-    moments, labels, counts, is_grey = Moments(), list[int](), list[int](), True
-    with (folder / ITEMS).open("wb") as file:
-        for split in (listing.train, listing.test):
-            for image, label in decode_pictures(split, shape, damaged if skip else None):
-                pixels = to_bytes(image)
-                file.write(pixels.tobytes())
-                labels.append(label)
-                is_grey = is_grey and bool((pixels[:1] == pixels).all())
-                if split is listing.train:
-                    moments.add(pixels)
-            counts.append(len(labels) - sum(counts))
-    np.save(folder / LABELS, np.array(labels, np.int64))
-    channels = 1 if is_grey else CHANNELS
-    mean, std = moments.summary()
-    index = {
-        "format": FORMAT, "key": key, "shape": shape, "channels": channels, "counts": counts,
-        "mean": mean[:channels], "std": std[:channels], "damaged": damaged,
-    }  # fmt: skip
-    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
-
-
-def to_bytes(image: Tensor) -> Any:
-    """The pixels of a picture (3, h, w) as an array of bytes; those of 16 bits lose eight of them."""
-    return ((image * 255).round() if image.is_floating_point() else image).to(torch.uint8).numpy()
-
-
-class Moments:
-    """Running mean and spread of each channel, of pixels in [0, 1]."""
-
-    def __init__(self) -> None:
-        self.count, self.total, self.squares = 0, np.zeros(CHANNELS), np.zeros(CHANNELS)
-
-    def add(self, pixels: Any) -> None:
-        """Count the pixels (channels, h, w) of a picture."""
-        x = pixels.reshape(CHANNELS, -1).astype(np.float64) / 255
-        self.count += x.shape[1]
-        self.total += x.sum(axis=1)
-        self.squares += (x**2).sum(axis=1)
-
-    def summary(self) -> tuple[list[float], list[float]]:
-        """(means, standard deviations); 1 where a channel is constant."""
-        mean = self.total / self.count
-        variance = (self.squares - self.count * mean**2) / max(1, self.count - 1)
-        return mean.tolist(), [float(v) ** 0.5 if v > 1e-12 else 1.0 for v in variance]
-
-
-def open_cache(place: Path, index: dict[str, Any], remarks: list[str]) -> StoredFolder:
+def open_cache(root: Path, place: Path, index: dict[str, Any], remarks: list[str]) -> StoredFolder:
     """The two splits of a cache."""
     labels = torch.from_numpy(np.load(place / LABELS))
     image = (index["channels"], *index["shape"])
     rows = torch.arange(len(labels)).split(index["counts"])
-    train, test = (StoredItems(place / ITEMS, image, part, CHANNELS) for part in rows)
-    remarks = [*remarks, *describe_damaged(index["damaged"])]
-    return StoredFolder(
-        train,
-        labels[rows[0]],
-        test,
-        labels[rows[1]],
-        tuple(index["mean"]),
-        tuple(index["std"]),
-        tuple(remarks),
-    )
+    file = OpenFile(place / ITEMS)
+    train, test = (StoredItems(file, image, part, CHANNELS) for part in rows)
+    deep = f"{index['deep']:,} pictures of 16 bits are kept with 8 on disk" if index["deep"] else ""
+    shared = describe_shared_count(root.name, index["shared"], len(rows[1]))
+    remarks = [*remarks, *describe_damaged(index["damaged"]), *([deep] if deep else []), *shared]
+    mean, std = tuple(index["mean"]), tuple(index["std"])
+    return StoredFolder(train, labels[rows[0]], test, labels[rows[1]], mean, std, tuple(remarks))

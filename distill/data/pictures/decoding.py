@@ -25,15 +25,24 @@ def read_pictures(
         f"{len(pictures)} images of {shape[0]}×{shape[1]} pixels",
         "give a smaller --image-size, or --keep disk",
     )
-    places = [(path, place) for place, (path, _) in enumerate(pictures)]
-    read = list(decode_pictures(places, shape, damaged))
-    images = [image for image, _ in read]
-    if any(image.is_floating_point() for image in images):
-        images = [image if image.is_floating_point() else image.float() / 255 for image in images]
-    x, kept = torch.stack(images), torch.tensor([place for _, place in read])
-    if bool((x[:, :1] == x).all()):
+    x, kept, is_grey = torch.empty(len(pictures), 3, *shape, dtype=torch.uint8), list[int](), True
+    for image, place in decode_pictures([(path, i) for i, (path, _) in enumerate(pictures)], shape, damaged):
+        if image.is_floating_point() and not x.is_floating_point():
+            x = x.float() / 255
+        x[len(kept)] = image / 255 if x.is_floating_point() and not image.is_floating_point() else image
+        is_grey = is_grey and bool((image[:1] == image).all())
+        kept.append(place)
+    if not kept:
+        raise DataError(describe_none(pictures))
+    x, places = x[: len(kept)], torch.tensor(kept)
+    if is_grey:
         x = x[:, :1].contiguous()
-    return x, torch.tensor([label for _, label in pictures])[kept], kept
+    return x, torch.tensor([label for _, label in pictures])[places], places
+
+
+def describe_none(pictures: list[tuple[Path, int]]) -> str:
+    """The sentence where no picture can be decoded."""
+    return f"none of {len(pictures)} pictures can be decoded, the first is {pictures[0][0]}: give others"
 
 
 def find_shape(pictures: list[tuple[Path, int]], size: int | None, skip: bool) -> tuple[int, int]:
@@ -47,7 +56,7 @@ def find_shape(pictures: list[tuple[Path, int]], size: int | None, skip: bool) -
         except DataError:
             if not skip:
                 raise
-    raise DataError(f"none of {len(pictures)} pictures can be decoded, the first is {pictures[0][0]}")
+    raise DataError(describe_none(pictures))
 
 
 def decode_pictures(

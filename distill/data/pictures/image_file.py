@@ -35,7 +35,9 @@ def read_picture(path: Path) -> Tensor:
     except (Image.DecompressionBombError, MemoryError):
         raise DataError(f"{path} is too large a picture: shrink or crop it first") from None
     except Exception:  # Pillow passes on whatever its decoders raise on damaged files
-        raise DataError(f"{path} is not a readable image") from None
+        raise DataError(
+            f"{path} is not a readable image: remove it, or give --skip-damaged to leave such pictures out"
+        ) from None
 
 
 def decode(path: Path, picture: Image.Image) -> Tensor:

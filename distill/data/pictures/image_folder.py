@@ -74,9 +74,9 @@ def read_listing(listing: FolderListing, size: int | None, skip: bool) -> ImageA
     damaged: list[str] = []
     count = len(listing.train)
     images, labels, places = read_pictures(listing.train + listing.test, size, damaged if skip else None)
-    is_test = places >= count
+    k = int((places < count).sum())  # the pictures of test follow, and a part is no copy
     remarks = (*listing.remarks, *describe_damaged(damaged))
-    arrays = (images[~is_test], labels[~is_test], images[is_test], labels[is_test])
+    arrays = (images[:k], labels[:k], images[k:], labels[k:])
     return ImageArrays(*arrays, listing.classes, remarks)
 
 

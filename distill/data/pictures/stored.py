@@ -1,6 +1,7 @@
 """StoredItems: images in a file, which answer as a tensor of all of them would."""
 
 import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -13,6 +14,14 @@ from torch import Tensor
 from distill.errors import DataError
 
 
+class OpenFile:
+    """A file that is open for reading as long as anything holds this object."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.handle = str(path), os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.handle)
+
+
 @dataclass(frozen=True)
 class StoredItems:
     """Images (N, channels, height, width) uint8 in a file, of which only those asked for are read.
@@ -21,14 +30,15 @@ class StoredItems:
     Rows are read, not mapped: what a batch has read is no part of the process's memory afterwards.
 
     Args:
-        path: the file: one image after the other, channel by channel.
+        file: open for reading: one image after the other, channel by channel. It is held open, so that these
+            images stay what they are where another run replaces the cache.
         image: (channels, height, width) of an image.
         rows: the places of the images in the file, in the order of this part.
         stored_channels: how many channels the file has of each; only the first are read.
         device: where batches go.
     """
 
-    path: Path
+    file: OpenFile
     image: tuple[int, ...]
     rows: Tensor
     stored_channels: int
@@ -59,17 +69,12 @@ class StoredItems:
         images = torch.empty((len(rows), size), dtype=torch.uint8)
         lines = images.numpy()
         try:
-            with self.path.open("rb", buffering=0) as file:
-                counts = [
-                    os.preadv(file.fileno(), [line], row * stride)
-                    for line, row in zip(lines, rows, strict=True)
-                ]
+            handle = self.file.handle
+            counts = [os.preadv(handle, [line], row * stride) for line, row in zip(lines, rows, strict=True)]
         except OSError as error:
-            raise DataError(
-                f"{self.path} cannot be read ({error.strerror}): begin anew to decode the pictures"
-            ) from None
+            raise DataError(f"{self.file.name} cannot be read ({error.strerror}): begin anew") from None
         if any(count != size for count in counts):
-            raise DataError(f"{self.path} is cut: delete its folder, and the pictures are decoded anew")
+            raise DataError(f"{self.file.name} is cut: delete its folder, and the pictures are decoded anew")
         return images
 
     def take(self, indices: Tensor) -> "StoredItems":

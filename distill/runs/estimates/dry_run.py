@@ -19,7 +19,7 @@ from distill.runs.estimates.measuring import estimate_seconds, seconds_of
 from distill.runs.experts.files import Expert
 from distill.runs.experts.training import add_experts, print_line
 from distill.runs.files.machine import peak_mib
-from distill.runs.first_set import begins_with_first_set
+from distill.runs.first_set import SHARE, begins_with_first_set
 from distill.runs.measure import Splits
 from distill.runs.settings import Settings
 
@@ -98,11 +98,17 @@ def take(states: Iterator[OuterState], count: int) -> None:
 def count_steps(settings: Settings, seconds: float, measuring: float) -> int:
     """How many outer steps a run makes, of so many seconds each, scoring included."""
     run, most = settings.run, settings.outer.outer_steps
-    if run.distil_minutes:
-        return min(most, math.ceil(60 * run.distil_minutes / seconds))
-    if run.minutes:
-        return min(most, math.ceil(max(60 * run.minutes - measuring, 15 * run.minutes) / seconds))
-    return most
+    if not is_limited(settings):
+        return most
+    minutes = run.minutes or 0.0
+    limit = 60 * run.distil_minutes if run.distil_minutes else max(60 * minutes - measuring, 15 * minutes)
+    share = 1 - SHARE if begins_with_first_set(settings) else 1.0
+    return min(most, math.ceil(share * limit / seconds))
+
+
+def is_limited(settings: Settings) -> bool:
+    """Whether minutes end the outer loop."""
+    return bool(settings.run.minutes or settings.run.distil_minutes)
 
 
 def peak_memory(device: str) -> float | None:
@@ -123,7 +129,12 @@ def describe_cost(settings: Settings, cost: Cost) -> list[str]:
         f"measuring at the end takes about {format_duration(cost.measuring)}, so that the run takes {total}",
     ]
     if begins_with_first_set(settings):
-        lines.append("the set by kernel ridge from which it starts is not in these figures")
+        part = (
+            f"takes {SHARE:.0%} of the time before that"
+            if is_limited(settings)
+            else "is not in these figures"
+        )
+        lines.append(f"the set by kernel ridge from which it starts {part}")
     if cost.peak_mib is not None:
         lines.append(f"memory {where}so far: {cost.peak_mib:,.0f} MiB")
-    return [*lines, "nothing was written: leave out --dry-run to begin"]
+    return [*lines, "no run was written: leave out --dry-run to begin"]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,9 +32,11 @@ def estimate_seconds(
     test = (
         min(seconds_of(lambda: accuracy(student, part)) for _ in range(trials)) * len(splits.test) / len(part)
     )
-    part_of_epoch = min(
-        seconds_of(lambda: train_epochs(batches, problem.network, weights, 1)) for _ in range(trials)
+    one, two = (
+        min(seconds_of(partial(train_epochs, batches, problem.network, weights, n)) for _ in range(trials))
+        for n in (1, 2)
     )
+    part_of_epoch = max(two - one, one / 10)  # without what is done once
     epoch = part_of_epoch * len(splits.train) / len(batches)
     networks = 1 if data.network["init"] == "fixed" else settings.test_networks
     draws = count_draws(settings)

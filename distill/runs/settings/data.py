@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from distill.data import KEEP
 from distill.outer import LABEL_MAPS
 from distill.registry import AUTO, ITEMS, Auto, option
-
-KEEP = ("auto", "memory", "disk")
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,10 @@ class DataSettings:
     held_out: int = option(5000, "ITEMS", above=0)
     """Training items that are held out to choose which state of the set is exported; at most a tenth."""
 
+    keep: str = "auto"  # these three are options of images alone
+    cache: str | None = None
+    skip_damaged: bool = False
+
     items_word: ClassVar[str] = "items"
 
     @property
@@ -47,12 +50,12 @@ class ImageData(DataSettings):
     """Where the files of a named data set are (default: bundled, or downloaded once)."""
     image_size: int | None = option(None, "PIXELS", above=0)
     """Resize the images to this height and width (default: as they are; of a folder, the first image's)."""
-    keep: str = option("auto", "PLACE", choices=KEEP, identity=False)
+    keep: str = option("auto", "PLACE", choices=KEEP)
     """Where the images of a folder are while the run computes: memory, or disk, where they are decoded once
     into a cache and read batch by batch; auto takes the disk where they would fill half of the memory."""
-    cache: str | None = option(None, "FOLDER", identity=False)
+    cache: str | None = option(None, "FOLDER")
     """Where the decoded images of a folder are kept (default: ~/.cache/distill, or $DISTILL_CACHE)."""
-    skip_damaged: bool = option(False, identity=False)
+    skip_damaged: bool = option(False)
     """Leave out pictures of a folder that cannot be decoded, and say how many they are."""
     zca: bool = option(False)
     """Whiten the images (ZCA), as is usual for colour images; the file holds the matrix."""

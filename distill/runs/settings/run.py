@@ -26,7 +26,7 @@ class RunSettings:
     resume: str | None = option(None, "FOLDER", identity=False)
     """Continue the run in this folder, with its own settings."""
     dry_run: bool = option(False, without="resume", identity=False)
-    """Say what the run will take, by a few of its steps: time, memory, steps. Nothing is written."""
+    """Say what the run will take, by a few of its steps: time, memory, steps. No run is written."""
     overwrite: bool = option(False, without="resume", identity=False)
     """Replace the run that is in the folder --out."""
     json: bool = option(False, identity=False)

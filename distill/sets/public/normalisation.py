@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.data.dataset import Dataset
-from distill.data.whiten import fit_zca
+from distill.data.whiten import check_in_memory, fit_zca
 from distill.sets.distilled import DistilledSet
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel, of pixels in [0, 1]
@@ -61,6 +61,7 @@ def fit_normalised_zca(train: Dataset, moments: Moments | None) -> dict[str, Ten
 
     The ridge is a tenth of the mean eigenvalue of their covariance.
     """
+    check_in_memory(train)
     std = torch.tensor((moments or (train.mean, train.std))[1]).repeat_interleave(train.items[0, 0].numel())
     return fit_zca(train, std=std)
 
