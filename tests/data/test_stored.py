@@ -200,7 +200,7 @@ def test_a_run_remembers_how_its_pictures_are_kept(
     ("arguments", "sentence"),
     [
         ({"keep": "Disk"}, 'keep must be auto, memory, disk, not "Disk"'),
-        ({"size": 8.0}, "the size of images must be a whole number above 0, not 8.0"),
+        ({"size": -1}, "the size of images must be a whole number above 0, not -1"),
         ({"size": 0}, "the size of images must be a whole number"),
         ({"keep": "disk", "cache": "inside"}, "lies in the folder of pictures"),
     ],
@@ -220,12 +220,12 @@ def test_folders_of_which_nothing_can_be_made(keep: str, tmp_path: Path) -> None
         path.write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of 12 pictures can be decoded|none of 15 pictures"):
         load(root, size=8, keep=keep, cache=tmp_path / "cache" if keep == "disk" else None, skip_damaged=True)
-    shutil.rmtree(root / "ant")
-    shutil.rmtree(root / "bee")
+    one = write_pictures(tmp_path / "one", each=5)
+    shutil.rmtree(one / "ant")
+    shutil.rmtree(one / "bee")
     with pytest.raises(DataError, match="has 1 class: at least two are needed"):
-        load(
-            write_pictures(tmp_path / "one", each=5).parent / "pictures", size=8, keep=keep, skip_damaged=True
-        )
+        load(one, keep=keep, cache=tmp_path / "cache" if keep == "disk" else None)
+    assert not list((tmp_path / "cache").rglob("items.bin"))
 
 
 def test_links_to_nowhere_and_names_that_are_no_unicode(tmp_path: Path) -> None:
