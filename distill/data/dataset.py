@@ -211,8 +211,26 @@ def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x.float() / white, size, mode="bilinear", align_corners=False).clamp(0, 1)
 
 
+MANY = 2**29  # numbers, of which a copy as floats takes too much of the memory
+
+
+def sum_mean_std(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The same from sums over parts of the items."""
+    white, count = 255.0 if x.dtype == torch.uint8 else 1.0, x[:, 0].numel()
+    total, squares = (torch.zeros(x.shape[1], dtype=torch.float64) for _ in range(2))
+    for part in x.split(1000):
+        part = part.double().div_(white)
+        total += part.sum(dim=(0, 2, 3)).cpu()
+        squares += (part**2).sum(dim=(0, 2, 3)).cpu()
+    mean = total / count
+    variance = ((squares - count * mean**2) / (count - 1)).clamp(min=0)
+    return tuple(mean.tolist()), tuple(v**0.5 if v > 1e-12 else 1.0 for v in variance.tolist())
+
+
 def channel_mean_std(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std per channel of items (N, C, H, W), scaled to [0, 1]; std 1 where a channel is constant."""
+    if x.numel() > MANY:
+        return sum_mean_std(x)
     channels = [x[:, c].float() for c in range(x.shape[1])]
     if x.dtype == torch.uint8:
         channels = [c.div_(255.0) for c in channels]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from distill import registry
 from distill.data import IMAGE_SETS
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, channel_mean_std
 from distill.data.images import MNIST, load
 from distill.errors import DataError
 from distill.randomness import stream
@@ -244,3 +244,12 @@ def test_a_folder_that_is_no_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f" / "a" / "bad.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"bad.png is not a readable image"):
         load(str(tmp_path / "f"))
+
+
+def test_mean_and_spread_of_many_images_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randint(0, 256, (2300, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x[:, 2] = 7
+    expected = channel_mean_std(x)
+    monkeypatch.setattr("distill.data.dataset.MANY", 100)
+    for values, sums in zip(expected, channel_mean_std(x), strict=True):
+        assert sums == pytest.approx(values, rel=1e-5)
