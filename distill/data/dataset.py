@@ -211,6 +211,7 @@ def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x.float() / white, size, mode="bilinear", align_corners=False).clamp(0, 1)
 
 
+LEAST_STD = 1e-6  # less is rounding, of a channel that is constant
 MANY = 2**29  # numbers, of which a copy as floats takes too much of the memory
 
 
@@ -224,7 +225,7 @@ def sum_mean_std(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         squares += (part**2).sum(dim=(0, 2, 3)).cpu()
     mean = total / count
     variance = ((squares - count * mean**2) / (count - 1)).clamp(min=0)
-    return tuple(mean.tolist()), tuple(v**0.5 if v > 1e-12 else 1.0 for v in variance.tolist())
+    return tuple(mean.tolist()), tuple(v**0.5 if v > LEAST_STD**2 else 1.0 for v in variance.tolist())
 
 
 def channel_mean_std(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -234,4 +235,6 @@ def channel_mean_std(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     channels = [x[:, c].float() for c in range(x.shape[1])]
     if x.dtype == torch.uint8:
         channels = [c.div_(255.0) for c in channels]
-    return tuple(float(c.mean()) for c in channels), tuple(float(c.std()) or 1.0 for c in channels)
+    return tuple(float(c.mean()) for c in channels), tuple(
+        std if (std := float(c.std())) > LEAST_STD else 1.0 for c in channels
+    )
