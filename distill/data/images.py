@@ -56,7 +56,8 @@ def load(
     be decoded. What was read otherwise than it may look is in the remarks of train. Raises DataError where
     files are missing or damaged, or labels are out of range.
     """
-    name = check_arguments(os.fspath(name), size, keep)
+    name = os.fspath(name)
+    check_arguments(name, size, keep)
     if is_path(name) and Path(name).is_dir():
         if data_dir is not None:
             raise DataError(DATA_DIR_AND_PATH.format(name))
@@ -66,15 +67,14 @@ def load(
     return build_splits(name, read_arrays(name, data_dir), device, size)
 
 
-def check_arguments(name: str, size: Any, keep: str) -> str:
-    """The name. Raises DataError where an argument of load() is of no use."""
+def check_arguments(name: str, size: Any, keep: str) -> None:
+    """Raise DataError where an argument of load() is of no use."""
     if not name.strip():
         raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
     if keep not in KEEP:
         raise DataError(f'keep must be {", ".join(KEEP)}, not "{keep!s:.40}"')
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise DataError(f"the size of images must be a whole number above 0, not {size!r:.40}")
-    return name
 
 
 def load_folder(

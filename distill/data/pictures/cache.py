@@ -82,7 +82,8 @@ def find_place(root: Path, listing: FolderListing, size: int | None, cache: Path
 
 def find_others(place: Path) -> list[Path]:
     """Caches of other pictures of the same folder; a run that reads one holds its file open."""
-    return [path for path in place.parent.glob(f"{place.name[:-12]}*") if path != place]
+    there = list(place.parent.iterdir()) if place.parent.is_dir() else []
+    return [path for path in there if path.name.startswith(place.name[:-12]) and path != place]
 
 
 def describe_listing(root: Path, listing: FolderListing) -> str:

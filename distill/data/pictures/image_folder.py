@@ -60,17 +60,12 @@ def list_image_folder(root: Path) -> FolderListing:
     return FolderListing(splits[0], splits[1], classes, remarks)
 
 
-def read_image_folder(root: Path, size: int | None, skip: bool = False) -> ImageArrays:
-    """All pictures of a folder in memory.
+def read_listing(listing: FolderListing, size: int | None, skip: bool) -> ImageArrays:
+    """The pictures of a listing in memory.
 
     size: height and width of the images (default: of the first). skip: leave out damaged pictures. Raises
     DataError.
     """
-    return read_listing(list_image_folder(root), size, skip)
-
-
-def read_listing(listing: FolderListing, size: int | None, skip: bool) -> ImageArrays:
-    """The pictures of a listing in memory. Raises DataError."""
     damaged: list[str] = []
     count = len(listing.train)
     images, labels, places = read_pictures(listing.train + listing.test, size, damaged if skip else None)
