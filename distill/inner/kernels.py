@@ -33,6 +33,10 @@ class FastProblem(Problem):
     What is not differentiated through, as a student's training, uses torch's kernels, to the same bits.
     """
 
+    @property
+    def of_torch(self) -> Problem:
+        return Problem(self.network, self.rule, self.inner_loss, self.outer_loss)
+
     @cached_property
     def step_problem(self) -> Problem:
         """The problem with fast convolutions, for the inner steps."""

@@ -42,6 +42,11 @@ class Problem:
         """The network's buffers by name; most networks have none."""
         return tuple(name for name, _ in self.network.named_buffers())
 
+    @property
+    def of_torch(self) -> "Problem":
+        """The same problem by torch's own kernels, to the same bits wherever a student is trained."""
+        return self
+
     @cached_property
     def trained(self) -> tuple[int, ...]:
         """Which of the parameters are trained; where all are, as in most networks, it is empty."""

@@ -110,13 +110,21 @@ class Synthetic:
         """The positive learning rate of each step."""
         return F.softplus(self.raw_lrs)
 
+    @property
+    def period(self) -> int:
+        """After how many steps the schedule begins anew; its length, where it does not."""
+        period = len(self.items) // self.schedule.shape[1]
+        is_cyclic = torch.equal(self.schedule[period:], self.schedule[:-period])
+        return period if is_cyclic and period < len(self.schedule) else len(self.schedule)
+
     def steps(self, count: int | None = None) -> list[Step]:
         """One Step per row of the schedule, or `count` of them: differentiable in all learned tensors.
 
         Beyond the schedule's end its rows come round again, at the last step's learning rate.
         """
         targets, lrs = self.targets(), self.lrs()
-        steps = [Step(self.items[row], targets[row], lr) for row, lr in zip(self.schedule, lrs, strict=True)]
+        batches = [(self.items[row], targets[row]) for row in self.schedule[: self.period]]
+        steps = [Step(*batches[t % len(batches)], lr) for t, lr in enumerate(lrs)]
         return extend_steps(steps, count)
 
     def step_sequence(self) -> StepSequence:

@@ -10,7 +10,7 @@ from distill.errors import UserError
 from distill.inner import INNER_LOSSES, RULES
 from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
-from distill.inner.kernels import FastProblem
+from distill.inner.fused.problem import FusedProblem
 from distill.inner.losses import loss_name
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import describe_rule
@@ -113,7 +113,7 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
 
 def problem_class(compile: bool, device: str) -> type[Problem]:
     """The class of Problem that is fastest there."""
-    return CompiledProblem if compile else FastProblem if device == "cpu" else Problem
+    return CompiledProblem if compile else FusedProblem if device == "cpu" else Problem
 
 
 def check_compile(settings: Settings) -> None:

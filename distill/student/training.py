@@ -215,6 +215,7 @@ def replay(data: DistilledSet, problem: Problem, weights: Weights, count: int | 
     """
     if not isinstance(problem, Problem):
         raise UserError(f"problem is a {type(problem).__name__}: give build_problem(data, network)")
+    problem = problem.of_torch
     state, augment, generator = problem.start(weights), build_set_augmentation(data), stream("replay")
     try:
         # the same dropout in each call

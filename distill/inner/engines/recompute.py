@@ -19,18 +19,21 @@ from distill.inner.engines.base import (
 )
 from distill.registry import check_options, option, python_name
 
+MAX_STATES = 64 * 2**20  # bytes of states that are all kept
+
 
 @dataclass(frozen=True)
 class Recompute:
     """One step's graph at a time, rebuilt backwards from stored states (Maclaurin et al. 2015, alg. 2).
 
-    Memory is one graph and T / every + every states, for two more forwards and backwards per step
-    than Unroll. every = √T keeps the fewest states and is the default; every = 1 keeps all, for one
-    more forward and backward per step.
+    Memory is one graph and T / every + every states. every = 1 keeps all states, for one more forward and
+    backward per step than Unroll; every = √T keeps the fewest, for two. The default keeps all while they
+    take at most 64 MiB, else the fewest.
     """
 
     every: int | None = option(None, "K", above=0)
-    """Store each K-th state (default: the square root of the inner steps, which stores the fewest)."""
+    """Store each K-th state (default: each, up to 64 MiB; beyond that the square root of the inner steps,
+    which stores the fewest)."""
     states_device: str | None = option(None, "DEVICE")
     """Where stored states wait: cpu spares a GPU's memory (default: the device of the run)."""
 
@@ -52,7 +55,7 @@ class Recompute:
         loss: Loss,
         generator: torch.Generator | None = None,
     ) -> Gradient:
-        every = self.every or max(1, round(len(steps) ** 0.5))
+        every = self.every or choose_every(state, len(steps))
         parts = [steps[first : first + every] for first in range(0, len(steps), every)]
         starts = []
         for part in parts:
@@ -86,3 +89,9 @@ class Recompute:
             after = advance(state, step)
         flat = pull_back(after, [*step, *state], adjoint)
         return type(step)(*flat[: len(step)]), flat[len(step) :]
+
+
+def choose_every(state: State, steps: int) -> int:
+    """1, which stores all states, where they take at most MAX_STATES; else √T, which stores the fewest."""
+    size = sum(t.nbytes for t in state)
+    return 1 if size * steps <= MAX_STATES else max(1, round(steps**0.5))
