@@ -1,6 +1,6 @@
 """Time per outer step and peak memory of each engine against T: LeNet on 28×28, 10 items, outer batch 256.
 
-The engines of distill have its fast kernels, as in runs; `higher`, the floor and "Unroll, plain" use torch's.
+The engines of distill have its fused step, as in runs; `higher`, the floor and "Unroll, plain" use torch's.
 `python -m benchmarks.engines` measures all; every case runs in a process of its own for its memory,
 and the engines take turns in one process for their times, so that other load affects all alike.
 """
@@ -24,7 +24,7 @@ from distill.inner.engines.higher import Higher, torch_optimiser
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
-from distill.inner.kernels import FastProblem
+from distill.inner.fused.problem import FusedProblem
 from distill.inner.problem import Problem, Task
 from distill.methods.unroll import meta_gradient
 from distill.networks.build import build_network
@@ -35,21 +35,22 @@ from distill.randomness import stream
 from distill.runs.files.machine import speed_up_cpu
 
 N, BATCH = 10, 256
+COMPARED = (("Unroll", "Higher"), ("Unroll", "floor"), ("Recompute", "Unroll"))
 ONLY_TIMED = ("floor", "Compiled")  # only timed
 
 
 def engines(problem: Problem, steps: int) -> dict[str, tuple[Problem, Engine]]:
     """The engines that are compared, by name, each with the problem as it has it."""
-    fast_problem = FastProblem(problem.network, problem.rule)
+    fused_problem = FusedProblem(problem.network, problem.rule)
     higher = Higher(problem.network, problem.inner_loss, torch_optimiser(problem.rule))
-    fast_engines: dict[str, Engine] = {
+    fused_engines: dict[str, Engine] = {
         "Unroll": Unroll(),
         "Recompute": Recompute(),
         "Recompute(every=1)": Recompute(every=1),
         "Truncated(T/2)": Truncated(max(1, steps // 2)),
     }
     torch_engines: dict[str, Engine] = {"Unroll, plain": Unroll(), "Higher": higher}
-    return {k: (fast_problem, e) for k, e in fast_engines.items()} | {
+    return {k: (fused_problem, e) for k, e in fused_engines.items()} | {
         k: (problem, e) for k, e in torch_engines.items()
     }
 
@@ -155,6 +156,7 @@ def main() -> None:
     if has_compiler():
         ratios["compiled_over_higher_ms"] = compare_engines(rows, "ms", "Compiled", "Higher")
     ratios["unroll_over_floor_ms"] = compare_engines(rows, "ms", "Unroll", "floor")
+    ratios["recompute_over_unroll_ms"] = compare_engines(rows, "ms", "Recompute", "Unroll")
     ratios["recompute_over_unroll_peak"] = compare_engines(rows, "peak_mib", "Recompute", "Unroll")
     print(json.dumps(ratios, indent=1))
     setting = {"network": "lenet", "items": N, "outer_batch": BATCH, "threads": 1}
@@ -170,10 +172,11 @@ def table(rows: list[dict[str, object]]) -> str:
     steps = sorted({int(str(r["T"])) for r in rows})
     names = list(dict.fromkeys(str(r["engine"]) for r in rows))
     cells = {(r["engine"], r["T"]): format_cost(r) for r in rows}
-    return markdown(
-        ["engine", *(f"T = {t}" for t in steps)],
-        [[n, *(cells.get((n, t), "-") for t in steps)] for n in names],
-    )
+    body = [[n, *(cells.get((n, t), "-") for t in steps)] for n in names]
+    for above, below in COMPARED:
+        ratios = compare_engines(rows, "ms", above, below)
+        body.append([f"time of {above} over {below}", *(f"{ratios[str(t)]:.2f}" for t in steps)])
+    return markdown(["engine", *(f"T = {t}" for t in steps)], body)
 
 
 def format_cost(row: dict[str, object]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cases, engines, images, mnist, standard, standard_sets, text
+from benchmarks import anytime, cases, engines, images, mnist, standard, standard_sets, text
 from distill.inner.engines.unroll import Unroll
 from distill.methods.unroll import meta_gradient
 from distill.sets.distilled import DistilledSet
@@ -254,3 +254,25 @@ def test_the_table_has_the_mean_and_the_worst_of_whole_rows() -> None:
         "| random | dc | - | 60.0 ± 1.0 % | - | - |",
         "| set | dc | 50.0 ± 1.0 % | 80.0 ± 1.0 % | 65.0 | 50.0 |",
     ]
+
+
+def test_a_curve_of_the_first_minute_never_falls_and_says_when_it_is_over(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    records = [{"seconds": 9.0, "validation": 0.7}, {"seconds": 9.5}, {"seconds": 20.0, "validation": 0.5}]
+    log.write_text("".join(json.dumps(r) + "\n" for r in records) + '{"seconds": 30.0, "valid')
+    curve = anytime.read_curve(log)
+    assert curve == [(9.0, 0.7), (20.0, 0.7)]
+    assert anytime.read_curve(tmp_path / "missing") == []
+    assert not anytime.is_over(curve, 5, limit=21)
+    assert anytime.is_over(curve, 5, limit=20)
+    assert anytime.is_over([*curve, (61.0, 0.92)], 5, limit=99)
+    assert not anytime.is_over([*curve, (61.0, 0.92)], 10, limit=99)
+
+
+def test_the_first_minute_is_summed_up_by_medians() -> None:
+    curves = [[(5.0, 0.5), (40.0, 0.92)], [(8.0, 0.6), (30.0, 0.95)], [(20.0, 0.9)]]
+    row = anytime.summarise(5, curves)
+    assert row["seconds"] == [40.0, 30.0, None]
+    assert row["median_seconds"] == 40.0
+    assert row["median_at"] == {"10": 0.5, "30": 0.9, "60": 0.92}
+    assert "| 5 | 91.6 % | 40 | 40, 30, - | 50.0 % | 90.0 % | 92.0 % |" in anytime.table([row])

@@ -43,11 +43,11 @@ class PooledConvolution:
 
     def forward(self, a: Tensor, w: Weights) -> tuple[Tensor, Trace]:
         z = torch.addmm(w[1].unsqueeze(1), w[0].flatten(1), self.windows(a))
-        maxima, winners = pool(z.view(self.output_shape(len(z), a.shape)))
+        maxima, winners = pool(z.view(self.output_shape(z.shape[0], a.shape)))
         return maxima, Trace(a, winners)
 
     def backward(self, trace: Trace, w: Weights, delta: Tensor, deep: bool) -> Gradients:
-        delta = spread(delta, self.places(trace), self.output_shape(len(delta), trace.a.shape))
+        delta = spread(delta, self.places(trace), self.output_shape(delta.shape[0], trace.a.shape))
         inputs = self.fold(w[0].flatten(1).T @ delta, trace.a.shape) if deep else None
         return inputs, [(delta @ self.windows(trace.a).T).view_as(w[0]), delta.sum(1)]
 
@@ -64,7 +64,7 @@ class PooledConvolution:
         self, trace: Trace, tangent: Tangent, w: Weights, r_w: Weights, delta: Tensor, r_delta: Tensor,
         deep: bool,
     ) -> Gradients:  # fmt: skip
-        outputs = self.output_shape(len(delta), trace.a.shape)
+        outputs = self.output_shape(delta.shape[0], trace.a.shape)
         delta, r_delta = (spread(d, tangent.places, outputs) for d in (delta, r_delta))
         weight = r_delta @ tangent.windows.T
         if tangent.r_windows is not None:
@@ -87,8 +87,8 @@ class PooledConvolution:
         _, h, w, batch = self.output_shape(1, a.shape)
         a = F.pad(a, (0, 0, right, right, down, down)) if down or right else a.contiguous()
         channel, row, column, _ = a.stride()
-        windows = a.as_strided((len(a), rows, columns, h, w * batch), (channel, row, column, row, 1))
-        return windows.reshape(len(a) * rows * columns, -1)
+        windows = a.as_strided((a.shape[0], rows, columns, h, w * batch), (channel, row, column, row, 1))
+        return windows.reshape(a.shape[0] * rows * columns, -1)
 
     def fold(self, windows: Tensor, shape: Sequence[int]) -> Tensor:
         """The sum of windows where they lie in an input of a shape: the transpose of windows()."""
@@ -106,7 +106,7 @@ class PooledConvolution:
 
     def places(self, trace: Trace) -> Int[Tensor, " count"]:
         """Where the maxima lie in the convolution's output, flattened."""
-        shape = self.output_shape(len(trace.winners), trace.a.shape)
+        shape = self.output_shape(trace.winners.shape[0], trace.a.shape)
         corners, offsets = list_corners(shape, trace.a.device)
         return offsets.index_select(0, trace.winners.flatten().int()).add_(corners)
 

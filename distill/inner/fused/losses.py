@@ -21,24 +21,24 @@ class LossGradient(NamedTuple):
 
 def cross_entropy_gradient(z: Tensor, y: Tensor) -> Tensor:
     """(p · Σ y - y) / batch with p = softmax(z)."""
-    return (z.softmax(1) * y.sum(1, keepdim=True) - y) / len(z)
+    return (z.softmax(1) * y.sum(1, keepdim=True) - y) / z.shape[0]
 
 
 def cross_entropy_tangent(z: Tensor, y: Tensor, r_z: Tensor) -> tuple[Tensor, Tensor]:
     """p · (R{z} - p · R{z}) · Σ y / batch, and (p · R{z} - R{z}) / batch."""
-    p, r_z = z.softmax(1), r_z / len(z)
+    p, r_z = z.softmax(1), r_z / z.shape[0]
     centred = r_z - (p * r_z).sum(1, keepdim=True)
     return p * centred * y.sum(1, keepdim=True), -centred
 
 
 def squared_error_gradient(z: Tensor, y: Tensor) -> Tensor:
     """(z - y) / batch."""
-    return (z - y) / len(z)
+    return (z - y) / z.shape[0]
 
 
 def squared_error_tangent(z: Tensor, y: Tensor, r_z: Tensor) -> tuple[Tensor, Tensor]:
     """R{z} / batch, and its negative."""
-    r_z = r_z / len(z)
+    r_z = r_z / z.shape[0]
     return r_z, -r_z
 
 
