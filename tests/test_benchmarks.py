@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cases, engines, gpu, images, mnist, processes, standard, standard_sets, text
+from benchmarks import cases, engines, images, mnist, standard, standard_sets, text
 from distill.inner.engines.unroll import Unroll
-from distill.methods import METHODS
 from distill.methods.unroll import meta_gradient
 from distill.sets.distilled import DistilledSet
 from tests.helpers import digit_set, small_set, write_npz
@@ -255,56 +254,3 @@ def test_the_table_has_the_mean_and_the_worst_of_whole_rows() -> None:
         "| random | dc | - | 60.0 ± 1.0 % | - | - |",
         "| set | dc | 50.0 ± 1.0 % | 80.0 ± 1.0 % | 65.0 | 50.0 |",
     ]
-
-
-def test_the_speed_of_processes_leaves_out_the_first_steps_and_every_method_has_a_row() -> None:
-    assert processes.compute_speed([5.0, 6.0, 6.5, 7.0, 7.5], warmup=2) == pytest.approx(2.0)
-    assert set(processes.METHODS) == set(METHODS)
-    row = {"method": "dc", "one_process": 2.0, "two_processes": 3.9, "ratio": 1.95, "ratios": [1.95, 1.9]}
-    assert processes.table([row]).splitlines()[-1] == "| dc | 2.00 | 3.90 | 1.95 | 1.95, 1.90 |"
-
-
-def test_a_run_of_processes_that_ends_too_early_is_shown() -> None:
-    with pytest.raises(SystemExit, match="made 0 outer steps(.|\n)*no network called"):
-        processes.measure_speed(["distill.mnist", "--network", "lenett"], 4, 1)
-
-
-@pytest.mark.parametrize("name", gpu.CASES)
-@pytest.mark.parametrize("variant", ["channels last", "vmap"])
-def test_a_variant_for_gpus_gives_the_plain_gradient(name: str, variant: str) -> None:
-    row = gpu.measure_variant(gpu.make_case(name, "cpu", 2, 20, 4), variant, 1)
-    assert 0 <= row["difference"] < 1e-3
-    assert row["ms"] > 0
-
-
-def test_a_variant_with_another_gradient_stops_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        gpu.VARIANTS, "vmap", lambda case: lambda: {n: 2 * g for n, g in case.gradient().items()}
-    )
-    with pytest.raises(SystemExit, match="dc, vmap: the gradient differs from the plain one by 1"):
-        gpu.measure_variant(gpu.make_case("dc", "cpu", 1, 20, 4), "vmap", 1)
-
-
-def test_the_benchmark_for_gpus_says_on_a_cpu_what_it_passes_over(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = [
-        "--device",
-        "cpu",
-        "--cases",
-        "frepo",
-        "--networks",
-        "1",
-        "--batch",
-        "20",
-        "--width",
-        "4",
-        "--rounds",
-        "1",
-    ]
-    monkeypatch.setattr(sys, "argv", ["gpu", *options])
-    monkeypatch.setattr(gpu, "speed_up_cpu", torch.set_num_threads)
-    gpu.main()
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + len(gpu.VARIANTS)
-    assert sum("passed over" in line for line in lines) == 3
