@@ -4,7 +4,7 @@ OLDEST ?= python3.10
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-processes bench-page clean
+.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-processes bench-gpu bench-scale bench-page clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,8 +103,14 @@ bench-classes: .venv/ready ## An outer step against the number of classes: bench
 bench-pictures: .venv/ready ## Pictures from disk beside memory (make bench-pictures ARGS="--folder DIR")
 	$(RUN) -m benchmarks.pictures $(ARGS)
 
-bench-processes: .venv/ready ## Outer steps per second of two processes over one: benchmarks/results/processes.json
+bench-processes: .venv/ready ## Outer steps per second of two processes over one, every method (make bench-processes ARGS="--methods dc")
 	$(RUN) -m benchmarks.processes $(ARGS)
+
+bench-gpu: .venv/ready ## An outer gradient by TF32, CUDA graphs, vmap and others (make bench-gpu ARGS="--device cpu")
+	$(RUN) -m benchmarks.gpu $(ARGS)
+
+bench-scale: .venv/ready ## Time and bytes of an outer step as a formula, fitted to bench-capacity: docs/assets/scale.png
+	$(RUN) -m benchmarks.scale $(ARGS)
 
 clean: ## Remove the environment, caches and builds (never runs/)
 	rm -rf .venv .venv-oldest build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache

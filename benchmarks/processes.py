@@ -1,7 +1,9 @@
-"""Outer steps per second of two processes over one, the same two networks per step, one thread each.
+"""Outer steps per second of two processes over one, for every method: the same two networks per step.
 
-`python -m benchmarks.processes` takes turns between the two, `--rounds` times, on MNIST, 10 images, random
-LeNets, and writes benchmarks/results/processes.json.
+`python -m benchmarks.processes` takes turns between one process with both networks and two with one each, one
+thread a process, `--rounds` times, on MNIST, 10 images, random networks, and writes
+benchmarks/results/processes.json and processes.md. It needs two cores with nothing beside it. --methods
+measures some of them alone; what it does not know are options of the runs, as --network mlp.
 """
 
 import argparse
@@ -11,69 +13,109 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cases import markdown
 from benchmarks.machine import write_results
+from distill.kd.network_files import save_network
+from distill.networks.build import build_network
 from distill.runs.files.log import read_log
 
-WARMUP_STEPS = 10  # outer steps that warm up
-ARGUMENTS = ("--n", "10", "--init", "random", "--test-networks", "1", "--validate-every", "100000")
-ONE_PROCESS = ("distill.mnist", *ARGUMENTS, "--networks-per-step", "2")
-TWO_PROCESSES = (
-    "torch.distributed.run",
-    "--standalone",
-    "--nproc-per-node",
-    "2",
-    "-m",
-    "--",
-    "distill.mnist",
-    *ARGUMENTS,
-)
+COMMON = (
+    "--n", "10", "--init", "random", "--start", "means", "--test-networks", "1", "--validation-networks", "1",
+    "--validate-every", "100000", "--outer-steps", "100000",
+)  # fmt: skip
+METHODS: dict[str, tuple[str, ...]] = {  # the options of a row
+    "unroll": ("--method", "unroll", "--network", "lenet", "--labels", "soft"),
+    "rat-bptt": ("--method", "rat-bptt"),
+    "frepo": ("--method", "frepo"),
+    "rcig": ("--method", "rcig"),
+    "dc": ("--method", "dc"),
+    "dm": ("--method", "dm"),
+    "mtt": ("--method", "mtt", "--expert-count", "1", "--expert-epochs", "3", "--expert-items", "1000"),
+    "sre2l": ("--method", "sre2l", "--teacher"),  # and its file
+}
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
 
 
-def measure_speed(arguments: tuple[str, ...], steps: int) -> float:
+def measure_method(
+    options: Sequence[str], steps: int, warmup: int, rounds: int
+) -> dict[str, float | list[float]]:
+    """The medians of the outer steps per second by one process and by two, in turn, and their ratio."""
+    single = ("distill.mnist", *COMMON, *options, "--networks-per-step", "2")
+    pair = (*TORCHRUN, "distill.mnist", *COMMON, *options)
+    pairs = [
+        (measure_speed(single, steps, warmup), measure_speed(pair, steps, warmup)) for _ in range(rounds)
+    ]
+    ratios = [two / one for one, two in pairs]
+    one, two = (statistics.median(speeds) for speeds in zip(*pairs, strict=True))
+    return {"one_process": one, "two_processes": two, "ratio": statistics.median(ratios), "ratios": ratios}
+
+
+def measure_speed(arguments: Sequence[str], steps: int, warmup: int) -> float:
     """Outer steps per second after the first ones, as the run's own log tells; then the run is stopped."""
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, "-m", *arguments, "--out", f"{folder}/run"]
-        devnull = subprocess.DEVNULL
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        run = subprocess.Popen(line, env=environment, stdout=devnull, stderr=devnull)
-        while len(records := read_log(Path(folder) / "run")) < steps and run.poll() is None:
-            time.sleep(0.5)
-        run.terminate()
-        run.wait()
-    seconds = [record["seconds"] for record in records]
-    return (len(seconds) - WARMUP_STEPS) / (seconds[-1] - seconds[WARMUP_STEPS - 1])
+        with open(f"{folder}/errors", "w+") as errors:
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            run = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
+            while len(records := read_log(Path(folder) / "run")) < steps and run.poll() is None:
+                time.sleep(0.1)
+            run.terminate()
+            run.wait()
+            errors.seek(0)
+            if len(records) < steps:
+                raise SystemExit(
+                    f"{' '.join(line)} made {len(records)} outer steps:\n{errors.read()[-2000:]}"
+                )
+    return compute_speed([record["seconds"] for record in records], warmup)
+
+
+def compute_speed(seconds: Sequence[float], warmup: int) -> float:
+    """Steps per second from the seconds at the end of each, without the first ones."""
+    return (len(seconds) - warmup) / (seconds[-1] - seconds[warmup - 1])
+
+
+def write_teacher(folder: str) -> str:
+    """A file of a network with batch norm, untrained: cost does not depend on the weights."""
+    file, name = f"{folder}/teacher.pt", "convnet-batch"
+    save_network(file, {"name": name}, build_network(name, (1, 28, 28), 10), list("0123456789"))
+    return file
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A row per method as a Markdown table."""
+    head = ["method", "one process, steps per second", "two processes, steps per second", "ratio", "rounds"]
+    return markdown(head, [
+        [row["method"], *(f"{row[name]:.2f}" for name in ("one_process", "two_processes", "ratio")),
+         ", ".join(f"{ratio:.2f}" for ratio in row["ratios"])]
+        for row in rows
+    ])  # fmt: skip
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--steps", type=int, default=60, help="outer steps of a run")
+    parser.add_argument("--warmup", type=int, default=10, help="of them not counted")
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    pairs = [
-        (measure_speed(ONE_PROCESS, options.steps), measure_speed(TWO_PROCESSES, options.steps))
-        for _ in range(options.rounds)
-    ]
-    ratio = statistics.median(pair_speed / single_speed for single_speed, pair_speed in pairs)
-    rows = [
-        {"one_process": single_speed, "two_processes": pair_speed, "ratio": pair_speed / single_speed}
-        for single_speed, pair_speed in pairs
-    ]
-    for row in rows:
-        print("  ".join(f"{name} {value:.2f}" for name, value in row.items()))
-    print(f"two processes over one: {ratio:.2f}")
-    path = write_results("processes", "make bench-processes", {"ratio": ratio, "rows": rows})
+    parser.add_argument("--no-write", action="store_true", help="print the table alone")
+    options, more = parser.parse_known_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for method in options.methods:
+            own = [*METHODS[method], *([write_teacher(folder)] if method == "sre2l" else []), *more]
+            measured = measure_method(own, options.steps, options.warmup, options.rounds)
+            rows.append({"method": method, **measured})
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+    if options.no_write:
+        return
+    path = write_results("processes", "make bench-processes", {"steps": options.steps, "rows": rows})
     path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
     print(path)
-
-
-def table(rows: list[dict[str, float]]) -> str:
-    """The rounds as a Markdown table."""
-    head = ["one process, steps per second", "two processes, steps per second", "ratio"]
-    return markdown(head, [[f"{value:.2f}" for value in row.values()] for row in rows])
 
 
 if __name__ == "__main__":

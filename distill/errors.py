@@ -28,6 +28,12 @@ class RunError(UserError):
     """A run folder, checkpoint or device that cannot be used as asked."""
 
 
+def is_memory_error(error: Exception) -> bool:
+    """Whether Python, numpy or torch had no memory left; torch says so in a RuntimeError."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def cut(text: str) -> str:
     """A foreign text as a sentence holds it: on one line, at most 80 characters."""
     line = text[:81].encode("utf-8", "replace").decode().replace("\n", " ")

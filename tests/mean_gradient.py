@@ -1,35 +1,66 @@
-"""Run by torchrun in test_processes: an outer step averaged over processes, written by the first."""
+"""Run by torchrun in test_processes: outer steps of every method, averaged over processes."""
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import torch
 
-from distill.inner.engines.unroll import Unroll
-from distill.inner.rules import SGD
-from distill.methods.unroll import bilevel
-from distill.outer.processes import average_processes, broadcast, process_group, rank, world_size
-from tests.helpers import small_problem
-from tests.inner.test_vmapped import make_task
-from tests.outer.test_loop import make_synthetic
+from distill.inner.problem import Task
+from distill.methods.base import Objective
+from distill.methods.decoupled.recovery import SRe2L
+from distill.methods.trajectories.experts import Trajectory, train_expert
+from distill.methods.trajectories.matching import MTT
+from distill.networks.initial import draw_weights
+from distill.outer.processes import average_processes, broadcast, process_group, rank
+from distill.outer.tasks import task_numbers
+from distill.randomness import stream
+from distill.runs.build import build_objective
+from tests.device_cases import WORDS, make_case
+from tests.methods.test_methods import make_small_case
+from tests.methods.test_recovery import make_teacher
+
+POOL = {"pool_size": 3, "max_age": 2, "pool_steps": 1}
+UPDATES = {"frepo": {"updates": 2}, "dc": {"updates": 2}}
+ALL = [*WORDS, "sre2l"]
+
+
+def list_steps(word: str, path: str, networks: int) -> Iterator[Any]:
+    """What the first outer steps of a method answer, where the set stays and the pool's networks train."""
+    objective, synthetic, memory = build_case(word, path, networks)
+    for step in range(4):
+        result = objective(synthetic, step, *([memory] if memory else []))
+        memory = result.memory
+        uniform_loss = torch.tensor(result.uniform_loss)
+        yield {"loss": result.loss, "uniform_loss": uniform_loss, **result.gradients, **memory}
+
+
+def build_case(word: str, path: str, networks: int) -> tuple[Objective, Any, Any]:
+    """The objective of a method by so many networks per step, its set, and its memory at the start."""
+    if word == "sre2l":
+        problem, synthetic, task = make_small_case()
+        method = SRe2L(network=make_teacher((1, 2, 3), 3))
+        objective = method.objective(problem, lambda step: number_tasks(task, step, networks))
+        return average_processes(objective), synthetic, {}
+    options = {} if word in ("unroll", "mtt") else POOL | UPDATES.get(word, {})
+    values = {"network": "mlp", "depth": None, "networks_per_step": networks, "method_options": options}
+    plan, synthetic, splits = make_case(word, path, "cpu", **values)
+    if isinstance(plan.method, MTT):  # a run's experts are those of its first process
+        state = plan.problem.start(draw_weights(plan.problem.network, stream("expert")))
+        weights = train_expert(plan.problem, state, splits.train, plan.method.training, stream("expert"))
+        plan = replace(plan, method=replace(plan.method, trajectories=(Trajectory(weights, "00"),)))
+    return build_objective(plan, splits.train), synthetic, plan.method.start_memory()
+
+
+def number_tasks(task: Task, step: int, networks: int) -> list[Task]:
+    """The task, each time with the generator of its number."""
+    return [task._replace(generator=stream("task", i)) for i in task_numbers(step, networks)]
+
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    problem = small_problem(SGD(0.9))
     with process_group("cpu"):
-        objective = average_processes(
-            bilevel(
-                problem, Unroll(), lambda step: [make_task(problem, (1, 8, 8), step * world_size() + rank())]
-            )
-        )
-        gradient = objective(make_synthetic(), 3)
+        steps = {word: list(list_steps(word, sys.argv[1], 1)) for word in ALL}
         shared = broadcast(10.0 + rank())
-    if rank() == 0:
-        torch.save(
-            {
-                "loss": gradient.loss,
-                "uniform_loss": gradient.uniform_loss,
-                "shared": shared,
-                **gradient.gradients,
-            },
-            sys.argv[1],
-        )
+    torch.save({"steps": steps, "shared": shared}, f"{sys.argv[2]}/{rank()}.pt")

@@ -1,11 +1,11 @@
 """Every method from data to student on a GPU, and the same gradients as on the CPU.
 
-Skipped without one; `DISTILL_TEST_DEVICE=cpu pytest tests/test_gpu.py` checks the test itself. Most methods
-were run on an H100, as whole runs (docs/lab-notes.md).
+Skipped without one; `DISTILL_TEST_DEVICE=cpu pytest tests/test_gpu.py` checks the test itself, and
+test_meta.py tries the same methods on an imitated device. Most methods were run on an H100, as whole runs
+(docs/lab-notes.md).
 """
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,23 +13,15 @@ import torch
 
 from distill.commands.image import main as image
 from distill.commands.student import main as student
-from distill.data.images import load
-from distill.methods import METHODS
-from distill.methods.base import Learnable
-from distill.runs.build import build_objective, build_plan
-from distill.runs.measure import split_data
-from distill.runs.resolve import resolve
-from distill.runs.starts import build_synthetic
 from distill.sets.distilled import DistilledSet
+from tests.device_cases import WORDS, make_case
 from tests.helpers import write_npz
-from tests.runs.test_settings import image_settings
 
 DEVICE = os.environ.get("DISTILL_TEST_DEVICE", "cuda")
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="no GPU here"),
 ]
-WORDS = [word for word in METHODS if word != "sre2l"]  # which needs a teacher
 SHORT = [
     "--n", "3", "--network", "convnet", "--width", "8", "--depth", "2", "--init", "random",
     "--inner-steps", "4", "--outer-steps", "6",
@@ -52,21 +44,6 @@ def test_a_run_and_its_students(word: str, tmp_path: Path) -> None:
 def test_the_gradient_is_that_of_the_cpu(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     path = str(write_npz(tmp_path / "data.npz"))
-    gradients = [first_gradient(word, path, device) for device in ("cpu", DEVICE)]
+    gradients = [make_case(word, path, device).first_gradient() for device in ("cpu", DEVICE)]
     for name, expected in gradients[0].items():
         torch.testing.assert_close(gradients[1][name].cpu(), expected, rtol=1e-2, atol=1e-5)
-
-
-def first_gradient(word: str, path: str, device: str) -> dict[str, torch.Tensor]:
-    """The gradient of the first outer step of a run on a device."""
-    settings = resolve(image_settings(
-        dataset=path, n=3, method=word, init="random", network="convnet", width=8, inner_steps=4,
-        outer_batch=12,
-    ))  # fmt: skip
-    settings = replace(settings, run=replace(settings.run, device=device))
-    train, test = load(path, device=device)
-    splits = split_data(train, test, 30, seed=0)
-    plan = build_plan(settings, splits.train, splits.test)
-    synthetic: Learnable = build_synthetic(settings, plan.problem, plan.method, splits.train)
-    memory = plan.method.start_memory()
-    return build_objective(plan, splits.train)(synthetic, 0, *([memory] if memory else [])).gradients

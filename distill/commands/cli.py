@@ -7,7 +7,7 @@ from typing import Any
 
 from distill.commands.options import parse
 from distill.commands.streams import tolerant_streams
-from distill.errors import UserError
+from distill.errors import UserError, is_memory_error
 from distill.registry import Entry, check_effects, check_options, load
 
 Result = dict[str, Any]
@@ -71,9 +71,3 @@ def print_result(job: Callable[[], Result], as_json: bool) -> int:
 OUT_OF_MEMORY = (
     "out of memory: choose fewer or smaller items, smaller batches, fewer steps or a smaller network"
 )
-
-
-def is_memory_error(error: Exception) -> bool:
-    """Whether Python, numpy or torch had no memory left; torch says so in a RuntimeError."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

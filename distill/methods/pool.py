@@ -8,6 +8,7 @@ networks drawn so far, and the state of the network in place k as "k.0", "k.1", 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,22 @@ class Family:
     problem: Problem
     draw: Callable[[int], State] = field(repr=False)
     lr: float = MOMENTUM_LR
+
+
+def keep(state: State, owner: int) -> State:
+    """The state as it is: a run of one process has nothing to share."""
+    return state
+
+
+class Peers(NamedTuple):
+    """The processes that keep one pool together: each visits networks of its own, and shares their states.
+
+    share(state, owner) is the owner's state, in all processes; the others give one of the same shapes.
+    """
+
+    rank: int = 0
+    size: int = 1
+    share: Callable[[State, int], State] = keep
 
 
 def pool_rule(network: nn.Module) -> tuple[Rule, float]:
@@ -88,15 +105,23 @@ class Pool:
         return {f"{place}.{i}": tensor for i, tensor in enumerate(state)}
 
     def train(self, memory: Named, place: int, steps: Sequence[Step]) -> Named:
-        """The memory after a visit: the network in a place trained on a set's steps in turn, or drawn anew.
+        """The memory after a visit: the network in a place trained on the steps in turn, or drawn anew."""
+        return self.put(memory, place, self.train_state(memory, place, steps))
+
+    def train_state(self, memory: Named, place: int, steps: Sequence[Step]) -> State:
+        """The state of the network in a place after a visit; one that will be drawn anew stays as it is."""
+        age = int(memory["ages"][place])
+        is_oldest = age + 1 >= self.max_age
+        return self.state(memory, place) if is_oldest else self.advance(memory, place, age, steps)
+
+    def put(self, memory: Named, place: int, state: State) -> Named:
+        """The memory with the state of a network after a visit in its place, or a new one.
 
         It is drawn anew at the greatest age, and where its weights are no finite numbers.
         """
-        age, drawn, ages = int(memory["ages"][place]), memory["drawn"], memory["ages"].clone()
+        drawn, ages = memory["drawn"], memory["ages"].clone()
         ages[place] += 1
-        is_oldest = int(ages[place]) >= self.max_age
-        state = self.state(memory, place) if is_oldest else self.advance(memory, place, age, steps)
-        if is_oldest or not is_finite(state):
+        if int(ages[place]) >= self.max_age or not is_finite(state):
             ages[place], state, drawn = 0, self.family(place).draw(int(drawn)), drawn + 1
         return {**memory, "ages": ages, "drawn": drawn, **self.name_tensors(place, state)}
 

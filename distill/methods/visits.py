@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.data.augment import build_augmentation
+from distill.errors import UserError
 from distill.inner.losses import soft_cross_entropy
 from distill.inner.problem import Problem, State, Task
 from distill.inner.rules import SGD
+from distill.inner.step import Step
 from distill.methods.base import (
     Augment,
     Learnable,
@@ -25,7 +27,7 @@ from distill.methods.base import (
     gradients_of,
     mean_gradient,
 )
-from distill.methods.pool import Family, Pool
+from distill.methods.pool import Family, Peers, Pool
 from distill.registry import option
 
 DC = {"": "none", "affine": "crop-scale-rotate"}  # the same changes in words of the protocol dc
@@ -77,6 +79,7 @@ class PoolMethod(Method):
     """Random changes of the items on which the pool's networks train, as in --augment; several, joined by
     commas, go round among the networks, and none is no change: affine,none."""
     families: tuple[Family, ...] = field(default=(), repr=False)
+    peers: Peers = field(default=Peers(), repr=False)  # the processes of the run
     updates: int = 1  # of the items in a visit
 
     @abstractmethod
@@ -184,12 +187,21 @@ class PoolObjective:
     def begin(self, number: int, memory: Named) -> tuple[Visit, ...]:
         """The visits of this number: each network with its real items, and what is known of them."""
         tasks, visits = self.tasks(number), []
-        for i, task in enumerate(tasks):
-            place = self.pool.place_of(number * len(tasks) + i)
+        for place, task in zip(self.places(number, len(tasks), self.method.peers.rank), tasks, strict=True):
             age, state = int(memory["ages"][place]), self.pool.state(memory, place)
             visit = Visit(self.pool, place, age, state, task, self.augment)
             visits.append(visit._replace(real=self.method.summarise_real(visit)))
         return tuple(visits)
+
+    def places(self, number: int, count: int, rank: int) -> list[int]:
+        """The places of so many networks that a process visits in this turn. Raises UserError for too few."""
+        size = self.method.peers.size
+        if size > 1 and self.pool.size < size * count:
+            raise UserError(
+                f"--pool-size {self.pool.size} is fewer than the {size * count} networks that {size}"
+                f" processes visit at a time: give --pool-size {size * count}, or start fewer processes"
+            )
+        return [self.pool.place_of((number * size + rank) * count + i) for i in range(count)]
 
     def differentiate(self, synthetic: Any, visit: Visit, step: int) -> OuterGradient:
         """The loss by one network, and its gradient."""
@@ -200,9 +212,21 @@ class PoolObjective:
         return OuterGradient(value.detach(), gradients, self.method.uniform_loss(synthetic.labels.shape[1]))
 
     def end(self, synthetic: Any, memory: Named) -> Named:
-        """The memory after the networks of the visit have been trained on the items."""
+        """The memory after the networks of the visit have been trained on the items, in all processes."""
         with torch.no_grad():
             steps = synthetic.step_sequence()
+        if self.method.peers.size > 1:
+            return self.end_together(steps, memory)
         for visit in self.visits:
             memory = self.pool.train(memory, visit.place, steps)
+        return memory
+
+    def end_together(self, steps: Sequence[Step], memory: Named) -> Named:
+        """The same where each process trains the networks that it has visited, and all get their states."""
+        peers = self.method.peers
+        trained = {v.place: self.pool.train_state(memory, v.place, steps) for v in self.visits}
+        for owner in range(peers.size):
+            for place in self.places(self.number, len(self.visits), owner):
+                state = trained.get(place, self.pool.state(memory, place))
+                memory = self.pool.put(memory, place, peers.share(state, owner))
         return memory

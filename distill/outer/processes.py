@@ -1,4 +1,8 @@
-"""Several processes for one run, as torchrun starts them: each trains networks; gradients are averaged."""
+"""Several processes for one run, as torchrun starts them: each trains networks; gradients are averaged.
+
+A pool of networks is the same in all of them: each process trains those that it has visited, and sends them
+to the others.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,8 +12,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from distill.errors import RunError
+from distill.errors import RunError, UserError
+from distill.inner.rules import Tensors
 from distill.methods.base import Named, Objective, OuterGradient
+from distill.methods.pool import Peers
 from distill.outer.synthetic import Synthetic
 
 
@@ -21,6 +27,20 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes work on this run."""
     return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def restarts() -> int:
+    """How often torchrun has started the processes of this run again (--max-restarts)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+def check_count(items: int, noun: str) -> None:
+    """Raise UserError where there are fewer real items than processes."""
+    if items < world_size():
+        raise UserError(
+            f"{items} {noun} for training and {world_size()} processes, each of which draws its own: start at"
+            f" most {items}"
+        )
 
 
 @contextmanager
@@ -57,6 +77,21 @@ def broadcast(value: float) -> float:
     with explain_lost_process():
         dist.broadcast(shared, src=0)
     return float(shared)
+
+
+def peers() -> Peers:
+    """The processes of this run, for a method with a pool."""
+    return Peers(rank(), world_size(), broadcast_tensors)
+
+
+def broadcast_tensors(tensors: Tensors, source: int) -> Tensors:
+    """The tensors of one process, in all of them; the others give some of the same shapes and kinds."""
+    parts = [t.detach().contiguous().reshape(-1).view(torch.uint8) for t in tensors]
+    flat = torch.cat(parts)
+    with explain_lost_process():
+        dist.broadcast(flat, src=source)
+    pieces = flat.split([len(part) for part in parts])
+    return tuple(p.clone().view(t.dtype).view_as(t) for p, t in zip(pieces, tensors, strict=True))
 
 
 def average_processes(objective: Objective) -> Objective:

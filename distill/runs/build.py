@@ -26,7 +26,7 @@ from distill.outer.processes import average_processes
 from distill.outer.synthetic import Synthetic
 from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all, task_numbers
 from distill.registry import find
-from distill.runs.pool import fill_networks
+from distill.runs.pool import connect_pool, fill_networks
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
@@ -78,7 +78,7 @@ def assemble_plan(
     vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
 
     states = build_state_drawer(settings, problem, initial)
-    method = method.prepare(problem, states)
+    method = connect_pool(method.prepare(problem, states))
 
     def tasks(data: Dataset) -> Tasks:
         draw = build_task_drawer(outer, states, data, method)

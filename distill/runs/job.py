@@ -16,6 +16,7 @@ from distill.runs.build import Plan, build_plan, build_set
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
 from distill.runs.estimates.dry_run import estimate_run
 from distill.runs.estimates.measuring import estimate_seconds
+from distill.runs.estimates.memory import explain_memory
 from distill.runs.experts.files import check_same_experts
 from distill.runs.experts.training import add_experts, after_experts, find_experts, print_line
 from distill.runs.files import checkpoint, fingerprint, folder, log, machine
@@ -24,7 +25,7 @@ from distill.runs.files.progress import Progress
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.first_set import begins_with_first_set, check_first_set, go_on_from, load_first_set
 from distill.runs.measure import Measurement, Splits, load_data, measure, split_data
-from distill.runs.resolve import identity, resolve, resume, set_ipc
+from distill.runs.resolve import change, identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_run, finish
 from distill.runs.settings import Settings
 from distill.runs.settings.situation import count_items, parametrisation_of
@@ -39,11 +40,13 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
     with ExitStack() as stack:  # holds the run folder to the end
         with processes.process_group(settings.run.device):
             settings, data = prepare(settings, load)
+            stack.enter_context(explain_memory(settings))
             train, test = data or load(settings)
             facts = fingerprint.describe_data(train, test)
             if settings.run.resume is not None:
                 fingerprint.check_data(Path(settings.run.resume), facts)
             splits = split_data(train, test, settings.data.held_out, settings.run.seed)
+            processes.check_count(len(splits.train), settings.data.items_word)
             plan = build_plan(settings, splits.train, splits.test)
             synthetic = build_synthetic(settings, plan.problem, plan.method, splits.train)
             check_first_set(settings, plan.problem)
@@ -84,14 +87,26 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
         require("tensorboard", "tensorboard")
     machine.check_device(settings.run.device, settings.run.threads)
     if settings.run.resume is not None:
-        return resume(settings, checkpoint.OLDER | folder.read_config(Path(settings.run.resume))), None
+        return go_on(settings, Path(settings.run.resume)), None
     if settings.data.ipc is not None:
         data = load(resolve(settings))
         settings = set_ipc(settings, len(data[0].classes))
-    settings = resolve(settings)
+    asked, settings = settings, resolve(settings)
+    if processes.restarts() and (Path(settings.run.out) / "config.json").is_file():
+        return go_on(asked, Path(settings.run.out)), data
     if not settings.run.dry_run:
         folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings, data
+
+
+def go_on(settings: Settings, path: Path) -> Settings:
+    """The settings of the run in a folder, which goes on: asked for, or as torchrun has started it again."""
+    if settings.run.resume is None:
+        given = settings.run.given - {"out", "overwrite"}
+        settings = change(settings, "run", resume=str(path), overwrite=False, given=given)
+        if processes.rank() == 0:
+            print(f"started again by torchrun: {path} goes on from its last checkpoint", file=sys.stderr)
+    return resume(settings, checkpoint.OLDER | folder.read_config(path))
 
 
 def open_folder(settings: Settings, stack: ExitStack, config: dict[str, Any]) -> Path:

@@ -14,6 +14,7 @@ from distill.methods.visits import PoolMethod
 from distill.networks import IMAGES, NETWORKS
 from distill.networks.build import build_network, check_no_buffers
 from distill.networks.initial import draw_weights
+from distill.outer import processes
 from distill.randomness import stream
 from distill.registry import find
 from distill.runs.decoupled.teacher import fill_teacher
@@ -57,6 +58,11 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
     words = method.networks.split(",") if method.networks else [own]
     families = (build_family(settings, problem, method, data, word.strip()) for word in words)
     return replace(method, families=tuple(families))
+
+
+def connect_pool(method: Method) -> Method:
+    """The method, whose pool is that of all processes of the run."""
+    return replace(method, peers=processes.peers()) if isinstance(method, PoolMethod) else method
 
 
 def is_convnet(word: str | None) -> bool:

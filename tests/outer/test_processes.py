@@ -6,34 +6,42 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from distill.inner.engines.unroll import Unroll
-from distill.inner.rules import SGD
-from distill.methods.unroll import bilevel
 from distill.runs.files.log import read_log
 from distill.sets.distilled import DistilledSet
-from tests.helpers import read_json_line, run_module, small_problem, write_npz
-from tests.inner.test_vmapped import make_task
-from tests.outer.test_loop import make_synthetic
+from tests.helpers import read_json_line, run_module, write_npz
+from tests.mean_gradient import ALL, list_steps
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
 
 
-def test_two_processes_give_the_mean_gradient_of_one_with_two_networks(tmp_path: Path) -> None:
-    result = run_module(*TORCHRUN, "tests.mean_gradient", tmp_path / "gradient.pt")
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """A file of data, and what each of two processes computed of the outer steps of every method."""
+    folder = tmp_path_factory.mktemp("averaged")
+    path = write_npz(folder / "blobs.npz")
+    result = run_module(*TORCHRUN, "tests.mean_gradient", path, folder)
     assert result.returncode == 0, result.stderr
-    averaged, problem = torch.load(tmp_path / "gradient.pt"), small_problem(SGD(0.9))
-    expected = bilevel(
-        problem, Unroll(), lambda _: [make_task(problem, (1, 8, 8), 6), make_task(problem, (1, 8, 8), 7)]
-    )(make_synthetic(), 3)
-    torch.testing.assert_close(averaged["loss"], expected.loss)
-    assert averaged["uniform_loss"] == pytest.approx(expected.uniform_loss)
-    assert averaged["shared"] == 10.0
-    for name, gradient in expected.gradients.items():
-        torch.testing.assert_close(averaged[name], gradient)
+    return path, [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("word", ALL)
+def test_two_processes_give_the_mean_gradient_of_one_with_two_networks(
+    word: str, averaged: tuple[Path, list[Any]]
+) -> None:
+    path, (first, second) = averaged
+    assert first["shared"] == second["shared"] == 10.0
+    expected = list(list_steps(word, str(path), 2))
+    for step, one, other in zip(expected, first["steps"][word], second["steps"][word], strict=True):
+        assert one.keys() == other.keys() == step.keys()
+        assert step["items"].any()
+        for name, value in step.items():
+            torch.testing.assert_close(one[name], value, rtol=1e-3, atol=1e-6)
+            assert torch.equal(one[name], other[name]), name
 
 
 def list_arguments(folder: Path, out: Path) -> list[object]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.commands.image import main as distil
-from distill.runs.files.log import Log
+from distill.runs.files.log import Log, read_log
 from distill.sets.distilled import DistilledSet
 from distill.sets.storage import read_tensors, write_tensors
 from tests.helpers import write_npz
@@ -63,3 +63,33 @@ def test_a_stopped_run_goes_on_bit_by_bit(
         assert torch.equal(getattr(whole, name), getattr(stopped, name))
     assert len(whole.lrs) == 4
     assert whole.inner["loss"] == ("squared-error" if options is REGRESSION else "soft-cross-entropy")
+
+
+def test_a_run_that_torchrun_starts_again_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_npz(tmp_path / "blobs.npz")
+    assert run(tmp_path, "whole", LASTING) == 0
+    with monkeypatch.context() as patch:
+        stop_at(6, patch)
+        assert run(tmp_path, "run", LASTING) != 0
+    assert run(tmp_path, "run", LASTING) == 2  # not by itself
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert run(tmp_path, "run", [*LASTING, "--overwrite"]) == 0
+    assert "started again by torchrun" in capsys.readouterr().err
+    assert [record["step"] for record in read_log(tmp_path / "run")] == list(range(1, 10))
+    whole, again = (DistilledSet.load(tmp_path / name / "set.pt") for name in ("whole", "run"))
+    assert torch.equal(whole.items, again.items)
+    assert run(tmp_path, "new", LASTING) == 0  # killed before it wrote anything
+
+
+def test_a_run_that_torchrun_starts_again_with_other_settings_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_npz(tmp_path / "blobs.npz")
+    with monkeypatch.context() as patch:
+        stop_at(2, patch)
+        assert run(tmp_path, "run", LASTING) != 0
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert run(tmp_path, "run", [*LASTING, "--seed", "1"]) == 2
+    assert "was started with --seed 0, not 1" in capsys.readouterr().err

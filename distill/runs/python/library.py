@@ -31,6 +31,7 @@ from distill.runs.build import (
     describe_source,
     problem_class,
 )
+from distill.runs.estimates.memory import explain_memory
 from distill.runs.measure import split_data
 from distill.runs.pool import fill_networks
 from distill.runs.python.arguments import (
@@ -166,7 +167,7 @@ def distill(
         method_object = method_of(settings, problem, method, engine, splits.train)
         plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
         splits = splits if test_data else splits._replace(test=splits.held_out)
-        with processes.process_group(settings.run.device):
+        with processes.process_group(settings.run.device), explain_memory(settings):
             synthetic = build_synthetic(settings, problem, plan.method, splits.train, saved)
             return run(plan, settings, splits, synthetic, progress)
 

@@ -1,0 +1,299 @@
+"""Milliseconds of an outer gradient on a GPU, by what may speed it up, beside the plain one.
+
+`python -m benchmarks.gpu` measures the unroll of a fixed LeNet (T = 10), and FRePo's and DC's gradients by
+random ConvNets: without the training of the pool and the outer update, which are the same in all variants.
+Each variant's gradient is compared with the plain one. On a GPU it writes benchmarks/results/gpu.json and
+gpu.md, which then belongs on docs/performance.md; `--device cpu` prints the table alone, and says which
+variants are for GPUs.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from benchmarks.cases import markdown
+from benchmarks.machine import write_results
+from distill.inner.compiled import CompiledProblem, has_compiler
+from distill.inner.engines.unroll import Unroll
+from distill.inner.problem import Problem, State, Task
+from distill.inner.vmapped import VmappedProblem
+from distill.methods.base import Named, gradients_of
+from distill.methods.kernel_ridge import FRePo
+from distill.methods.matching.classes import Tensors
+from distill.methods.matching.gradients import DC
+from distill.methods.pool import Pool
+from distill.methods.unroll import meta_gradient
+from distill.methods.visits import PoolMethod, Visit
+from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
+from distill.outer.starts import start_labels, start_lrs
+from distill.outer.synthetic import Synthetic, cyclic_schedule
+from distill.randomness import stream
+from distill.runs.files.machine import speed_up_cpu
+
+N, CLASSES, STEPS, SHAPE = 10, 10, 10, (1, 28, 28)
+POOL_METHODS: dict[str, PoolMethod] = {"frepo": FRePo(precision="float32"), "dc": DC()}
+CASES = ("unroll", *POOL_METHODS)
+TOLERANCE = {"TF32": 0.1}  # of the difference from the plain gradient, as a share of its norm; else
+USUAL_TOLERANCE = 0.01
+Gradient = Callable[[], Named]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The outer gradient of a method for tasks that stay: the mean over its networks, one in each task."""
+
+    name: str
+    problem: Problem
+    synthetic: Synthetic
+    tasks: tuple[Task, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.synthetic.items.device
+
+    def learn(self) -> tuple[Named, Synthetic]:
+        """The learned tensors as fresh leaves, and the set of them."""
+        learned = {name: t.detach().requires_grad_() for name, t in self.synthetic.tensors().items()}
+        return learned, self.synthetic.replace_tensors(learned)
+
+    def gradient(self) -> Named:
+        """The plain gradient: network after network."""
+        gradients = [self.differentiate(task) for task in self.tasks]
+        return {name: torch.stack([g[name] for g in gradients]).mean(dim=0) for name in gradients[0]}
+
+    def differentiate(self, task: Task) -> Named:
+        """The gradient by the network of a task."""
+        if self.name == "unroll":
+            return meta_gradient(self.problem, self.synthetic, Unroll(), task)[1]
+        method, visit = POOL_METHODS[self.name], self.visit(task)
+        learned, synthetic = self.learn()
+        return gradients_of(method.visit_loss(visit, synthetic, 0), learned)
+
+    def visit(self, task: Task, method: PoolMethod | None = None) -> Visit:
+        """The visit of a pool's network by a task, with what is known of the real items."""
+        method = method or POOL_METHODS[self.name]
+        family = method.family_of(self.problem, lambda number: task.state)
+        visit = Visit(Pool([family], 1, 2, 1), 0, 0, task.state, task, None)
+        return visit._replace(real=method.summarise_real(visit))
+
+
+def make_case(name: str, device: str, networks: int, batch: int, width: int) -> Case:
+    """A case on noise: cost does not depend on the pixels. The networks share their real items."""
+    word, arguments = ("lenet", {}) if name == "unroll" else ("convnet", {"width": width})
+    problem = Problem(build_network(word, SHAPE, CLASSES, **arguments).to(device))
+    x, y = torch.randn(batch, *SHAPE).to(device), (torch.arange(batch) % CLASSES).to(device)
+    weights = [draw_weights(problem.network, stream("gpu", k)) for k in range(networks)]
+    states = [problem.start({name: w.to(device) for name, w in each.items()}) for each in weights]
+    tasks = tuple(Task(state, x, y, stream("gpu", "task")) for state in states)
+    lrs, schedule = start_lrs(0.02, STEPS, len(problem.names)), cyclic_schedule(N, N, STEPS)
+    parts = torch.randn(N, *SHAPE), start_labels(N, CLASSES, "soft"), lrs, schedule
+    items, labels, raw_lrs, rows = (part.to(device) for part in parts)
+    return Case(name, problem, Synthetic(items, labels, raw_lrs, rows), tasks)
+
+
+# Each variant returns the function that is timed, or why there is none
+
+
+def run_plain(case: Case) -> Gradient | str:
+    """Network after network, as it is written."""
+    return case.gradient
+
+
+def run_tf32(case: Case) -> Gradient | str:
+    """Matrix products and convolutions by TF32: ten bits of the fraction."""
+    if case.device.type != "cuda":
+        return "a GPU's numbers"
+
+    def gradient() -> Named:
+        with allow_tf32():
+            return case.gradient()
+
+    return gradient
+
+
+@contextmanager
+def allow_tf32() -> Iterator[None]:
+    """Within it, TF32 in cuBLAS and cuDNN."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = True
+    try:
+        yield
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
+
+
+def run_channels_last(case: Case) -> Gradient | str:
+    """Images, filters and all between them with the channels innermost in memory."""
+
+    def change(t: Tensor) -> Tensor:
+        return t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
+
+    tasks = tuple(t._replace(state=tuple(map(change, t.state)), x=change(t.x)) for t in case.tasks)
+    synthetic = replace(case.synthetic, items=change(case.synthetic.items))
+    return replace(case, tasks=tasks, synthetic=synthetic).gradient
+
+
+def run_compiled(case: Case) -> Gradient | str:
+    """The inner step by torch.compile, as --compile."""
+    if case.name != "unroll":
+        return "no inner step to compile"
+    if case.device.type == "cpu" and not has_compiler():
+        return "no C++ compiler here"
+    return replace(case, problem=CompiledProblem(case.problem.network, case.problem.rule)).gradient
+
+
+def run_graph(case: Case) -> Gradient | str:
+    """The kernels of the whole outer gradient recorded once, and launched together (a CUDA graph)."""
+    if case.name != "unroll":
+        return "shapes depend on values"  # of masks of classes, and a solver that looks at its result
+    return capture(case.gradient) if case.device.type == "cuda" else "a GPU's launches"
+
+
+def capture(gradient: Gradient) -> Gradient:
+    """The function as a CUDA graph: it has run on a stream of its own before it is recorded."""
+    warm_up = torch.cuda.Stream()
+    warm_up.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(warm_up):
+        for _ in range(3):
+            gradient()
+    torch.cuda.current_stream().wait_stream(warm_up)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        recorded = gradient()
+
+    def replay() -> Named:
+        graph.replay()
+        return recorded
+
+    return replay
+
+
+def run_vmapped(case: Case) -> Gradient | str:
+    """All networks of the step at once, by torch.func.vmap."""
+    if case.name == "unroll":
+        problem = VmappedProblem(case.problem.network, case.problem.rule)
+        return replace(case, problem=problem, tasks=(problem.stack_tasks(case.tasks),)).gradient
+    method = FunctionalDC() if case.name == "dc" else POOL_METHODS[case.name]
+    return lambda: differentiate_together(case, method)
+
+
+def differentiate_together(case: Case, method: PoolMethod) -> Named:
+    """The mean gradient by all networks of a step at once, each a row of every tensor."""
+    visits = [case.visit(task, method) for task in case.tasks]
+    states, real = tree_map(lambda *t: torch.stack(t), *[(v.state, v.real) for v in visits])
+    learned, synthetic = case.learn()
+
+    def loss(state: State, real: Any) -> Tensor:
+        return method.visit_loss(visits[0]._replace(state=state, real=real), synthetic, 0)
+
+    return gradients_of(torch.vmap(loss)(states, real).mean(), learned)
+
+
+class FunctionalDC(DC):
+    """DC whose gradients of weights are by torch.func.grad, which vmap can carry through."""
+
+    def describe(self, problem: Problem, state: State, x: Tensor, y: Tensor, differentiable: bool) -> Tensors:
+        weights, memory, buffers = problem.split(state)
+
+        def loss(weights: State) -> Tensor:
+            return problem.inner_loss(problem.logits((*weights, *memory, *buffers), x), y)
+
+        return torch.func.grad(loss)(weights)
+
+
+VARIANTS: dict[str, Callable[[Case], Gradient | str]] = {
+    "plain": run_plain, "TF32": run_tf32, "channels last": run_channels_last,
+    "compiled inner step": run_compiled, "CUDA graph": run_graph, "vmap": run_vmapped,
+}  # fmt: skip
+
+
+def measure_variant(case: Case, variant: str, rounds: int) -> dict[str, Any]:
+    """The row of a variant: milliseconds per network, and how far its gradient is from the plain one's.
+
+    Stops the benchmark where that is further than rounding.
+    """
+    row, gradient = {"case": case.name, "variant": variant}, VARIANTS[variant](case)
+    if isinstance(gradient, str):
+        return {**row, "passed_over": gradient}
+    difference = compare(gradient(), case.gradient())
+    if not difference <= TOLERANCE.get(variant, USUAL_TOLERANCE):
+        raise SystemExit(
+            f"{case.name}, {variant}: the gradient differs from the plain one by {difference:.2g}"
+        )
+    times = [time_call(gradient, case.device) for _ in range(rounds + 1)][1:]
+    return {**row, "ms": 1e3 * statistics.median(times) / len(case.tasks), "difference": difference}
+
+
+def compare(gradients: Named, expected: Named) -> float:
+    """The largest distance of two gradients of a tensor, as a share of the norm of the expected one."""
+    pairs = [(gradients[name], g) for name, g in expected.items() if g.any()]
+    return max(float((a - b).norm() / b.norm()) for a, b in pairs)
+
+
+def time_call(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of a call, to the end of what it has launched."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    start = time.perf_counter()
+    call()
+    wait()
+    return time.perf_counter() - start
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A row per case and variant as a Markdown table."""
+    plain = {row["case"]: row["ms"] for row in rows if row["variant"] == "plain"}
+    cells = [
+        [row["case"], row["variant"], *(
+            (f"{row['ms']:.2f}", f"{plain[row['case']] / row['ms']:.2f}", f"{row['difference']:.0e}")
+            if "ms" in row else ("-", "-", f"passed over: {row['passed_over']}")
+        )]
+        for row in rows
+    ]  # fmt: skip
+    return markdown(
+        ["case", "variant", "ms per network", "times as fast", "difference of the gradient"], cells
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--networks", type=int, default=4, help="networks of an outer step")
+    parser.add_argument("--batch", type=int, default=256, help="real items")
+    parser.add_argument("--width", type=int, default=128, help="of ConvNets")
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    speed_up_cpu(1)
+    torch.manual_seed(0)
+    rows = []
+    for name in options.cases:
+        case = make_case(name, options.device, options.networks, options.batch, options.width)
+        for variant in dict.fromkeys(["plain", *options.variants]):
+            rows.append(measure_variant(case, variant, options.rounds))
+    print(table(rows))
+    if not options.device.startswith("cuda"):
+        return
+    facts = {"gpu": torch.cuda.get_device_name(options.device), **vars(options), "rows": rows}
+    path = write_results("gpu", "make bench-gpu", facts)
+    path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

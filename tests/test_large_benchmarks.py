@@ -1,0 +1,125 @@
+"""The benchmarks of GPUs, of several processes and of scale: their arithmetic, and their smallest cases."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import gpu, processes, scale, scale_model
+from distill.methods import METHODS
+from distill.networks.build import build_network
+
+
+def test_the_speed_of_processes_leaves_out_the_first_steps_and_every_method_has_a_row() -> None:
+    assert processes.compute_speed([5.0, 6.0, 6.5, 7.0, 7.5], warmup=2) == pytest.approx(2.0)
+    assert set(processes.METHODS) == set(METHODS)
+    row = {"method": "dc", "one_process": 2.0, "two_processes": 3.9, "ratio": 1.95, "ratios": [1.95, 1.9]}
+    assert processes.table([row]).splitlines()[-1] == "| dc | 2.00 | 3.90 | 1.95 | 1.95, 1.90 |"
+
+
+def test_a_run_of_processes_that_ends_too_early_is_shown() -> None:
+    with pytest.raises(SystemExit, match="made 0 outer steps(.|\n)*no network called"):
+        processes.measure_speed(["distill.mnist", "--network", "lenett"], 4, 1)
+
+
+@pytest.mark.parametrize("name", gpu.CASES)
+@pytest.mark.parametrize("variant", ["channels last", "vmap"])
+def test_a_variant_for_gpus_gives_the_plain_gradient(name: str, variant: str) -> None:
+    row = gpu.measure_variant(gpu.make_case(name, "cpu", 2, 20, 4), variant, 1)
+    assert 0 <= row["difference"] < 1e-3
+    assert row["ms"] > 0
+
+
+def test_a_variant_with_another_gradient_stops_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        gpu.VARIANTS, "vmap", lambda case: lambda: {n: 2 * g for n, g in case.gradient().items()}
+    )
+    with pytest.raises(SystemExit, match="dc, vmap: the gradient differs from the plain one by 1"):
+        gpu.measure_variant(gpu.make_case("dc", "cpu", 1, 20, 4), "vmap", 1)
+
+
+def test_the_benchmark_for_gpus_says_on_a_cpu_what_it_passes_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "--device",
+        "cpu",
+        "--cases",
+        "frepo",
+        "--networks",
+        "1",
+        "--batch",
+        "20",
+        "--width",
+        "4",
+        "--rounds",
+        "1",
+    ]
+    monkeypatch.setattr(sys, "argv", ["gpu", *options])
+    monkeypatch.setattr(gpu, "speed_up_cpu", torch.set_num_threads)
+    gpu.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(gpu.VARIANTS)
+    assert sum("passed over" in line for line in lines) == 3
+
+
+EXACT = scale_model.Model([0.01, 0.002, 0.3, 2e-8, 1e-8], [1e6, 12.0, 10.0, 8.0])
+
+
+def make_points(settings: list[scale_model.Setting]) -> list[dict]:
+    """What a machine measures that follows a formula exactly."""
+    return [{**asdict(s), "seconds": EXACT.seconds(s), "bytes": EXACT.bytes(s)} for s in settings]
+
+
+def test_the_formula_of_scale_is_found_from_points_that_follow_it() -> None:
+    model = scale_model.Model.of(make_points(scale.FITTED))
+    assert model.times == pytest.approx(EXACT.times, rel=1e-6)
+    assert model.sizes == pytest.approx(EXACT.sizes, rel=1e-6)
+    errors = scale_model.find_errors(model, make_points(scale.HELD_OUT))
+    assert max(errors.values()) < 1e-6
+    twice = [{**point, "seconds": 2 * point["seconds"]} for point in make_points(scale.HELD_OUT)]
+    assert scale_model.find_errors(model, twice)["seconds"] == pytest.approx(0.5)
+    assert min(scale_model.fit([[1.0, 1.0], [1.0, 2.0], [1.0, 4.0]], [3.0, 2.0, 1.0])) == 0.0
+
+
+def test_the_work_of_a_setting_is_that_of_the_network() -> None:
+    setting = scale_model.Setting(10, 10, 4, 6, 16, channels=2)
+    network = build_network("convnet", (2, 16, 16), 10, width=6)
+    maps: list[int] = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda _, inputs, outputs: maps.append(outputs[0].numel()))
+    network(torch.zeros(1, 2, 16, 16))
+    assert sum(maps) == setting.maps
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    assert sum(p.numel() for p in matrices) == setting.weights
+    work = [2 * p[0].numel() * count for p, count in zip(matrices[:-1], maps, strict=True)]
+    assert sum(work) / 1e9 == pytest.approx(setting.gflop)
+
+
+def test_a_ring_sends_nearly_everything_twice() -> None:
+    setting = scale_model.Setting(100, 10, 4, 6, 16)
+    assert scale_model.exchange_seconds(setting, 1, 10) == 0
+    bits = 8 * 4 * 100 * (3 * 16**2 + 10)
+    assert scale_model.exchange_seconds(setting, 4, 1) == pytest.approx(1.5 * bits / 1e9)
+
+
+def test_scale_is_drawn_and_written_of_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = [
+        {**p, "held_out": held} for held, group in ((False, scale.FITTED), (True, scale.HELD_OUT))
+        for p in make_points(group)
+    ]  # fmt: skip
+    content = {"engines": {engine: {"points": points} for engine in scale.ENGINES}}
+    (tmp_path / "scale.json").write_text(json.dumps(content))
+    monkeypatch.setattr(scale, "RESULTS", tmp_path)
+    monkeypatch.setattr(scale, "PICTURE", tmp_path / "scale.png")
+    monkeypatch.setattr(scale, "speed_up_cpu", torch.set_num_threads)
+    monkeypatch.setattr(sys, "argv", ["scale", "--table"])
+    scale.main()
+    assert "| unroll | 0 % | 0 % | 0 % | 0 % |" in (tmp_path / "scale.md").read_text()
+    assert (tmp_path / "scale.png").stat().st_size > 10_000
