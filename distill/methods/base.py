@@ -98,6 +98,10 @@ class Method(ABC):
     def check_steps(self, steps: int) -> None:  # noqa: B027 (most methods take any number)
         """Raise UserError where the method cannot learn a recipe of so many inner steps."""
 
+    def merged_steps(self, step: int) -> int:
+        """How many steps of the recipe are taken as one in an outer step of this number."""
+        return 1
+
     def prepare(self, problem: Problem, draw: Callable[[int], State]) -> "Method":
         """The method for this problem, whose initial states are draw(0), draw(1), …"""
         return self

@@ -24,6 +24,8 @@ from distill.methods.base import (
 )
 from distill.registry import option
 
+DOUBLED_AT = (250, 700, 2000)  # outer steps
+
 
 @dataclass(frozen=True)
 class BPTT(Method):
@@ -49,6 +51,10 @@ class BPTT(Method):
     """The most inner steps that an outer step makes; beyond T, items come round again at the last learning
     rate. Trained for longer than T, the set stays good (default: 3 T for a random convnet and bounded
     labels, else T)."""
+    step_doublings: int | None = option(None, "K", above=0, at_most=3)
+    """Begin with T / 2^K inner steps, each at the rates of the 2^K that it stands for, and halve them into
+    more, up to T, in the first 250, 700 and 2,000 outer steps: quicker steps while most is to learn. For
+    batches of all items (default: as far as three inner steps remain, for images, where fixed)."""
     relative_clip: float | None = option(None, "FACTOR", at_least=1, at_most=1000)
     """Clip outer gradients to this multiple of the running mean of their norms, as 2, instead of to a fixed
     norm."""
@@ -67,12 +73,22 @@ class BPTT(Method):
             )
 
     def check_steps(self, steps: int) -> None:
-        """Raise UserError where no horizon reaches the recipe's end, whose rates would not be learned."""
+        """Raise UserError where no horizon reaches the recipe's end, or doubled steps do not make it up."""
+        if self.step_doublings and steps % 2**self.step_doublings:
+            raise UserError(
+                f"--step-doublings {self.step_doublings} needs inner steps that {2**self.step_doublings}"
+                f" divides, not {steps}: give fewer, or other --inner-steps"
+            )
         if self.max_horizon and self.max_horizon < steps:
             raise UserError(
                 f"--max-horizon {self.max_horizon} is below the {steps} inner steps, the last of which would"
                 " not be learned: give a larger one, or fewer --inner-steps"
             )
+
+    def merged_steps(self, step: int) -> int:
+        doublings = self.step_doublings or 0
+        passed = sum(step >= boundary for boundary in DOUBLED_AT[:doublings])
+        return int(2 ** (doublings - passed))
 
     def draw_horizon(self, steps: int, generator: torch.Generator) -> int:
         """How many inner steps a task makes: T, or uniform between the two horizons."""
@@ -84,7 +100,8 @@ class BPTT(Method):
     def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
         def objective(synthetic: Any, step: int) -> OuterGradient:
             at_step = getattr(self.engine, "at_step", None)
-            engine = at_step(step) if at_step else self.engine
+            engine, merged = at_step(step) if at_step else self.engine, self.merged_steps(step)
+            synthetic = synthetic if merged == 1 else synthetic.merge(merged)
             return bilevel(problem, engine, tasks, augment, self.draw_horizon)(synthetic, step)
 
         return objective

@@ -54,6 +54,7 @@ class Synthetic:
     extra: dict[str, Tensor] = field(default_factory=dict)
     softmax_scale: float | None = None
     fixed_items: bool = False  # the items are not learned
+    merged: int = 1  # so many steps of the schedule in a row are taken as one, at the sum of their rates
     parametrisation: Parametrisation = field(default_factory=Pixels)
     codes: dict[str, Tensor] = field(default_factory=dict)
 
@@ -108,7 +109,15 @@ class Synthetic:
 
     def lrs(self) -> Float[Tensor, " T"] | Float[Tensor, "T g"]:
         """The positive learning rate of each step."""
-        return F.softplus(self.raw_lrs)
+        lrs = F.softplus(self.raw_lrs)
+        return lrs if self.merged == 1 else lrs.unflatten(0, (-1, self.merged)).sum(1)
+
+    def merge(self, count: int) -> "Synthetic":
+        """The same learned tensors with so many steps in a row as one: a shorter training, about as far.
+
+        For schedules whose steps have all items, and a length that count divides.
+        """
+        return replace(self, merged=count, schedule=self.schedule[: len(self.raw_lrs) // count])
 
     @property
     def period(self) -> int:

@@ -16,7 +16,7 @@ from distill.inner.problem import Problem, Task
 from distill.inner.rules import describe_rule
 from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
-from distill.methods.base import Method, Objective, Tasks
+from distill.methods.base import Method, Named, Objective, Tasks
 from distill.networks import IMAGES
 from distill.networks.build import build_network, check_no_buffers
 from distill.outer.loop import OuterOptimizer
@@ -48,6 +48,10 @@ class Plan:
     network: dict[str, Any]
     source: dict[str, Any]
     several_at_once: bool = False  # the networks of a step are trained at once, as a GPU wants it
+
+    def learned(self, synthetic: Synthetic, tensors: Named, step: int) -> Synthetic:
+        """The set with tensors as so many outer steps left them, its steps as the last of those had them."""
+        return synthetic.merge(self.method.merged_steps(max(step - 1, 0))).replace_tensors(tensors)
 
 
 def build_plan(settings: Settings, train: Dataset, test: Dataset) -> Plan:

@@ -117,7 +117,7 @@ def candidate_scorer(
         ]
 
     def score(tensors: Named, step: int) -> Candidate:
-        data = build_set(plan, synthetic.replace_tensors(tensors))
+        data = build_set(plan, plan.learned(synthetic, tensors, step))
         students = [replay(data, problem, weights) for problem, weights in validators]
         return Candidate(sum(accuracy(s, held_out) for s in students) / len(students), step, tensors)
 

@@ -61,7 +61,7 @@ def distil_first_set(
     seconds = SHARE * schedule.seconds if schedule.seconds else None
     times = Schedule(first.outer.outer_steps, first.measure.validate_every, seconds)
     last = loop(first, first_plan, synthetic, times)
-    data = build_set(first_plan, synthetic.replace_tensors(last.best.tensors))
+    data = build_set(first_plan, first_plan.learned(synthetic, last.best.tensors, last.best.step))
     return replace(
         data, text=train.text_metadata(data.items), provenance=describe_run(first, [f"--start {FREPO}"], last)
     )

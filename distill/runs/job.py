@@ -161,8 +161,11 @@ def run_with_files(
     records, progress = log.Log(path, snapshot.state.step), Progress(schedule, snapshot.state.step)
     events = EventWriter(path, snapshot.state.step, settings.run.tensorboard)
 
+    def learned_by(state: OuterState) -> Synthetic:
+        return plan.learned(synthetic, state.average, state.step)
+
     def keep_history(state: OuterState) -> None:
-        learned = synthetic.replace_tensors(state.average)
+        learned = learned_by(state)
         add_snapshot(path, state.step, learned.items, learned.targets(), splits.train.text_metadata)
 
     keep_history(snapshot.state)
@@ -170,7 +173,7 @@ def run_with_files(
         for snapshot, record in steps:
             records.add(record)
             keep_history(snapshot.state)
-            events.add_record(record, synthetic.replace_tensors(snapshot.state.average), splits.train)
+            events.add_record(record, learned_by(snapshot.state), splits.train)
             progress.show(record, snapshot.state.rollbacks)
             if "validation" in record:
                 checkpoint.save_checkpoint(path, identity(settings), asdict(snapshot))
@@ -226,7 +229,7 @@ def export(
     settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits, last: Snapshot
 ) -> tuple[DistilledSet, Measurement]:
     """The set that did best on held-out items, and what it is worth on the test items."""
-    data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
+    data = build_set(plan, plan.learned(synthetic, last.best.tensors, last.best.step))
     data = replace(data, text=splits.train.text_metadata(data.items))
     word = settings.data.items_word
     beside = f", random real {word}, and all real ones" if settings.measure.baseline_networks else ""

@@ -107,6 +107,10 @@ def build_synthetic(
     rows = m // stored.items_per_label
     check_method(method, outer.method, rows, classes, settings.data.labels, outer.fixed_items)
     method.check_steps(inner.inner_steps)
+    if method.merged_steps(0) > 1 and inner.batch != m:
+        raise UserError(
+            f"--step-doublings merges steps that take all {m} items, not {inner.batch}: leave out --batch"
+        )
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
     items, labels = start_items_and_labels(settings, method, data, m, rows)
     synthetic = Synthetic(

@@ -42,7 +42,7 @@ def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, pr
         schedule = after_experts(schedule, settings, expert_seconds)
         start = start_snapshot(plan, synthetic, start.seconds)
     last = run_with_bar(plan, splits, synthetic, schedule, start, progress)
-    data = build_set(plan, synthetic.replace_tensors(last.best.tensors))
+    data = build_set(plan, plan.learned(synthetic, last.best.tensors, last.best.step))
     return replace(
         data,
         text=splits.train.text_metadata(data.items),

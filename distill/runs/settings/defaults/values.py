@@ -5,6 +5,7 @@ from distill.runs.settings.situation import SQUARED, Situation
 FOREVER = 10**9  # outer steps where --minutes is the only limit
 LONGEST = 3  # a horizon, in recipes
 MOST_STEPS = 10**5
+LEAST_STEPS = 3  # of an inner training that is doubled
 
 
 def inner_loss(s: Situation) -> str | None:
@@ -58,6 +59,12 @@ def inner_steps(s: Situation) -> int:
     if s.fixed:
         return 12 if s.n <= 5 else 8
     return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
+
+
+def step_doublings(s: Situation) -> int | None:
+    halves = [k for k in (1, 2) if s.inner_steps % 2**k == 0 and s.inner_steps >= LEAST_STEPS * 2**k]
+    quick = s.limited and s.fixed and not s.text and s.method == "unroll" and s.rule == "sgd"
+    return max(halves) if quick and halves and s.takes_all else None
 
 
 def rule(s: Situation) -> str:
