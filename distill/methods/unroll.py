@@ -51,7 +51,7 @@ class BPTT(Method):
     """The most inner steps that an outer step makes; beyond T, items come round again at the last learning
     rate. Trained for longer than T, the set stays good (default: 3 T for a random convnet and bounded
     labels, else T)."""
-    step_doublings: int | None = option(None, "K", above=0, at_most=3)
+    step_doublings: int | None = option(None, "K", at_least=0, at_most=3)
     """Begin with T / 2^K inner steps, each at the rates of the 2^K that it stands for, and halve them into
     more, up to T, in the first 250, 700 and 2,000 outer steps: quicker steps while most is to learn. For
     batches of all items (default: as far as three inner steps remain, for images, where fixed)."""
@@ -124,7 +124,7 @@ def bilevel(
     """
 
     def task_gradient(synthetic: Any, task: Task) -> OuterGradient:
-        horizon = draw_horizon(len(synthetic.schedule), task.generator) if draw_horizon else None
+        horizon = draw_horizon(synthetic.step_count, task.generator) if draw_horizon else None
         value, gradients = meta_gradient(problem, synthetic, engine, task, augment, horizon)
         return OuterGradient(value, gradients, problem.uniform_loss(task.y, synthetic.labels.shape[1]))
 

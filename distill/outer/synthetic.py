@@ -54,9 +54,9 @@ class Synthetic:
     extra: dict[str, Tensor] = field(default_factory=dict)
     softmax_scale: float | None = None
     fixed_items: bool = False  # the items are not learned
-    merged: int = 1  # so many steps of the schedule in a row are taken as one, at the sum of their rates
     parametrisation: Parametrisation = field(default_factory=Pixels)
     codes: dict[str, Tensor] = field(default_factory=dict)
+    merged: int = 1  # so many steps of the schedule in a row are taken as one, at the sum of their rates
 
     @property
     def item_codes(self) -> dict[str, Tensor]:
@@ -117,7 +117,12 @@ class Synthetic:
 
         For schedules whose steps have all items, and a length that count divides.
         """
-        return replace(self, merged=count, schedule=self.schedule[: len(self.raw_lrs) // count])
+        return replace(self, merged=count)
+
+    @property
+    def step_count(self) -> int:
+        """How many steps the training has."""
+        return len(self.schedule) // self.merged
 
     @property
     def period(self) -> int:

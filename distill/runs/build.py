@@ -217,7 +217,7 @@ def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
         items=synthetic.items,
         codes=describe_codes(synthetic.parametrisation, synthetic.codes),
         labels=synthetic.targets().detach(),
-        schedule=synthetic.schedule,
+        schedule=synthetic.schedule[: synthetic.step_count],
         lrs=synthetic.lrs().detach(),
         inner={**describe_rule(plan.problem.rule), **inner},
         network=plan.network,

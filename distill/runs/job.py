@@ -106,7 +106,7 @@ def go_on(settings: Settings, path: Path) -> Settings:
         settings = change(settings, "run", resume=str(path), overwrite=False, given=given)
         if processes.rank() == 0:
             print(f"started again by torchrun: {path} goes on from its last checkpoint", file=sys.stderr)
-    return resume(settings, checkpoint.OLDER | folder.read_config(path))
+    return resume(settings, checkpoint.complete(folder.read_config(path)))
 
 
 def open_folder(settings: Settings, stack: ExitStack, config: dict[str, Any]) -> Path:

@@ -113,3 +113,42 @@ def test_each_inner_step_is_augmented_anew() -> None:
     assert len(seen) == HORIZON
     first = [x for x, row in zip(seen, [0, 1, 0, 0, 1, 0, 0], strict=True) if row == 0]
     assert not any(torch.equal(first[0], later) for later in first[1:])
+
+
+def test_merged_steps_are_fewer_at_the_sum_of_their_rates() -> None:
+    items, labels = waves(4, *SHAPE), waves(4, CLASSES, phase=3)
+    whole = Synthetic(
+        items, labels, start_lrs(0.05, 4, 2).double() + 0.1 * waves(4, 2), torch.arange(4).repeat(4, 1)
+    )
+    steps, merged = whole.steps(), whole.merge(2).steps()
+    assert len(merged) == 2
+    torch.testing.assert_close(merged[1].lr, steps[2].lr + steps[3].lr)
+    assert torch.equal(merged[1].x, items)
+    assert torch.equal(whole.merge(2).raw_lrs, whole.raw_lrs)
+
+
+def test_steps_double_while_most_is_to_learn() -> None:
+    method = BPTT(step_doublings=2)
+    assert [method.merged_steps(step) for step in (0, 249, 250, 699, 700, 10**6)] == [4, 4, 2, 2, 1, 1]
+    assert BPTT().merged_steps(0) == 1
+    assert BPTT(step_doublings=1).merged_steps(250) == 1
+
+
+def test_an_outer_step_on_merged_steps_is_the_shorter_training() -> None:
+    problem, data, task = make_case()
+    raw_lrs = start_lrs(0.05, 2, None).double()
+    whole = replace(data, schedule=torch.arange(4).repeat(2, 1), raw_lrs=raw_lrs)
+    result = BPTT(step_doublings=1).objective(problem, lambda _: [task])(whole, 0)
+    (step,) = whole.merge(2).steps()
+    torch.testing.assert_close(step.lr, whole.lrs().sum())
+    torch.testing.assert_close(result.loss, problem.loss(problem.advance(task.state, step), task.x, task.y))
+    assert torch.equal(*result.gradients["lrs"])
+    later = BPTT(step_doublings=1).objective(problem, lambda _: [task])(whole, 250)
+    assert not torch.equal(*later.gradients["lrs"])
+
+
+def test_doublings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(UserError, match="--step-doublings 2 needs inner steps that 4 divides, not 6"):
+        BPTT(step_doublings=2).check_steps(6)
+    with pytest.raises(UserError, match="step_doublings must be"):
+        BPTT(step_doublings=4)

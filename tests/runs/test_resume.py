@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from distill.commands.image import main as distil
+from distill.methods import unroll
 from distill.runs.files.log import Log, read_log
 from distill.sets.distilled import DistilledSet
 from distill.sets.storage import read_tensors, write_tensors
@@ -17,6 +18,7 @@ LASTING = [
     "--engine", "truncated", "--window", "3",
 ]  # fmt: skip
 REGRESSION = ["--inner-loss", "squared-error", "--max-horizon", "6", "--lr", "0.01"]
+DOUBLED = ["--labels", "soft", "--batch", "3", "--step-doublings", "2"]
 BEFORE = ["--labels", "soft", "--method", "unroll"]
 
 
@@ -40,10 +42,14 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Log, "add", stop)
 
 
-@pytest.mark.parametrize("options", [LASTING, REGRESSION, BEFORE], ids=["horizons", "regression", "before"])
+CASES = {"horizons": LASTING, "regression": REGRESSION, "doubled": DOUBLED, "before": BEFORE}
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
 def test_a_stopped_run_goes_on_bit_by_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
+    monkeypatch.setattr(unroll, "DOUBLED_AT", (2, 7))
     write_npz(tmp_path / "blobs.npz")
     assert run(tmp_path, "whole", options) == 0
     with monkeypatch.context() as patch:

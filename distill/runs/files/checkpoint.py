@@ -15,6 +15,15 @@ OLDER: dict[str, Any] = {  # settings that older runs lack, as they were then
     "fixed_items": False, "parametrisation": "pixels", "parametrisation_options": {}, "baseline_networks": 20,
     "keep": "auto", "cache": None, "skip_damaged": False,
 }  # fmt: skip
+OLDER_UNROLL = {"step_doublings": 0}
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a run with the settings that it lacks, as older versions had them."""
+    config, options = OLDER | config, config.get("method_options")
+    if config.get("method") == "unroll" and isinstance(options, dict):
+        config["method_options"] = OLDER_UNROLL | options
+    return config
 
 
 def save_checkpoint(folder: Path, settings: dict[str, Any], content: dict[str, Any]) -> None:
@@ -32,8 +41,8 @@ def load_checkpoint(folder: Path, settings: dict[str, Any], device: str) -> dict
     except SetError as error:
         raise RunError(str(error)) from None
     saved: Any = content.get("config")
-    saved_settings: Any = OLDER | saved if has_type(saved, dict[str, Value | dict[str, Value]]) else {}
-    if saved_settings != OLDER | settings:
+    saved_settings: Any = complete(saved) if has_type(saved, dict[str, Value | dict[str, Value]]) else {}
+    if saved_settings != complete(settings):
         names = sorted(k for k in settings if saved_settings.get(k) != settings[k])
         raise RunError(f"{path} belongs to another run (it differs in {', '.join(names) or 'its keys'})")
     return content

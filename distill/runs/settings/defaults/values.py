@@ -63,8 +63,10 @@ def inner_steps(s: Situation) -> int:
 
 def step_doublings(s: Situation) -> int | None:
     halves = [k for k in (1, 2) if s.inner_steps % 2**k == 0 and s.inner_steps >= LEAST_STEPS * 2**k]
-    quick = s.limited and s.fixed and not s.text and s.method == "unroll" and s.rule == "sgd"
-    return max(halves) if quick and halves and s.takes_all else None
+    if s.method != "unroll":
+        return None
+    quick = s.limited and s.fixed and not s.text and s.rule == "sgd" and s.takes_all
+    return max(halves, default=0) if quick else 0
 
 
 def rule(s: Situation) -> str:
