@@ -124,7 +124,7 @@ def run_tf32(case: Case) -> Gradient | str:
 @contextmanager
 def allow_tf32() -> Iterator[None]:
     """Within it, TF32 in cuBLAS and cuDNN."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [backend.allow_tf32 for backend in backends]
     for backend in backends:
         backend.allow_tf32 = True

@@ -92,10 +92,11 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
         data = load(resolve(settings))
         settings = set_ipc(settings, len(data[0].classes))
     asked, settings = settings, resolve(settings)
+    if settings.run.dry_run:
+        return settings, data
     if processes.restarts() and (Path(settings.run.out) / "config.json").is_file():
         return go_on(asked, Path(settings.run.out)), data
-    if not settings.run.dry_run:
-        folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
+    folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings, data
 
 

@@ -5,14 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from distill.errors import UserError
+from distill.methods.pool import Peers
+from distill.runs.build import build_objective
 from distill.runs.files.log import read_log
 from distill.sets.distilled import DistilledSet
+from tests.device_cases import make_case
 from tests.helpers import read_json_line, run_module, write_npz
 from tests.mean_gradient import ALL, list_steps
 
@@ -42,6 +47,14 @@ def test_two_processes_give_the_mean_gradient_of_one_with_two_networks(
         for name, value in step.items():
             torch.testing.assert_close(one[name], value, rtol=1e-3, atol=1e-6)
             assert torch.equal(one[name], other[name]), name
+
+
+def test_a_pool_of_fewer_networks_than_processes_is_refused(tmp_path: Path) -> None:
+    path = str(write_npz(tmp_path / "blobs.npz"))
+    plan, synthetic, splits = make_case("dm", path, "cpu", method_options={"pool_size": 3})
+    plan = replace(plan, method=replace(plan.method, peers=Peers(0, 4)))
+    with pytest.raises(UserError, match="--pool-size 3 is fewer than the 4 networks that 4 processes visit"):
+        build_objective(plan, splits.train)(synthetic, 0, plan.method.start_memory())
 
 
 def list_arguments(folder: Path, out: Path) -> list[object]:

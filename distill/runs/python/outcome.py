@@ -22,6 +22,7 @@ from distill.student.training import initial_weights, replay
 
 def run(plan: Plan, settings: Settings, splits: Splits, synthetic: Synthetic, progress: bool) -> DistilledSet:
     """The outer loop to its end, and the set that did best on held-out items, scored."""
+    processes.check_count(len(splits.train), "items")
     minutes = settings.run.minutes
     seconds = 60 * minutes if minutes else None
     schedule = Schedule(settings.outer.outer_steps, settings.measure.validate_every, seconds)
