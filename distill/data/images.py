@@ -1,4 +1,4 @@
-"""load(): the images of a named set, of an .npz file or of a folder, as two Datasets."""
+"""load(): the images of a named set, of an .npz file, a folder or tar shards, as two Datasets."""
 
 import os
 from dataclasses import replace
@@ -27,9 +27,12 @@ from distill.data.files.doubts import (
     describe_shared_images,
 )
 from distill.data.files.idx import DIGITS, MNIST_MD5, has_idx_files, read_idx_folder
+from distill.data.own.libraries import is_hub_split
 from distill.data.pictures.cache import read_stored
+from distill.data.pictures.hub import is_saved, list_hub
 from distill.data.pictures.image_folder import FolderListing, list_image_folder, read_listing
 from distill.data.pictures.places import belongs_on_disk, place_items
+from distill.data.pictures.shards import is_shards, list_shards
 from distill.errors import DataError, unknown
 
 DATA_DIR_AND_PATH = "--data-dir is for a named data set: leave it out, {} is a path"
@@ -37,7 +40,7 @@ MNIST = Path(__file__).parent / "bundled" / "mnist"
 
 
 def load(
-    name: str | Path,
+    name: Any,
     data_dir: str | Path | None = None,
     device: str = "cpu",
     size: int | None = None,
@@ -45,7 +48,10 @@ def load(
     cache: str | Path | None = None,
     skip_damaged: bool = False,
 ) -> tuple[Dataset, Dataset]:
-    """(train, test) of a named set, an .npz file, or a folder of images.
+    """(train, test) of a named set, an .npz file, a folder of images, tar shards, or a DatasetDict.
+
+    Shards are as WebDataset writes them, their folder or a pattern; a DatasetDict of the library datasets, or
+    the folder of its save_to_disk(), has a column of the type Image and one of ClassLabel.
 
     MNIST is in the package; another named set is read from data_dir, or downloaded once by torchvision.
     size resizes the images to size × size (default: as they are; of a folder, the size of the first).
@@ -55,21 +61,37 @@ def load(
     was read otherwise than it may look is in the remarks of train. Raises DataError where
     files are missing or damaged, or labels are out of range.
     """
-    name = os.fspath(name)
+    name = name if is_hub_split(name) else os.fspath(name)
     check_arguments(name, size, keep)
-    if is_path(name) and Path(name).is_dir():
-        if data_dir is not None:
-            raise DataError(DATA_DIR_AND_PATH.format(name))
-        listing = list_image_folder(Path(name))
+    if (is_hub_split(name) or is_path(name)) and data_dir is not None:
+        raise DataError(DATA_DIR_AND_PATH.format(name))
+    if (listing := find_listing(name)) is not None:
         return load_listing(listing, device, size, keep, Path(cache or CACHE), skip_damaged)
     if keep == "disk" or cache is not None or skip_damaged:
-        raise DataError(f"--keep disk, --cache and --skip-damaged are for a folder of images: {name} is none")
+        raise DataError(
+            "--keep disk, --cache and --skip-damaged are for a folder of images, or tar shards:"
+            f" {name} is none"
+        )
     return build_splits(name, read_arrays(name, data_dir), device, size, keep)
 
 
-def check_arguments(name: str, size: Any, keep: str) -> None:
+def find_listing(name: Any) -> FolderListing | None:
+    """The pictures that lie one by one in a folder, in shards or in rows; None where they are arrays."""
+    if is_hub_split(name):
+        return list_hub(name)
+    if not is_path(name):
+        return None
+    if is_shards(name):
+        return list_shards(name)
+    path = Path(name)
+    if path.is_dir():
+        return list_hub(path) if is_saved(path) else list_image_folder(path)
+    return None
+
+
+def check_arguments(name: Any, size: Any, keep: str) -> None:
     """Raise DataError where an argument of load() is of no use."""
-    if not name.strip():
+    if isinstance(name, str) and not name.strip():
         raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
     if keep not in KEEP:
         raise DataError(f'keep must be {", ".join(KEEP)}, not "{keep!s:.40}"')
@@ -157,7 +179,7 @@ def is_path(name: str) -> bool:
     """Whether a name is a path rather than a word of IMAGE_SETS."""
     if name in IMAGE_SETS:  # a folder of that name is ./mnist
         return False
-    return name.lower().endswith(".npz") or os.sep in name or Path(name).exists()
+    return name.lower().endswith((".npz", ".tar")) or os.sep in name or Path(name).exists()
 
 
 def read_path(path: Path) -> ImageArrays:

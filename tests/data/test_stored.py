@@ -369,7 +369,7 @@ def test_images_lie_on_the_device_or_in_memory(
 
 def test_what_is_no_folder_has_no_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert image(["--keep", "disk", "--out", str(tmp_path / "run")]) == 2
-    assert "are for a folder of images: mnist is none" in capsys.readouterr().err
+    assert "are for a folder of images, or tar shards: mnist is none" in capsys.readouterr().err
     root = write_pictures(tmp_path / "pictures")
     options = ["--keep", "disk", "--cache", str(tmp_path / "cache"), "--zca"]
     assert image(["--dataset", str(root), *options, "--out", str(tmp_path / "run")]) == 2
