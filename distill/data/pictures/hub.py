@@ -79,10 +79,15 @@ def list_split(split: Any, word: str) -> tuple[list[tuple[HubPicture, int]], tup
     features = getattr(split, "features", None) or {}
     item = choose_column(features, ITEM_COLUMNS, "Image")
     label = choose_column(features, LABEL_COLUMNS, "ClassLabel")
-    is_images = item is not None and type(features[item]).__name__ == "Image"
     names = getattr(features.get(label), "names", None)
     is_plain = hasattr(split, "__len__") and (getattr(split, "format", None) or {}).get("type") != "custom"
-    if not is_images or names is None or is_hub_dict(split) or not is_plain:
+    if (
+        item is None
+        or type(features[item]).__name__ != "Image"
+        or names is None
+        or is_hub_dict(split)
+        or not is_plain
+    ):
         raise DataError(
             f"the {word} split needs a column of the type Image and one of ClassLabel, and neither a"
             " transform nor streaming: use cast_column() and map(), or give it to distill.distill() as it is"
