@@ -45,8 +45,8 @@ class ImageData(DataSettings):
     """What to distil"""
 
     dataset: str = option("mnist", "DATA", first=True)
-    """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz file, a folder of images, tar
-    shards as WebDataset writes them (their folder, or "DIR/*.tar"), or a folder of `datasets`."""
+    """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz, a folder of images, or tar
+    shards."""
     data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
     """Where the files of a named data set are (default: bundled, or downloaded once)."""
     image_size: int | None = option(None, "PIXELS", above=0)
