@@ -52,7 +52,9 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
 def digest_of(data: Dataset) -> str:
     """A digest of all items and labels."""
     if isinstance(data.items, StoredItems):
-        raise DataError(f"{data.name} is on disk, and networks are trained first here: give --keep memory")
+        raise DataError(
+            f"{data.name} is not on the device, and networks are trained first here: give --keep device"
+        )
     digest = hashlib.blake2b(data.items.cpu().numpy().tobytes(), digest_size=16)
     digest.update(data.labels.cpu().numpy().tobytes())
     return digest.hexdigest()

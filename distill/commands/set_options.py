@@ -140,7 +140,7 @@ def kept_images(data: "DistilledSet", name: str) -> dict[str, Any]:
     from distill.data import KEEP
 
     run = data.provenance.get("config")
-    if not isinstance(run, dict) or not Path(name).is_dir():
+    if not isinstance(run, dict) or not (Path(name).is_dir() or name.endswith(".tar")):
         return {}
     keep, skip_damaged = run.get("keep"), run.get("skip_damaged")
     return {"keep": keep if keep in KEEP else "auto", "skip_damaged": skip_damaged is True}

@@ -80,7 +80,7 @@ CACHE = Path(
     os.environ.get("DISTILL_CACHE")
     or (HOME / ".cache" if HOME.is_absolute() else Path(tempfile.gettempdir())) / "distill"
 )
-KEEP = ("auto", "memory", "disk")  # where the images of a folder are
+KEEP = ("auto", "device", "memory", "disk")  # where the images of a run are
 MODULES = {"load": "images", "to_dataset": "adapters"}
 
 

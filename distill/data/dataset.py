@@ -29,8 +29,8 @@ class Dataset:
     """One split of a real set: all items and labels as tensors on one device.
 
     items (N, channels, height, width), uint8 or float in [0, 1], or whitened (zca), or a user's own
-    (N, *item); or StoredItems, which are on disk; labels (N,) long. mean and std hold one value per channel.
-    batch() is the one place where items are decoded.
+    (N, *item); or StoredItems, which are in memory beside the device or on disk; labels (N,) long. mean and
+    std hold one value per channel. batch() is the one place where items are decoded.
     """
 
     name: str
@@ -204,7 +204,7 @@ def resize_images(x: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(x.shape[2:]) == size:
         return x
     if isinstance(x, StoredItems):
-        raise DataError("images on disk cannot be resized here: give --image-size, or keep them in memory")
+        raise DataError("images on disk cannot be resized here: give --image-size, or --keep device")
     pixels = f"{len(x):,} images of {size[0]}×{size[1]} pixels"
     check_memory(4 * len(x) * x.shape[1] * math.prod(size), pixels, "give a smaller --image-size")
     white = 255.0 if x.dtype == torch.uint8 else 1.0

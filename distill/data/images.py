@@ -1,9 +1,8 @@
-"""load(): the images of a named set, of an .npz file or of a folder, as two Datasets."""
+"""load(): the images of a named set, of an .npz file, a folder or tar shards, as two Datasets."""
 
 import os
 from dataclasses import replace
 from inspect import signature
-from math import prod
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,10 +27,12 @@ from distill.data.files.doubts import (
     describe_shared_images,
 )
 from distill.data.files.idx import DIGITS, MNIST_MD5, has_idx_files, read_idx_folder
-from distill.data.files.limits import free_bytes, machine_memory
-from distill.data.pictures.cache import find_place, read_stored_folder
-from distill.data.pictures.decoding import find_shape
+from distill.data.own.libraries import is_hub_split
+from distill.data.pictures.cache import read_stored
+from distill.data.pictures.hub import is_saved, list_hub
 from distill.data.pictures.image_folder import FolderListing, list_image_folder, read_listing
+from distill.data.pictures.places import belongs_on_disk, place_items
+from distill.data.pictures.shards import is_shards, list_shards
 from distill.errors import DataError, unknown
 
 DATA_DIR_AND_PATH = "--data-dir is for a named data set: leave it out, {} is a path"
@@ -39,7 +40,7 @@ MNIST = Path(__file__).parent / "bundled" / "mnist"
 
 
 def load(
-    name: str | Path,
+    name: Any,
     data_dir: str | Path | None = None,
     device: str = "cpu",
     size: int | None = None,
@@ -47,29 +48,50 @@ def load(
     cache: str | Path | None = None,
     skip_damaged: bool = False,
 ) -> tuple[Dataset, Dataset]:
-    """(train, test) of a named set, an .npz file, or a folder of images.
+    """(train, test) of a named set, an .npz file, a folder of images, tar shards, or a DatasetDict.
+
+    Shards are as WebDataset writes them, their folder or a pattern; a DatasetDict of the library datasets, or
+    the folder of its save_to_disk(), has a column of the type Image and one of ClassLabel.
 
     MNIST is in the package; another named set is read from data_dir, or downloaded once by torchvision.
     size resizes the images to size × size (default: as they are; of a folder, the size of the first).
-    The images of a folder are kept in memory, or on disk in the folder cache, decoded once; keep="auto" takes
-    the disk where they would fill more than half of the memory. skip_damaged leaves out pictures that cannot
-    be decoded. What was read otherwise than it may look is in the remarks of train. Raises DataError where
+    keep="device" puts the images on the device, "memory" into the memory of the machine, from where batches
+    go there; "disk" leaves those of a folder in the folder cache, decoded once; "auto" takes the first of
+    these of which they fill no more than half. skip_damaged leaves out pictures that cannot be decoded. What
+    was read otherwise than it may look is in the remarks of train. Raises DataError where
     files are missing or damaged, or labels are out of range.
     """
-    name = os.fspath(name)
+    name = name if is_hub_split(name) else os.fspath(name)
     check_arguments(name, size, keep)
-    if is_path(name) and Path(name).is_dir():
-        if data_dir is not None:
-            raise DataError(DATA_DIR_AND_PATH.format(name))
-        return load_folder(Path(name), device, size, keep, Path(cache or CACHE), skip_damaged)
+    if (is_hub_split(name) or is_path(name)) and data_dir is not None:
+        raise DataError(DATA_DIR_AND_PATH.format(name))
+    if (listing := find_listing(name)) is not None:
+        return load_listing(listing, device, size, keep, Path(cache or CACHE), skip_damaged)
     if keep == "disk" or cache is not None or skip_damaged:
-        raise DataError(f"--keep disk, --cache and --skip-damaged are for a folder of images: {name} is none")
-    return build_splits(name, read_arrays(name, data_dir), device, size)
+        raise DataError(
+            "--keep disk, --cache and --skip-damaged are for a folder of images, or tar shards:"
+            f" {name} is none"
+        )
+    return build_splits(name, read_arrays(name, data_dir), device, size, keep)
 
 
-def check_arguments(name: str, size: Any, keep: str) -> None:
+def find_listing(name: Any) -> FolderListing | None:
+    """The pictures that lie one by one in a folder, in shards or in rows; None where they are arrays."""
+    if is_hub_split(name):
+        return list_hub(name)
+    if not is_path(name):
+        return None
+    if is_shards(name):
+        return list_shards(name)
+    path = Path(name)
+    if path.is_dir():
+        return list_hub(path) if is_saved(path) else list_image_folder(path)
+    return None
+
+
+def check_arguments(name: Any, size: Any, keep: str) -> None:
     """Raise DataError where an argument of load() is of no use."""
-    if not name.strip():
+    if isinstance(name, str) and not name.strip():
         raise DataError(f"the name of the data set is empty: give {', '.join(IMAGE_SETS)}, or a path")
     if keep not in KEEP:
         raise DataError(f'keep must be {", ".join(KEEP)}, not "{keep!s:.40}"')
@@ -77,38 +99,26 @@ def check_arguments(name: str, size: Any, keep: str) -> None:
         raise DataError(f"the size of images must be a whole number above 0, not {size!r:.40}")
 
 
-def load_folder(
-    root: Path, device: str, size: int | None, keep: str, cache: Path, skip_damaged: bool
+def load_listing(
+    listing: FolderListing, device: str, size: int | None, keep: str, cache: Path, skip_damaged: bool
 ) -> tuple[Dataset, Dataset]:
-    """The images of a folder, in memory or on disk."""
-    listing = list_image_folder(root)
-    if keep == "disk" or (keep == "auto" and belongs_on_disk(root, listing, size, cache, skip_damaged)):
-        return load_stored(root, listing, device, size, cache, skip_damaged)
-    return build_splits(str(root), read_listing(listing, size, skip_damaged), device, size)
-
-
-def belongs_on_disk(
-    root: Path, listing: FolderListing, size: int | None, cache: Path, skip_damaged: bool
-) -> bool:
-    """Whether the pictures would take more than half of the memory, and are or fit on the disk."""
-    pictures = [*listing.train, *listing.test]
-    needed = 3 * len(pictures) * prod(find_shape(pictures, size, skip_damaged))
-    if needed <= machine_memory() // 2:
-        return False
-    return needed <= free_bytes(cache) or find_place(root, listing, size, cache, skip_damaged).exists()
+    """The pictures of a listing, on the device, in memory or on disk."""
+    if keep == "disk" or (keep == "auto" and belongs_on_disk(listing, size, cache, skip_damaged)):
+        return load_stored(listing, device, size, cache, skip_damaged)
+    return build_splits(str(listing.root), read_listing(listing, size, skip_damaged), device, size, keep)
 
 
 def load_stored(
-    root: Path, listing: FolderListing, device: str, size: int | None, cache: Path, skip_damaged: bool
+    listing: FolderListing, device: str, size: int | None, cache: Path, skip_damaged: bool
 ) -> tuple[Dataset, Dataset]:
-    """The images of a folder on disk. Raises DataError, before anything is decoded where it can."""
-    check_class_names(str(root), listing.classes)
+    """The pictures of a listing on disk. Raises DataError, before anything is decoded where it can."""
+    check_class_names(str(listing.root), listing.classes)
     y, test_y = (torch.tensor([label for _, label in split]) for split in (listing.train, listing.test))
-    check_labels(str(root), y, test_y, len(listing.classes))
-    stored = read_stored_folder(root, listing, size, cache, skip_damaged)
+    check_labels(str(listing.root), y, test_y, len(listing.classes))
+    stored = read_stored(listing, size, cache, skip_damaged)
     train, test = (
         Dataset(
-            root.name,
+            listing.name,
             cast(Tensor, items.to(device)),
             labels.to(device),
             listing.classes,
@@ -118,12 +128,17 @@ def load_stored(
         for items, labels in ((stored.train, stored.train_labels), (stored.test, stored.test_labels))
     )
     missing = [*describe_missing(train, "training"), *describe_missing(test, "test")]
-    remarks = (*listing.remarks, *stored.remarks, *missing, *describe_case(root.name, listing.classes))
+    remarks = (*listing.remarks, *stored.remarks, *missing, *describe_case(listing.name, listing.classes))
     return replace(train, remarks=remarks), test
 
 
-def build_splits(name: str, arrays: ImageArrays, device: str, size: int | None) -> tuple[Dataset, Dataset]:
-    """Two Datasets of arrays of images in memory. Raises DataError."""
+def build_splits(
+    name: str, arrays: ImageArrays, device: str, size: int | None, keep: str
+) -> tuple[Dataset, Dataset]:
+    """Two Datasets of arrays of images in memory, which go to the device where keep says so.
+
+    Raises DataError.
+    """
     x, y, test_x, test_y, classes, remarks = arrays
     for split, labels in (("training", y), ("test", test_y)):
         if not len(labels):
@@ -135,12 +150,12 @@ def build_splits(name: str, arrays: ImageArrays, device: str, size: int | None) 
     if size:
         x, test_x = (resize_images(images, (size, size)) for images in (x, test_x))
     mean, std = channel_mean_std(x)
-    train, test = (
-        Dataset(label, images.to(device), labels.to(device), classes, mean, std)
-        for images, labels in ((x, y), (test_x, test_y))
-    )
+    train, test = (Dataset(label, *split, classes, mean, std) for split in ((x, y), (test_x, test_y)))
     missing = [*describe_missing(train, "training"), *describe_missing(test, "test")]
-    return replace(train, remarks=(*remarks, *missing, *describe_copies(train, test), *doubts)), test
+    remarks = (*remarks, *missing, *describe_copies(train, test), *doubts)
+    x, test_x = place_items((x, test_x), device, keep)
+    train = replace(train, items=x, labels=y.to(device), remarks=remarks)
+    return train, replace(test, items=test_x, labels=test_y.to(device))
 
 
 def read_arrays(name: str, data_dir: str | Path | None) -> ImageArrays:
@@ -164,7 +179,7 @@ def is_path(name: str) -> bool:
     """Whether a name is a path rather than a word of IMAGE_SETS."""
     if name in IMAGE_SETS:  # a folder of that name is ./mnist
         return False
-    return name.lower().endswith(".npz") or os.sep in name or Path(name).exists()
+    return name.lower().endswith((".npz", ".tar")) or os.sep in name or Path(name).exists()
 
 
 def read_path(path: Path) -> ImageArrays:

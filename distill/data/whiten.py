@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.data.dataset import Dataset
-from distill.data.pictures.stored import StoredItems
+from distill.data.pictures.stored import is_on_disk
 from distill.errors import DataError
 
 Whitening = dict[str, Tensor]  # "mean" (d,) and "matrix" (d, d): what a distilled set's file carries
@@ -38,7 +38,7 @@ def fit_zca(train: Dataset, ridge: float | None = None, std: Tensor | None = Non
 
 def check_in_memory(train: Dataset) -> None:
     """Raise DataError where the images are on disk."""
-    if isinstance(train.items, StoredItems):
+    if is_on_disk(train.items):
         raise DataError("--zca whitens all images at once: leave it out, or give --keep memory")
 
 

@@ -68,7 +68,7 @@ def load_real(
     """
     if name not in TEXT_SETS:
         size = distilled.source.get("size") if distilled else None
-        return images.load(name, folder, device, size, keep="memory")  # where they may be resized
+        return images.load(name, folder, device, size, keep="device")  # where they may be resized
     corpus = corpora.load_corpus(name, folder)
     if distilled and distilled.text:
         return text.embed_like_set(distilled.text, corpus, vectors, device)

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from distill.data.dataset import Dataset
+from distill.data.pictures.stored import StoredItems
 from distill.inner.problem import Problem, State, Task
-from distill.methods.base import Augment
+from distill.methods.base import Augment, Tasks
 from distill.networks.initial import draw_weights
+from distill.outer.prefetch import Prefetch
 from distill.outer.processes import rank, world_size
 from distill.randomness import stream
 
@@ -40,6 +43,14 @@ class StateDrawer:
         return self.problem.start({name: w.to(self.device) for name, w in drawn.items()})
 
 
+class RealBatch(NamedTuple):
+    """Real items x (batch, *item) and labels y (batch,), and the generator that drew them and draws on."""
+
+    x: Tensor
+    y: Tensor
+    generator: torch.Generator
+
+
 @dataclass(frozen=True)
 class TaskDrawer:
     """draw(i): an initial state and a batch of real items, changed by augment, and the generator of both."""
@@ -50,10 +61,29 @@ class TaskDrawer:
     augment: Augment
 
     def __call__(self, i: int) -> Task:
+        return self.complete(i, self.read(i))
+
+    def read(self, i: int) -> RealBatch:
+        """The real items of a task: a function of its number alone, which a thread may call early."""
         generator = stream("task", self.states.seed, i)
-        x, y = self.data.batch(self.draw_batch(generator).to(self.data.items.device))
+        indices, items = self.draw_batch(generator), self.data.items
+        indices = indices if isinstance(items, StoredItems) else indices.to(items.device)
+        return RealBatch(*self.data.batch(indices), generator)
+
+    def complete(self, i: int, batch: RealBatch) -> Task:
+        """The task with these real items."""
+        x, y, generator = batch
         x = self.augment(self.data.drop_words(x, generator), generator)
         return Task(self.states.draw(i, generator), x, y, generator)
+
+    def draw_steps(self, networks: int) -> Tasks:
+        """tasks(step): one for each network; items on disk are read while the step before is computed."""
+
+        def read(step: int) -> list[RealBatch]:
+            return [self.read(i) for i in task_numbers(step, networks)]
+
+        batches = Prefetch(read) if isinstance(self.data.items, StoredItems) else read
+        return lambda step: list(map(self.complete, task_numbers(step, networks), batches(step)))
 
 
 def draw_of_all(data: Dataset, batch: int) -> DrawBatch:

@@ -186,9 +186,9 @@ def thin_points(points: Points, most: int) -> list[tuple[int, float]]:
 # Bars
 
 
-def group_values(values: Sequence[float]) -> list[float]:
-    """A label's bars: its values, or where they are more than 100 the largest of each of 100 groups."""
-    size = -(-len(values) // BARS)
+def group_values(values: Sequence[float], most: int = BARS) -> list[float]:
+    """A label's bars: its values, or where they are too many the largest of each of `most` groups."""
+    size = -(-len(values) // most)
     return [max(values[i : i + size], key=abs) for i in range(0, len(values), size)]
 
 

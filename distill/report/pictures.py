@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.report.charts import Axis, linear_axis, read_accuracies, read_losses, step_axis, value_axis
+from distill.report.charts import (
+    Axis,
+    group_values,
+    linear_axis,
+    read_accuracies,
+    read_losses,
+    step_axis,
+    value_axis,
+)
+from distill.report.sanitise import shorten
 from distill.sets.labels import describe_label
 from distill.sets.storage import write_file, write_text
 
@@ -14,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_IMAGES, MOST_SENTENCES = 60, 30  # drawn in a picture
+MOST_BARS, MOST_LETTERS = 50, 22  # of a label below an image 120 pixels wide, and of a class's name above it
 POSITIVE, NEGATIVE, GRID = "#2a6fbb", "#c8553d", "#dddddd"
 DPI = 120
 
@@ -101,7 +111,10 @@ def choose_colours(label: "Tensor") -> list[str]:
 
 
 def save_images(path: Path, items: "Tensor", labels: "Tensor", source: dict[str, Any]) -> None:
-    """A grid: each image with its label's bars below and its three largest classes as title."""
+    """A grid: each image with its label's bars below and its three largest classes as title.
+
+    Of more than 60 images the first are drawn, which is said above them.
+    """
     from distill.data.whiten import to_pixels
 
     count, classes = min(MOST_IMAGES, len(items)), source["classes"]
@@ -117,6 +130,8 @@ def save_images(path: Path, items: "Tensor", labels: "Tensor", source: dict[str,
         )  # the third row is space
         draw_image(image, images[i], labels[i], classes)
         draw_label(bars, labels[i])
+    if count < len(items):
+        figure.suptitle(f"the first {count} of {len(items):,} images", y=0.905, fontsize=10)
     save_figure(figure, path, bbox_inches="tight")
 
 
@@ -127,13 +142,16 @@ def draw_image(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[s
     axes.imshow(stretched.squeeze(-1).numpy(), cmap="gray")
     axes.set_axis_off()
     top = label.topk(min(3, len(label)))
-    names = [f"{classes[k]}: {v:.2f}" for v, k in zip(top.values, top.indices.tolist(), strict=True)]
+    largest = zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    names = [f"{shorten(classes[k], MOST_LETTERS)}: {v:.2f}" for v, k in largest if v]
     axes.set_title("\n".join(names), fontsize=6)
 
 
 def draw_label(axes: Any, label: "Tensor") -> None:
-    """A label as upright bars over the numbers of the classes."""
-    axes.bar(range(len(label)), label.numpy(), color=choose_colours(label))
+    """A label as upright bars over the numbers of the classes, or over groups of them."""
+    bars = label.new_tensor(group_values(label.tolist(), MOST_BARS))
+    width = 0.8 if len(bars) == len(label) else 1.0  # no bar is thinner than a pixel
+    axes.bar(range(len(bars)), bars.numpy(), width, color=choose_colours(bars))
     axes.axhline(0, color="black", linewidth=0.5)
     axes.set_xticks(range(len(label)) if len(label) <= 10 else [])
     axes.tick_params(labelsize=5, length=0)

@@ -12,7 +12,7 @@ from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.fused.problem import FusedProblem
 from distill.inner.losses import loss_name
-from distill.inner.problem import Problem, Task
+from distill.inner.problem import Problem
 from distill.inner.rules import describe_rule
 from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
@@ -24,7 +24,7 @@ from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
 from distill.outer.processes import average_processes
 from distill.outer.synthetic import Synthetic
-from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all, task_numbers
+from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all
 from distill.registry import find
 from distill.runs.pool import connect_pool, fill_networks
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
@@ -85,8 +85,7 @@ def assemble_plan(
     method = connect_pool(method.prepare(problem, states))
 
     def tasks(data: Dataset) -> Tasks:
-        draw = build_task_drawer(outer, states, data, method)
-        return lambda step: [draw(i) for i in task_numbers(step, outer.networks_per_step)]
+        return build_task_drawer(outer, states, data, method).draw_steps(outer.networks_per_step)
 
     optimizer = build_outer(outer, method)
     return Plan(problem, method, initial, optimizer, tasks, outer.augment, description, source, vmapped)
@@ -191,7 +190,7 @@ def build_state_drawer(settings: Settings, problem: Problem, initial: InitialWei
 
 def build_task_drawer(
     settings: OuterSettings, states: StateDrawer, data: Dataset, method: Method
-) -> Callable[[int], Task]:
+) -> TaskDrawer:
     """The drawer of tasks; a method that matches classes gets as many items of each, and changes them."""
     batch, augment = settings.outer_batch, settings.augment
     if method.matches_classes:

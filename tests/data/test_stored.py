@@ -1,10 +1,14 @@
 """Images of a folder that stay on disk: the same numbers as in memory, and no half cache is believed."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +18,21 @@ from PIL import Image
 
 from distill.commands.image import main as image
 from distill.commands.student import main as student
+from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.data.images import load
 from distill.data.pictures import cache as cache_module
 from distill.data.pictures import cache_files
+from distill.data.pictures import places as places_module
 from distill.data.pictures.stored import StoredItems
 from distill.errors import DataError
+from distill.inner.problem import Problem
+from distill.inner.rules import SGD
+from distill.outer.prefetch import Prefetch
+from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class
 from distill.runs.files.fingerprint import describe_data
 from distill.runs.measure import split_data
+from tests.helpers import write_npz
 
 
 def write_pictures(root: Path, each: int = 15, size: int = 8, grey: bool = False) -> Path:
@@ -115,7 +126,7 @@ def test_processes_that_begin_together_decode_once(tmp_path: Path) -> None:
 def test_a_cut_or_vanished_cache_is_not_answered_from(tmp_path: Path) -> None:
     root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
     train, _ = load(str(root), keep="disk", cache=cache)
-    path = Path(train.items.file.name)  # type: ignore[attr-defined]
+    path = Path(train.items.storage.name)  # type: ignore[attr-defined]
     os.truncate(path, 100)
     with pytest.raises(DataError, match="is cut: delete its folder"):
         train.items[5]
@@ -155,7 +166,7 @@ def test_auto_keeps_on_disk_what_would_fill_half_of_the_memory(
 ) -> None:
     root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
     assert isinstance(load(str(root), cache=cache)[0].items, torch.Tensor)
-    monkeypatch.setattr("distill.data.images.machine_memory", lambda: 10_000)
+    monkeypatch.setattr("distill.data.pictures.places.machine_memory", lambda: 10_000)
     assert isinstance(load(str(root), cache=cache)[0].items, StoredItems)
 
 
@@ -199,7 +210,7 @@ def test_a_run_remembers_how_its_pictures_are_kept(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"keep": "Disk"}, 'keep must be auto, memory, disk, not "Disk"'),
+        ({"keep": "Disk"}, 'keep must be auto, device, memory, disk, not "Disk"'),
         ({"size": -1}, "the size of images must be a whole number above 0, not -1"),
         ({"size": 0}, "the size of images must be a whole number"),
         ({"keep": "disk", "cache": "inside"}, "lies in the folder of pictures"),
@@ -252,9 +263,113 @@ def test_an_index_that_was_changed_is_not_believed(tmp_path: Path) -> None:
     assert len(load(root, keep="disk", cache=cache)[0]) == 36
 
 
+@pytest.mark.parametrize("grey", [False, True])
+def test_pixels_that_were_changed_are_not_answered(grey: bool, tmp_path: Path) -> None:
+    root, cache = write_pictures(tmp_path / "pictures", grey=grey), tmp_path / "cache"
+    load(root, keep="disk", cache=cache)
+    (path,) = cache.rglob("items.bin")
+    with path.open("r+b") as file:  # zeroes of the first channel of picture 5
+        file.seek(5 * 3 * 8 * 8)
+        file.write(bytes(30))
+    train, _ = load(root, keep="disk", cache=cache)
+    assert torch.equal(train.items[4], load(root)[0].items[4])
+    with pytest.raises(DataError, match=r"items\.bin is damaged at picture 5: delete its folder"):
+        train.items[4:7]
+
+
+def test_a_cache_without_checksums_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+    load(root, keep="disk", cache=cache)
+    (place,) = (cache / "pictures").iterdir()
+    labels, index = np.load(place / "labels.npy"), json.loads((place / "index.json").read_text())
+    del index["seal"]
+    index["format"] = "distill-pictures/1"
+    older = {**index, "seal": cache_files.seal(index, labels)}
+    (place / "index.json").write_text(json.dumps(older))
+    (place / "checksums.npy").unlink()
+    capsys.readouterr()
+    assert len(load(root, keep="disk", cache=cache)[0]) == 36
+    assert "decoding 45 pictures" in capsys.readouterr().err
+
+
+def test_systems_without_positioned_reads_answer_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cache = write_pictures(tmp_path / "pictures"), tmp_path / "cache"
+    expected = load(root, keep="disk", cache=cache)[0].items[:]
+    monkeypatch.delattr(os, "preadv")
+    monkeypatch.delattr(os, "posix_fadvise")
+    items = load(root, keep="disk", cache=cache)[0].items
+    with ThreadPoolExecutor(2) as pool:
+        parts = list(pool.map(lambda _: items[:], range(8)))
+    assert all(torch.equal(part, expected) for part in parts)
+
+
+def read_batches(data: Dataset, steps: list[int]) -> list[tuple[torch.Tensor, torch.Tensor, int]]:
+    problem = Problem(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)), SGD())
+    states = StateDrawer(problem, [], "kaiming", 3, "cpu")
+    drawer = TaskDrawer(states, data, draw_by_class(data, 6), build_augmentation("shift"))
+    tasks = drawer.draw_steps(2)
+    drawn = [task for step in steps for task in tasks(step)]
+    return [(task.x, task.y, int(torch.randint(2**40, (), generator=task.generator))) for task in drawn]
+
+
+@pytest.mark.parametrize("steps", [[0, 1, 2, 3], [7, 8, 3, 3, 4, 9]])
+def test_batches_read_ahead_are_those_read_when_they_are_asked_for(steps: list[int], tmp_path: Path) -> None:
+    disk, _ = load(write_pictures(tmp_path / "pictures"), keep="disk", cache=tmp_path / "cache")
+    memory = replace(disk, items=disk.items[:])
+    for ahead, plain in zip(read_batches(disk, steps), read_batches(memory, steps), strict=True):
+        assert torch.equal(ahead[0], plain[0])
+        assert torch.equal(ahead[1], plain[1])
+        assert ahead[2] == plain[2]
+
+
+def test_the_next_batch_is_read_while_this_one_is_used(tmp_path: Path) -> None:
+    begun = [threading.Event() for _ in range(4)]
+
+    def read(number: int) -> tuple[int, str]:
+        begun[number].set()
+        if number == 3:
+            raise DataError("the file is cut")
+        return number, threading.current_thread().name
+
+    ahead = Prefetch(read)
+    assert ahead(1) == (1, "MainThread")
+    assert begun[2].wait(5)
+    assert ahead(2)[1].startswith("prefetch")
+    assert begun[3].wait(5)
+    with pytest.raises(DataError, match="the file is cut"):  # where it is asked for
+        ahead(3)
+    assert not begun[0].is_set()
+
+
+@pytest.mark.parametrize("keep", ["auto", "device", "memory"])
+def test_images_lie_on_the_device_or_in_memory(
+    keep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_npz(tmp_path / "data.npz")
+    plain, _ = load(path, keep=keep)
+    assert isinstance(plain.items, torch.Tensor)  # beside a CPU, memory is the device
+    train, _ = load(path, device="meta", keep=keep)
+    assert isinstance(train.items, StoredItems) == (keep == "memory")
+    places = torch.tensor([3, 0, 3])
+    for data in (train, train.select(places)):
+        x, y = data.batch(torch.tensor([0, 2, 1, 1]))
+        assert x.device.type == y.device.type == data.items.device.type == "meta"
+        assert x.shape == (4, *plain.shape)
+    if keep == "memory":
+        assert torch.equal(train.items.to("cpu")[places], plain.items[places])
+    monkeypatch.setattr(places_module, "free_on_device", lambda device: 100)
+    if keep == "device":
+        with pytest.raises(DataError, match="are free on meta: give --keep memory"):
+            load(path, device="meta", keep=keep)
+    else:
+        assert isinstance(load(path, device="meta", keep=keep)[0].items, StoredItems)
+
+
 def test_what_is_no_folder_has_no_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert image(["--keep", "disk", "--out", str(tmp_path / "run")]) == 2
-    assert "are for a folder of images: mnist is none" in capsys.readouterr().err
+    assert "are for a folder of images, or tar shards: mnist is none" in capsys.readouterr().err
     root = write_pictures(tmp_path / "pictures")
     options = ["--keep", "disk", "--cache", str(tmp_path / "cache"), "--zca"]
     assert image(["--dataset", str(root), *options, "--out", str(tmp_path / "run")]) == 2

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib.image
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from distill.report import pictures
@@ -23,6 +24,17 @@ def test_the_picture_shows_every_item_and_its_label(tmp_path: Path, channels: in
     assert picture_of_twelve.shape[0] > 1.7 * picture_of_three.shape[0]
     assert picture_of_twelve.shape[1] > 3 * picture_of_three.shape[1]
     assert picture_of_twelve[..., :3].std() > 0.1
+
+
+@pytest.mark.parametrize("k", [0, 7, 199])
+def test_a_label_of_many_classes_has_bars_that_can_be_seen(k: int) -> None:
+    image, bars = Figure().subplots(2)
+    label = torch.nn.functional.one_hot(torch.tensor(k), 200).float()
+    pictures.draw_label(bars, label)
+    assert [bar.get_height() for bar in bars.patches] == [float(i == k // 4) for i in range(50)]
+    names = [f"a class whose name has many letters {i}" for i in range(200)]
+    pictures.draw_image(image, torch.zeros(3, 4, 4), label, names)
+    assert image.get_title() == "a class whose name ha…: 1.00"  # zeroes are not listed
 
 
 def read_ticks(log: list[dict[str, Any]], path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:

@@ -28,7 +28,7 @@ def check_growth(path: Path, unpacked: int) -> None:
     check_memory(unpacked, f"{path} unpacked", "save fewer or smaller images")
 
 
-def check_pixels(path: Path, height: int, width: int) -> None:
+def check_pixels(path: object, height: int, width: int) -> None:
     """Raise DataError where one picture is too large to be decoded or enlarged."""
     if height * width > MAX_PIXELS:
         raise DataError(

@@ -1,4 +1,4 @@
-"""The cache of a folder of pictures: decoded once to one size, in a file that StoredItems reads.
+"""The cache of a set of pictures: decoded once to one size, in a file that StoredItems reads.
 
 A cache is written under another name and renamed when it is whole, so that a run that is killed leaves
 nothing that is later believed. It belongs to the names, sizes and times of the pictures: of others it is
@@ -22,10 +22,21 @@ from torch import Tensor
 
 from distill.data.files.doubts import describe_shared_count
 from distill.data.files.limits import free_bytes, in_units
-from distill.data.pictures.cache_files import CHANNELS, INDEX, ITEMS, LABELS, digest, seal, write_cache
+from distill.data.pictures.cache_files import (
+    CHANNELS,
+    CHECKSUMS,
+    FORMAT,
+    INDEX,
+    ITEMS,
+    LABELS,
+    digest,
+    seal,
+    write_cache,
+)
 from distill.data.pictures.decoding import describe_damaged, find_shape
+from distill.data.pictures.image_file import Picture
 from distill.data.pictures.image_folder import FolderListing
-from distill.data.pictures.stored import OpenFile, StoredItems
+from distill.data.pictures.stored import FileStorage, StoredItems
 from distill.errors import DataError
 
 try:
@@ -36,8 +47,8 @@ except ImportError:  # not on this system
 PARTIAL = ".partial-"
 
 
-class StoredFolder(NamedTuple):
-    """Both splits of a folder of pictures in a cache, and the mean and spread of the training pixels."""
+class StoredPictures(NamedTuple):
+    """Both splits of a set of pictures in a cache, and the mean and spread of the training pixels."""
 
     train: StoredItems
     train_labels: Tensor
@@ -48,13 +59,11 @@ class StoredFolder(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def read_stored_folder(
-    root: Path, listing: FolderListing, size: int | None, cache: Path, skip: bool
-) -> StoredFolder:
-    """The pictures of a folder from its cache, which is made if it is not there. Raises DataError."""
-    if root.resolve() in (cache.resolve(), *cache.resolve().parents):
+def read_stored(listing: FolderListing, size: int | None, cache: Path, skip: bool) -> StoredPictures:
+    """The pictures of a listing from their cache, which is made if it is not there. Raises DataError."""
+    if Path(listing.origin) in (cache.resolve(), *cache.resolve().parents):
         raise DataError(f"the cache {cache} lies in the folder of pictures: give --cache another folder")
-    place = find_place(root, listing, size, cache, skip)
+    place = find_place(listing, size, cache, skip)
     others = find_others(place)
     try:
         with hold(place.parent):
@@ -65,8 +74,8 @@ def read_stored_folder(
                 for other in others:
                     shutil.rmtree(other, ignore_errors=True)
         if index is not None:
-            again = [f"{root} has other pictures than its cache: they were decoded anew"] if others else []
-            return open_cache(root, place, index, again)
+            again = f"{listing.name} has other pictures than its cache: they were decoded anew"
+            return open_cache(listing.name, place, index, [again] if others else [])
     except OSError as error:
         raise DataError(
             f"{place} cannot be written ({error.strerror}): give --cache another folder"
@@ -74,10 +83,10 @@ def read_stored_folder(
     raise DataError(f"{place} changed while it was written: begin anew")
 
 
-def find_place(root: Path, listing: FolderListing, size: int | None, cache: Path, skip: bool) -> Path:
+def find_place(listing: FolderListing, size: int | None, cache: Path, skip: bool) -> Path:
     """Where the cache of these pictures is, or will be: its name changes with them."""
-    word = f"{root.name}-{digest(f'{root.resolve()} {size} {skip}')[:12]}"
-    return cache / "pictures" / f"{word}-{describe_listing(root, listing)[:12]}"
+    word = f"{listing.name}-{digest(f'{listing.origin} {size} {skip}')[:12]}"
+    return cache / "pictures" / f"{word}-{describe_listing(listing)[:12]}"
 
 
 def find_others(place: Path) -> list[Path]:
@@ -86,11 +95,17 @@ def find_others(place: Path) -> list[Path]:
     return [path for path in there if path.name.startswith(place.name[:-12]) and path != place]
 
 
-def describe_listing(root: Path, listing: FolderListing) -> str:
-    """What changes with the pictures of a folder: their names, sizes and times, without opening them."""
-    lines = [f"{path.relative_to(root)} {label} {describe_file(path)}" for path, label in listing.train]
-    lines += [f"{path.relative_to(root)} {label} {describe_file(path)}" for path, label in listing.test]
+def describe_listing(listing: FolderListing) -> str:
+    """What changes with the pictures: the names, sizes and times of files, without opening them."""
+    lines = [f"{describe_picture(path, listing.root)} {label}" for path, label in listing.pictures]
     return digest("\n".join([str(len(listing.train)), *lines]))
+
+
+def describe_picture(picture: Picture, root: Path) -> str:
+    """What changes with one of them."""
+    if isinstance(picture, Path):
+        return f"{picture.relative_to(root)} {describe_file(picture)}"
+    return picture.describe()
 
 
 def describe_file(path: Path) -> str:
@@ -132,16 +147,16 @@ def read_index(place: Path) -> dict[str, Any] | None:
     try:
         index: dict[str, Any] = json.loads((place / INDEX).read_text(encoding="utf-8"))
         size = sum(index["counts"]) * CHANNELS * math.prod(index["shape"])
-        labels = np.load(place / LABELS)
-        whole = index.pop("seal") == seal(index, labels) and (place / ITEMS).stat().st_size == size
-        return index if whole else None
+        arrays = [np.load(place / name) for name in (LABELS, CHECKSUMS)]
+        whole = index.pop("seal") == seal(index, *arrays) and (place / ITEMS).stat().st_size == size
+        return index if whole and index["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def build_cache(place: Path, listing: FolderListing, size: int | None, skip: bool) -> None:
     """Decode the pictures into a cache: whole, or not at all. Raises DataError."""
-    pictures = [*listing.train, *listing.test]
+    pictures = listing.pictures
     shape = find_shape(pictures, size, skip)
     needed = len(pictures) * CHANNELS * math.prod(shape)
     if needed > (free := free_bytes(place.parent)):
@@ -159,15 +174,15 @@ def build_cache(place: Path, listing: FolderListing, size: int | None, skip: boo
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def open_cache(root: Path, place: Path, index: dict[str, Any], remarks: list[str]) -> StoredFolder:
+def open_cache(name: str, place: Path, index: dict[str, Any], remarks: list[str]) -> StoredPictures:
     """The two splits of a cache."""
     labels = torch.from_numpy(np.load(place / LABELS))
     image = (index["channels"], *index["shape"])
     rows = torch.arange(len(labels)).split(index["counts"])
-    file = OpenFile(place / ITEMS)
-    train, test = (StoredItems(file, image, part, CHANNELS) for part in rows)
+    file = FileStorage(place / ITEMS, image, CHANNELS, np.load(place / CHECKSUMS).tolist())
+    train, test = (StoredItems(file, part) for part in rows)
     deep = f"{index['deep']:,} pictures of 16 bits are kept with 8 on disk" if index["deep"] else ""
-    shared = describe_shared_count(root.name, index["shared"], len(rows[1]))
+    shared = describe_shared_count(name, index["shared"], len(rows[1]))
     remarks = [*remarks, *describe_damaged(index["damaged"]), *([deep] if deep else []), *shared]
     mean, std = tuple(index["mean"]), tuple(index["std"])
-    return StoredFolder(train, labels[rows[0]], test, labels[rows[1]], mean, std, tuple(remarks))
+    return StoredPictures(train, labels[rows[0]], test, labels[rows[1]], mean, std, tuple(remarks))

@@ -4,6 +4,7 @@ import json
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -13,9 +14,9 @@ from distill.data.pictures.decoding import decode_pictures, describe_none
 from distill.data.pictures.image_folder import FolderListing
 from distill.errors import DataError
 
-FORMAT = "distill-pictures/1"
+FORMAT = "distill-pictures/2"  # 1 had no checksums
 CHANNELS = 3  # of every picture in the file
-ITEMS, LABELS, INDEX = "items.bin", "labels.npy", "index.json"
+ITEMS, LABELS, CHECKSUMS, INDEX = "items.bin", "labels.npy", "checksums.npy", "index.json"
 
 
 def digest(text: str) -> str:
@@ -23,9 +24,10 @@ def digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def seal(index: dict[str, Any], labels: Any) -> str:
-    """What tells that an index and its labels are as they were written."""
-    return digest(json.dumps(index, sort_keys=True) + sha256(labels.tobytes()).hexdigest())
+def seal(index: dict[str, Any], *arrays: Any) -> str:
+    """What tells that an index, the labels and the checksums are as they were written."""
+    parts = [sha256(array.tobytes()).hexdigest() for array in arrays]
+    return digest(json.dumps(index, sort_keys=True) + "".join(parts))
 
 
 def write_cache(folder: Path, listing: FolderListing, shape: tuple[int, int], skip: bool) -> None:
@@ -47,9 +49,12 @@ def write_cache(folder: Path, listing: FolderListing, shape: tuple[int, int], sk
         "mean": mean[:channels], "std": std[:channels], "damaged": damaged, "deep": train.deep + test.deep,
         "shared": sum(test.hashes.get(key, 0) for key in test.hashes.keys() & train.hashes.keys()),
     }  # fmt: skip
-    array = np.array(labels, np.int64)
-    np.save(folder / LABELS, array)
-    (folder / INDEX).write_text(json.dumps({**index, "seal": seal(index, array)}), encoding="utf-8")
+    checksums = np.array(train.checksums[channels] + test.checksums[channels], np.uint32)
+    arrays: dict[str, Any] = {LABELS: np.array(labels, np.int64), CHECKSUMS: checksums}
+    for name, array in arrays.items():
+        np.save(folder / name, array)
+    sealed = {**index, "seal": seal(index, *arrays.values())}
+    (folder / INDEX).write_text(json.dumps(sealed), encoding="utf-8")
 
 
 class Summary:
@@ -59,6 +64,7 @@ class Summary:
         self.count, self.deep, self.is_grey = 0, 0, True
         self.pixels, self.total, self.squares = 0, np.zeros(CHANNELS), np.zeros(CHANNELS)
         self.hashes: dict[bytes, int] = {}
+        self.checksums: dict[int, list[int]] = {1: [], CHANNELS: []}  # of so many channels
 
     def add(self, image: Tensor) -> bytes:
         """Count a picture (channels, h, w); its bytes. Pixels of 16 bits lose eight of them."""
@@ -71,6 +77,9 @@ class Summary:
         self.total += x.sum(axis=1)
         self.squares += (x**2).sum(axis=1)
         content = pixels.tobytes()
+        first = crc32(content[: len(content) // CHANNELS])
+        self.checksums[1].append(first)
+        self.checksums[CHANNELS].append(crc32(content[len(content) // CHANNELS :], first))
         key = blake2b(content, digest_size=12).digest()
         self.hashes[key] = self.hashes.get(key, 0) + 1
         return content

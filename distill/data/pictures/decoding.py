@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from distill.data.files.limits import check_memory, check_pixels
-from distill.data.pictures.image_file import read_picture
+from distill.data.pictures.image_file import Picture, read_picture
 from distill.errors import DataError
 
 
 def read_pictures(
-    pictures: list[tuple[Path, int]], size: int | None, damaged: list[str] | None
+    pictures: list[tuple[Picture, int]], size: int | None, damaged: list[str] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(images, labels, places in the list) of picture files, of one size and depth; grey where all are grey.
 
@@ -40,12 +39,12 @@ def read_pictures(
     return x, torch.tensor([label for _, label in pictures])[places], places
 
 
-def describe_none(pictures: list[tuple[Path, int]]) -> str:
+def describe_none(pictures: list[tuple[Picture, int]]) -> str:
     """The sentence where no picture can be decoded."""
     return f"none of {len(pictures)} pictures can be decoded, the first is {pictures[0][0]}: give others"
 
 
-def find_shape(pictures: list[tuple[Path, int]], size: int | None, skip: bool) -> tuple[int, int]:
+def find_shape(pictures: list[tuple[Picture, int]], size: int | None, skip: bool) -> tuple[int, int]:
     """(height, width) of the images: size, or those of the first picture. Raises DataError."""
     if size:
         return (size, size)
@@ -60,7 +59,7 @@ def find_shape(pictures: list[tuple[Path, int]], size: int | None, skip: bool) -
 
 
 def decode_pictures(
-    pictures: list[tuple[Path, int]], shape: tuple[int, int], damaged: list[str] | None
+    pictures: list[tuple[Picture, int]], shape: tuple[int, int], damaged: list[str] | None
 ) -> Iterator[tuple[Tensor, int]]:
     """The pictures (3, *shape) one by one, each with its number; those that are damaged are named there.
 
@@ -82,7 +81,7 @@ def describe_damaged(paths: list[str]) -> tuple[str, ...]:
     return (f"{len(paths):,} pictures are damaged and left out, the first is {paths[0]}",) if paths else ()
 
 
-def fit(path: Path, pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
+def fit(path: Picture, pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A picture (3, height, width), resized and cropped to a shape. Raises DataError."""
     if tuple(pixels.shape[1:]) == shape:
         return pixels

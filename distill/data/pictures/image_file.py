@@ -1,7 +1,8 @@
-"""One picture file, of whatever mode, as the three channels that all pictures of a folder share."""
+"""One picture, of whatever mode, as the three channels that all pictures of a folder share."""
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -18,16 +19,30 @@ TRANSPARENT = ("LA", "PA", "RGBA", "La", "RGBa")
 ORIENTATION = 0x0112  # EXIF: how the camera was held
 
 
-def read_picture(path: Path) -> Tensor:
-    """A picture file as (3, height, width): uint8, or float in [0, 1] where its pixels are deeper.
+class Packed(Protocol):
+    """A picture that is no file of its own; str() names it in a sentence."""
 
-    Three equal channels where it is grey. Raises DataError that names the file.
+    def open(self) -> BinaryIO:
+        """Its bytes. Raises OSError."""
+
+    def describe(self) -> str:
+        """What changes with the picture, without reading it."""
+
+
+Picture = Path | Packed
+
+
+def read_picture(path: Picture) -> Tensor:
+    """A picture as (3, height, width): uint8, or float in [0, 1] where its pixels are deeper.
+
+    Three equal channels where it is grey. Raises DataError that names it.
     """
-    check_regular(path)
+    if isinstance(path, Path):
+        check_regular(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures, which check_pixels() refuses, and odd tags
-            with Image.open(path) as picture:
+            with Image.open(path if isinstance(path, Path) else path.open()) as picture:
                 check_pixels(path, picture.height, picture.width)
                 return decode(path, picture)
     except DataError:
@@ -40,7 +55,7 @@ def read_picture(path: Path) -> Tensor:
         ) from None
 
 
-def decode(path: Path, picture: Image.Image) -> Tensor:
+def decode(path: Picture, picture: Image.Image) -> Tensor:
     """The pixels of an open picture (3, height, width). Raises DataError."""
     if getattr(picture, "is_animated", False) and picture.format != "MPO":  # its further frames: previews
         raise DataError(f"{path} has several frames: save the one that is meant as a picture of its own")
@@ -55,7 +70,7 @@ def decode(path: Path, picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(picture.convert("RGB")).transpose(2, 0, 1).copy())
 
 
-def decode_deep(path: Path, picture: Image.Image) -> Tensor:
+def decode_deep(path: Picture, picture: Image.Image) -> Tensor:
     """Grey pixels of 16 bits, or floats in 0 … 1, as floats (3, height, width). Raises DataError."""
     pixels = np.array(picture).astype(np.float64)
     white = 1 if picture.mode == "F" else DEEP_WHITE

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distill.data.files.arrays import ImageArrays
 from distill.data.pictures.decoding import describe_damaged, read_pictures
-from distill.data.pictures.image_file import ENDINGS
+from distill.data.pictures.image_file import ENDINGS, Picture
 from distill.errors import DataError
 
 TRAIN = ("train", "training")
@@ -22,17 +22,29 @@ SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 class Listing(NamedTuple):
     """The pictures of a split: each with the number of its class; and the files that are not read."""
 
-    pictures: list[tuple[Path, int]]
+    pictures: list[tuple[Picture, int]]
     others: list[Path]
 
 
 class FolderListing(NamedTuple):
-    """The pictures of both splits of a folder with the numbers of their classes; none is opened."""
+    """The pictures of both splits with the numbers of their classes; none is opened.
 
-    train: list[tuple[Path, int]]
-    test: list[tuple[Path, int]]
+    origin: where they are, in words that other pictures do not have; root: the folder that their paths begin
+    with, if they are files.
+    """
+
+    train: list[tuple[Picture, int]]
+    test: list[tuple[Picture, int]]
     classes: tuple[str, ...]
     remarks: tuple[str, ...]
+    name: str
+    origin: str
+    root: Path = Path()
+
+    @property
+    def pictures(self) -> list[tuple[Picture, int]]:
+        """Those of both splits."""
+        return [*self.train, *self.test]
 
 
 def list_image_folder(root: Path) -> FolderListing:
@@ -57,7 +69,7 @@ def list_image_folder(root: Path) -> FolderListing:
     splits = [
         [p for p, chosen in zip(pictures, is_test, strict=True) if bool(chosen) == k] for k in (False, True)
     ]
-    return FolderListing(splits[0], splits[1], classes, remarks)
+    return FolderListing(splits[0], splits[1], classes, remarks, root.name, str(root.resolve()), root)
 
 
 def read_listing(listing: FolderListing, size: int | None, skip: bool) -> ImageArrays:
@@ -68,7 +80,7 @@ def read_listing(listing: FolderListing, size: int | None, skip: bool) -> ImageA
     """
     damaged: list[str] = []
     count = len(listing.train)
-    images, labels, places = read_pictures(listing.train + listing.test, size, damaged if skip else None)
+    images, labels, places = read_pictures(listing.pictures, size, damaged if skip else None)
     k = int((places < count).sum())  # the pictures of test follow, and a part is no copy
     remarks = (*listing.remarks, *describe_damaged(damaged))
     arrays = (images[:k], labels[:k], images[k:], labels[k:])

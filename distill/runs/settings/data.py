@@ -45,14 +45,16 @@ class ImageData(DataSettings):
     """What to distil"""
 
     dataset: str = option("mnist", "DATA", first=True)
-    """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz file or a folder of images."""
+    """mnist, fashion-mnist, kmnist, cifar-10, cifar-100, svhn, usps, an .npz, a folder of images, or tar
+    shards."""
     data_dir: str | None = option(None, "FOLDER", first=True, identity=False)
     """Where the files of a named data set are (default: bundled, or downloaded once)."""
     image_size: int | None = option(None, "PIXELS", above=0)
     """Resize the images to this height and width (default: as they are; of a folder, the first image's)."""
     keep: str = option("auto", "PLACE", choices=KEEP)
-    """Where the images of a folder are while the run computes: memory, or disk, where they are decoded once
-    into a cache and read batch by batch; auto takes the disk where they would fill half of the memory."""
+    """Where the images are while the run computes: on its device, in memory, or, those of a folder, on disk,
+    where they are decoded once into a cache and read batch by batch; auto takes the first of these of which
+    they fill no more than half."""
     cache: str | None = option(None, "FOLDER")
     """Where the decoded images of a folder are kept (default: ~/.cache/distill, or $DISTILL_CACHE)."""
     skip_damaged: bool = option(False)
