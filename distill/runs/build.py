@@ -1,8 +1,8 @@
 """From settings to objects: the one place where words become networks, rules, engines, methods and tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
@@ -18,7 +18,7 @@ from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
 from distill.methods.base import Method, Objective, Tasks
 from distill.networks import IMAGES
-from distill.networks.build import build_network, check_no_buffers
+from distill.networks.build import build_network, check_no_buffers, default_arguments
 from distill.outer.loop import OuterOptimizer
 from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
@@ -27,9 +27,12 @@ from distill.outer.synthetic import Synthetic
 from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all, task_numbers
 from distill.registry import find
 from distill.runs.pool import fill_networks
+from distill.runs.resolve import change
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
+
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,13 @@ def network_arguments(settings: NetworkSettings) -> dict[str, int]:
     """The arguments of a network that the settings give."""
     arguments = {"depth": settings.depth, "width": settings.width}
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def set_depth(settings: S, shape: Sequence[int]) -> S:
+    """The settings with the default depth for items of this shape, where --depth is not given."""
+    network = settings.network
+    defaults = default_arguments(network.network, shape) if network.depth is None else {}
+    return change(settings, "network", **defaults)
 
 
 # Methods and engines
