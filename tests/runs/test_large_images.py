@@ -18,7 +18,7 @@ from distill.runs.resolve import change, resolve
 from distill.runs.settings import ImageSettings
 from distill.sets.distilled import DistilledSet
 from distill.student.training import build_set_network
-from tests.helpers import small_set, write_npz
+from tests.helpers import small_set, waves, write_npz
 
 SHORT = [
     "--n", "3", "--network", "convnet", "--width", "4", "--init", "random", "--method", "unroll",
@@ -82,7 +82,7 @@ def test_the_networks_of_a_pool_are_as_deep_as_the_sets_own(folder: Path) -> Non
 
 
 def test_python_follows_the_size_too() -> None:
-    train, _ = read_splits((torch.zeros(12, 1, 64, 64), torch.arange(12) % 2), None)
+    train, _ = read_splits((waves(12, 1, 64, 64).float(), torch.arange(12) % 2), None)
     defaults = {name: parameter.default for name, parameter in signature(distill.distill).parameters.items()}
     settings = resolve_arguments(train, "convnet", defaults)
     assert settings.network.depth == depth_of(module_of("convnet", train)) == 4

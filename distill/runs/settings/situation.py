@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SQUARED = "squared-error"
+NORMED = ("", "convnet", "resnet", "vgg11", "resnet18")  # "" is the user's own network
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Situation:
     @property
     def normed(self) -> bool:
         """Momentum trains the network well: it has normalisation layers, or it is the user's."""
-        return self.network in ("", "convnet", "resnet", "vgg11", "resnet18")
+        return self.network in NORMED or self.network.endswith("-group")
 
     @property
     def plain_convnet(self) -> bool:
