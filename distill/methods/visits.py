@@ -12,6 +12,7 @@ from torch import Tensor
 
 from distill.data.augment import build_augmentation
 from distill.inner.losses import soft_cross_entropy
+from distill.inner.memory.autocast import outer_precision
 from distill.inner.problem import Problem, State, Task
 from distill.inner.rules import SGD
 from distill.methods.base import (
@@ -188,7 +189,8 @@ class PoolObjective:
             place = self.pool.place_of(number * len(tasks) + i)
             age, state = int(memory["ages"][place]), self.pool.state(memory, place)
             visit = Visit(self.pool, place, age, state, task, self.augment)
-            visits.append(visit._replace(real=self.method.summarise_real(visit)))
+            with outer_precision(visit.problem, task.x):
+                visits.append(visit._replace(real=self.method.summarise_real(visit)))
         return tuple(visits)
 
     def differentiate(self, synthetic: Any, visit: Visit, step: int) -> OuterGradient:

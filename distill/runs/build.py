@@ -12,6 +12,8 @@ from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.kernels import FastProblem
 from distill.inner.losses import loss_name
+from distill.inner.memory.autocast import AUTOCAST
+from distill.inner.memory.blocks import check_blocks, checkpoint_blocks
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import describe_rule
 from distill.inner.vmapped import VmappedProblem
@@ -29,6 +31,7 @@ from distill.registry import find
 from distill.runs.pool import fill_networks
 from distill.runs.resolve import change
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
+from distill.runs.settings.memory import check_memory
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
 
@@ -79,6 +82,7 @@ def assemble_plan(
     outer, single_network = settings.outer, settings.outer.networks_per_step == 1 or settings.inner.compile
     vmapped = not single_network and settings.inner.engine != "higher" and settings.run.device != "cpu"
     vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
+    vmapped = vmapped and not (settings.inner.checkpoint_blocks or outer.autocast)
 
     states = build_state_drawer(settings, problem, initial)
     method = method.prepare(problem, states)
@@ -108,7 +112,12 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     check_no_buffers(network_settings.network, network)
     if settings.inner.compile:
         check_compile(settings)
+    check_memory(settings)
+    if settings.inner.checkpoint_blocks:
+        check_blocks(network)
+        network = checkpoint_blocks(network)
     problem_type = problem_class(settings.inner.compile, settings.run.device)
+    problem_type = AUTOCAST[problem_type] if settings.outer.autocast else problem_type
     rule = find(RULES, "rule", settings.inner.rule)()
     loss = find(INNER_LOSSES, "inner loss", inner_loss_word(settings))
     return problem_type(network.to(settings.run.device), rule, loss)

@@ -6,6 +6,7 @@ from typing import Any
 
 from distill.data.dataset import Dataset
 from distill.errors import UserError
+from distill.inner.memory.blocks import checkpoint_blocks
 from distill.inner.problem import Problem, State
 from distill.methods.base import Method
 from distill.methods.matching.classes import MatchingMethod
@@ -73,6 +74,7 @@ def build_family(
     arguments = family_arguments(settings, method, word, data.shape)
     network = build_network(word, data.shape, len(data.classes), **arguments).to(settings.run.device)
     check_no_buffers(word, network)
+    network = checkpoint_blocks(network) if settings.inner.checkpoint_blocks else network
     of_family = replace(problem, network=network)
 
     def draw(i: int) -> State:
