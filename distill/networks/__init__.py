@@ -27,14 +27,11 @@ IMAGES = {
     "convnet-batch": Entry("distill.networks.standard:ConvNetBatch", "the ConvNet-D with batch norm"),
     "vgg11-batch": Entry("distill.networks.standard:VGG11Batch", "VGG-11 with batch norm"),
     "resnet18-batch": Entry("distill.networks.standard:ResNet18Batch", "ResNet-18 with batch norm"),
-    "torchvision/resnet18-group": Entry(
+    "resnet18-group": Entry(
         "distill.networks.resnets:ResNet18Group", "torchvision's ResNet-18 with group norm"
     ),
-    "torchvision/resnet50-group": Entry(
+    "resnet50-group": Entry(
         "distill.networks.resnets:ResNet50Group", "torchvision's ResNet-50 with group norm"
-    ),
-    "torchvision/resnet18-batch": Entry(
-        "distill.networks.resnets:ResNet18Batch", "torchvision's ResNet-18 with batch norm"
     ),
 }
 SEQUENCES = {

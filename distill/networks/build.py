@@ -99,9 +99,7 @@ def check_norm(name: str, norm: Any) -> None:
 def check_no_buffers(name: str, network: nn.Module) -> None:
     """Raise NetworkError for a network of this name with batch norm, for which no set can be distilled."""
     if any(True for _ in network.buffers()):
-        plain = name.removesuffix("-batch")
-        other = plain if plain in NETWORKS else f"{plain}-group"
         raise NetworkError(
             f'the network "{name}" has batch norm, whose running averages training changes, which an unrolled'
-            f' step cannot: distil for "{other}", and train students of "{name}" on it'
+            f' step cannot: distil for "{name.removesuffix("-batch")}", and train students of "{name}" on it'
         )

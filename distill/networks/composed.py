@@ -68,7 +68,7 @@ def build_any_network(
     arguments = {key: value for key, value in arguments.items() if value is not None}
     if not (isinstance(subclasses, int) and 0 < subclasses <= MAX_WIDTH):
         raise NetworkError(f"a class cannot have {subclasses!r} subclasses: 1 … {MAX_WIDTH}")
-    if name.startswith(TORCHVISION) and name not in NETWORKS:
+    if name.startswith(TORCHVISION):
         body: nn.Module = TorchvisionNetwork(name.removeprefix(TORCHVISION), classes * subclasses)
         if arguments:
             raise NetworkError(f'the network "{name}" has no {next(iter(arguments))}')

@@ -1,6 +1,6 @@
 """The ResNets of torchvision for images of any size, with group norm, so that they can be unrolled.
 
-Batch norm has running averages, which an unrolled step cannot change: with it, a ResNet is for students.
+Batch norm has running averages, which an unrolled step cannot change.
 """
 
 import math
@@ -26,11 +26,11 @@ class TorchvisionResNet(ResNet):  # type: ignore[misc]  # torchvision has no typ
     """
 
     def __init__(
-        self, block: type[Any], layers: list[int], norm: Any, shape: Shape, classes: int, width: int = STEM
+        self, block: type[Any], layers: list[int], shape: Shape, classes: int, width: int = STEM
     ) -> None:
         check_width(width)
         self.width = width
-        super().__init__(block, layers, norm_layer=norm)
+        super().__init__(block, layers, norm_layer=build_group_norm)
         self.conv1 = nn.Conv2d(shape[0], STEM, 7, 2, 3, bias=False)
         if max(shape[1:]) <= SMALL_IMAGE:
             self.conv1 = nn.Conv2d(shape[0], STEM, 3, 1, 1, bias=False)
@@ -53,6 +53,5 @@ def build_group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(32, max(1, channels // 8)), channels)
 
 
-ResNet18Group = partial(TorchvisionResNet, BasicBlock, [2, 2, 2, 2], build_group_norm)
-ResNet18Batch = partial(TorchvisionResNet, BasicBlock, [2, 2, 2, 2], nn.BatchNorm2d)
-ResNet50Group = partial(TorchvisionResNet, Bottleneck, [3, 4, 6, 3], build_group_norm)
+ResNet18Group = partial(TorchvisionResNet, BasicBlock, [2, 2, 2, 2])
+ResNet50Group = partial(TorchvisionResNet, Bottleneck, [3, 4, 6, 3])

@@ -22,7 +22,7 @@ from distill.randomness import stream
 from tests.helpers import waves
 
 ARGUMENTS = {
-    "convnet": {"width": 4}, "lenet": {}, "resnet": {"width": 8}, "torchvision/resnet18-group": {"width": 4},
+    "convnet": {"width": 4}, "lenet": {}, "resnet": {"width": 8}, "resnet18-group": {"width": 4},
 }  # fmt: skip
 SHAPE, CLASSES = (1, 16, 16), 3
 
