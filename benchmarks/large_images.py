@@ -46,7 +46,8 @@ PASSES = ((32, 32, 128), (64, 32, 64), (64, 128, 32), (128, 32, 32), (128, 128, 
 
 def write_images(path: Path, size: int, train: int = 320, test: int = 40) -> Path:
     """Noise as a user's data."""
-    random, arrays = np.random.default_rng(0), {}
+    random = np.random.default_rng(0)
+    arrays: dict[str, Any] = {}
     for split, count in (("train", train), ("test", test)):
         arrays[f"x_{split}"] = random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
         arrays[f"y_{split}"] = np.arange(count) % CLASSES

@@ -34,7 +34,10 @@ AUTOCAST: dict[type[Problem], type[Problem]] = {Problem: AutocastProblem, FastPr
 
 
 def outer_precision(problem: Problem, x: Tensor) -> AbstractContextManager[Any]:
-    """The context in which real items x pass through the network of a problem."""
+    """The context in which real items x pass through the network of a problem.
+
+    Without the cache of weights, which would keep those of each class until the end.
+    """
     if not isinstance(problem, AutocastProblem):
         return nullcontext()
-    return torch.autocast(x.device.type, torch.bfloat16)
+    return torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False)

@@ -92,9 +92,8 @@ class CheckpointedSequential(nn.Sequential):
 def call_block(block: nn.Module, x: Tensor) -> Tensor:
     """The block's outputs, by the weights that it has now: a functional call takes them away at its end."""
     weights, device = dict(block.named_parameters()), x.device.type
-    autocast = partial(
-        torch.autocast, device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
-    )
+    enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    autocast = partial(torch.autocast, device, dtype, enabled, cache_enabled=False)
     call = partial(run_block, block, tuple(weights), autocast)
     outputs: Tensor = BlockFunction.apply(call, x, *weights.values())
     return outputs
