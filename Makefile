@@ -4,7 +4,7 @@ OLDEST ?= python3.10
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-processes bench-gpu bench-scale bench-page clean
+.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-large-images bench-processes bench-gpu bench-scale bench-anytime bench-page clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-page: .venv/ready ## Bytes and seconds of the report page in Chromium (mak
 bench-applications: .venv/ready ## Adapt and poison trained networks (make bench-applications ARGS="--usps FILE")
 	$(RUN) -m benchmarks.applications $(ARGS)
 
+bench-anytime: .venv/ready ## Held-out accuracy against seconds of the main job's first minutes
+	$(RUN) -m benchmarks.anytime $(ARGS)
+
 bench-capacity: .venv/ready ## What fits: time and memory against n, T and image size: benchmarks/results/capacity.json
 	$(RUN) -m benchmarks.capacity $(ARGS)
 
@@ -99,6 +102,9 @@ bench-estimates: .venv/ready ## What --dry-run says, beside what runs take: benc
 
 bench-classes: .venv/ready ## An outer step against the number of classes: benchmarks/results/classes.json
 	$(RUN) -m benchmarks.classes $(ARGS)
+
+bench-large-images: .venv/ready ## What runs of 64×64 to 224×224 images take: benchmarks/results/large-images.json
+	$(RUN) -m benchmarks.large_images $(ARGS)
 
 bench-pictures: .venv/ready ## Pictures from disk beside memory (make bench-pictures ARGS="--folder DIR")
 	$(RUN) -m benchmarks.pictures $(ARGS)

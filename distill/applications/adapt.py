@@ -8,7 +8,7 @@ from distill.applications.settings import AdaptSettings, TrainedSettings
 from distill.data.dataset import Dataset, print_remarks
 from distill.data.images import load
 from distill.errors import UserError
-from distill.runs.build import build_method, build_problem
+from distill.runs.build import build_method, build_problem, set_depth
 from distill.runs.files import folder, machine
 from distill.runs.job import distil
 from distill.runs.measure import load_data
@@ -26,6 +26,7 @@ def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
     settings = prepare(settings, "adapt-" + "-".join(stems))
     if settings.network.weights is None:
         settings, source = match_sizes(settings)
+        settings = set_depth(settings, source.shape)
         check_start(settings, load_data(settings)[0])
         settings = change(settings, "network", weights=train_networks(settings, source))
     return distil(settings, command)

@@ -12,6 +12,7 @@ from distill.applications.pretrained import train_networks
 from distill.applications.settings import PoisonSettings
 from distill.data.dataset import Dataset
 from distill.errors import UserError, unknown
+from distill.runs.build import set_depth
 from distill.runs.files.folder import read_config
 from distill.runs.job import distil
 from distill.runs.measure import load_data, split_data
@@ -54,6 +55,7 @@ def prepare_poison(settings: PoisonSettings) -> PoisonSettings:
     train, _ = load_data(settings)
     for name in (attack.attacked, attack.target):
         class_number(name, train)
+    settings = set_depth(settings, train.shape)
     check_start(settings, train)
     if settings.network.weights is None:
         settings = change(settings, "network", weights=train_networks(settings, train))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from distill.inner.memory.autocast import outer_precision
 from distill.inner.rules import SGD
 from distill.inner.step import Step
 from distill.methods.base import Learnable, Named
@@ -48,8 +49,9 @@ class RaTBPTT(SGDPoolMethod):
         for inner_step in self.window_steps(visit, synthetic):
             state = visit.problem.advance(state, inner_step)
         log_temperature = synthetic.tensors().get(TEMPERATURE, self.learned_tensors()[TEMPERATURE])
-        logits = log_temperature.exp() * visit.problem.logits(state, visit.task.x)
-        return F.cross_entropy(logits, visit.task.y)
+        with outer_precision(visit.problem, visit.task.x):
+            logits = visit.problem.logits(state, visit.task.x)
+        return F.cross_entropy(log_temperature.exp() * logits.to(visit.task.x.dtype), visit.task.y)
 
     def window_steps(self, visit: Visit, synthetic: Learnable) -> list[Step]:
         """The inner steps of a window, at the place in the set's own steps where a network of an age is."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from distill.data.augment import build_augmentation
 from distill.errors import UserError
 from distill.inner.losses import soft_cross_entropy
+from distill.inner.memory.autocast import outer_precision
 from distill.inner.problem import Problem, State, Task
 from distill.inner.rules import SGD
 from distill.inner.step import Step
@@ -190,7 +191,8 @@ class PoolObjective:
         for place, task in zip(self.places(number, len(tasks), self.method.peers.rank), tasks, strict=True):
             age, state = int(memory["ages"][place]), self.pool.state(memory, place)
             visit = Visit(self.pool, place, age, state, task, self.augment)
-            visits.append(visit._replace(real=self.method.summarise_real(visit)))
+            with outer_precision(visit.problem, task.x):
+                visits.append(visit._replace(real=self.method.summarise_real(visit)))
         return tuple(visits)
 
     def places(self, number: int, count: int, rank: int) -> list[int]:

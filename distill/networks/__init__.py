@@ -27,6 +27,12 @@ IMAGES = {
     "convnet-batch": Entry("distill.networks.standard:ConvNetBatch", "the ConvNet-D with batch norm"),
     "vgg11-batch": Entry("distill.networks.standard:VGG11Batch", "VGG-11 with batch norm"),
     "resnet18-batch": Entry("distill.networks.standard:ResNet18Batch", "ResNet-18 with batch norm"),
+    "resnet18-group": Entry(
+        "distill.networks.resnets:ResNet18Group", "torchvision's ResNet-18 with group norm"
+    ),
+    "resnet50-group": Entry(
+        "distill.networks.resnets:ResNet50Group", "torchvision's ResNet-50 with group norm"
+    ),
 }
 SEQUENCES = {
     "textcnn": Entry("distill.networks.sequences:TextCNN", "filters over 3, 4 and 5 words (Kim 2014)"),

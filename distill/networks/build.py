@@ -1,7 +1,7 @@
 """build_network(): a network by its name, for one item's shape and a number of classes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from distill.errors import NetworkError
 from distill.networks import NETWORKS, SEQUENCES
-from distill.networks.images import NORMS, Shape
+from distill.networks.images import MAX_DOUBLING, NORMS, SMALL_DEPTH, Shape
 from distill.registry import find
 
 MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc")  # in torch's errors
@@ -44,6 +44,21 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
         return construct().float()
     except (RuntimeError, ValueError, MemoryError) as error:
         raise NetworkError(explain(error, name, "×".join(map(str, shape)))) from error
+
+
+def default_arguments(name: str | None, shape: Sequence[int]) -> dict[str, int]:
+    """What a network of this name has for items of this shape, where nobody says otherwise.
+
+    A ConvNet of more than 45 pixels is deeper than its class: 4 blocks at 64×64, 5 at 128×128, 6 at 224×224
+    and 256×256 (Zhao et al. 2021, Cazenavette et al. 2022), so that a map of about 4×4 is left. The shorter
+    side counts. Whoever makes a set records them; a set's own network has what its file says.
+    """
+    if name is None or not name.startswith("convnet") or len(shape) != 3:
+        return {}
+    depth = round(math.log2(max(1, min(shape[1:])) / 4))
+    if name == "convnet-doubling":
+        depth = min(depth, MAX_DOUBLING)
+    return {"depth": depth} if depth > SMALL_DEPTH else {}
 
 
 def explain(error: Exception, name: str, size: str) -> str:

@@ -70,6 +70,11 @@ def persistent_tensors(network: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
+def copy_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Copies of what persistent_tensors() gives, as the network has them now."""
+    return {name: tensor.detach().clone() for name, tensor in persistent_tensors(network).items()}
+
+
 @torch.no_grad()
 def load_parameters(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy named weights and buffers into the network, on the device and in the precision of the weights.

@@ -14,6 +14,7 @@ from distill.errors import NetworkError, unknown
 
 Shape = tuple[int, ...]
 NORMS = ("instance", "batch", "none")
+SMALL_DEPTH = 3  # blocks of a ConvNet for small images; for larger ones see default_arguments()
 MAX_DOUBLING = 6  # blocks of which each has twice the channels of the one before
 
 
@@ -49,7 +50,7 @@ class ConvNet(nn.Sequential):
         self,
         shape: Shape,
         classes: int,
-        depth: int = 3,
+        depth: int = SMALL_DEPTH,
         width: int = 128,
         separable: bool = False,
         padding: int = 1,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.errors import NetworkError
-from distill.networks.build import build_network
+from distill.networks.build import build_network, default_arguments
 from distill.networks.functional import copy_network, persistent_tensors, unwrap
 from distill.randomness import seed_torch, stream
 
@@ -28,7 +28,8 @@ def resolve_network(
     """
     if isinstance(network, str):
         with seed_torch(stream("network")):
-            return build_network(network, tuple(shape), classes).to(device)
+            arguments = default_arguments(network, shape)
+            return build_network(network, tuple(shape), classes, **arguments).to(device)
     if isinstance(network, nn.Module):
         return copy_network(network).float().to(device)
     check_factory(network)

@@ -1,8 +1,8 @@
 """From settings to objects: the one place where words become networks, rules, engines, methods and tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
@@ -12,13 +12,15 @@ from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.fused.problem import FusedProblem
 from distill.inner.losses import loss_name
+from distill.inner.memory.autocast import AUTOCAST
+from distill.inner.memory.blocks import check_blocks, checkpoint_blocks
 from distill.inner.problem import Problem
 from distill.inner.rules import describe_rule
 from distill.inner.vmapped import VmappedProblem
 from distill.methods import METHODS
 from distill.methods.base import Method, Named, Objective, Tasks
 from distill.networks import IMAGES
-from distill.networks.build import build_network, check_no_buffers
+from distill.networks.build import build_network, check_no_buffers, default_arguments
 from distill.outer.loop import OuterOptimizer
 from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
@@ -27,9 +29,13 @@ from distill.outer.synthetic import Synthetic
 from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all
 from distill.registry import find
 from distill.runs.pool import connect_pool, fill_networks
+from distill.runs.resolve import change
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
+from distill.runs.settings.memory import check_memory
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
+
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ def assemble_plan(
     outer, single_network = settings.outer, settings.outer.networks_per_step == 1 or settings.inner.compile
     vmapped = not single_network and settings.inner.engine != "higher" and settings.run.device != "cpu"
     vmapped = vmapped and method.unrolls and settings.network.network in IMAGES
+    vmapped = vmapped and not (settings.inner.checkpoint_blocks or outer.autocast)
 
     states = build_state_drawer(settings, problem, initial)
     method = connect_pool(method.prepare(problem, states))
@@ -108,7 +115,12 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     check_no_buffers(network_settings.network, network)
     if settings.inner.compile:
         check_compile(settings)
+    check_memory(settings)
+    if settings.inner.checkpoint_blocks:
+        check_blocks(network)
+        network = checkpoint_blocks(network)
     problem_type = problem_class(settings.inner.compile, settings.run.device)
+    problem_type = AUTOCAST[problem_type] if settings.outer.autocast else problem_type
     rule = find(RULES, "rule", settings.inner.rule)()
     loss = find(INNER_LOSSES, "inner loss", inner_loss_word(settings))
     return problem_type(network.to(settings.run.device), rule, loss)
@@ -132,6 +144,13 @@ def network_arguments(settings: NetworkSettings) -> dict[str, int]:
     """The arguments of a network that the settings give."""
     arguments = {"depth": settings.depth, "width": settings.width}
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def set_depth(settings: S, shape: Sequence[int]) -> S:
+    """The settings with the default depth for items of this shape, where --depth is not given."""
+    network = settings.network
+    defaults = default_arguments(network.network, shape) if network.depth is None else {}
+    return change(settings, "network", **defaults)
 
 
 # Methods and engines

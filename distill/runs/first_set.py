@@ -81,7 +81,7 @@ def load_first_set(
 
 def first_settings(settings: S) -> S:
     """The settings by which the first set is distilled: those of the run for data, networks and time."""
-    inner: Any = type(settings.inner)()
+    inner: Any = type(settings.inner)(checkpoint_blocks=settings.inner.checkpoint_blocks)
     outer: Any = type(settings.outer)()
     outer = replace(
         outer,
@@ -93,6 +93,7 @@ def first_settings(settings: S) -> S:
         parametrisation_options=settings.outer.parametrisation_options,
         networks_per_step=settings.outer.networks_per_step,
         outer_steps=count_updates(settings),
+        autocast=settings.outer.autocast,
     )
     run = replace(settings.run, given=frozenset())
     settings = change(replace(settings, inner=inner, outer=outer, run=run), "data", labels=None)

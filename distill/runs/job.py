@@ -12,7 +12,7 @@ from distill.errors import RunError, require
 from distill.outer import processes
 from distill.outer.loop import OuterState
 from distill.outer.synthetic import Synthetic
-from distill.runs.build import Plan, build_plan, build_set
+from distill.runs.build import Plan, build_plan, build_set, set_depth
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
 from distill.runs.estimates.dry_run import estimate_run
 from distill.runs.estimates.measuring import estimate_seconds
@@ -43,7 +43,9 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
             stack.enter_context(explain_memory(settings))
             train, test = data or load(settings)
             facts = fingerprint.describe_data(train, test)
-            if settings.run.resume is not None:
+            if settings.run.resume is None:
+                settings = set_depth(settings, train.shape)
+            else:
                 fingerprint.check_data(Path(settings.run.resume), facts)
             splits = split_data(train, test, settings.data.held_out, settings.run.seed)
             processes.check_count(len(splits.train), settings.data.items_word)

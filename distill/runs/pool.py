@@ -1,10 +1,12 @@
 """The pool of networks that a method learns from: words of the settings as families."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from distill.data.dataset import Dataset
 from distill.errors import UserError
+from distill.inner.memory.blocks import checkpoint_blocks
 from distill.inner.problem import Problem, State
 from distill.methods.base import Method
 from distill.methods.matching.classes import MatchingMethod
@@ -12,7 +14,7 @@ from distill.methods.pool import Family
 from distill.methods.regression import RegressionPoolMethod
 from distill.methods.visits import PoolMethod
 from distill.networks import IMAGES, NETWORKS
-from distill.networks.build import build_network, check_no_buffers
+from distill.networks.build import build_network, check_no_buffers, default_arguments
 from distill.networks.initial import draw_weights
 from distill.outer import processes
 from distill.randomness import stream
@@ -75,9 +77,10 @@ def build_family(
 ) -> Family:
     """The family of networks of a word. Raises UserError."""
     find(IMAGES if len(data.shape) == 3 else NETWORKS, "network in --networks", word)
-    arguments = family_arguments(settings, method, word)
+    arguments = family_arguments(settings, method, word, data.shape)
     network = build_network(word, data.shape, len(data.classes), **arguments).to(settings.run.device)
     check_no_buffers(word, network)
+    network = checkpoint_blocks(network) if settings.inner.checkpoint_blocks else network
     of_family = replace(problem, network=network)
 
     def draw(i: int) -> State:
@@ -88,10 +91,13 @@ def build_family(
     return method.family_of(of_family, draw)
 
 
-def family_arguments(settings: Settings, method: PoolMethod, word: str) -> dict[str, Any]:
+def family_arguments(
+    settings: Settings, method: PoolMethod, word: str, shape: Sequence[int]
+) -> dict[str, Any]:
     """The arguments of a network in the pool: for the set's word its own; convnets are narrow."""
     own = settings.network
-    arguments = {"depth": own.depth, "width": own.width} if word == own.network else {}
+    is_own = word == own.network
+    arguments = {"depth": own.depth, "width": own.width} if is_own else default_arguments(word, shape)
     if is_convnet(word):
         arguments["width"] = method.pool_width or min(CONVNET_WIDTH, own.width or CONVNET_WIDTH)
     return {name: value for name, value in arguments.items() if value is not None}

@@ -15,7 +15,7 @@ from distill.inner.problem import Loss, Problem
 from distill.inner.rules import build_rule
 from distill.inner.step import extend_steps
 from distill.networks import NETWORKS, WEIGHT_INITS
-from distill.networks.build import build_network
+from distill.networks.build import build_network, default_arguments
 from distill.networks.functional import (
     copy_network,
     extract_features,
@@ -144,10 +144,11 @@ def build_set_network(data: DistilledSet, name: str | None = None) -> nn.Module:
     """The set's own network, or the one of another name for the same items and classes. Raises UserError."""
     set_name = data.network["name"]
     same = name in (None, set_name)
-    word, arguments = (set_name, data.network.get("arguments", {})) if same else (str(name), {})
+    shape, classes = data.items.shape[1:], data.labels.shape[1]
+    word = set_name if same else str(name)
+    arguments = data.network.get("arguments", {}) if same else default_arguments(word, shape)
     if word not in NETWORKS:
         raise UserError(unknown("network", word, NETWORKS) + "; pass your own module as `network` in Python")
-    shape, classes = data.items.shape[1:], data.labels.shape[1]
     return build_network(word, tuple(shape), classes, **arguments).to(data.items.device)
 
 

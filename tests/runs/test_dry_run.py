@@ -1,6 +1,9 @@
 """--dry-run: what a run will take, by a few of its steps."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,9 @@ def test_it_says_what_a_run_takes_and_writes_nothing(
     assert "90 steps" in lines[0]
     assert result["outer_steps"] == 90
     assert result["seconds"] >= 90 * result["seconds_per_step"] > 0
+    parts = ("seconds", "measuring_seconds", "around_seconds")
+    assert result["total_seconds"] == pytest.approx(sum(result[part] for part in parts))
+    assert lines[2].startswith("starting, reading the data and writing the files takes about")
     assert not (tmp_path / "run").exists()
 
 
@@ -59,3 +65,18 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "run" / "notes.txt").write_text("mine")
     assert run(tmp_path, "--dry-run") == 0
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_the_start_is_that_of_the_process() -> None:
+    code = """
+import time
+from distill.runs.files.machine import process_seconds
+first = process_seconds()
+time.sleep(0.3)
+print(first, process_seconds() - first)
+"""
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, later = map(float, done.stdout.split())
+    assert 0 < first < time.monotonic() - begin
+    assert later == pytest.approx(0.3, abs=0.2)

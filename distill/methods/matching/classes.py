@@ -69,7 +69,7 @@ class MatchingMethod(SGDPoolMethod):
         described = {
             c: self.describe_class(visit, c, x[y == c], shares[y == c], False) for c in y.unique().tolist()
         }
-        return {c: [t.detach() for t in tensors] for c, tensors in described.items()}
+        return {c: [t.detach().to(x.dtype) for t in tensors] for c, tensors in described.items()}
 
     def visit_loss(self, visit: Visit, synthetic: Learnable, step: int) -> Float[Tensor, ""]:
         classes, items, labels = item_classes(synthetic), synthetic.items, synthetic.targets()

@@ -8,7 +8,7 @@ import torch
 
 from distill.data.dataset import Dataset, print_remarks
 from distill.errors import UserError
-from distill.networks.build import build_network
+from distill.networks.build import build_network, default_arguments
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
 from distill.registry import load
@@ -76,7 +76,8 @@ def build_blank(config: SelectSettings, train: Dataset, test: int) -> DistilledS
     """The set before its items are chosen: its size, recipe, network and provenance. Raises UserError."""
     classes = len(train.classes)
     n = config.n or (config.ipc or PER_CLASS) * classes
-    arguments = {"width": config.width} if config.width else {}
+    width = {"width": config.width} if config.width else {}
+    arguments = default_arguments(config.network, train.shape) | width
     build_network(config.network, train.shape, classes, **arguments)
     batch = max(b for b in range(1, MOST + 1) if n % b == 0)
     source = describe_source(config.dataset, train, test, config.image_size)

@@ -1,7 +1,9 @@
 """The device, threads, versions and memory of the machine that a run is on."""
 
 import ctypes
+import os
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,6 +47,15 @@ def versions() -> dict[str, str]:
     """What the result may depend on."""
     packages = {name: version(name) for name in ("torch", "torchvision", "numpy")}
     return {"python": platform.python_version(), "machine": platform.machine(), **packages}
+
+
+def process_seconds() -> float:
+    """How long ago this process was started (Linux; elsewhere the seconds that it has computed for)."""
+    path = Path("/proc/self/stat")
+    if not path.exists():
+        return time.process_time()
+    ticks = int(path.read_text().rpartition(")")[2].split()[19])  # from the machine's start
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mib() -> float | None:

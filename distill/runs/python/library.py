@@ -18,7 +18,8 @@ from distill.inner.losses import cross_entropy
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import Rule
 from distill.methods.base import Method
-from distill.networks.functional import persistent_tensors
+from distill.networks.build import default_arguments
+from distill.networks.functional import copy_tensors
 from distill.networks.initial import check_new_weights
 from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resolve_network
 from distill.outer import processes
@@ -29,6 +30,7 @@ from distill.runs.build import (
     assemble_plan,
     build_method,
     describe_source,
+    network_arguments,
     problem_class,
 )
 from distill.runs.estimates.memory import explain_memory
@@ -56,7 +58,6 @@ from distill.runs.settings import (
     Settings,
 )
 from distill.runs.starts import (
-    Weights,
     build_synthetic,
     draw_initial,
     inner_loss_word,
@@ -180,7 +181,9 @@ def resolve_arguments(
     def pick(*names: str) -> dict[str, Any]:
         return {name: arguments[name] for name in names}
 
-    values = {"network": network} if isinstance(network, str) else {"network": AUTO, "weight_init": "own"}
+    values = {"network": AUTO, "weight_init": "own"}
+    if isinstance(network, str):
+        values = {"network": network, **default_arguments(network, train.shape)}
     inner = {"rule": word_of_rule(arguments["rule"]), **pick("inner_steps", "lr")}
     outer = pick("start", "fixed_items", "outer_steps", "outer_batch", "outer_lr", "augment")
     method, inner_loss, labels = (arguments[name] for name in ("method", "inner_loss", "labels"))
@@ -236,15 +239,11 @@ def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset
     method = fill_networks(settings, problem, method, train)
     name = settings.network.network or type(problem.network).__name__
     is_drawn = settings.network.network is not None or factory_of(problem.network) is not None
-    weights = draw_initial(settings, problem, "fixed", 1)[0] if is_drawn else current_weights(problem)
+    weights = draw_initial(settings, problem, "fixed", 1)[0] if is_drawn else copy_tensors(problem.network)
     fixed = settings.network.init == "fixed"
     if not fixed:
         check_new_weights(problem.network, *draw_initial(settings, problem, "validation", 2))
     initial = known_weights([weights]) if fixed else unseen_weights(settings, problem)
     source = describe_source(train.name, train, test)
-    return assemble_plan(settings, problem, method, initial, {"name": name, "arguments": {}}, source)
-
-
-def current_weights(problem: Problem) -> Weights:
-    """The weights and buffers that the network has now."""
-    return {name: t.detach().clone() for name, t in persistent_tensors(problem.network).items()}
+    description = {"name": name, "arguments": network_arguments(settings.network)}
+    return assemble_plan(settings, problem, method, initial, description, source)

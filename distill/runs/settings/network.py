@@ -18,7 +18,8 @@ class NetworkSettings:
     """fixed (the set is for one known initialisation) or random (it is for networks with new random
     weights)."""
     depth: int | None = option(None, "LAYERS", above=0, at_most=1000, cost=(4000, "bytes"))
-    """Depth of a network that has one (default: convnet 3, mlp 2, transformer 1)."""
+    """Depth of a network that has one (default: convnet 3, for larger images 4 at 64×64,
+    5 at 128×128, 6 at 224×224; mlp 2; transformer 1)."""
     width: int | None = option(None, "UNITS", above=0, at_most=10**5, cost=(4000, "bytes"))
     """Width of a network that has one (default: convnet 128, mlp 128, resnet 16, textcnn and ngram 100, the
     other text networks 64)."""

@@ -51,6 +51,10 @@ class OuterSettings:
     """Decay of the exponential moving average (EMA) of what is learned."""
     warmup: Auto[int] = option(AUTO, "STEPS", above=0)
     """Over how many outer steps the outer learning rates rise from zero; at most a tenth of the run."""
+    autocast: str | None = option(None, "NUMBERS", choices=("bfloat16",), noun="numbers")
+    """Pass the batch of real items through the network in numbers of 16 bits (torch.autocast): faster where
+    the device has them and the network is wide, with a gradient that is about one percent another one. What
+    is learned stays in float32."""
     augment: str = option("", "CHANGES")
     """Random changes of synthetic and real images, joined by hyphens, such as shift-scale-rotate (also: crop,
     cutout, color, flip)."""
@@ -62,3 +66,4 @@ class TextOuter(OuterSettings):
 
     augment: str = ""  # no option: it is for images
     parametrisation: str = "pixels"  # no option either
+    autocast: str | None = None  # no option either

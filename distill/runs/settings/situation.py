@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SQUARED = "squared-error"
+NORMED = ("", "convnet", "resnet", "vgg11", "resnet18")  # "" is the user's own network
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Situation:
     def random_unroll(self) -> bool:
         """A set is learned through the training of networks that nobody knows."""
         return self.method == "unroll" and not self.fixed
+
+    @property
+    def quick(self) -> bool:
+        """Images for known weights, learned in a given time: most of it is the way from chance."""
+        return self.limited and self.fixed and not self.text and self.method == "unroll" and not self.start
 
     @property
     def regresses(self) -> bool:
@@ -86,7 +92,7 @@ class Situation:
     @property
     def normed(self) -> bool:
         """Momentum trains the network well: it has normalisation layers, or it is the user's."""
-        return self.network in ("", "convnet", "resnet", "vgg11", "resnet18")
+        return self.network in NORMED or self.network.endswith("-group")
 
     @property
     def plain_convnet(self) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from distill.data import IMAGE_SETS
 from distill.data.dataset import Dataset, print_remarks
 from distill.errors import SetError, UserError
+from distill.networks.build import default_arguments
 from distill.registry import check_options
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import PublicSet, is_export, load_set, read_public_file
@@ -189,7 +190,7 @@ def describe_network(
     if public.network and word == "convnet":
         word, arguments = choose_convnet(shape, **arguments)
     if network is not None:
-        word, arguments = network, {}
+        word, arguments = network, default_arguments(network, shape)
     return {"name": word, "arguments": arguments, "init": "random", "scheme": public.training.weight_init}
 
 

@@ -1,6 +1,5 @@
 """How projects train a network on the images that they publish: the interface, and the field's usual code."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.data.dataset import Dataset
+from distill.networks.build import default_arguments
 from distill.randomness import stream
 from distill.sets.public.normalisation import VICO_MOMENTS, Moments, fit_kornia_zca, simplify_name
 
@@ -147,9 +147,8 @@ def describe_augmentation(augmentation: str) -> str:
 
 def choose_convnet(shape: Sequence[int], **arguments: Any) -> tuple[str, dict[str, Any]]:
     """The field's ConvNet for images (channels, height, width), with the given arguments."""
-    channels, size = shape[:2]
-    defaults = {"depth": max(3, round(math.log2(size / 4)))} if size > 32 else {}
-    return "convnet", defaults | ({"padding": 3} if channels == 1 else {}) | arguments
+    padding = {"padding": 3} if shape[0] == 1 else {}
+    return "convnet", default_arguments("convnet", shape) | padding | arguments
 
 
 def shuffle_epochs(n: int, epochs: int, batch: int) -> Tensor:

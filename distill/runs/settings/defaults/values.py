@@ -36,7 +36,7 @@ def start(s: Situation) -> str:
         return "noise"
     if s.implicit and not (s.fixed or s.text or s.trained):
         return "frepo"
-    return "means" if s.random_convnet or s.pooled else "real"
+    return "means" if s.random_convnet or s.pooled or s.quick else "real"
 
 
 def pool_augment(s: Situation) -> str | None:
@@ -65,8 +65,7 @@ def step_doublings(s: Situation) -> int | None:
     halves = [k for k in (1, 2) if s.inner_steps % 2**k == 0 and s.inner_steps >= LEAST_STEPS * 2**k]
     if s.method != "unroll":
         return None
-    quick = s.limited and s.fixed and not s.text and s.rule == "sgd" and s.takes_all
-    return max(halves, default=0) if quick else 0
+    return max(halves, default=0) if s.quick and s.rule == "sgd" and s.takes_all else 0
 
 
 def rule(s: Situation) -> str:
@@ -108,7 +107,7 @@ def inner_lr(s: Situation) -> float:
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
         return {"momentum": 0.004, "adam": 0.001}[s.rule]
     if s.rule == "sgd":
-        return (0.2 if s.text else 0.1) / s.inner_steps
+        return (0.2 if s.text else 0.24 if s.quick else 0.1) / s.inner_steps
     return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
 
 
@@ -139,7 +138,7 @@ def outer_lr(s: Situation) -> float:
 
 
 def warmup(s: Situation) -> int:
-    if s.text or s.implicit:
+    if s.text or s.implicit or s.quick:
         return 20
     return 50 if s.ridge else 20 if s.pooled or s.by_trajectory else 200
 
