@@ -1,10 +1,10 @@
 """--dry-run: what a run will take in time and memory, measured by a few of its outer steps."""
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-import itertools
 from pathlib import Path
 from typing import Any
 

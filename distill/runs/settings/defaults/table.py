@@ -100,8 +100,8 @@ DEFAULTS = (
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet, methods with a pool, and where fixed if time ends the run; where random frepo for rat-bptt and rcig;"
-        " noise for sre2l; else real",
+        "means for a random convnet, methods with a pool, and fixed images that time ends; where random"
+        " frepo for rat-bptt and rcig; noise for sre2l; else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
     Default(
@@ -124,7 +124,8 @@ DEFAULTS = (
     ),
     Default(
         "inner", "lr", inner_lr,
-        "sgd: 0.1 / T, for text 0.2 / T, for images that time ends 0.24 / T; momentum: 0.01, for a random convnet 0.02; adam: 0.003;"
+        "sgd: 0.1 / T, for text 0.2 / T, for images that time ends 0.24 / T; momentum: 0.01, for a random"
+        " convnet 0.02; adam: 0.003;"
         " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
         " rat-bptt, dc, dm: 0.01; mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
@@ -161,7 +162,8 @@ DEFAULTS = (
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
     Default(
-        "outer", "warmup", warmup, "200; text, methods with a pool, and fixed images that time ends: 20; frepo: 50",
+        "outer", "warmup", warmup,
+        "200; text, methods with a pool, and fixed images that time ends: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(
