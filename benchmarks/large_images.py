@@ -19,8 +19,8 @@ import torch
 
 from benchmarks.cases import markdown
 from benchmarks.machine import write_results
-from distill.inner.kernels import FastProblem
-from distill.inner.memory.autocast import AutocastFastProblem
+from distill.inner.fused.problem import FusedProblem
+from distill.inner.memory.autocast import AutocastFusedProblem
 from distill.inner.problem import Problem
 from distill.networks.build import build_network, default_arguments
 from distill.networks.initial import draw_weights
@@ -90,7 +90,7 @@ def measure_pass(size: int, width: int, items: int, rounds: int = 4) -> dict[str
         gradients = torch.autograd.grad(problem.loss(state, x, y), state)
         return 1e3 * (time.process_time() - start), torch.cat([g.flatten() for g in gradients])
 
-    runs = [(run(FastProblem(network)), run(AutocastFastProblem(network))) for _ in range(rounds)]
+    runs = [(run(FusedProblem(network)), run(AutocastFusedProblem(network))) for _ in range(rounds)]
     exact, rounded = (min(pair[k][0] for pair in runs) for k in (0, 1))
     cosine = torch.cosine_similarity(runs[0][0][1], runs[0][1][1], dim=0)
     facts = {"image": size, "width": width, "items": items}
