@@ -263,10 +263,10 @@ def test_a_curve_of_the_first_minute_never_falls_and_says_when_it_is_over(tmp_pa
     curve = anytime.read_curve(log)
     assert curve == [(9.0, 0.7), (20.0, 0.7)]
     assert anytime.read_curve(tmp_path / "missing") == []
-    assert not anytime.is_over(curve, 5, limit=21)
-    assert anytime.is_over(curve, 5, limit=20)
-    assert anytime.is_over([*curve, (61.0, 0.92)], 5, limit=99)
-    assert not anytime.is_over([*curve, (61.0, 0.92)], 10, limit=99)
+    assert not anytime.is_over(curve, 5)
+    assert anytime.is_over([*curve, (61.0, 0.92)], 5)
+    assert not anytime.is_over([*curve, (61.0, 0.92)], 10)
+    assert anytime.is_over([*curve, (120.0, 0.92)], 10)
 
 
 def test_the_first_minute_is_summed_up_by_medians() -> None:
