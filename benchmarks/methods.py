@@ -172,6 +172,7 @@ def draw(root: Path, options: argparse.Namespace, data: str, n: int) -> Path | N
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(10, 300 * max(options.minutes))
     axes.set_title(f"{data}, {n} images")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
