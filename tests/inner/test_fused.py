@@ -41,6 +41,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "lenet": (lambda: build_network("lenet", (1, 28, 28), 3), (1, 28, 28)),
     "lenet of colours": (lambda: build_network("lenet", (3, 32, 32), 3), (3, 32, 32)),
     "mlp": (lambda: build_network("mlp", (2, 3, 4), 3, width=8), (2, 3, 4)),
+    "relu first": (lambda: nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(6, 3)), (2, 3)),
     "linear": (lambda: nn.Sequential(nn.Linear(6, 3)), (6,)),
 }
 
@@ -202,3 +203,19 @@ def test_items_of_other_axes_are_left_to_autograd() -> None:
     weights = {k: w.detach() for k, w in network.named_parameters()}
     step = Step(random_tensor(2, 4), random_tensor(2, 3, seed=1), torch.tensor(0.1).double())
     torch.testing.assert_close(*(p.advance(p.start(weights), step) for p in (fused, plain)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "axes"),
+    [
+        ((nn.ReLU(), nn.Linear(4, 3)), {2}),
+        ((nn.ReLU(), nn.Flatten(), nn.Linear(4, 3)), {3, 4}),
+        ((nn.ReLU(), nn.Conv2d(1, 2, 1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 3)), {4}),
+    ],
+)
+def test_a_program_takes_the_axes_of_its_first_layer_but_a_relu(
+    layers: tuple[nn.Module, ...], axes: set[int]
+) -> None:
+    program = FusedProblem(nn.Sequential(*layers)).program
+    assert program is not None
+    assert {n for n in (2, 3, 4) if program.fits(torch.zeros([1] * n))} == axes

@@ -40,10 +40,11 @@ class Program:
     loss: LossGradient
 
     def fits(self, x: Tensor) -> bool:
-        """Whether a batch has the axes that the first layer takes."""
-        if isinstance(self.layers[0], Flatten):
+        """Whether a batch has the axes that the first layer but a ReLU takes."""
+        first = next(layer for layer in self.layers if not isinstance(layer, ReLU))
+        if isinstance(first, Flatten):
             return x.ndim >= 3
-        return x.ndim == (2 if isinstance(self.layers[0], Linear) else 4)
+        return x.ndim == (2 if isinstance(first, Linear) else 4)
 
     def split(self, weights: Iterable[Tensor]) -> list[Weights]:
         """The weights of each layer."""
