@@ -1,5 +1,6 @@
 """resolve(): settings with every default filled in and every word and number checked; and what a run is."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         n=count_items(settings.data.n, *parametrisation_of(settings)), text=text,
         fixed=settings.as_fixed or settings.network.init == "fixed",
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
-        bundled=bundled, limited=is_timed(settings.run),
+        bundled=bundled, limited=is_timed(settings.run), brief=is_brief(settings.run),
         unrolls=method.unrolls, by_class=method.matches_classes, method=settings.outer.method,
         fixed_items=settings.outer.fixed_items,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
@@ -122,6 +123,11 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
 def is_timed(run: RunSettings) -> bool:
     """Whether time ends the run, rather than a number of outer steps."""
     return run.minutes is not None or run.distil_minutes is not None
+
+
+def is_brief(run: RunSettings) -> bool:
+    """Whether it ends the run within a minute."""
+    return min(m for m in (run.minutes, run.distil_minutes, math.inf) if m is not None) <= 1
 
 
 def default_folder(settings: Settings) -> str:

@@ -292,3 +292,24 @@ def test_only_images_for_random_networks_are_measured_by_dc_and_fewer_times_wher
     assert count(init="random", n=10, weights="folder") == 0
     text = change_settings(TextSettings(), init="random")
     assert resolve(text).measure.dc_networks == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "doublings"),
+    [
+        ({"n": 5, "minutes": 1.0}, 2),
+        ({"n": 10, "distil_minutes": 0.5}, 1),
+        ({"n": 5, "minutes": 9.0, "distil_minutes": 1.0}, 2),
+        ({"n": 5, "minutes": 2.0}, 0),
+        ({"n": 5}, 0),
+        ({"n": 5, "minutes": 1.0, "inner_steps": 5}, 0),
+        ({"n": 10, "minutes": 1.0, "batch": 5}, 0),
+        ({"n": 5, "minutes": 1.0, "rule": "momentum"}, 0),
+    ],
+)
+def test_a_minute_for_known_weights_begins_with_few_inner_steps(values: dict, doublings: int) -> None:
+    settings = resolve(image_settings(**values))
+    assert settings.outer.method_options["step_doublings"] == doublings
+    is_brief = min(values.get("minutes", 9), values.get("distil_minutes", 9)) <= 1
+    assert settings.outer.start == ("means" if is_brief else "real")
+    assert settings.outer.warmup == (20 if is_brief else 200)

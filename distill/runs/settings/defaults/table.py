@@ -76,7 +76,7 @@ DEFAULTS = (
     ),
     Default(
         METHOD, "step_doublings", step_doublings,
-        "as far as three inner steps remain, for fixed images that time ends; else none",
+        "as far as three inner steps remain, for fixed images of a minute; else none",
         "most is learned by a short training as well: in ten seconds 77 % where 47 % were",
     ),
     Default(
@@ -100,7 +100,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet, methods with a pool, and fixed images that time ends; where random"
+        "means for a random convnet, methods with a pool, and fixed images of a minute; where random"
         " frepo for rat-bptt and rcig; noise for sre2l; else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
@@ -124,7 +124,7 @@ DEFAULTS = (
     ),
     Default(
         "inner", "lr", inner_lr,
-        "sgd: 0.1 / T, for text 0.2 / T, for images that time ends 0.24 / T; momentum: 0.01, for a random"
+        "sgd: 0.1 / T, for text 0.2 / T, for images of a minute 0.24 / T; momentum: 0.01, for a random"
         " convnet 0.02; adam: 0.003;"
         " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
         " rat-bptt, dc, dm: 0.01; mtt: 0.02",
@@ -163,7 +163,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "warmup", warmup,
-        "200; text, methods with a pool, and fixed images that time ends: 20; frepo: 50",
+        "200; text, methods with a pool, and fixed images of a minute: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(
