@@ -122,7 +122,9 @@ FEW = distill.DistilledSet(
 
 @pytest.mark.parametrize("name", STUDENT_NETWORKS)
 def test_students_with_batch_norm_learn_by_the_recipe_and_by_any_optimiser(name: str) -> None:
-    network = build_small(name, (3, 32, 32), 3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_small(name, (3, 32, 32), 3)
     optimiser = partial(torch.optim.SGD, lr=0.02, momentum=0.9)
     students = train(FEW, network), train_ordinary(FEW, network, None, optimiser, 30, 3, stream("d"))
     for student in students:

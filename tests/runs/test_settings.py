@@ -308,7 +308,7 @@ def test_only_images_for_random_networks_are_measured_by_dc_and_fewer_times_wher
 )
 def test_a_minute_for_known_weights_begins_with_few_inner_steps(values: dict, doublings: int) -> None:
     settings = resolve(image_settings(**values))
-    assert settings.outer.method_options["step_doublings"] == doublings
+    assert settings.outer.method_options.get("step_doublings", 0) == doublings
     is_brief = min(values.get("minutes", 9), values.get("distil_minutes", 9)) <= 1
     assert settings.outer.start == ("means" if is_brief else "real")
     assert settings.outer.warmup == (20 if is_brief else 200)

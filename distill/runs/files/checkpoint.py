@@ -21,7 +21,8 @@ OLDER_UNROLL = {"step_doublings": 0}
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """The config of a run with the settings that it lacks, as older versions had them."""
     config, options = OLDER | config, config.get("method_options")
-    if config.get("method") == "unroll" and isinstance(options, dict):
+    timed = config.get("minutes") is not None or config.get("distil_minutes") is not None
+    if timed and config.get("method") == "unroll" and isinstance(options, dict):
         config["method_options"] = OLDER_UNROLL | options
     return config
 

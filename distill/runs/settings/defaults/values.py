@@ -63,9 +63,7 @@ def inner_steps(s: Situation) -> int:
 
 def step_doublings(s: Situation) -> int | None:
     halves = [k for k in (1, 2) if s.inner_steps % 2**k == 0 and s.inner_steps >= LEAST_STEPS * 2**k]
-    if s.method != "unroll":
-        return None
-    return max(halves, default=0) if s.quick and s.rule == "sgd" and s.takes_all else 0
+    return max(halves, default=0) if s.quick and s.rule == "sgd" and s.takes_all else None
 
 
 def rule(s: Situation) -> str:
