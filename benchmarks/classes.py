@@ -5,6 +5,7 @@ with as many learned items, and for methods that match classes as many classes p
 benchmarks/results/classes.json and classes.md.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """The command."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for classes in CLASSES:
             write_images(Path(folder) / f"{classes}.npz", classes)

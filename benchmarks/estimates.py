@@ -4,6 +4,7 @@
 estimates.md: seconds of distilling and of measuring, and the peak of memory.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -72,6 +73,7 @@ def describe(estimate: float, measured: float) -> str:
 
 def main() -> None:
     """The command."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     rows = [compare(name) for name in CASES]
     path = write_results("estimates", "python -m benchmarks.estimates", {"rows": rows})
     path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ benchmarks/results/large-images.json, large-images.md and autocast.md. Noise of 
 images: cost does not depend on them.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -121,6 +122,7 @@ def write_tables(rows: list[dict[str, Any]], passes: list[dict[str, Any]]) -> No
 
 def main() -> None:
     """The command."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     speed_up_cpu(1)
     passes = [measure_pass(*each) for each in PASSES]
     print(tabulate_passes(passes), flush=True)

@@ -104,15 +104,16 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
     text, method = isinstance(data, TextData), load(METHODS[settings.outer.method])
     horizons: dict[str, Any] = {n: options[n] for n in HORIZONS if isinstance(options.get(n), int)}
     bundled = isinstance(data, TextData) and data.dataset == "sentences" and not data.train
+    n = count_items(settings.data.n, *parametrisation_of(settings))
     return Situation(
-        n=count_items(settings.data.n, *parametrisation_of(settings)), text=text,
+        n=n, text=text,
         fixed=settings.as_fixed or settings.network.init == "fixed",
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
-        bundled=bundled, limited=is_timed(settings.run), brief=is_brief(settings.run),
+        bundled=bundled, limited=is_timed(settings.run), brief=is_brief(settings.run) and not settings.as_fixed,
         unrolls=method.unrolls, by_class=method.matches_classes, method=settings.outer.method,
         fixed_items=settings.outer.fixed_items,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
-        takes_all=settings.inner.batch == settings.data.n,
+        takes_all=settings.inner.batch == n,
         trained=settings.network.weights is not None,
         mnist=settings.data.origin == "mnist",
         labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),

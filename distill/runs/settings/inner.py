@@ -28,8 +28,8 @@ class InnerSettings:
     engine_options: PlugInOptions = field(default_factory=dict)
     compile: bool = option(False)
     """Compile the inner step of an image network by torch.compile (on a CPU this needs a C++ compiler). It
-    takes a minute at the start. With lenet and many steps it saves up to a tenth of the time, else
-    nothing."""
+    takes a minute at the start. On a CPU it saves nothing: lenet and mlp are faster without, by steps of
+    their own, and others as fast."""
     checkpoint_blocks: bool = option(False)
     """Activation checkpointing, for large images: the blocks of an image network keep their inputs alone and
     are computed again for each gradient, in the inner steps and for the real items. The gradient is the same,

@@ -43,7 +43,8 @@ class Situation:
     @property
     def quick(self) -> bool:
         """Images for known weights, learned within a minute: most of it is the way from chance."""
-        return self.brief and self.fixed and not self.text and self.method == "unroll" and not self.start
+        is_new = not (self.text or self.trained or self.start)
+        return self.brief and self.fixed and is_new and self.method == "unroll"
 
     @property
     def regresses(self) -> bool:

@@ -77,7 +77,7 @@ DEFAULTS = (
     Default(
         METHOD, "step_doublings", step_doublings,
         "as far as three inner steps remain, for fixed images of a minute; else none",
-        "most is learned by a short training as well: in ten seconds 77 % where 47 % were",
+        "most is learned by a short training as well: of five digits 62 % in ten seconds, about 40 before",
     ),
     Default(
         METHOD, "max_horizon", max_horizon, "three times T for a random convnet and bounded labels, else T",
