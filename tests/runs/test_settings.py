@@ -312,3 +312,10 @@ def test_a_minute_for_known_weights_begins_with_few_inner_steps(values: dict, do
     is_brief = min(values.get("minutes", 9), values.get("distil_minutes", 9)) <= 1
     assert settings.outer.start == ("means" if is_brief else "real")
     assert settings.outer.warmup == (20 if is_brief else 200)
+
+
+def test_the_quick_start_counts_decoded_items_and_leaves_trained_networks_alone() -> None:
+    decoded = {"n": 5, "minutes": 1.0, "parametrisation": "multi-formation"}
+    assert resolve(image_settings(**decoded, batch=5)).outer.method_options.get("step_doublings", 0) == 0
+    trained = resolve(image_settings(n=5, minutes=1.0, weights="networks.pt"))
+    assert (trained.outer.start, trained.outer.warmup) == ("real", 200)
