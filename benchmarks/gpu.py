@@ -87,18 +87,21 @@ class Case:
         return visit._replace(real=method.summarise_real(visit))
 
 
-def make_case(name: str, device: str, networks: int, batch: int, width: int) -> Case:
+def make_case(
+    name: str, device: str, networks: int, batch: int, width: int, dtype: torch.dtype = torch.float32
+) -> Case:
     """A case on noise: cost does not depend on the pixels. The networks share their real items."""
     word, arguments = ("lenet", {}) if name == "unroll" else ("convnet", {"width": width})
-    problem = Problem(build_network(word, SHAPE, CLASSES, **arguments).to(device))
-    x, y = torch.randn(batch, *SHAPE).to(device), (torch.arange(batch) % CLASSES).to(device)
+    problem = Problem(build_network(word, SHAPE, CLASSES, **arguments).to(device, dtype))
+    noise = torch.randn(batch + N, *SHAPE, generator=stream("gpu", "noise")).to(device, dtype)
+    y = (torch.arange(batch) % CLASSES).to(device)
     weights = [draw_weights(problem.network, stream("gpu", k)) for k in range(networks)]
-    states = [problem.start({name: w.to(device) for name, w in each.items()}) for each in weights]
-    tasks = tuple(Task(state, x, y, stream("gpu", "task")) for state in states)
-    lrs, schedule = start_lrs(0.02, STEPS, len(problem.names)), cyclic_schedule(N, N, STEPS)
-    parts = torch.randn(N, *SHAPE), start_labels(N, CLASSES, "soft"), lrs, schedule
-    items, labels, raw_lrs, rows = (part.to(device) for part in parts)
-    return Case(name, problem, Synthetic(items, labels, raw_lrs, rows), tasks)
+    states = [problem.start({k: w.to(device, dtype) for k, w in each.items()}) for each in weights]
+    tasks = tuple(Task(state, noise[N:], y, stream("gpu", "task")) for state in states)
+    lrs = start_lrs(0.02, STEPS, len(problem.names)).to(device, dtype)
+    labels = start_labels(N, CLASSES, "soft").to(device, dtype)
+    synthetic = Synthetic(noise[:N], labels, lrs, cyclic_schedule(N, N, STEPS).to(device))
+    return Case(name, problem, synthetic, tasks)
 
 
 # Each variant returns the function that is timed, or why there is none

@@ -29,8 +29,9 @@ def test_a_run_of_processes_that_ends_too_early_is_shown() -> None:
     ("name", "variant"), [("unroll", "channels last"), *((name, "vmap") for name in gpu.CASES)]
 )
 def test_a_variant_for_gpus_gives_the_plain_gradient(name: str, variant: str) -> None:
-    row = gpu.measure_variant(gpu.make_case(name, "cpu", 2, 20, 4), variant, 1)
-    assert 0 <= row["difference"] < 1e-3
+    # in double precision: by single precision's rounding an unroll may pass a kink of ReLU on another side
+    row = gpu.measure_variant(gpu.make_case(name, "cpu", 2, 20, 4, torch.float64), variant, 1)
+    assert 0 <= row["difference"] < 1e-6
     assert row["ms"] > 0
 
 
