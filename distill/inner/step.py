@@ -14,6 +14,15 @@ class Step(NamedTuple):
     lr: Tensor
 
 
+class AttentionStep(NamedTuple):
+    """A Step whose rows of attention (b, length), each a distribution, say where the first token looks."""
+
+    x: Tensor
+    y: Tensor
+    lr: Tensor
+    attention: Tensor
+
+
 def extend_steps(steps: Sequence[Step], count: int | None) -> list[Step]:
     """The steps, all or `count` of them; beyond the last they come round again at its learning rate."""
     later = range(len(steps), count or 0)

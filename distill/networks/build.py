@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from distill.data.models import is_model
 from distill.errors import NetworkError
 from distill.networks import NETWORKS, SEQUENCES
+from distill.networks.pretrained import build_pretrained
 from distill.networks.images import MAX_DOUBLING, NORMS, SMALL_DEPTH, Shape
 from distill.registry import find
 
@@ -24,9 +26,12 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
     Raises NetworkError for an argument that it lacks, an item that is too small or of the other kind, or
     more weights than a machine holds: a few bytes of a file are enough to ask for them.
     """
-    items, ndim = ("sequences (length, dim)", 2) if name in SEQUENCES else ("images", 3)
+    is_text = name in SEQUENCES or is_model(name)
+    items, ndim = ("sequences (length, dim)", 2) if is_text else ("images", 3)
     if len(shape) != ndim:
         raise NetworkError(f'the network "{name}" is for {items}, not for items {"×".join(map(str, shape))}')
+    if is_model(name):
+        return build_pretrained(name, tuple(shape), classes, **arguments)
     network = find(NETWORKS, "network", name)
     check_arguments(name, network, arguments)
 

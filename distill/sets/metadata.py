@@ -129,6 +129,19 @@ def check_views(view_labels: Any, views: Any, labels: Tensor) -> None:
     check_types(views, {"augment": str, "seed": Count, "items": str}, "views")
 
 
+def check_attention(attention: Any, items: Tensor, inner: Metadata) -> None:
+    """Raise SetError unless attention labels are shares (n, length), and inner has their weight."""
+    if attention is None:
+        return
+    shape = tuple(getattr(attention, "shape", ()))
+    if not is_finite_float32(attention) or items.ndim != 3 or shape != tuple(items.shape[:2]):
+        actual = "×".join(map(str, shape)) or f"a {type(attention).__name__}"
+        raise SetError(f"attention must be finite float32 numbers, a share per position of an item, not {actual}")
+    if attention.min() < 0 or (attention.sum(dim=1) - 1).abs().max() > 1e-3:
+        raise SetError("attention must hold shares: each row is at least 0 and sums to 1")
+    check_types(inner, {"attention_weight": Positive}, "inner")
+
+
 def check_whitening(zca: Any, d: int) -> None:
     """Raise SetError where zca does not hold a mean (d,) and a matrix (d, d)."""
     for name, shape in (("mean", (d,)), ("matrix", (d, d))):
@@ -212,6 +225,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
         "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
         "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
         "eps": NotNegative | Absent, "softmax_scale": Positive | Absent,
+        "attention_weight": Positive | Absent,
     },
     "network": {
         "name": str, "arguments": dict[str, float | bool | str] | Absent,

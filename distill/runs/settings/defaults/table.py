@@ -25,6 +25,7 @@ from distill.runs.settings.defaults.values import (
     rule,
     start,
     step_doublings,
+    vectors,
     warmup,
     weight_init,
 )
@@ -171,12 +172,13 @@ DEFAULTS = (
         "more positions remember the training texts",
     ),
     Default(
-        "data", "vectors", lambda s: "bundled" if s.bundled else "glove.6B.100d",
-        "bundled for the sentences, else glove.6B.100d", "100 dimensions gain four points on TREC over 50",
+        "data", "vectors", vectors,
+        "bundled for the sentences, a pretrained transformer's own, else glove.6B.100d",
+        "100 dimensions gain four points on TREC over 50",
     ),
     Default(
         "inner", "engine", engine,
-        "unroll up to 30 steps, where random of the longest horizon; truncated beyond; none for methods that"
+        "unroll up to 30 steps, recompute for a pretrained transformer, where random of the longest horizon; truncated beyond; none for methods that"
         " do not unroll",
         "beyond 30 steps the whole graph is slow and its gradient wild; a window costs a tenth more than T",
     ),

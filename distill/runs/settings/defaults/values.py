@@ -1,5 +1,6 @@
 """Values of defaults in a situation: one function for each setting."""
 
+from distill.data.models import is_model
 from distill.runs.settings.situation import SQUARED, Situation
 
 FOREVER = 10**9  # outer steps where --minutes is the only limit
@@ -93,8 +94,16 @@ def ema_decay(s: Situation) -> float:
 def engine(s: Situation) -> str | None:
     if not s.unrolls:
         return None
+    if is_model(s.network):
+        return "recompute"
     longest = max(s.inner_steps, s.max_horizon) if s.random_unroll else s.inner_steps
     return "unroll" if longest <= 30 else "truncated"
+
+
+def vectors(s: Situation) -> str:
+    if is_model(s.network):
+        return s.network
+    return "bundled" if s.bundled else "glove.6B.100d"
 
 
 def inner_lr(s: Situation) -> float:
