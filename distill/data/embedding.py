@@ -172,7 +172,10 @@ def embed_corpus(
 
 def check_own_words(model: str, tokenizer: str, unknown_words: str) -> None:
     """Raise DataError where words are to be made in another way than a pretrained model's."""
-    for option, word, usual in (("tokenizer", tokenizer, "basic_english"), ("unknown", unknown_words, "zeros")):
+    for option, word, usual in (
+        ("tokenizer", tokenizer, "basic_english"),
+        ("unknown", unknown_words, "zeros"),
+    ):
         if word not in (usual, OWN):
             raise DataError(f"--{option} {word} has no effect on {model}, which brings its own: leave it out")
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from distill.inner.problem import Problem, State
-from distill.inner.step import AttentionStep, Step
+from distill.inner.step import AnyStep, AttentionStep
 from distill.networks.functional import call_with_weights
 from distill.networks.pretrained.network import PretrainedTransformer
 
@@ -25,12 +25,10 @@ class AttentionProblem(Problem):
 
     attention_weight: float = 1.0
 
-    def step_loss(self, state: State, step: Step | AttentionStep) -> Float[Tensor, ""]:
+    def step_loss(self, state: State, step: AnyStep) -> Float[Tensor, ""]:
         if not isinstance(step, AttentionStep):
             return super().step_loss(state, step)
-        logits, attention = call_with_weights(
-            self.network, self.weights(state), step.x, with_attention=True
-        )
+        logits, attention = call_with_weights(self.network, self.weights(state), step.x, with_attention=True)
         divergence = attention_divergence(step.attention, attention)
         return self.inner_loss(logits, step.y) + self.attention_weight * divergence
 
@@ -49,7 +47,9 @@ def has_attention(network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def attention_of(network: PretrainedTransformer, x: Float[Tensor, "n length dim"]) -> Float[Tensor, "n length"]:
+def attention_of(
+    network: PretrainedTransformer, x: Float[Tensor, "n length dim"]
+) -> Float[Tensor, "n length"]:
     """Where the first token of each item looks before any training."""
     attention: Tensor = network(x, with_attention=True)[1]
     return attention

@@ -11,8 +11,8 @@ from torch import nn
 from distill.data.models import is_model
 from distill.errors import NetworkError
 from distill.networks import NETWORKS, SEQUENCES
-from distill.networks.pretrained import build_pretrained
 from distill.networks.images import MAX_DOUBLING, NORMS, SMALL_DEPTH, Shape
+from distill.networks.pretrained import build_pretrained
 from distill.registry import find
 
 MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc")  # in torch's errors

@@ -19,9 +19,7 @@ from torch.nn.parameter import is_lazy
 from distill.errors import NetworkError
 
 
-def call_with_weights(
-    network: nn.Module, weights: Mapping[str, Tensor], x: Tensor, **arguments: Any
-) -> Any:
+def call_with_weights(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor, **arguments: Any) -> Any:
     """The network's answer to x with these weights: (b, classes) logits for a classifier.
 
     Buffers may be among the weights, and those that forward changes are changed in place, as batch norm's

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.inner.step import AttentionStep, Step, extend_steps
+from distill.inner.step import Step, add_attention, extend_steps
 from distill.outer.parametrisations.base import Parametrisation
 from distill.outer.parametrisations.pixels import Pixels
 
@@ -43,7 +43,8 @@ class Synthetic:
     raw_lrs hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
     step and parameter tensor. schedule (T, b) says which items each step uses. Soft labels are used
     label_scale times as large as they are learned; where they are those of a regression,
-    softmax(softmax_scale · targets()) are shares. extra holds what else is learned: of a method, or attention. Where items
+    softmax(softmax_scale · targets()) are shares. extra holds what else is learned: attention labels, and
+    what a method adds. Where items
     share labels, only the first label_rows rows are learned, and the others repeat them.
     """
 
@@ -144,10 +145,10 @@ class Synthetic:
         """
         targets, lrs, attention = self.targets(), self.lrs(), self.attention()
         batches = [(self.items[row], targets[row]) for row in self.schedule[: self.period]]
-        steps: list[Any] = [Step(*batches[t % len(batches)], lr) for t, lr in enumerate(lrs)]
+        steps = [Step(*batches[t % len(batches)], lr) for t, lr in enumerate(lrs)]
         if attention is not None:
-            looks = [attention[row] for row in self.schedule[: self.period]]
-            steps = [AttentionStep(*step, looks[t % len(looks)]) for t, step in enumerate(steps)]
+            rows = [attention[row] for row in self.schedule[: self.period]]
+            return extend_steps(add_attention(steps, rows), count)
         return extend_steps(steps, count)
 
     def step_sequence(self) -> StepSequence:

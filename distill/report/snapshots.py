@@ -26,6 +26,7 @@ class Snapshot:
     nearest: Any = None  # of sentences: the nearest word of each position
     neighbours: JsonDict | None = None  # of sentences: more near words, by each distance
     exported: bool = False
+    attention: "Tensor | None" = None  # of sentences: the shares of their positions
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,13 @@ def list_snapshots(reported: ReportedSet) -> list[Snapshot]:
     last, exported_step = reported.steps_run, reported.exported_step
     items, labels = limit_tensor(data.items[:k]), limit_tensor(data.labels[:k])
     exported = Snapshot(
-        exported_step, items, labels, text.get("nearest"), to_dict(text.get("neighbours")), True
+        exported_step,
+        items,
+        labels,
+        text.get("nearest"),
+        to_dict(text.get("neighbours")),
+        True,
+        None if data.attention is None else limit_tensor(data.attention[:k]),
     )
     kept = reported.snapshots[:: max(1, -(-len(reported.snapshots) // MOST_SNAPSHOTS))]
     usable = [

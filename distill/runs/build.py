@@ -123,7 +123,7 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     if settings.inner.checkpoint_blocks:
         check_blocks(network)
         network = checkpoint_blocks(network)
-    problem_type = problem_class(settings.inner.compile, settings.run.device)
+    problem_type: Any = problem_class(settings.inner.compile, settings.run.device)
     problem_type = AUTOCAST[problem_type] if settings.outer.autocast else problem_type
     rule = find(RULES, "rule", settings.inner.rule)()
     weight = getattr(settings.data, "attention_labels", None)
@@ -143,8 +143,8 @@ def check_attention(settings: Settings, network: nn.Module) -> None:
     """Raise UserError where no attention labels can be learned."""
     if not has_attention(network):
         raise UserError(
-            f"--attention-labels are for pretrained transformers: --network {settings.network.network} does not"
-            " say where it looks; give transformers/FOLDER, or leave them out"
+            f"--attention-labels are for pretrained transformers: --network {settings.network.network} does"
+            " not say where it looks; give transformers/FOLDER, or leave them out"
         )
     if settings.outer.method != "unroll" or settings.inner.engine == "higher":
         raise UserError(

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from distill.errors import SetError
-from distill.inner.step import AttentionStep, Step
+from distill.inner.step import Step, add_attention
 from distill.outer.parametrisations.codes import decode_codes
 from distill.sets.metadata import (
     check_attention,
@@ -118,15 +118,14 @@ class DistilledSet:
         return replace(self, **{f.name: move(getattr(self, f.name), device) for f in fields(self)})
 
     def steps(self) -> list[Any]:
-        """The recipe: one Step per inner update, in order; of a set with attention labels, an AttentionStep."""
+        """The recipe: one Step per inner update, in order; of attention labels too, an AttentionStep."""
         steps = [
             Step(self.items[row], self.labels[row], lr)
             for row, lr in zip(self.schedule, self.lrs, strict=True)
         ]
         if self.attention is None:
             return steps
-        looks = (self.attention[row] for row in self.schedule)
-        return [AttentionStep(*step, look) for step, look in zip(steps, looks, strict=True)]
+        return add_attention(steps, [self.attention[row] for row in self.schedule])
 
     def batch(self, indices: Any) -> tuple[Tensor, Tensor]:
         """x (b, *item) and soft labels y (b, classes), as a real data set returns them."""

@@ -136,7 +136,9 @@ def check_attention(attention: Any, items: Tensor, inner: Metadata) -> None:
     shape = tuple(getattr(attention, "shape", ()))
     if not is_finite_float32(attention) or items.ndim != 3 or shape != tuple(items.shape[:2]):
         actual = "×".join(map(str, shape)) or f"a {type(attention).__name__}"
-        raise SetError(f"attention must be finite float32 numbers, a share per position of an item, not {actual}")
+        raise SetError(
+            f"attention must be finite float32 numbers, a share per position of an item, not {actual}"
+        )
     if attention.min() < 0 or (attention.sum(dim=1) - 1).abs().max() > 1e-3:
         raise SetError("attention must hold shares: each row is at least 0 and sums to 1")
     check_types(inner, {"attention_weight": Positive}, "inner")

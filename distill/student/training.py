@@ -160,7 +160,7 @@ def build_set_network(data: DistilledSet, name: str | None = None) -> nn.Module:
 
 
 def model_arguments(data: DistilledSet) -> dict[str, Any]:
-    """The arguments of a pretrained network for a set: its own, and the checksum of the model of its words."""
+    """Arguments of a pretrained network for a set: its own, and the checksum of the model of its words."""
     text = data.text or {}
     own = data.network.get("arguments", {}) if is_model(data.network["name"]) else {}
     return {**own, **({"checksum": text["checksum"]} if is_model(text.get("vectors")) else {})}

@@ -54,7 +54,8 @@ def find_folder(place: str) -> Path:
         folder = fetch_folder(place)
     if not (folder / "config.json").is_file() or not has_weights(folder):
         raise DataError(
-            f"{cut(str(folder))} holds no model: config.json, model.safetensors and a tokenizer's files are needed"
+            f"{cut(str(folder))} holds no model: config.json, model.safetensors and the files of a"
+            " tokenizer are needed"
         )
     return folder
 

@@ -45,7 +45,9 @@ def embed_tokens(
     that is cut keeps its last token. Raises DataError where the model reads less, or knows no word of them.
     """
     model = load_model(name)
-    tokens = {split: tokenize(model, part.texts) for split, part in (("train", corpus.train), ("test", corpus.test))}
+    tokens = {
+        split: tokenize(model, part.texts) for split, part in (("train", corpus.train), ("test", corpus.test))
+    }
     check_known(model, tokens["train"], corpus.name)
     longest = choose_length(model, max_length, learned_length, tokens["train"])
     width = min(longest, max(len(ids) for ids in (*tokens["train"], *tokens["test"])))
@@ -91,7 +93,9 @@ def choose_length(model: PretrainedModel, asked: int | None, learned: int, texts
     """How many tokens of a text are read. Raises DataError where the model reads fewer than are asked for."""
     for option, length in (("--max-length", asked), ("--synthetic-length", learned)):
         if length is not None and length > model.most:
-            raise DataError(f"{option} {length}: {model.name} reads at most {model.most} tokens, give as many")
+            raise DataError(
+                f"{option} {length}: {model.name} reads at most {model.most} tokens, give as many"
+            )
     return asked or min(MAX_LENGTH, model.most, max(len(ids) for ids in texts))
 
 

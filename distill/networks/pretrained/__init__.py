@@ -9,7 +9,7 @@ POOLINGS = ("cls", "mean")  # what the head reads
 
 
 def build_pretrained(name: str, shape: tuple[int, ...], classes: int, **arguments: Any) -> "nn.Module":
-    """The network of a pretrained model's name for items (length, dim); a new one for each draw of weights."""
+    """The network of a pretrained model's name for items (length, dim); its factory draws a new head."""
     from distill.networks.pretrained.network import build
 
     return build(name, shape, classes, **arguments)

@@ -29,9 +29,9 @@ class PretrainedTransformer(nn.Module):
         self, model: PretrainedModel, classes: int, train_parts: str = "lora:8", pooling: str = "cls"
     ) -> None:
         super().__init__()
-        self.body = share(freeze(model.body))
-        add_trained_parts(self.body, train_parts)
-        self.output = nn.Linear(self.body.config.hidden_size, classes)
+        body: Any = share(freeze(model.body))
+        add_trained_parts(body, train_parts)
+        self.body, self.output = body, nn.Linear(body.config.hidden_size, classes)
         nn.init.normal_(self.output.weight, std=HEAD_STD)
         nn.init.zeros_(self.output.bias)
         self.pooling = pooling
@@ -107,6 +107,6 @@ def check_model(model: PretrainedModel, shape: tuple[int, ...], checksum: str | 
         )
     if checksum is not None and checksum != model.checksum:
         raise NetworkError(
-            f"{model.name} is another model: its files have the checksum {model.checksum[:12]}, those of the set"
-            f" {checksum[:12]}: give --network transformers/FOLDER where that model lies"
+            f"{model.name} is another model: its files have the checksum {model.checksum[:12]}, those of the"
+            f" set {checksum[:12]}: give --network transformers/FOLDER where that model lies"
         )

@@ -14,14 +14,14 @@ ADVICE = "give head, lora:R, lora:R:NAME,NAME, last:K or all"
 
 
 class LowRank(nn.Module):
-    """The frozen layer's answer and B A x (Hu et al. 2022, eq. 3): A (rank, in) is random, B (out, rank) zero.
+    """The frozen layer's answer and B A x (Hu et al. 2022, eq. 3): A (rank, in) random, B (out, rank) zero.
 
     Their factor α / rank is 1, as learning rates are learned.
     """
 
-    def __init__(self, layer: nn.Module, rank: int) -> None:
+    def __init__(self, layer: nn.Linear, rank: int) -> None:
         super().__init__()
-        outputs, inputs = layer.weight.shape
+        inputs, outputs = layer.in_features, layer.out_features
         self.layer = layer
         self.down = nn.Parameter(torch.randn(rank, inputs) / math.sqrt(inputs))
         self.up = nn.Parameter(torch.zeros(outputs, rank))
@@ -67,7 +67,7 @@ def find_layers(body: nn.Module) -> nn.ModuleList:
 
 
 def add_low_rank(body: nn.Module, rank: int, targets: list[str]) -> None:
-    """Put LowRank in the place of each linear layer of these names. Raises NetworkError for an unknown one."""
+    """Put LowRank in the place of each linear layer of these names. Raises NetworkError for others."""
     found = [
         (parent, name, layer)
         for parent in body.modules()
