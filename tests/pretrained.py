@@ -17,14 +17,6 @@ from tests.helpers import FILLERS, NOUNS, waves
 DIM, LENGTH, CLASSES = 32, 5, 2
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*SPECIAL, *FILLERS, *(word for nouns in NOUNS.values() for word in nouns)]
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    *FILLERS,
-    *(w for nouns in NOUNS.values() for w in nouns),
-]
 
 
 def write_model(folder: Path, seed: int = 0, dim: int = DIM, layers: int = 2) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from distill.inner.kernels import MAX_NARROW_CHANNELS, FastProblem, is_plain_convolution
 from distill.inner.problem import Problem, State
-from distill.inner.step import AnyStep, Step
+from distill.inner.step import AnyStep
 from distill.networks.functional import copy_network
 
 
@@ -41,7 +41,7 @@ class CompiledProblem(FastProblem):
         return self.compiled_advance(state, step) if torch.is_grad_enabled() else super().advance(state, step)
 
     @cached_property
-    def compiled_advance(self) -> Callable[[State, Step], State]:
+    def compiled_advance(self) -> Callable[[State, AnyStep], State]:
         """advance() of the traced problem, compiled."""
         problem, g = self.traced_problem, len(self.names)
 

@@ -99,7 +99,7 @@ def test_training_on_attention_labels_moves_the_attention_towards_them(name: str
         for _ in range(20):
             state = problem.advance(state, step)
     after = call_with_weights(problem.network, problem.weights(state), step.x, with_attention=True)[1]
-    distances = [float(attention_divergence(step.attention, a)) for a in (before, after)]
+    distances = [float(attention_divergence(step.attention, a).detach()) for a in (before, after)]
     assert distances[1] < 0.5 * distances[0]
 
 

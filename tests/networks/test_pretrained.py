@@ -76,7 +76,7 @@ def test_padding_changes_no_answer(name: str) -> None:
     network, x = build(name, "lora:3"), waves(2, LENGTH, DIM).float()
     padded = torch.cat([x, torch.zeros(2, 3, DIM)], dim=1)
     torch.testing.assert_close(network(padded), network(x), rtol=1e-4, atol=1e-5)
-    attention = network(padded, with_attention=True)[1]
+    attention = network(padded, with_attention=True)[1].detach()
     assert float(attention[:, LENGTH:].sum()) == pytest.approx(0, abs=1e-6)
 
 
@@ -182,13 +182,11 @@ def test_items_of_another_width_are_refused(name: str) -> None:
         build_network(name, (LENGTH, 100), CLASSES)
 
 
-def test_a_folder_that_is_not_there_or_holds_no_model(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_folder_that_is_not_there_or_holds_no_model(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(
-        UserError, match=r"no model at nobody/none: it is no folder, and the hub does not give"
-    ):
+    with pytest.raises(UserError, match=r"no encoder at 'nobody/none' .*: give --network transformers/ and"):
         load_model("transformers/nobody/none")
-    with pytest.raises(UserError, match=r"holds no model: config.json, model.safetensors and the files of a"):
+    with pytest.raises(UserError, match=r"it has no config.json: give --network transformers/ and"):
         load_model(f"transformers/{tmp_path}")
     with pytest.raises(UserError, match=r'the name "transformers/" lacks its model'):
         load_model("transformers/")
@@ -198,13 +196,11 @@ def test_a_model_without_a_tokenizer_or_with_damaged_weights(tmp_path: Path) -> 
     write_model(tmp_path / "a")
     for file in ("vocab.txt", "tokenizer.json"):
         (tmp_path / "a" / file).unlink()
-    with pytest.raises(
-        UserError, match=r"has no tokenizer \(FileNotFoundError\): put its tokenizer.json there"
-    ):
+    with pytest.raises(UserError, match=r"holds no tokenizer \(tokenizer.json, vocab.txt"):
         load_model(f"transformers/{tmp_path / 'a'}")
     name = write_model(tmp_path / "b")
     (tmp_path / "b" / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"the model in .* cannot be loaded \("):
+    with pytest.raises(UserError, match=r"cannot be loaded by transformers \("):
         load_model(name)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from distill.data.models import TRANSFORMERS
-from distill.networks import IMAGES, NETWORKS, SEQUENCES, WEIGHT_INITS
+from distill.networks import IMAGES, NETWORKS, SEQUENCES, VECTORS, WEIGHT_INITS
 from distill.networks.pretrained import POOLINGS
 from distill.registry import AUTO, COUNT, Auto, option
 
@@ -47,9 +47,9 @@ class ImageNetwork(NetworkSettings):
 class TextNetwork(NetworkSettings):
     """The network that is trained"""
 
-    network: str = option("textcnn", "NETWORK", choices=SEQUENCES, prefix=TRANSFORMERS, first=True)
-    """The network that is trained; transformers/FOLDER, or transformers/ and a hub's name, is a pretrained
-    transformer, whose word table the items are of."""
+    network: Auto[str] = option(AUTO, "NETWORK", choices=SEQUENCES | VECTORS, prefix=TRANSFORMERS, first=True)
+    """The network that is trained; with --encoder one of vectors, linear or mlp. transformers/FOLDER, or
+    transformers/ and a hub's name, is a pretrained transformer, of whose word table the items are."""
     train_parts: str | None = option(None, "PARTS")
     """What of a pretrained transformer is trained beside its new head: head (nothing), lora:R (LoRA of rank R
     on queries and values; lora:R:NAMES on other layers), last:K (the last K layers) or all (default:
