@@ -17,7 +17,7 @@ from distill.errors import DataError, require
 class PretrainedModel:
     """A model without its word table: body answers inputs_embeds, words (V, dim) are the table's rows.
 
-    most is the number of tokens of the longest text; checksum is that of the files.
+    most is the number of tokens of the longest text; pooling, cls or mean, and checksum are the files'.
     """
 
     name: str
@@ -25,6 +25,7 @@ class PretrainedModel:
     words: Float[Tensor, "V dim"]
     tokenizer: Any
     most: int
+    pooling: str
     checksum: str
 
 
@@ -52,4 +53,5 @@ def read_model(name: str, folder: EncoderFolder) -> PretrainedModel:
     body.set_input_embeddings(nn.Identity())  # texts bring their vectors
     body.set_attn_implementation("eager")  # plain products, which have a second derivative
     body.pooler = None  # a head of its own, which no answer here goes through
-    return PretrainedModel(name, body, words, tokenizer, folder.max_length, folder.checksum)
+    pooling = "cls" if folder.pooling == "cls" else "mean"
+    return PretrainedModel(name, body, words, tokenizer, folder.max_length, pooling, folder.checksum)

@@ -22,11 +22,12 @@ class PretrainedTransformer(nn.Module):
     """Sequences in a model's space of word vectors (batch, length, dim) → (batch, classes).
 
     The frozen part of the body is constants: it is in no state, and copies of the network share it. Dropout
-    is off. pooling: the head reads the output at the first token ("cls") or the mean of all ("mean").
+    is off. pooling: the head reads the output at the first token ("cls") or the mean of all ("mean"); by
+    default what the model's files say, else the mean.
     """
 
     def __init__(
-        self, model: PretrainedModel, classes: int, train_parts: str = "lora:8", pooling: str = "cls"
+        self, model: PretrainedModel, classes: int, train_parts: str = "lora:8", pooling: str | None = None
     ) -> None:
         super().__init__()
         body: Any = share(freeze(model.body))
@@ -34,8 +35,8 @@ class PretrainedTransformer(nn.Module):
         self.body, self.output = body, nn.Linear(body.config.hidden_size, classes)
         nn.init.normal_(self.output.weight, std=HEAD_STD)
         nn.init.zeros_(self.output.bias)
-        self.pooling = pooling
-        self.arguments = {"train_parts": train_parts, "pooling": pooling, "checksum": model.checksum}
+        self.pooling = pooling or model.pooling
+        self.arguments = {"train_parts": train_parts, "pooling": self.pooling, "checksum": model.checksum}
         self.train()
 
     def forward(self, x: Float[Tensor, "batch length dim"], with_attention: bool = False) -> Any:
@@ -93,7 +94,7 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
     for argument in arguments:
         if argument not in ("train_parts", "pooling"):
             raise NetworkError(f'the network "{name}" has no {argument}')
-    if arguments.get("pooling", "cls") not in POOLINGS:
+    if arguments.get("pooling") not in (None, *POOLINGS):
         raise NetworkError(f"no pooling called {arguments['pooling']!r:.40}: {' or '.join(POOLINGS)}")
 
 

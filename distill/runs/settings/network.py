@@ -56,4 +56,4 @@ class TextNetwork(NetworkSettings):
     lora:8)."""
     pooling: str | None = option(None, "POOLING", choices=POOLINGS)
     """What the head of a pretrained transformer reads: cls (the output at the first token) or mean (of all
-    tokens) (default: cls)."""
+    tokens) (default: as its files say, else mean)."""

@@ -135,7 +135,7 @@ DEFAULTS = (
     ),
     Default(
         "inner", "lr", inner_lr,
-        "sgd: 0.1 / T, for text 0.2 / T, pretrained 0.02, for images of a minute 0.24 / T; momentum:"
+        "sgd: 0.1 / T, for text 0.2 / T, pretrained 0.05, for images of a minute 0.24 / T; momentum:"
         " 0.01, for a random"
         " convnet 0.02; adam: 0.003;"
         " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"

@@ -137,7 +137,7 @@ def vectors(s: Situation) -> str:
 
 def inner_lr(s: Situation) -> float:
     if s.pretrained:
-        return 0.02
+        return 0.05
     if s.by_trajectory:
         return 0.02
     if s.patient and s.rule == "momentum":
