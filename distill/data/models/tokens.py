@@ -22,7 +22,7 @@ class TokenDataset(TextDataset):
         """A text's first token, those between again and again up to the learned length, and its last."""
         ids = ids[ids != PAD]
         inside = ids[1:-1] if len(ids) > 2 else ids
-        repeated = inside[torch.arange(self.learned_length, device=ids.device) % len(inside)]
+        repeated = inside[torch.arange(-1, self.learned_length - 1, device=ids.device) % len(inside)]
         repeated[0], repeated[-1] = ids[0], ids[-1]
         return repeated
 
