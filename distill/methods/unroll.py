@@ -86,10 +86,12 @@ class BPTT(Method):
                 " not be learned: give a larger one, or fewer --inner-steps"
             )
 
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        return DOUBLED_AT[: self.step_doublings or 0]
+
     def merged_steps(self, step: int) -> int:
-        doublings = self.step_doublings or 0
-        passed = sum(step >= boundary for boundary in DOUBLED_AT[:doublings])
-        return int(2 ** (doublings - passed))
+        return int(2 ** sum(step < boundary for boundary in self.restarts))
 
     def draw_horizon(self, steps: int, generator: torch.Generator) -> int:
         """How many inner steps a task makes: T, or uniform between the two horizons."""

@@ -20,6 +20,7 @@ from distill.runs.settings.defaults.values import (
     max_horizon,
     outer_batch,
     outer_lr,
+    outer_rule,
     outer_steps,
     pool_augment,
     rule,
@@ -139,6 +140,10 @@ DEFAULTS = (
         "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
         " frepo and rcig: 256; rat-bptt: 128; dc and dm: 640; mtt: 1, which it does not look at",
         "smaller batches are too noisy, larger ones cost more than they gain",
+    ),
+    Default(
+        "outer", "outer_rule", outer_rule, "adam; ggt for fixed images of at most a minute",
+        "after 800 steps ten images had 91, 93 and 90 with adam, 96, 94 and 93 with ggt",
     ),
     Default(
         "outer", "outer_lr", outer_lr,
