@@ -128,8 +128,8 @@ def is_timed(run: RunSettings) -> bool:
 
 
 def is_brief(run: RunSettings) -> bool:
-    """Whether it ends the run within a minute."""
-    return min(m for m in (run.minutes, run.distil_minutes, math.inf) if m is not None) <= 1
+    """Whether time ends the run within two minutes."""
+    return min(m for m in (run.minutes, run.distil_minutes, math.inf) if m is not None) <= 2
 
 
 def default_folder(settings: Settings) -> str:

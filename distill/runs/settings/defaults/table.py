@@ -77,7 +77,7 @@ DEFAULTS = (
     ),
     Default(
         METHOD, "step_doublings", step_doublings,
-        "as far as three inner steps remain, for fixed images of a minute; else none",
+        "as far as three inner steps remain, for fixed images of two minutes; else none",
         "most is learned by a short training as well: of five digits 62 % in ten seconds, about 40 before",
     ),
     Default(
@@ -101,7 +101,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet, methods with a pool, and fixed images of a minute; where random"
+        "means for a random convnet, methods with a pool, and fixed images of two minutes; where random"
         " frepo for rat-bptt and rcig; noise for sre2l; else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
@@ -125,7 +125,7 @@ DEFAULTS = (
     ),
     Default(
         "inner", "lr", inner_lr,
-        "sgd: 0.1 / T, for text 0.2 / T, for images of a minute 0.24 / T; momentum: 0.01, for a random"
+        "sgd: 0.1 / T, for text 0.2 / T, for images of two minutes 0.24 / T; momentum: 0.01, for a random"
         " convnet 0.02; adam: 0.003;"
         " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
         " rat-bptt, dc, dm: 0.01; mtt: 0.02",
@@ -142,7 +142,7 @@ DEFAULTS = (
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
     Default(
-        "outer", "outer_rule", outer_rule, "adam; ggt for fixed images of at most a minute",
+        "outer", "outer_rule", outer_rule, "adam; ggt for fixed images of at most two minutes",
         "after 800 steps ten images had 91, 93 and 90 with adam, 96, 94 and 93 with ggt",
     ),
     Default(
@@ -168,7 +168,7 @@ DEFAULTS = (
     ),
     Default(
         "outer", "warmup", warmup,
-        "200; text, methods with a pool, and fixed images of a minute: 20; frepo: 50",
+        "200; text, methods with a pool, and fixed images of two minutes: 20; frepo: 50",
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(
