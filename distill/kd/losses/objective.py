@@ -10,6 +10,7 @@ from distill.kd.losses import KD_LOSSES, evaluate_loss
 from distill.kd.recipe.parts import LossPart, RampPart, RecipeError
 from distill.kd.taps import Outputs
 from distill.kd.techniques.aggregation import aggregate_layers
+from distill.kd.state.meter import Meter
 from distill.kd.training.ramps import geometric, linear, ramp_value
 from distill.student.loop import Batch
 
@@ -62,7 +63,12 @@ class WeightedLoss:
         return aggregate_layers(layers, self.alpha)
 
 
-def sum_losses(losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, batch: Batch) -> Tensor:
-    """Σ weight · value over a learner's losses on a batch."""
-    parts = [loss.weight(batch) * loss.value(learner, outputs, batch.y) for loss in losses]
-    return torch.stack(parts).sum()
+def sum_losses(
+    losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, batch: Batch, meter: Meter | None = None
+) -> Tensor:
+    """Σ weight · value over a learner's losses on a batch; a meter adds them to its sums."""
+    weights = [loss.weight(batch) for loss in losses]
+    values = [loss.value(learner, outputs, batch.y) for loss in losses]
+    if meter is not None:
+        meter.add_summands(weights, values)
+    return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum()

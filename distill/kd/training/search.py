@@ -30,6 +30,7 @@ def build_search(stage: Stage) -> tuple[Stage, list[Turn]]:
     teacher.alphas.update({group_key(part): g.alpha for part, g in zip(searched, groups, strict=True)})
     half, held_out = halve(stage.data, stream("halves", stage.where, stage.seed))
     batches = draw_batches(held_out, stage.part.batch, stage.part.epochs + 1, stream("search", stage.seed))
+    stage.state.hold("held-out", batches)
     search = AggregationSearch(stage.networks[learner].module, teacher.module, groups, batches)
     connectors = [module for group in groups for module in (group.to_teacher, group.to_student)]
     alpha_optimiser = torch.optim.Adam([group.alpha for group in groups], lr=ALPHA_LR)

@@ -65,7 +65,7 @@ def build_objective(
     def objective(batch: Batch) -> Tensor:
         logits = {name: rows[batch.indices] for name, rows in teacher_logits.items()}
         outputs = build_outputs(stage, learner, losses, batch, logits)
-        return sum_losses(losses, learner, outputs, batch)
+        return sum_losses(losses, learner, outputs, batch, stage.state.meter(learner))
 
     return objective
 
