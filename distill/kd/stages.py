@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ def begin_learning(stage: Stage) -> list[RemovableHandle]:
         network.student.requires_grad_(True).train()
         if stage.part.prune:
             parameters = dict(network.module.named_parameters())
-            masks = stage.state.recall(f"masks.{name}", lambda p=parameters: find_masks(p, stage.part.prune))
+            masks = stage.state.recall(f"masks.{name}", partial(find_masks, parameters, stage.part.prune))
             handles += apply_masks(parameters, {k: m.to(parameters[k].device) for k, m in masks.items()})
     return handles
 

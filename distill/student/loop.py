@@ -75,12 +75,11 @@ class Record(NamedTuple):
     rates: tuple[float, ...]
 
 
-def run_turns(
-    turns: Sequence[Turn], batches: Iterable[Batch], total: int, done: int = 0
-) -> Iterator[Record]:
+def run_turns(turns: Sequence[Turn], batches: Iterable[Batch], total: int, done: int = 0) -> Iterator[Record]:
     """Train, with one record per batch; rates without a scheduler fall linearly to zero over `total` batches.
 
-    done: how many batches came before, of a training that goes on. Raises UserError where a loss is not finite.
+    done: how many batches of a training that goes on came before. Raises UserError where a loss is not
+    finite.
     """
     schedulers = [turn.scheduler or fall_linearly(turn.optimiser, total) for turn in turns]
     for step, batch in enumerate(batches, done + 1):
@@ -130,7 +129,13 @@ class Batches:
     def __init__(
         self, data: Data, size: int, epochs: int, generator: torch.Generator, augment: Augment | None
     ) -> None:
-        self.data, self.size, self.epochs, self.generator, self.augment = data, size, epochs, generator, augment
+        self.data, self.size, self.epochs, self.generator, self.augment = (
+            data,
+            size,
+            epochs,
+            generator,
+            augment,
+        )
         self.step, self.order = 0, torch.arange(0)
 
     def __iter__(self) -> "Batches":

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from distill.kd.losses import KD_LOSSES, evaluate_loss
 from distill.kd.recipe.parts import LossPart, RampPart, RecipeError
+from distill.kd.state.meter import Meter
 from distill.kd.taps import Outputs
 from distill.kd.techniques.aggregation import aggregate_layers
-from distill.kd.state.meter import Meter
 from distill.kd.training.ramps import geometric, linear, ramp_value
 from distill.student.loop import Batch
 
