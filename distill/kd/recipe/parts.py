@@ -87,10 +87,10 @@ class RampPart:
 
     ramp: str
     """How it moves: a word of RAMPS."""
-    from_: float = 0.0
-    """Its value at the beginning."""
-    to: float = 1.0
-    """Its value at the end."""
+    from_: float | None = None
+    """Its value at the beginning (default: 0)."""
+    to: float | None = None
+    """Its value at the end (default: 1)."""
     by: str | None = None
     """When it moves: after each batch or each epoch (default: the ramp's own)."""
     of: "RampPart | None" = None
