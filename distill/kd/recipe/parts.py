@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distill.errors import UserError, quote
+from distill.kd.losses import RENAMED
 from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
 
 FILE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # of a network: it is the name of a file in the run's folder
@@ -100,6 +101,9 @@ class LossPart:
     """aggregate: the teacher's modules, of one size, whose weighted sum is matched."""
     domain: str = "source"
     """source, or target: the unlabelled items of data.target."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loss", RENAMED.get(self.loss, self.loss))
 
 
 @dataclass(frozen=True)
