@@ -27,8 +27,8 @@ def score_networks(recipe: Recipe, networks: Networks, sources: Sources) -> Scor
         if sources.fine_labels is not None and part.subclasses > 1:
             scores[name]["clusters"] = score_clusters(networks[name], sources.test, sources.fine_labels)
     for stage in recipe.stages:
-        for name, parts in stage.turns.items():
-            for loss in parts:
+        for name, turn in stage.turns.items():
+            for loss in turn.losses:
                 if loss.loss == "weighted" and loss.teacher:
                     pair = networks[name], networks[loss.teacher]
                     share = share_regularising(*pair, sources.train, stage.train, loss.tau)

@@ -74,5 +74,7 @@ def read_shares(group: str, shares: Sequence[float], path: str) -> Tensor:
     layers = group.partition(" <- ")[2].split()
     fair = all(share >= 0 for share in shares) and math.isclose(sum(shares), 1, abs_tol=1e-3)
     if len(layers) != len(shares) or not fair:
-        raise UserError(f"{path}: {cut(group)} must have a share of each of its {len(layers)} layers, with the sum 1")
+        raise UserError(
+            f"{path}: {cut(group)} must have a share of each of its {len(layers)} layers, with the sum 1"
+        )
     return torch.tensor(shares).log()
