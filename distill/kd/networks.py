@@ -13,13 +13,21 @@ from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.network_files import load_weights, read_classes, save_network
 from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
+from distill.kd.techniques.alphas import read_alphas
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
 from distill.networks.functional import load_parameters
 from distill.networks.initial import draw_weights
 from distill.randomness import TURN, stream
 from distill.student.training import Data, Student
 
-NOT_ARGUMENTS = ("checkpoint", "seed", "int8", "mean_of", "between")  # keys that no constructor takes
+NOT_ARGUMENTS = (
+    "checkpoint",
+    "seed",
+    "int8",
+    "mean_of",
+    "between",
+    "alphas",
+)  # keys that no constructor takes
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,15 @@ def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: 
             check_order(part.checkpoint, train)
         except UserError as error:
             raise RecipeError(f"networks.{name}.checkpoint: {error}") from None
-    return replace(built, int8=part.int8, classes=train.classes)
+    return replace(built, int8=part.int8, alphas=load_alphas(name, part), classes=train.classes)
+
+
+def load_alphas(name: str, part: NetworkPart) -> dict[str, Tensor]:
+    """α by group of a network's layers that another run's search found. Raises RecipeError."""
+    try:
+        return read_alphas(part.alphas, name) if part.alphas else {}
+    except UserError as error:
+        raise RecipeError(f"networks.{name}.alphas: {error}") from None
 
 
 def create_network(

@@ -1,8 +1,5 @@
 """The search of a teacher's layers: the bridge loss, its two paths, and its gradients."""
 
-from collections.abc import Iterator
-from itertools import repeat
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -40,9 +37,8 @@ def build_group(tap: str) -> Group:
 
 
 def build_search(**options: float) -> AggregationSearch:
-    batches: Iterator[Batch] = repeat(HELD_OUT)
     groups = [build_group(tap) for tap in TAPS]
-    return AggregationSearch(build(8, 2), build(14, 4), groups, batches, **options)
+    return AggregationSearch(build(8, 2), build(14, 4), groups, lambda _: HELD_OUT, **options)
 
 
 def differentiate(loss: object, leaf: Tensor, step: float = 1e-6) -> Tensor:
@@ -126,7 +122,7 @@ def test_each_path_pulls_alpha_towards_the_layer_that_serves_it() -> None:
         group = search.groups[0]
         near = Group(group.tap, group.layers, group.alpha, Like(taps[layer]), group.to_student)
         alone = AggregationSearch(
-            search.student, search.teacher, [near], repeat(HELD_OUT), ts=0.0, regulariser=0.0
+            search.student, search.teacher, [near], lambda _: HELD_OUT, ts=0.0, regulariser=0.0
         )
         (gradient,) = torch.autograd.grad(alone.alpha_loss()(TRAIN), [group.alpha])
         assert gradient[k] < 0 < gradient[1 - k]

@@ -16,7 +16,7 @@ Where we differ: all groups are searched at once (the paper searches group after
 search, one group each, do that), and the distance is the mean over places and channels rather than the sum.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +55,7 @@ class AggregationSearch:
     student: nn.Module
     teacher: nn.Module
     groups: Sequence[Group]
-    held_out: Iterator[Batch]
+    held_out: Callable[[Batch], Batch]  # the batch of α's half beside one of the student's
     ts: float = 1.0  # γ_ts
     st: float = 1.0  # γ_st
     regulariser: float = 1e-3  # λ
@@ -73,8 +73,8 @@ class AggregationSearch:
     def alpha_loss(self) -> Loss:
         """For α, on the other half's items: the bridge loss and the regulariser."""
 
-        def loss(_: Batch) -> Tensor:
-            batch = next(self.held_out)
+        def loss(batch: Batch) -> Tensor:
+            batch = self.held_out(batch)
             alphas = [group.alpha for group in self.groups]
             squares = torch.stack([alpha.square().sum() for alpha in alphas]).sum()
             return self.bridge(batch, self.student_pass(batch)[1], alphas) + self.regulariser / 2 * squares

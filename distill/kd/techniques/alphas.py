@@ -1,7 +1,7 @@
 """The weights of aggregations beyond their search: the file alphas.json, and what a stage without one takes.
 
-The file holds {"NETWORK": {"TAP <- LAYER LAYER": [share, share]}}: for each teacher and group of a search, the
-shares softmax(α) of its layers. Another recipe reads it by the key `alphas` of the teacher.
+The file holds {"NETWORK": {"TAP <- LAYER LAYER": [share, share]}}: for each teacher and group of a search,
+the shares softmax(α) of its layers. Another recipe reads it by the key `alphas` of the teacher.
 """
 
 import json
