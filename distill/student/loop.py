@@ -38,6 +38,7 @@ class Batch(NamedTuple):
     indices: Tensor  # which items of the set they are
     progress: float  # the share of the training that is done, from 0
     epoch: float = 0.0  # the share of its epochs that are done
+    step: int = 0  # how many batches came before
     plain: Tensor | None = None  # x before augmentation
     target: Tensor | None = None  # unlabelled items of another domain
 
@@ -118,9 +119,8 @@ def draw_batches(
     for epoch in range(epochs):
         for indices in torch.randperm(len(data), generator=generator).split(size):
             x, y = data.batch(indices)
-            yield Batch(
-                augment(x, generator) if augment else x, y, indices, step / total, epoch / epochs, plain=x
-            )
+            changed = augment(x, generator) if augment else x
+            yield Batch(changed, y, indices, step / total, epoch / epochs, step, plain=x)
             step += 1
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from distill.data.augment import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.losses import KD_LOSSES, KDLoss
-from distill.kd.networks import Network, Networks
+from distill.kd.networks import Network, Networks, find_frozen
 from distill.kd.recipe.files import is_short
 from distill.kd.recipe.parts import (
     LossPart,
@@ -15,6 +15,7 @@ from distill.kd.recipe.parts import (
     RecipeError,
     SearchPart,
     StagePart,
+    TurnPart,
     check_numbers,
 )
 from distill.kd.taps import find_module
@@ -31,6 +32,7 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
         check_stage(stage, where, recipe)
         for learner, turn in stage.turns.items():
             check_learner(learner, where, recipe)
+            check_frozen(turn, f"{where}.turns.{learner}", networks[learner])
             check_rates(stage, learner, where)
             key = f"{where}.turns.{learner}" + ("" if is_short(turn) else ".losses")
             for j, part in enumerate(turn.losses):
@@ -74,6 +76,19 @@ def check_learner(learner: str, where: str, recipe: Recipe) -> None:
         raise RecipeError(f"{where}.turns: " + unknown("network", learner, recipe.networks))
     if recipe.networks[learner].mean_of:
         raise RecipeError(f"{where}.turns: {learner} is an ensemble and never learns itself")
+    if recipe.networks[learner].frozen is True:
+        raise RecipeError(f"{where}.turns: networks.{learner}.frozen is true: leave its turn or frozen out")
+
+
+def check_frozen(turn: TurnPart, where: str, network: Network) -> None:
+    """The modules that do not learn, and that something is left that does. Raises RecipeError."""
+    for key, paths in ((f"networks.{network.name}", network.frozen), (where, turn.frozen or ())):
+        for path in paths:
+            check_path(f"{key}.frozen", path, network)
+    frozen = find_frozen(network, turn.frozen or ())
+    weights = {id(w) for module in frozen for w in module.parameters()}
+    if all(id(w) in weights for w in network.module.parameters()):
+        raise RecipeError(f"{where}: all weights of {network.name} are frozen, and nothing is left to learn")
 
 
 def check_loss(part: LossPart, where: str, learner: Network, networks: Networks, recipe: Recipe) -> None:

@@ -76,6 +76,8 @@ class NetworkPart:
     """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
     mean_of: list[str] | None = None
     """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
+    frozen: bool | list[str] = False
+    """true: it never learns; or the modules of it, by their paths, that never do."""
     int8: bool = False
     """Measure it with weights and activations rounded to eight bits."""
     alphas: str | None = None

@@ -70,7 +70,7 @@ class HeldOut:
 
 def build_group(stage: Stage, learner: str, part: LossPart, where: str) -> Group:
     """A group with fresh connectors and the same α for all layers."""
-    student_output, teacher_output = probe_outputs(stage, learner, part, where)
+    student_output, teacher_output = probe_outputs(stage, learner, part)
     # "there" and "back" seed the connectors: other words would give other initial weights
     to_teacher = build_connector(
         student_output, teacher_output, stream("connector", "there", where, stage.seed)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from distill.kd.networks import Networks
-from distill.kd.recipe.parts import StagePart, TurnPart
+from distill.kd.recipe.parts import StagePart
 from distill.student.loop import count_batches
 from distill.student.training import Data
 
@@ -30,6 +30,6 @@ class Stage:
         """How many batches the stage has."""
         return count_batches(self.data, self.part.batch, self.part.epochs)
 
-    def turn(self, learner: str) -> TurnPart:
-        """The turn of a learner."""
-        return self.part.turns[learner]
+    def learns(self, name: str) -> bool:
+        """Whether a network changes in this stage: it has a turn, or it is an ensemble of some that have."""
+        return any(learner in self.part.turns for learner in (name, *self.networks[name].parts))
