@@ -9,6 +9,7 @@ from distill.kd.losses import KD_LOSSES, KDLoss
 from distill.kd.networks import Network, Networks, find_frozen
 from distill.kd.recipe.files import is_short
 from distill.kd.recipe.parts import (
+    BoundPart,
     LossPart,
     RampPart,
     Recipe,
@@ -116,8 +117,19 @@ def check_weights(part: LossPart, where: str, loss: KDLoss) -> None:
     for name, end in zip(("weight", "until"), ends, strict=True):
         if not end >= 0:
             raise RecipeError(f"{where}.{name} must be at least 0, not {end:g}")
+    if part.bound is not None:
+        check_bound(part, part.bound, where)
     if not part.tau > 0:
         raise RecipeError(f"{where}.tau, the temperature, must be above 0, not {part.tau:g}")
+
+
+def check_bound(part: LossPart, bound: BoundPart, where: str) -> None:
+    """A bound that is positive, of a weight that nothing else moves. Raises RecipeError."""
+    check_numbers(bound, f"{where}.bound")
+    if not bound.at_most > 0:
+        raise RecipeError(f"{where}.bound.at_most must be above 0, not {bound.at_most:g}")
+    if isinstance(part.weight, RampPart) or part.until is not None:
+        raise RecipeError(f"{where}.bound: the weight is its multiplier, so give it no ramp and no until")
 
 
 def check_teacher(part: LossPart, where: str, loss: KDLoss, networks: Networks) -> None:

@@ -98,6 +98,18 @@ class RampPart:
     """When it moves: after each batch or each epoch (default: the ramp's own)."""
     of: "RampPart | None" = None
     """complement: the ramp that is taken from 1."""
+    times: "RampPart | None" = None
+    """Another ramp, by which this one is multiplied."""
+
+
+@dataclass(frozen=True)
+class BoundPart:
+    """A bound that a loss shall not exceed: its weight becomes a multiplier that rises while it does."""
+
+    at_most: float
+    """The bound ε on the unweighted loss."""
+    lr: float = option(0.01, **RATE)
+    """The rate of the multiplier: after each batch the weight gains lr · (loss - ε), and is at least 0."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,8 @@ class LossPart:
     """Its factor, or the ramp along which it moves."""
     until: float | None = None
     """The factor at the end of the stage; it changes geometrically (default: it stays)."""
+    bound: BoundPart | None = None
+    """The loss shall not exceed a bound, and the factor is where its multiplier starts (ProKT)."""
     teacher: str | None = None
     """The network whose output is matched."""
     tau: float = 1.0

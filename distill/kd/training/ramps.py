@@ -39,9 +39,13 @@ def sigmoid(p: float, start: float, end: float) -> float:
 
 
 def ramp_value(part: RampPart, batch: Batch) -> float:
-    """The weight at a batch."""
-    if part.of is not None:
-        return 1 - ramp_value(part.of, batch)
+    """The weight at a batch: where the ramp is, times the other one."""
+    value = move(part, batch) if part.of is None else 1 - ramp_value(part.of, batch)
+    return value if part.times is None else value * ramp_value(part.times, batch)
+
+
+def move(part: RampPart, batch: Batch) -> float:
+    """Where a ramp is at a batch."""
     ramp = RAMPS[part.ramp]
     function: Callable[[float, float, float], float] = load(Entry(ramp.place, ramp.summary))
     progress = batch.epoch if (part.by or ramp.by) == "epoch" else batch.progress
@@ -60,6 +64,10 @@ def check_ramp(part: RampPart, where: str) -> None:
         )
     if part.of is not None:
         check_ramp(part.of, f"{where}.of")
+    if part.times is not None:
+        check_ramp(part.times, f"{where}.times")
+        if min(ramp_ends(part.times)) < 0:
+            raise RecipeError(f"{where}.times must be at least 0, not {min(ramp_ends(part.times)):g}")
     for name, end in (("from", part.from_), ("to", part.to)):
         if part.ramp in ("geometric", "exponential") and not end > 0:
             raise RecipeError(f"{where}.{name} must be above 0 for the ramp {part.ramp}, not {end:g}")
