@@ -6,10 +6,12 @@ from distill.kd.losses import KD_LOSSES, KDLoss
 from distill.kd.networks import Network, Networks, find_frozen
 from distill.kd.recipe.files import is_short
 from distill.kd.recipe.parts import (
+    BoundPart,
     LossPart,
     RampPart,
     Recipe,
     RecipeError,
+    SearchPart,
     StagePart,
     TurnPart,
     check_numbers,
@@ -43,11 +45,11 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
 
 def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
     """The numbers and words of a stage. Raises RecipeError."""
+    if isinstance(stage.search, SearchPart):
+        check_numbers(stage.search, f"{where}.search")
     check_numbers(stage, where)
     if not stage.turns:
         raise RecipeError(f"{where}.turns: nobody learns")
-    if stage.search and not can_search(stage):
-        raise RecipeError(f"{where}.search: needs one learner with aggregate losses of one teacher")
     if stage.items not in ("real", "set") or (stage.items == "set" and recipe.data.set is None):
         raise RecipeError(f'{where}.items must be real, or set where data.set names one; not "{stage.items}"')
     try:
@@ -63,13 +65,6 @@ def check_rates(stage: StagePart, learner: str, where: str) -> None:
     optimiser_key, schedule_key = keys
     optimiser = try_optimiser(rates.optimizer, stage.lr, f"{optimiser_key}.optimizer")
     try_schedule(rates.schedule, optimiser, stage.epochs, f"{schedule_key}.schedule")
-
-
-def can_search(stage: StagePart) -> bool:
-    """Whether one learner has aggregate losses of one teacher."""
-    parts = [part for turn in stage.turns.values() for part in turn.losses]
-    teachers = {part.teacher for part in parts if part.loss == "aggregate"}
-    return len(stage.turns) == 1 and len(teachers) == 1
 
 
 def check_learner(learner: str, where: str, recipe: Recipe) -> None:
@@ -115,16 +110,29 @@ def check_weight(part: LossPart, where: str) -> None:
         check_ramp(part.weight, f"{where}.weight")
         if part.until is not None:
             raise RecipeError(f"{where}.until: the weight has a ramp, whose end is its key to")
-        return
-    for name, end in (("weight", part.weight), ("until", part.until or 0.0)):
+    ends = (
+        () if isinstance(part.weight, RampPart) else (("weight", part.weight), ("until", part.until or 0.0))
+    )
+    for name, end in ends:
         if not end >= 0:
             raise RecipeError(f"{where}.{name} must be at least 0, not {end:g}")
+    if part.bound is not None:
+        check_bound(part, part.bound, where)
 
 
 def check_temperature(part: LossPart, where: str) -> None:
     """A temperature above 0. Raises RecipeError."""
     if not part.tau > 0:
         raise RecipeError(f"{where}.tau, the temperature, must be above 0, not {part.tau:g}")
+
+
+def check_bound(part: LossPart, bound: BoundPart, where: str) -> None:
+    """A bound that is positive, of a weight that nothing else moves. Raises RecipeError."""
+    check_numbers(bound, f"{where}.bound")
+    if not bound.at_most > 0:
+        raise RecipeError(f"{where}.bound.at_most must be above 0, not {bound.at_most:g}")
+    if isinstance(part.weight, RampPart) or part.until is not None:
+        raise RecipeError(f"{where}.bound: the weight is its multiplier, so give it no ramp and no until")
 
 
 def check_teacher(part: LossPart, where: str, loss: KDLoss, networks: Networks) -> None:

@@ -41,9 +41,13 @@ def sigmoid(p: float, start: float, end: float) -> float:
 
 
 def ramp_value(part: RampPart, batch: Batch) -> float:
-    """The weight at a batch."""
-    if part.of is not None:
-        return 1 - ramp_value(part.of, batch)
+    """The weight at a batch: where the ramp is, times the other one."""
+    value = move(part, batch) if part.of is None else 1 - ramp_value(part.of, batch)
+    return value if part.times is None else value * ramp_value(part.times, batch)
+
+
+def move(part: RampPart, batch: Batch) -> float:
+    """Where a ramp is at a batch."""
     ramp = RAMPS[part.ramp]
     function: Callable[[float, float, float], float] = load(Entry(ramp.place, ramp.summary))
     progress = batch.epoch if (part.by or ramp.by) == "epoch" else batch.progress
@@ -61,6 +65,8 @@ def check_ramp(part: RampPart, where: str, most: float = math.inf) -> None:
         raise RecipeError(f"{where}.ramp: " + unknown("ramp", part.ramp, RAMPS))
     if part.by not in (None, *UNITS):
         raise RecipeError(f"{where}.by: " + unknown("unit of time", str(part.by), UNITS))
+    if part.times is not None:
+        check_ramp(part.times, f"{where}.times")
     if part.ramp == "complement":
         check_complement(part, where)
         return

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from distill.kd.losses import KD_LOSSES
+from distill.kd.losses.multiplier import Multiplier
 from distill.kd.losses.objective import WeightedLoss, sum_losses
 from distill.kd.networks import compute_logits
-from distill.kd.recipe.parts import LossPart, OptimizerPart, SchedulePart, StagePart
+from distill.kd.recipe.parts import LossPart, OptimizerPart, RampPart, SchedulePart, StagePart
 from distill.kd.taps import Calls, Outputs
+from distill.kd.techniques.alphas import choose_alpha
 from distill.kd.training.connectors import build_connector
 from distill.kd.training.optimisers import build_optimiser
 from distill.kd.training.schedules import build_schedule
@@ -25,7 +26,7 @@ def build_turns(stage: Stage) -> list[Turn]:
     for learner, turn in stage.part.turns.items():
         keys = [f"{stage.where}.{learner}.{j}" for j in range(len(turn.losses))]
         losses = [build_loss(stage, learner, part, key) for part, key in zip(turn.losses, keys, strict=True)]
-        connectors = [loss.connector for loss in losses if loss.connector]
+        connectors = [module for loss in losses for module in loss.modules]
         turns.append(
             build_turn(stage, learner, build_objective(stage, learner, losses, teacher_logits), connectors)
         )
@@ -115,15 +116,23 @@ def compute_teacher_logits(stage: Stage) -> dict[str, Tensor]:
 def build_loss(stage: Stage, learner: str, part: LossPart, where: str) -> WeightedLoss:
     """A loss with its connector, where it has one (the regressor of FitNets, section 2.2)."""
     loss = KD_LOSSES[part.loss]
+    multiplier = build_multiplier(part)
     if not loss.connector:
-        return WeightedLoss(part, where)
+        return WeightedLoss(part, where, multiplier=multiplier)
     student_output, teacher_output = probe_outputs(stage, learner, part)
     connector = build_connector(student_output, teacher_output, stream("connector", where, stage.seed))
     if not loss.layers:
-        return WeightedLoss(part, where, connector)
-    alpha = stage.networks[part.teacher or ""].alphas.get(group_key(part))
-    alpha = torch.zeros(len(part.layers or ())) if alpha is None else alpha.detach()
-    return WeightedLoss(part, where, connector, alpha.to(student_output.device))
+        return WeightedLoss(part, where, connector, multiplier=multiplier)
+    alphas, generator = stage.networks[part.teacher or ""].alphas, stream("alpha", where, stage.seed)
+    alpha = choose_alpha(part, alphas, generator)
+    return WeightedLoss(part, where, connector, alpha.to(student_output.device), multiplier)
+
+
+def build_multiplier(part: LossPart) -> Multiplier | None:
+    """The multiplier of a loss with a bound, which starts at the loss's weight."""
+    if part.bound is None or isinstance(part.weight, RampPart):
+        return None
+    return Multiplier(part.weight, part.bound.at_most, part.bound.lr)
 
 
 def probe_outputs(stage: Stage, learner: str, part: LossPart) -> tuple[Tensor, Tensor]:
@@ -135,8 +144,3 @@ def probe_outputs(stage: Stage, learner: str, part: LossPart) -> tuple[Tensor, T
     outputs = Outputs(modules, "", reads, {"source": stage.data.batch(slice(0, 2))[0]})  # nobody learns
     path = part.layers[0] if part.layers else part.teacher_tap or part.tap
     return outputs(learner, part.tap, "source"), outputs(part.teacher or "", path, "source")
-
-
-def group_key(part: LossPart) -> str:
-    """What the search of a group and the stage that uses it have in common."""
-    return f"{part.tap} <- {' '.join(part.layers or ())}"
