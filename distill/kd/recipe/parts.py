@@ -42,6 +42,8 @@ class DataPart:
     """Only so many training items, drawn at random (default: all)."""
     test: int | None = option(None, above=0)
     """Only so many test items (default: all)."""
+    validation: float = option(0.0, at_least=0, below=1)
+    """This share of the training items is held out: no network learns from it, and each epoch is measured."""
     merge: list[list[int]] | None = None
     """Classes that are merged: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two classes of ten."""
     set: str | None = None

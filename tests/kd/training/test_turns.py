@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from distill.kd.networks import Network, Networks, build_networks
 from distill.kd.recipe.parts import RecipeError
 from distill.kd.sources import choose_items, load_sources
-from distill.kd.stages import Stage, StageTraining, run_stage, start_stage
+from distill.kd.stages import Stage, run_stage
+from distill.kd.state.run import RecipeRun
 from distill.randomness import stream
 from distill.student.loop import draw_batches
 from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, same_weights, train_recipe
@@ -142,46 +143,22 @@ def test_a_turn_that_cannot_be_is_refused_in_one_sentence(
     assert str(error.value).startswith(sentence)
 
 
-def save_training(training: StageTraining) -> dict[str, Any]:
-    """What of a stage under way a checkpoint holds."""
-    networks = {name: copy.deepcopy(n.module.state_dict()) for name, n in training.stage.networks.items()}
-    turns = [
-        copy.deepcopy(
-            (t.optimiser.state_dict(), t.scheduler.state_dict(), [c.state_dict() for c in t.connectors])
-        )
-        for t in training.turns
-        if t.scheduler
-    ]
-    return {"networks": networks, "turns": turns}
-
-
-def load_training(training: StageTraining, state: dict[str, Any]) -> None:
-    for name, network in training.stage.networks.items():
-        network.module.load_state_dict(state["networks"][name])
-    for turn, (optimiser, scheduler, connectors) in zip(training.turns, state["turns"], strict=True):
-        turn.optimiser.load_state_dict(optimiser)
-        assert turn.scheduler is not None
-        turn.scheduler.load_state_dict(scheduler)
-        for connector, weights in zip(turn.connectors, connectors, strict=True):
-            connector.load_state_dict(weights)
-
-
 def test_a_stage_goes_on_from_its_middle_to_the_same_bits(tmp_path: Path) -> None:
+    """Averages of batch norm, momentum, a warm-up, a connector, augmentation and anchors included."""
     networks = {"teacher": BATCH, "student": {**BATCH, "seed": 1}}
     turns = {
         "student": {"losses": [*kd("teacher"), HINT], "optimizer": SGD, "schedule": COSINE},
         "teacher": [CE, hinton("student", 0.1)],
     }
-    raw = {"turns": turns, "epochs": 3, "augment": "shift", "mixup": 0.2, "keep": 2}
-    whole = prepare(tmp_path, networks, raw)
-    losses = [record.losses for record in run_stage(whole)]
-    first, second = (start_stage(prepare(tmp_path, networks, raw)) for _ in range(2))
+    stage = {"turns": turns, "epochs": 3, "augment": "shift", "mixup": 0.2, "keep": 2}
+    recipe = parse_recipe(build_raw_recipe(tmp_path, networks, [stage]))
+    sources = load_sources(recipe.data, 0, "cpu")
+    whole, first, second = (RecipeRun(recipe, sources) for _ in range(3))
+    losses = [progress.losses for progress in whole]
     done = len(losses) // 2 + 1
-    steps = first.run()
-    for _ in range(done):
-        next(steps)
-    load_training(second, save_training(first))
-    assert [record.losses for record in second.run(done)] == losses[done:]
-    for name in ("teacher", "student"):
-        assert same_weights(second.stage.networks[name], whole.networks[name])
-    assert same_weights(second.stage.networks["student@2"], whole.networks["student@2"])
+    for _ in zip(range(done), first, strict=False):
+        pass
+    second.load_state_dict(first.state_dict())
+    assert [progress.losses for progress in second] == losses[done:]
+    for name in ("teacher", "student", "student@1", "student@2"):
+        assert same_weights(second.networks[name], whole.networks[name])
