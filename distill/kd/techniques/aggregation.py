@@ -114,9 +114,11 @@ def keep_buffers(network: nn.Module) -> Iterator[None]:
     holders = [(module._buffers, dict(module._buffers)) for module in network.modules()]
     for buffers, originals in holders:
         buffers.update({name: b.clone() for name, b in originals.items() if b is not None})
-    yield
-    for buffers, originals in holders:
-        buffers.update(originals)
+    try:
+        yield
+    finally:
+        for buffers, originals in holders:
+            buffers.update(originals)
 
 
 def cross_to_teacher(group: Group, layer: Tensor, aggregation: Tensor) -> Tensor:
