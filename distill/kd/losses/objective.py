@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from distill.kd.losses import KD_LOSSES, evaluate_loss
 from distill.kd.losses.multiplier import Multiplier
 from distill.kd.recipe.parts import LossPart, RampPart, RecipeError
+from distill.kd.state.meter import Meter
 from distill.kd.taps import Outputs
 from distill.kd.techniques.aggregation import aggregate_layers
 from distill.kd.training.ramps import geometric, linear, ramp_value
@@ -74,10 +75,17 @@ class WeightedLoss:
         return aggregate_layers(layers, self.alpha)
 
 
-def sum_losses(losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, batch: Batch) -> Tensor:
-    """Σ weight · value over a learner's losses on a batch; then multipliers of bounds move."""
+def sum_losses(
+    losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, batch: Batch, meter: Meter | None = None
+) -> Tensor:
+    """Σ weight · value over a learner's losses on a batch; a meter adds them to its sums.
+
+    Then multipliers of bounds move.
+    """
     weights = [loss.weight(batch) for loss in losses]
     values = [loss.value(learner, outputs, batch.y) for loss in losses]
+    if meter is not None:
+        meter.add_summands(weights, values)
     for loss, value in zip(losses, values, strict=True):
         if loss.multiplier is not None:
             loss.multiplier.ascend(value)

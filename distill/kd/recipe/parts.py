@@ -42,6 +42,8 @@ class DataPart:
     """Only so many training items, drawn at random (default: all)."""
     test: int | None = option(None, above=0)
     """Only so many test items (default: all)."""
+    validation: float = option(0.0, at_least=0, below=1)
+    """This share of the training items is held out: no network learns from it, and each epoch is measured."""
     merge: list[list[int]] | None = None
     """Classes that are merged: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two classes of ten."""
     set: str | None = None
@@ -90,10 +92,10 @@ class RampPart:
 
     ramp: str
     """How it moves: a word of RAMPS."""
-    from_: float = 0.0
-    """Its value at the beginning."""
-    to: float = 1.0
-    """Its value at the end."""
+    from_: float | None = None
+    """Its value at the beginning (default: 0)."""
+    to: float | None = None
+    """Its value at the end (default: 1)."""
     by: str | None = None
     """When it moves: after each batch or each epoch (default: the ramp's own)."""
     of: "RampPart | None" = None

@@ -16,7 +16,7 @@ from distill.kd.training.connectors import build_connector
 from distill.kd.training.optimisers import build_optimiser
 from distill.kd.training.schedules import build_schedule
 from distill.kd.training.stage import Stage
-from distill.randomness import seed_torch, stream
+from distill.randomness import stream
 from distill.student.loop import Batch, Loss, Turn
 
 
@@ -61,14 +61,13 @@ def choose_rates(stage: StagePart, learner: str) -> Rates:
 def build_objective(
     stage: Stage, learner: str, losses: Sequence[WeightedLoss], teacher_logits: Mapping[str, Tensor]
 ) -> Loss:
-    """The loss of a learner on a batch; layers that draw numbers, as dropout, draw those of the batch."""
+    """The loss of a learner on a batch."""
     calls: Calls = {}
 
     def objective(batch: Batch) -> Tensor:
         logits = {name: rows[batch.indices] for name, rows in teacher_logits.items()}
         outputs = build_outputs(stage, learner, losses, batch, logits, calls)
-        with seed_torch(stream("layers", stage.where, learner, stage.seed, batch.step)):
-            return sum_losses(losses, learner, outputs, batch)
+        return sum_losses(losses, learner, outputs, batch, stage.state.meter(learner))
 
     return objective
 
