@@ -8,6 +8,7 @@ import torch
 
 from distill.errors import UserError
 from distill.kd.losses.response import hinton as hinton_loss
+from distill.kd.measure import score_networks
 from distill.kd.networks import Networks, compute_logits
 from distill.kd.sources import load_sources
 from distill.kd.stages import Stage, build_batches
@@ -158,6 +159,27 @@ def test_a_route_that_is_broken_off_anywhere_goes_on_to_the_same_bits(
 def test_what_no_route_can_be_is_refused(options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=sentence):
         train_route(tmp_path, **options)
+
+
+def test_scores_hold_the_congruence_loss_of_the_route_and_of_its_controls(tmp_path: Path) -> None:
+    """The mean KL of the last anchor from whoever learned from the teacher, however they did."""
+    networks = {**NETS, "kd": NET, "restarts": NET, "plain": NET}
+    stages = [
+        TRAIN_TEACHER,
+        {"turns": {"plain": [CE]}},
+        {"turns": {"kd": kd("teacher")}, "epochs": 4},
+        {"turns": {"restarts": kd("teacher")}, "epochs": 4, "route": "teacher", "anchors": [3, 3]},
+        {"turns": {"student": kd("teacher")}, "epochs": 4, "route": "teacher"},
+    ]
+    raw = build_raw_recipe(tmp_path, networks, stages)
+    recipe, trained = parse_recipe(raw), train_recipe(raw)
+    sources = load_sources(recipe.data, 0, "cpu")
+    scores = score_networks(recipe, trained, sources)
+    assert {name for name in scores if "congruence" in scores[name]} == {"kd", "restarts", "student"}
+    for name in ("kd", "restarts", "student"):
+        expected = measure_congruence(trained[name], trained["teacher@3"], sources.train)
+        assert scores[name]["congruence"] == pytest.approx(expected)
+        assert expected > 0
 
 
 def test_other_teachers_of_the_stage_stay(tmp_path: Path) -> None:

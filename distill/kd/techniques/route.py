@@ -61,8 +61,17 @@ def count_epochs(part: StagePart, networks: Networks) -> int:
 
 def number_anchors(part: StagePart, networks: Networks) -> list[int]:
     """The numbers of a route's anchors, leg by leg."""
-    kept = [name for name in networks if name.startswith(f"{part.route}@")]
-    return part.anchors or sorted(int(name.rpartition("@")[2]) for name in kept)
+    return part.anchors or list_kept(str(part.route), networks)
+
+
+def list_kept(route: str, networks: Networks) -> list[int]:
+    """The numbers of the copies that are kept of a network, from early to late."""
+    return sorted(int(name.rpartition("@")[2]) for name in networks if name.startswith(f"{route}@"))
+
+
+def name_last_anchor(route: str, networks: Networks) -> str:
+    """The name of the last copy that is kept of a network."""
+    return f"{route}@{list_kept(route, networks)[-1]}"
 
 
 def follow(part: StagePart, anchor: str) -> StagePart:
