@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from distill.errors import UserError, quote
-from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
+from distill.kd.losses import KD_LOSSES, RENAMED, KDLoss
+from distill.registry import AUTO, COUNT, EPOCHS, ITEMS, RATE, Auto, check_options, option
 
 FILE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # of a network: it is the name of a file in the run's folder
 
@@ -60,7 +61,7 @@ class NetworkPart:
     """One network."""
 
     name: str = "convnet"
-    """lenet, convnet … as everywhere, or torchvision/resnet18 … for torchvision's classifiers."""
+    """lenet, convnet … as everywhere, torchvision/resnet18 … for torchvision's classifiers, or mine:Tiny."""
     width: int | None = option(None, above=0, at_most=10**5, cost=(4000, "bytes"))
     """Its width, where it has one."""
     depth: int | None = option(None, above=0, at_most=1000, cost=(4000, "bytes"))
@@ -77,8 +78,14 @@ class NetworkPart:
     """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
     mean_of: list[str] | None = None
     """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Of a network of a plugin: what its constructor gets beside the shape of an item and the classes."""
+    frozen: bool | list[str] = False
+    """true: it never learns; or the modules of it, by their paths, that never do."""
     int8: bool = False
     """Measure it with weights and activations rounded to eight bits."""
+    alphas: str | None = None
+    """A file alphas.json of another run: the weights of its layers that a search found there."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +94,26 @@ class RampPart:
 
     ramp: str
     """How it moves: a word of RAMPS."""
-    from_: float = 0.0
-    """Its value at the beginning."""
-    to: float = 1.0
-    """Its value at the end."""
+    from_: float | None = None
+    """Its value at the beginning (default: 0)."""
+    to: float | None = None
+    """Its value at the end (default: 1)."""
     by: str | None = None
     """When it moves: after each batch or each epoch (default: the ramp's own)."""
     of: "RampPart | None" = None
     """complement: the ramp that is taken from 1."""
+    times: "RampPart | None" = None
+    """Another ramp, by which this one is multiplied."""
+
+
+@dataclass(frozen=True)
+class BoundPart:
+    """A bound that a loss shall not exceed: its weight becomes a multiplier that rises while it does."""
+
+    at_most: float
+    """The bound ε on the unweighted loss."""
+    lr: float = option(0.01, **RATE)
+    """The rate of the multiplier: after each batch the weight gains lr · (loss - ε), and is at least 0."""
 
 
 @dataclass(frozen=True)
@@ -103,22 +122,33 @@ class LossPart:
 
     loss: str = "cross-entropy"
     """The name of a loss: see the catalogue."""
-    weight: float | RampPart = 1.0
-    """Its factor, or the ramp along which it moves."""
+    weight: Auto[float | RampPart] = AUTO
+    """Its factor, or the ramp along which it moves (default: the published one of the loss)."""
     until: float | None = None
     """The factor at the end of the stage; it changes geometrically (default: it stays)."""
+    bound: BoundPart | None = None
+    """The loss shall not exceed a bound, and the factor is where its multiplier starts (ProKT)."""
     teacher: str | None = None
     """The network whose output is matched."""
-    tau: float = 1.0
-    """The temperature."""
+    tau: Auto[float] = AUTO
+    """The temperature (default: the published one of the loss)."""
     tap: str | None = None
     """The learner's module whose output is used, by its path (default: the logits)."""
     teacher_tap: str | None = None
     """The teacher's module (default: the same path)."""
     layers: list[str] | None = None
     """aggregate: the teacher's modules, of one size, whose weighted sum is matched."""
+    alpha: str = "searched"
+    """aggregate: the weights of the layers: searched, or as controls mean or random."""
     domain: str = "source"
     """source, or target: the unlabelled items of data.target."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loss", RENAMED.get(self.loss, self.loss))
+        published = KD_LOSSES.get(self.loss, KDLoss("", "", ()))  # of a word that is none: refused later
+        for name in ("weight", "tau"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(published, name))
 
 
 @dataclass(frozen=True)
@@ -165,6 +195,22 @@ class TurnPart:
 
 
 @dataclass(frozen=True)
+class SearchPart:
+    """The search of the weights of aggregate losses (DFA's first stage)."""
+
+    lr: float = option(0.02, **RATE)
+    """The rate of Adam on α, β₁ = 0.5 (DARTS: 3e-4 in 20,000 steps; a small search has hundreds)."""
+    warmup: int = option(0, at_least=0)
+    """So many epochs in which α stays even, while the student and the connectors learn."""
+    ts: float = option(1.0, at_least=0)
+    """The weight γ of the path from teacher to student."""
+    st: float = option(1.0, at_least=0)
+    """The weight γ of the path from student to teacher."""
+    regulariser: float = option(1e-3, at_least=0)
+    """λ of λ / 2 · Σ α² in the loss of α."""
+
+
+@dataclass(frozen=True)
 class StagePart:
     """One training: in each batch the learners take their steps in this order."""
 
@@ -194,14 +240,18 @@ class StagePart:
     """Items drawn with replacement, by this seed."""
     prune: float = option(0.0, at_least=0, below=1)
     """This share of the learners' weights, the smallest, is zero throughout the stage."""
-    search: bool = False
+    search: bool | SearchPart = False
     """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
     keep: int = option(0, **{**COUNT, "above": None, "at_least": 0})
     """How many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""
     route: str | None = None
     """The teacher of this name is replaced by the copies kept of it, early to late (route-constrained)."""
+    anchors: list[int] | None = None
+    """With route: the numbers of these copies, leg by leg (default: each once)."""
     gap: float = option(0.0, at_least=0)
-    """With route: a copy nearer than this KL to the one before is left out."""
+    """With route: a copy nearer than this KL to the student, when its turn comes, is left out (greedy)."""
+    restart: bool = True
+    """With route: for each copy, the optimiser, its rates and the connectors begin anew."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +266,8 @@ class Recipe:
     """What is learned."""
     seed: int = 0
     """Seeds everything random."""
+    plugins: list[str] = field(default_factory=list)
+    """Python files with networks, losses and data sets of one's own: mine:Tiny is Tiny in mine.py."""
 
     def __post_init__(self) -> None:
         if not self.networks:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from distill.kd.networks import Networks
-from distill.kd.recipe.parts import StagePart, TurnPart
+from distill.kd.recipe.parts import StagePart
 from distill.kd.state.stage import StageState
 from distill.student.loop import count_batches
 from distill.student.training import Data
@@ -21,6 +21,7 @@ class Stage:
     seed: int
     target: Data | None = None
     state: StageState = field(default_factory=StageState)  # where a stage that goes on stands
+    leg: int = 0  # which leg of a route it is
 
     @property
     def learners(self) -> Networks:
@@ -32,6 +33,6 @@ class Stage:
         """How many batches the stage has."""
         return count_batches(self.data, self.part.batch, self.part.epochs)
 
-    def turn(self, learner: str) -> TurnPart:
-        """The turn of a learner."""
-        return self.part.turns[learner]
+    def learns(self, name: str) -> bool:
+        """Whether a network changes in this stage: it has a turn, or it is an ensemble of some that have."""
+        return any(learner in self.part.turns for learner in (name, *self.networks[name].parts))

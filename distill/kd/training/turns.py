@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from distill.kd.losses import KD_LOSSES
+from distill.kd.losses.multiplier import Multiplier
 from distill.kd.losses.objective import WeightedLoss, sum_losses
 from distill.kd.networks import compute_logits
-from distill.kd.recipe.parts import LossPart, OptimizerPart, SchedulePart, StagePart
-from distill.kd.taps import Outputs
+from distill.kd.plugins.losses import find_loss
+from distill.kd.recipe.parts import LossPart, OptimizerPart, RampPart, SchedulePart, StagePart
+from distill.kd.taps import Calls, Outputs
+from distill.kd.techniques.alphas import choose_alpha
 from distill.kd.training.connectors import build_connector
 from distill.kd.training.optimisers import build_optimiser
 from distill.kd.training.schedules import build_schedule
@@ -25,7 +26,7 @@ def build_turns(stage: Stage) -> list[Turn]:
     for learner, turn in stage.part.turns.items():
         keys = [f"{stage.where}.{learner}.{j}" for j in range(len(turn.losses))]
         losses = [build_loss(stage, learner, part, key) for part, key in zip(turn.losses, keys, strict=True)]
-        connectors = [loss.connector for loss in losses if loss.connector]
+        connectors = [module for loss in losses for module in loss.modules]
         turns.append(
             build_turn(stage, learner, build_objective(stage, learner, losses, teacher_logits), connectors)
         )
@@ -61,10 +62,11 @@ def build_objective(
     stage: Stage, learner: str, losses: Sequence[WeightedLoss], teacher_logits: Mapping[str, Tensor]
 ) -> Loss:
     """The loss of a learner on a batch."""
+    calls: Calls = {}
 
     def objective(batch: Batch) -> Tensor:
         logits = {name: rows[batch.indices] for name, rows in teacher_logits.items()}
-        outputs = build_outputs(stage, learner, losses, batch, logits)
+        outputs = build_outputs(stage, learner, losses, batch, logits, calls)
         return sum_losses(losses, learner, outputs, batch, stage.state.meter(learner))
 
     return objective
@@ -76,18 +78,28 @@ def build_outputs(
     losses: Sequence[WeightedLoss],
     batch: Batch,
     teacher_logits: Mapping[str, Tensor],
+    calls: Calls,
 ) -> Outputs:
     """The outputs that a learner's losses read on a batch, computed when they are first read."""
-    paths: dict[str, set[str]] = {}
+    reads: dict[tuple[str, str], set[str | None]] = {}
     for part in (loss.part for loss in losses):
-        layers: list[str | None] = [*part.layers] if part.layers else [part.teacher_tap or part.tap]
-        for name, path in ((learner, part.tap), *((part.teacher, layer) for layer in layers)):
-            if name and path:
-                paths.setdefault(name, set()).add(path)
+        for name, path, domain in list_reads(part, learner):
+            if path or domain != "source" or name not in teacher_logits:
+                reads.setdefault((name, domain), set()).add(path)
     domains = {"source": batch.x, "plain": batch.plain, "target": batch.target}
     items = {domain: x for domain, x in domains.items() if x is not None}
     modules = {name: network.module for name, network in stage.networks.items()}
-    return Outputs(modules, learner, paths, items, teacher_logits)
+    return Outputs(modules, learner, reads, items, teacher_logits, calls)
+
+
+def list_reads(part: LossPart, learner: str) -> list[tuple[str, str | None, str]]:
+    """The outputs that a loss reads: network, module path (None for the logits), domain."""
+    domains = {"plain", "target"} & set(find_loss(part.loss, learner).takes)
+    reads = [(learner, part.tap, domain) for domain in {part.domain, *domains}]
+    if part.teacher is None:
+        return reads
+    layers: list[str | None] = [*part.layers] if part.layers else [part.teacher_tap or part.tap]
+    return reads + [(part.teacher, layer, part.domain) for layer in layers]
 
 
 def compute_teacher_logits(stage: Stage) -> dict[str, Tensor]:
@@ -96,34 +108,38 @@ def compute_teacher_logits(stage: Stage) -> dict[str, Tensor]:
     if part.augment or part.mixup or part.epochs == 1:
         return {}
     teachers = {loss.teacher for turn in part.turns.values() for loss in turn.losses if loss.tap is None}
-    frozen = {name for name in teachers if name and name not in part.turns}
-    return {name: compute_logits(stage.networks[name], stage.data) for name in frozen}
+    fixed = [name for name in teachers if name and not stage.learns(name)]
+    return {name: compute_logits(stage.networks[name], stage.data) for name in fixed}
 
 
 def build_loss(stage: Stage, learner: str, part: LossPart, where: str) -> WeightedLoss:
     """A loss with its connector, where it has one (the regressor of FitNets, section 2.2)."""
-    loss = KD_LOSSES[part.loss]
+    loss = find_loss(part.loss, where)
+    multiplier = build_multiplier(part)
     if not loss.connector:
-        return WeightedLoss(part, where)
-    student_output, teacher_output = probe_outputs(stage, learner, part, where)
+        return WeightedLoss(part, where, multiplier=multiplier)
+    student_output, teacher_output = probe_outputs(stage, learner, part)
     connector = build_connector(student_output, teacher_output, stream("connector", where, stage.seed))
     if not loss.layers:
-        return WeightedLoss(part, where, connector)
-    alpha = stage.networks[part.teacher or ""].alphas.get(group_key(part))
-    alpha = torch.zeros(len(part.layers or ())) if alpha is None else alpha.detach()
-    return WeightedLoss(part, where, connector, alpha.to(student_output.device))
+        return WeightedLoss(part, where, connector, multiplier=multiplier)
+    alphas, generator = stage.networks[part.teacher or ""].alphas, stream("alpha", where, stage.seed)
+    alpha = choose_alpha(part, alphas, generator)
+    return WeightedLoss(part, where, connector, alpha.to(student_output.device), multiplier)
 
 
-def probe_outputs(stage: Stage, learner: str, part: LossPart, where: str) -> tuple[Tensor, Tensor]:
+def build_multiplier(part: LossPart) -> Multiplier | None:
+    """The multiplier of a loss with a bound, which starts at the loss's weight."""
+    if part.bound is None or isinstance(part.weight, RampPart):
+        return None
+    return Multiplier(part.weight, part.bound.at_most, part.bound.lr)
+
+
+def probe_outputs(stage: Stage, learner: str, part: LossPart) -> tuple[Tensor, Tensor]:
     """The outputs of the learner's module and of the teacher's for two items: their sizes are what counts."""
-    x, y = stage.data.batch(slice(0, 2))
-    batch = Batch(x, y, torch.arange(len(x)), 0.0)
-    outputs = build_outputs(stage, learner, [WeightedLoss(part, where)], batch, {})
+    reads: dict[tuple[str, str], set[str | None]] = {}
+    for name, path, _ in list_reads(part, learner):
+        reads.setdefault((name, "source"), set()).add(path)
+    modules = {name: network.module for name, network in stage.networks.items()}
+    outputs = Outputs(modules, "", reads, {"source": stage.data.batch(slice(0, 2))[0]})  # nobody learns
     path = part.layers[0] if part.layers else part.teacher_tap or part.tap
-    with torch.no_grad():
-        return outputs(learner, part.tap, "source"), outputs(part.teacher or "", path, "source")
-
-
-def group_key(part: LossPart) -> str:
-    """What the search of a group and the stage that uses it have in common."""
-    return f"{part.tap} <- {' '.join(part.layers or ())}"
+    return outputs(learner, part.tap, "source"), outputs(part.teacher or "", path, "source")

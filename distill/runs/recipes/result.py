@@ -12,9 +12,10 @@ import torch
 from distill.kd.measure import Predictions, Scores, measure_networks
 from distill.kd.sources import Sources
 from distill.kd.state.run import RecipeRun
+from distill.kd.techniques.alphas import format_alphas
 from distill.report.recipes.page import write_run_page
 from distill.runs.files import machine
-from distill.runs.recipes.folder import CHECKPOINT, PAGE, PREDICTIONS, SCORES
+from distill.runs.recipes.folder import ALPHAS, CHECKPOINT, PAGE, PREDICTIONS, SCORES
 from distill.runs.recipes.reported import load_reported_run
 from distill.sets.storage import write_file, write_text
 
@@ -34,6 +35,8 @@ def write_result(folder: Path, run: RecipeRun, device: str, seconds: float) -> d
     scores, predictions = measure_networks(run.recipe, run.networks, run.sources)
     for name in run.recipe.networks:
         run.networks[name].save(str(folder / f"{name}.pt"))
+    if alphas := format_alphas({name: run.networks[name].alphas for name in run.recipe.networks}):
+        write_text(folder / ALPHAS, alphas)
     write_file(folder / PREDICTIONS, pack_predictions(predictions))
     result = {
         "networks": scores,
@@ -83,6 +86,13 @@ def format_scores(networks: Scores) -> str:
     """One line per network: its name and its scores."""
     width = max(len(name) for name in networks)
     return "\n".join(
-        f"  {name:<{width}}  " + ", ".join(f"{100 * v:.2f} %{SCORE_LABELS[k]}" for k, v in scores.items())
+        f"  {name:<{width}}  " + ", ".join(format_score(k, v) for k, v in scores.items())
         for name, scores in networks.items()
     )
+
+
+def format_score(word: str, value: float) -> str:
+    """One score: a share in percent, or the congruence loss in nats."""
+    if word == "congruence":
+        return f"{value:.4f} nats from the last anchor"
+    return f"{100 * value:.2f} %{SCORE_LABELS[word]}"
