@@ -59,11 +59,11 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "a route that nothing begins anew": (
         WIDE,
         [{**TEACHER, "keep": 3},
-         {"turns": {"student": [CE, {**HINT, "tau": 1.0}]}, "epochs": 5, "route": "teacher", "restart": False}],
+         {"turns": {"student": [CE, HINT]}, "epochs": 5, "route": "teacher", "restart": False}],
     ),
     "a bound": (
         WIDE,
-        [{"turns": {"student": [CE, {**hinton("teacher"), "bound": {"at_most": 0.01, "lr": 0.5}}]}, "epochs": 2}],
+        [{"turns": {"student": [CE, hinton("teacher", bound={"at_most": 0.01, "lr": 0.5})]}, "epochs": 2}],
     ),
     "frozen modules": (
         WIDE, [{"turns": {"student": {"losses": [CE], "frozen": ["0"]}}, "epochs": 2, "batch": 48}]
