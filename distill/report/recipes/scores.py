@@ -15,7 +15,7 @@ FURTHER = {  # scores beside the accuracy, as their columns are called
 
 
 def list_run_scores(reported: ReportedRun) -> JsonDict:
-    """The section of scores: a row for each network that was measured, and the columns beside its accuracy."""
+    """The section of scores: a row for each network, and the columns beside its accuracy."""
     scores = reported.scores
     columns = {word: title for word, title in FURTHER.items() if any(word in row for row in scores.values())}
     rows = [row for name in scores if (row := make_row(reported, name, list(columns)))]
@@ -36,7 +36,8 @@ def make_row(reported: ReportedRun, name: str, columns: Sequence[str]) -> JsonDi
     return {
         "key": "own:set" if teachers else "alone", "name": name, "mean": mean, "low": low, "high": high,
         "words": format_share(mean), "spread": spread,
-        "network": describe_part(reported.networks.get(name, {})), "learned": describe_learning(reported, name),
+        "network": describe_part(reported.networks.get(name, {})),
+        "learned": describe_learning(reported, name),
         "further": ["" if share is None else format_share(share) for share in further],
     }  # fmt: skip
 
@@ -77,7 +78,7 @@ def describe_learning(reported: ReportedRun, name: str) -> str:
 
 
 def compare_runs(runs: Sequence[ReportedRun]) -> list[JsonDict]:
-    """By network: its accuracy in each run, and their mean ± standard deviation over the runs that have it."""
+    """By network: its accuracy in each run, and mean ± standard deviation over the runs that have it."""
     names = dict.fromkeys(name for run in runs for name in run.scores)
     rows = []
     for name in names:

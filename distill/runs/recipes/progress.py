@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from distill.kd.run import Progress
+from distill.kd.state.run import Progress
 
 EVERY = 10.0  # seconds between two lines where there is no terminal
 
