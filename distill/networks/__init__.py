@@ -27,6 +27,21 @@ IMAGES = {
     "convnet-batch": Entry("distill.networks.standard:ConvNetBatch", "the ConvNet-D with batch norm"),
     "vgg11-batch": Entry("distill.networks.standard:VGG11Batch", "VGG-11 with batch norm"),
     "resnet18-batch": Entry("distill.networks.standard:ResNet18Batch", "ResNet-18 with batch norm"),
+    "plain-cnn": Entry(
+        "distill.networks.cifar.plain:PlainCNN", "2 to 10 convolutions without a norm (Mirzadeh et al. 2020)"
+    ),
+    "plain-cnn-batch": Entry(
+        "distill.networks.cifar.plain:PlainCNNBatch", "the plain CNN with batch norm (Mirzadeh et al. 2020)"
+    ),
+    "thin-cnn": Entry(
+        "distill.networks.cifar.plain:ThinCNN", "ten narrow convolutions without a norm (FitNets)"
+    ),
+    "cifar-resnet": Entry(
+        "distill.networks.cifar.residual:CifarResNet", "a ResNet of 6n + 2 layers with instance norm"
+    ),
+    "cifar-resnet-batch": Entry(
+        "distill.networks.cifar.residual:CifarResNetBatch", "a ResNet of 6n + 2 layers with batch norm"
+    ),
     "resnet18-group": Entry(
         "distill.networks.resnets:ResNet18Group", "torchvision's ResNet-18 with group norm"
     ),
