@@ -67,8 +67,8 @@ def predict_split(students: dict[str, Student], split: Dataset) -> Predictions:
 def add_shares(scores: Scores, recipe: Recipe, networks: Networks, sources: Sources) -> None:
     """Add the share of regularisation samples of each learner with a weighted loss."""
     for stage in recipe.stages:
-        for name, parts in stage.turns.items():
-            for loss in parts:
+        for name, turn in stage.turns.items():
+            for loss in turn.losses:
                 if loss.loss == "weighted" and loss.teacher:
                     pair = networks[name], networks[loss.teacher]
                     share = share_regularising(*pair, sources.train, stage.train, loss.tau)

@@ -1,6 +1,5 @@
 """Networks of a recipe: students with their architectures, and ensembles of them."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,13 +12,21 @@ from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.network_files import load_weights, read_classes, save_network
 from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
+from distill.kd.taps import find_module
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
 from distill.networks.functional import load_parameters
 from distill.networks.initial import draw_weights
 from distill.randomness import TURN, stream
 from distill.student.training import Data, Student
 
-NOT_ARGUMENTS = ("checkpoint", "seed", "int8", "mean_of", "between")  # keys that no constructor takes
+NOT_ARGUMENTS = (
+    "checkpoint",
+    "seed",
+    "int8",
+    "mean_of",
+    "between",
+    "frozen",
+)  # keys that no constructor takes
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Network:
     int8: bool = False
     alphas: dict[str, Tensor] = field(default_factory=dict)  # of its layers, by group: what a search found
     classes: tuple[str, ...] = ()  # of its outputs, in their order
+    frozen: tuple[str, ...] = ()  # the paths of modules that never learn
+    parts: tuple[str, ...] = ()  # of an ensemble: the names of its networks
 
     @property
     def module(self) -> nn.Module:
@@ -54,9 +63,11 @@ def build_networks(recipe: Recipe, train: Dataset, device: str) -> Networks:
     """The networks of a recipe with their initial weights, ensembles included. Raises RecipeError."""
     networks = {
         name: build_part(name, fill_width(name, recipe.networks), train, recipe.seed, device)
-        for name in recipe.networks
+        for name, part in recipe.networks.items()
+        if part.mean_of is None
     }
-    return networks | build_ensembles(recipe, networks)
+    networks |= build_ensembles(recipe, networks)
+    return {name: networks[name] for name in recipe.networks}
 
 
 def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Network:
@@ -73,7 +84,8 @@ def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: 
             check_order(part.checkpoint, train)
         except UserError as error:
             raise RecipeError(f"networks.{name}.checkpoint: {error}") from None
-    return replace(built, int8=part.int8, classes=train.classes)
+    frozen = tuple(part.frozen) if isinstance(part.frozen, list) else ()
+    return replace(built, int8=part.int8, classes=train.classes, frozen=frozen)
 
 
 def create_network(
@@ -127,17 +139,40 @@ def fill_width(name: str, parts: Mapping[str, NetworkPart]) -> NetworkPart:
 
 
 def build_ensembles(recipe: Recipe, networks: Networks) -> Networks:
-    """The ensembles of a recipe, of copies of their networks as they are now. Raises RecipeError."""
+    """The ensembles of a recipe. They hold their networks themselves and follow them. Raises RecipeError."""
     ensembles = {}
     for name, part in recipe.networks.items():
         for element in part.mean_of or ():
+            if element == name:
+                raise RecipeError(f"networks.{name}.mean_of: {name} cannot be a part of itself: leave it out")
             if element not in recipe.networks or recipe.networks[element].mean_of:
                 candidates = (n for n, p in recipe.networks.items() if not p.mean_of)
                 raise RecipeError(f"networks.{name}.mean_of: " + unknown("network", element, candidates))
-        if part.mean_of:
-            mean = Ensemble([copy.deepcopy(networks[element].module) for element in part.mean_of])
-            ensembles[name] = Network(name, Student(mean).requires_grad_(False), {"name": "mean"})
+        if part.mean_of is not None:
+            ensembles[name] = build_ensemble(name, [networks[element] for element in part.mean_of])
     return ensembles
+
+
+def build_ensemble(name: str, parts: Sequence[Network]) -> Network:
+    """The ensemble of these very networks. Raises RecipeError where there is none."""
+    if not parts:
+        raise RecipeError(f"networks.{name}.mean_of is empty: name the networks of the ensemble")
+    student = Student(nn.Identity())  # it copies what it is made from, and these parts are to stay the same
+    student.network = Ensemble([part.module for part in parts]).eval()
+    names = tuple(part.name for part in parts)
+    return Network(name, student, {"name": "mean"}, classes=parts[0].classes, parts=names)
+
+
+def find_frozen(network: Network, paths: Sequence[str]) -> list[nn.Module]:
+    """The modules of a network that do not learn: those that never do, and those of these paths."""
+    return [find_module(network.module, path) for path in (*network.frozen, *paths)]
+
+
+def prepare_learner(network: Network, frozen: Sequence[str]) -> None:
+    """A network in train mode with gradients, but for what is frozen: that is in eval mode, as a teacher."""
+    network.student.requires_grad_(True).train()
+    for module in find_frozen(network, frozen):
+        module.requires_grad_(False).eval()
 
 
 def compute_logits(network: Network, data: Data) -> Tensor:

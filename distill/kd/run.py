@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from distill.data.adapters import read_splits
 from distill.errors import python_names
 from distill.kd.measure import Scores, score_networks
-from distill.kd.networks import Networks, build_ensembles, build_networks
+from distill.kd.networks import Networks, build_networks
 from distill.kd.recipe.checks import check_recipe
 from distill.kd.recipe.files import check_recipe_types, parse_value, read_recipe
 from distill.kd.recipe.parts import Recipe, RecipeError
@@ -101,5 +101,4 @@ def run_recipe(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generat
             stage = Stage(leg, f"stages.{i}", networks, items, classes, recipe.seed, sources.target)
             for share, losses in run_stage(stage):
                 yield Progress(i + 1, len(recipe.stages), share, losses)
-        networks |= build_ensembles(recipe, networks)
     return networks

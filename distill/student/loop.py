@@ -6,7 +6,7 @@ learning is two.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ class Batch(NamedTuple):
     y: Tensor
     indices: Tensor  # which items of the set they are
     progress: float  # the share of the training that is done, from 0
+    epoch: float = 0.0  # the share of its epochs that are done
+    step: int = 0  # how many batches came before
     plain: Tensor | None = None  # x before augmentation
     target: Tensor | None = None  # unlabelled items of another domain
 
@@ -44,13 +46,26 @@ class Batch(NamedTuple):
 Loss = Callable[[Batch], Tensor]
 
 
+@runtime_checkable
+class Scheduler(Protocol):
+    """What changes the rates of an optimiser after each batch, as those of torch.optim.lr_scheduler."""
+
+    def step(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Turn:
-    """One step of one optimiser on a loss whose graph holds no other learner."""
+    """One step of one optimiser on a loss whose graph holds no other learner, then one of its scheduler."""
 
     optimiser: torch.optim.Optimizer
     loss: Loss
     name: str = "the network"
+    scheduler: Scheduler | None = None  # default: the rate falls linearly to zero
+    connectors: tuple[nn.Module, ...] = ()  # what learns beside the network
 
 
 class Record(NamedTuple):
@@ -61,25 +76,28 @@ class Record(NamedTuple):
 
 
 def run_turns(turns: Sequence[Turn], batches: Iterable[Batch], total: int) -> Iterator[Record]:
-    """Train, with one record per batch; each learning rate falls linearly to zero over `total` batches.
+    """Train, with one record per batch; rates without a scheduler fall linearly to zero over `total` batches.
 
     Raises UserError where a loss is not finite.
     """
-    decays = [
-        torch.optim.lr_scheduler.LambdaLR(turn.optimiser, lambda step: 1 - step / total) for turn in turns
-    ]
+    schedulers = [turn.scheduler or fall_linearly(turn.optimiser, total) for turn in turns]
     for step, batch in enumerate(batches, 1):
         losses = []
-        for turn, decay in zip(turns, decays, strict=True):
+        for turn, scheduler in zip(turns, schedulers, strict=True):
             turn.optimiser.zero_grad()
             loss = turn.loss(batch)
             if not torch.isfinite(loss):
                 raise UserError(f"the loss of {turn.name} became {loss:g} at step {step}: lower its lr")
             loss.backward()
             turn.optimiser.step()
-            decay.step()
+            scheduler.step()
             losses.append(float(loss.detach()))
         yield Record(step, tuple(losses))
+
+
+def fall_linearly(optimiser: torch.optim.Optimizer, total: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """Rates that fall in a straight line to zero over `total` steps."""
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / total)
 
 
 def list_optimisers() -> dict[str, Callable[..., torch.optim.Optimizer]]:
@@ -98,10 +116,11 @@ def draw_batches(
 ) -> Iterator[Batch]:
     """Minibatches, drawn anew each epoch; augment(x, generator) changes each."""
     total, step = count_batches(data, size, epochs), 0
-    for _ in range(epochs):
+    for epoch in range(epochs):
         for indices in torch.randperm(len(data), generator=generator).split(size):
             x, y = data.batch(indices)
-            yield Batch(augment(x, generator) if augment else x, y, indices, step / total, plain=x)
+            changed = augment(x, generator) if augment else x
+            yield Batch(changed, y, indices, step / total, epoch / epochs, step, plain=x)
             step += 1
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from distill.kd import stages
 from distill.kd.measure import largest_assignment, score_networks
 from distill.kd.sources import load_sources
 from distill.kd.techniques.route import choose_anchors, split_route
+from distill.kd.training import turns
 from tests.helpers import small_set, write_npz
 from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, same_weights, train_recipe
 
@@ -44,7 +44,7 @@ def test_cached_teacher_logits_equal_those_computed_every_epoch(
     stage = {"turns": {"student": kd("teacher")}, "epochs": 3}
     raw_recipe = build_raw_recipe(tmp_path, {"teacher": MLP, "student": NET}, [TRAIN_TEACHER, stage])
     cached = train_recipe(raw_recipe)["student"]
-    monkeypatch.setattr(stages, "compute_teacher_logits", lambda stage: {})
+    monkeypatch.setattr(turns, "compute_teacher_logits", lambda stage: {})
     computed = train_recipe(raw_recipe)["student"].student.state_dict()
     torch.testing.assert_close(computed, cached.student.state_dict(), rtol=1e-3, atol=1e-4)
 
@@ -92,7 +92,11 @@ def test_anchors_share_the_epochs_of_a_route(tmp_path: Path) -> None:
     sources = load_sources(recipe.data, 0, "cpu")
     parts = split_route(recipe.stages[1], trained, sources.train)
     assert [part.epochs for part in parts] == [2, 2, 3]
-    assert [part.turns["student"][1].teacher for part in parts] == ["teacher@1", "teacher@2", "teacher@3"]
+    assert [part.turns["student"].losses[1].teacher for part in parts] == [
+        "teacher@1",
+        "teacher@2",
+        "teacher@3",
+    ]
     assert choose_anchors(["teacher@1", "teacher@2", "teacher@3"], trained, sources.train, 1e9) == [
         "teacher@1",
         "teacher@3",

@@ -7,7 +7,6 @@ or the relations between items. The table: KD_LOSSES, from which recipe checks, 
 the documentation and the contract tests are made. A new loss is one file and one line.
 """
 
-import math
 from typing import Any, NamedTuple
 
 from distill.registry import Entry, load
@@ -28,7 +27,6 @@ class KDLoss(NamedTuple):
     tap: bool = False  # needs a module's path: the logits will not do
     connector: bool = False  # the student's output passes a trained 1×1 convolution or matrix first
     layers: bool = False  # the teacher's output is a weighted sum of its modules `layers`
-    most_weight: float = math.inf
 
     @property
     def teacher(self) -> bool:
@@ -49,7 +47,6 @@ KD_LOSSES = {
         "distill.kd.losses.response:hinton",
         "τ² KL from the softened teacher, of logits or of modules' outputs (Hinton et al. 2015)",
         ("student", "teacher", "tau"),
-        most_weight=1.0,
     ),
     "weighted": KDLoss(
         "distill.kd.losses.response:weighted",

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from distill.kd.losses import KD_LOSSES, evaluate_loss
-from distill.kd.recipe.parts import LossPart, RecipeError
+from distill.kd.recipe.parts import LossPart, RampPart, RecipeError
 from distill.kd.taps import Outputs
 from distill.kd.techniques.aggregation import aggregate_layers
+from distill.kd.training.ramps import geometric, linear, ramp_value
+from distill.student.loop import Batch
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,14 @@ class WeightedLoss:
     connector: nn.Module | None = None
     alpha: Tensor | None = None  # of the layers of an aggregation
 
-    def weight(self, progress: float) -> float:
-        """The factor, moving geometrically to `until` (in a straight line where one end is zero)."""
+    def weight(self, batch: Batch) -> float:
+        """The factor at a batch: that of the ramp, or moving to `until` (straight where one end is zero)."""
         first, last = self.part.weight, self.part.until
+        if isinstance(first, RampPart):
+            return ramp_value(first, batch)
         if last is None:
             return first
-        if first > 0 < last:
-            return first ** (1 - progress) * last**progress
-        return first + progress * (last - first)
+        return (geometric if first > 0 < last else linear)(batch.progress, first, last)
 
     def value(self, learner: str, outputs: Outputs, labels: Tensor) -> Tensor:
         """The unweighted loss of a learner. Raises RecipeError where shapes do not go together."""
@@ -60,9 +62,7 @@ class WeightedLoss:
         return aggregate_layers(layers, self.alpha)
 
 
-def sum_losses(
-    losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, labels: Tensor, progress: float
-) -> Tensor:
-    """Σ weight(progress) · value over a learner's losses."""
-    parts = [loss.weight(progress) * loss.value(learner, outputs, labels) for loss in losses]
+def sum_losses(losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, batch: Batch) -> Tensor:
+    """Σ weight · value over a learner's losses on a batch."""
+    parts = [loss.weight(batch) * loss.value(learner, outputs, batch.y) for loss in losses]
     return torch.stack(parts).sum()

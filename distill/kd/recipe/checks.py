@@ -1,12 +1,27 @@
 """Checks: whether every word and number of a recipe's stages can be run, before anything is trained."""
 
+import torch
+from torch import nn
+
 from distill.data.augment import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.losses import KD_LOSSES, KDLoss
-from distill.kd.networks import Network, Networks
-from distill.kd.recipe.parts import LossPart, Recipe, RecipeError, StagePart, check_numbers
+from distill.kd.networks import Network, Networks, find_frozen
+from distill.kd.recipe.files import is_short
+from distill.kd.recipe.parts import (
+    LossPart,
+    RampPart,
+    Recipe,
+    RecipeError,
+    StagePart,
+    TurnPart,
+    check_numbers,
+)
 from distill.kd.taps import find_module
-from distill.student.loop import list_optimisers
+from distill.kd.training.optimisers import build_optimiser
+from distill.kd.training.ramps import check_ramp, ramp_ends
+from distill.kd.training.schedules import build_schedule
+from distill.kd.training.turns import choose_rates
 
 
 def check_recipe(recipe: Recipe, networks: Networks) -> None:
@@ -14,10 +29,13 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
     for i, stage in enumerate(recipe.stages):
         where = f"stages.{i}"
         check_stage(stage, where, recipe)
-        for learner, parts in stage.turns.items():
+        for learner, turn in stage.turns.items():
             check_learner(learner, where, recipe)
-            for j, part in enumerate(parts):
-                check_loss(part, f"{where}.turns.{learner}.{j}", networks[learner], networks, recipe)
+            check_frozen(turn, f"{where}.turns.{learner}", networks[learner])
+            check_rates(stage, learner, where)
+            key = f"{where}.turns.{learner}" + ("" if is_short(turn) else ".losses")
+            for j, part in enumerate(turn.losses):
+                check_loss(part, f"{key}.{j}", networks[learner], networks, recipe)
         anchors = {f"{name}@{k + 1}": networks[name] for name in stage.turns for k in range(stage.keep)}
         networks = networks | anchors
         if stage.route is not None and f"{stage.route}@1" not in networks:
@@ -33,18 +51,27 @@ def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
         raise RecipeError(f"{where}.search: needs one learner with aggregate losses of one teacher")
     if stage.items not in ("real", "set") or (stage.items == "set" and recipe.data.set is None):
         raise RecipeError(f'{where}.items must be real, or set where data.set names one; not "{stage.items}"')
-    optimisers = list_optimisers()
-    if stage.optimizer not in optimisers:
-        raise RecipeError(f"{where}.optimizer: " + unknown("optimiser", stage.optimizer, optimisers))
     try:
         build_augmentation(stage.augment)
     except UserError as error:
         raise RecipeError(f"{where}.augment: {error}") from None
 
 
+def check_rates(stage: StagePart, learner: str, where: str) -> None:
+    """The optimiser and the schedule of a turn, on a weight that nobody needs. Raises RecipeError."""
+    turn = stage.turns[learner]
+    own = f"{where}.turns.{learner}"
+    keys = {name: own if getattr(turn, name) else where for name in ("optimizer", "schedule")}
+    rates = choose_rates(stage, learner)
+    weight = nn.Parameter(torch.zeros(2, 2))
+    optimiser = build_optimiser(rates.optimizer, [weight], stage.lr, f"{keys['optimizer']}.optimizer")
+    total = 2 * stage.epochs
+    build_schedule(rates.schedule, optimiser, stage.epochs, total, f"{keys['schedule']}.schedule")
+
+
 def can_search(stage: StagePart) -> bool:
     """Whether one learner has aggregate losses of one teacher."""
-    parts = [part for parts in stage.turns.values() for part in parts]
+    parts = [part for turn in stage.turns.values() for part in turn.losses]
     teachers = {part.teacher for part in parts if part.loss == "aggregate"}
     return len(stage.turns) == 1 and len(teachers) == 1
 
@@ -55,6 +82,19 @@ def check_learner(learner: str, where: str, recipe: Recipe) -> None:
         raise RecipeError(f"{where}.turns: " + unknown("network", learner, recipe.networks))
     if recipe.networks[learner].mean_of:
         raise RecipeError(f"{where}.turns: {learner} is an ensemble and never learns itself")
+    if recipe.networks[learner].frozen is True:
+        raise RecipeError(f"{where}.turns: networks.{learner}.frozen is true: leave its turn or frozen out")
+
+
+def check_frozen(turn: TurnPart, where: str, network: Network) -> None:
+    """The modules that do not learn, and that something is left that does. Raises RecipeError."""
+    for key, paths in ((f"networks.{network.name}", network.frozen), (where, turn.frozen or ())):
+        for path in paths:
+            check_path(f"{key}.frozen", path, network)
+    frozen = find_frozen(network, turn.frozen or ())
+    weights = {id(w) for module in frozen for w in module.parameters()}
+    if all(id(w) in weights for w in network.module.parameters()):
+        raise RecipeError(f"{where}: all weights of {network.name} are frozen, and nothing is left to learn")
 
 
 def check_loss(part: LossPart, where: str, learner: Network, networks: Networks, recipe: Recipe) -> None:
@@ -74,10 +114,14 @@ def check_loss(part: LossPart, where: str, learner: Network, networks: Networks,
 
 def check_weights(part: LossPart, where: str, loss: KDLoss) -> None:
     """The weight, its end and the temperature. Raises RecipeError."""
-    for name in ("weight", "until"):
-        if not 0 <= (getattr(part, name) or 0.0) <= loss.most_weight:
-            span = "between 0 and 1 (the λ of distillation)" if loss.most_weight == 1 else "at least 0"
-            raise RecipeError(f"{where}.{name} must be {span}, not {getattr(part, name):g}")
+    if isinstance(part.weight, RampPart):
+        check_ramp(part.weight, f"{where}.weight")
+        if part.until is not None:
+            raise RecipeError(f"{where}.until: the weight has a ramp, whose end is its key to")
+    ends = ramp_ends(part.weight) if isinstance(part.weight, RampPart) else (part.weight, part.until or 0.0)
+    for name, end in zip(("weight", "until"), ends, strict=True):
+        if not end >= 0:
+            raise RecipeError(f"{where}.{name} must be at least 0, not {end:g}")
     if not part.tau > 0:
         raise RecipeError(f"{where}.tau, the temperature, must be above 0, not {part.tau:g}")
 

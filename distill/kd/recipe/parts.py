@@ -1,12 +1,13 @@
 """The dataclasses of a recipe: their fields are the keys of the YAML file. Imports no torch.
 
 Data, networks, stages; each stage says which networks learn, from which losses, at which weights. Everything
-else about a run follows from it.
+else about a run follows from it. A part with SHORT may be written as the value of that key alone; one with
+OPEN keeps the keys that are no fields in the field of this name. A field that Python reserves ends with "_".
 """
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from distill.errors import UserError, quote
 from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
@@ -74,8 +75,26 @@ class NetworkPart:
     """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
     mean_of: list[str] | None = None
     """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
+    frozen: bool | list[str] = False
+    """true: it never learns; or the modules of it, by their paths, that never do."""
     int8: bool = False
     """Measure it with weights and activations rounded to eight bits."""
+
+
+@dataclass(frozen=True)
+class RampPart:
+    """A weight that moves along the stage."""
+
+    ramp: str
+    """How it moves: a word of RAMPS."""
+    from_: float = 0.0
+    """Its value at the beginning."""
+    to: float = 1.0
+    """Its value at the end."""
+    by: str | None = None
+    """When it moves: after each batch or each epoch (default: the ramp's own)."""
+    of: "RampPart | None" = None
+    """complement: the ramp that is taken from 1."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +103,8 @@ class LossPart:
 
     loss: str = "cross-entropy"
     """The name of a loss: see the catalogue."""
-    weight: float = 1.0
-    """Its factor."""
+    weight: float | RampPart = 1.0
+    """Its factor, or the ramp along which it moves."""
     until: float | None = None
     """The factor at the end of the stage; it changes geometrically (default: it stays)."""
     teacher: str | None = None
@@ -103,19 +122,64 @@ class LossPart:
 
 
 @dataclass(frozen=True)
+class OptimizerPart:
+    """An optimiser; its other keys are arguments of its class, as momentum."""
+
+    SHORT: ClassVar[str] = "name"
+    OPEN: ClassVar[str] = "arguments"
+    name: str = "Adam"
+    """Any of torch.optim that takes a step without a closure, in any case."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Those of its constructor; its rate is the stage's where they have no lr."""
+
+
+@dataclass(frozen=True)
+class SchedulePart:
+    """How the rates of an optimiser move along a stage; its other keys are arguments of a scheduler."""
+
+    SHORT: ClassVar[str] = "name"
+    OPEN: ClassVar[str] = "arguments"
+    name: str = "linear"
+    """A word of SCHEDULES, or a class of torch.optim.lr_scheduler."""
+    by: str | None = None
+    """When the scheduler takes a step, which its arguments count: after each batch or each epoch."""
+    warmup: float = 0.0
+    """Over so many epochs the rates rise in a straight line to the schedule's."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Those of its constructor."""
+
+
+@dataclass(frozen=True)
+class TurnPart:
+    """What one network learns from in each batch, and how; what is left out is as the stage says."""
+
+    SHORT: ClassVar[str] = "losses"
+    losses: list[LossPart]
+    """The summands of its loss."""
+    optimizer: OptimizerPart | None = None
+    """Its optimiser."""
+    schedule: SchedulePart | None = None
+    """How its rates move."""
+    frozen: list[str] | None = None
+    """Modules of the network, by their paths, that do not learn."""
+
+
+@dataclass(frozen=True)
 class StagePart:
     """One training: in each batch the learners take their steps in this order."""
 
-    turns: dict[str, list[LossPart]]
+    turns: dict[str, TurnPart]
     """For each learner its losses."""
     epochs: int = option(1, **EPOCHS)
     """Passes over the items."""
     batch: int = option(64, **ITEMS)
     """Items per step."""
-    optimizer: str = "Adam"
-    """Any of torch.optim."""
+    optimizer: OptimizerPart = OptimizerPart()
+    """That of all turns."""
     lr: float = option(0.002, **RATE)
-    """Its rate, falling linearly to zero."""
+    """Its rate."""
+    schedule: SchedulePart = SchedulePart()
+    """How its rate moves (default: it falls linearly to zero)."""
     train: int | None = option(None, above=0)
     """Only the first so many training items (default: all of data.train)."""
     items: str = "real"

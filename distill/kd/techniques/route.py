@@ -21,8 +21,10 @@ def split_route(part: StagePart, networks: Networks, train: Dataset) -> list[Sta
     epochs = [each] * (len(anchors) - 1) + [max(1, part.epochs - each * (len(anchors) - 1))]
     return [
         replace(part, route=None, epochs=e, turns={
-            learner: [replace(p, teacher=anchor) if p.teacher == part.route else p for p in parts]
-            for learner, parts in part.turns.items()
+            learner: replace(turn, losses=[
+                replace(p, teacher=anchor) if p.teacher == part.route else p for p in turn.losses
+            ])
+            for learner, turn in part.turns.items()
         })
         for anchor, e in zip(anchors, epochs, strict=True)
     ]  # fmt: skip
