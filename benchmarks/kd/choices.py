@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -40,10 +40,9 @@ CHOICES = [
 
 def apply_settings(parts: list[LossPart], loss: str, settings: Mapping[str, float]) -> list[LossPart]:
     """A learner's losses with new settings of one of them; labels keep the rest of a shared weight."""
-    from dataclasses import replace
-
     shares = [part for part in parts if part.loss in ("cross-entropy", loss)]
-    shared = len(shares) == 2 and abs(sum(part.weight for part in shares) - 1) < 1e-9
+    weights = [part.weight for part in shares if isinstance(part.weight, float)]
+    shared = len(weights) == 2 and abs(sum(weights) - 1) < 1e-9
     rest = {"weight": round(1 - settings["weight"], 6)} if shared and "weight" in settings else {}
     return [
         replace(part, **settings) if part.loss == loss else
@@ -55,7 +54,8 @@ def apply_settings(parts: list[LossPart], loss: str, settings: Mapping[str, floa
 def list_parts(recipe: Recipe, learner: str, loss: str) -> Iterator[LossPart]:
     """All summands of a learner with this loss."""
     for stage in recipe.stages:
-        yield from (part for part in stage.turns.get(learner, []) if part.loss == loss)
+        if learner in stage.turns:
+            yield from (part for part in stage.turns[learner].losses if part.loss == loss)
 
 
 def load_record() -> dict[str, Any]:

@@ -7,7 +7,6 @@ those of the table, so that the items, the initial weights and the order of batc
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from benchmarks import machine
 from benchmarks.kd import RECIPES
@@ -69,7 +68,7 @@ def expand_recipe(recipe: Recipe, choice: Choice) -> Recipe:
         if group & set(stage.turns):
             copies = (copy_stage(stage, group, k, choice, s) for k, s in enumerate(choice.grid()))
             stages += [stage for stage in copies if stage.turns]
-        elif turns := {name: parts for name, parts in stage.turns.items() if name in lineage}:
+        elif turns := {name: turn for name, turn in stage.turns.items() if name in lineage}:
             stages.append(replace(stage, turns=turns))
     networks = {name: part for name, part in recipe.networks.items() if name in lineage and name not in group}
     for k in range(len(choice.grid())):
@@ -85,10 +84,10 @@ def copy_stage(
     def rename(part: LossPart) -> LossPart:
         return replace(part, teacher=name_copy(part.teacher, k)) if part.teacher in group else part
 
-    turns: dict[str, Any] = {}
-    for name, parts in stage.turns.items():
-        chosen = apply_settings(parts, choice.loss, settings) if name in choice.learners else parts
-        turns[name_copy(name, k)] = [rename(part) for part in chosen]
+    turns = {}
+    for name, turn in stage.turns.items():
+        chosen = apply_settings(turn.losses, choice.loss, settings) if name in choice.learners else turn.losses
+        turns[name_copy(name, k)] = replace(turn, losses=[rename(part) for part in chosen])
     return replace(stage, turns=turns)
 
 

@@ -54,6 +54,6 @@ def list_lineage(recipe: Recipe, names: Iterable[str]) -> list[str]:
             continue
         lineage.append(name)
         waiting += recipe.networks[name].mean_of or []
-        parts = [part for stage in recipe.stages for part in stage.turns.get(name, [])]
+        parts = [part for s in recipe.stages if name in s.turns for part in s.turns[name].losses]
         waiting += [part.teacher for part in parts if part.teacher]
     return lineage
