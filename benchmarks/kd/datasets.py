@@ -32,7 +32,7 @@ def place_data(recipe: Recipe, folder: Path | None, cache: Path) -> list[str] | 
             return None
         if name == "cifar10-16.npz":
             path = write_half(path, cache / name)
-        changes.append(f"data.dir={path}" if path.is_dir() else f"data.{key}={path}")
+        changes.append(f"data.dir={path.parent}" if path.is_dir() else f"data.{key}={path}")
     return changes
 
 
