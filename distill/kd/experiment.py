@@ -46,13 +46,15 @@ def check_outputs(recipe: Recipe, folder: Path, overwrite: bool, inputs: Sequenc
     """Raise UserError where a file that the experiment writes would replace another's, or one it reads."""
     from distill.sets.storage import check_output
 
-    data, checkpoints = recipe.data, [network.checkpoint for network in recipe.networks.values()]
-    for name in ("recipe.yaml", "scores.json", *(f"{name}.pt" for name in recipe.networks)):
+    data, networks = recipe.data, recipe.networks.values()
+    read = [data.name, data.set, data.vectors, data.target, *inputs]
+    read += [file for network in networks for file in (network.checkpoint, network.alphas)]
+    for name in ("recipe.yaml", "scores.json", "alphas.json", *(f"{name}.pt" for name in recipe.networks)):
         if (folder / name).exists() and not (folder / "scores.json").is_file():
             raise UserError(f"{folder} holds {name}, and no scores.json beside it: give another --out")
         if (folder / name).exists() and not overwrite:
             raise UserError(f"{folder} holds another run: give --overwrite or another --out")
-        check_output(folder / name, [data.name, data.set, data.vectors, data.target, *checkpoints, *inputs])
+        check_output(folder / name, read)
 
 
 def create_folder(folder: Path) -> bool:
@@ -74,6 +76,7 @@ def run_experiment(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[st
     """Run a recipe and write recipe.yaml, NAME.pt of each network, then scores.json. Raises UserError."""
     from distill.kd.measure import score_networks
     from distill.kd.sources import load_sources
+    from distill.kd.techniques.alphas import format_alphas
     from distill.sets.storage import write_text
 
     began = time.perf_counter()
@@ -84,6 +87,8 @@ def run_experiment(recipe: Recipe, folder: Path, device: str = "cpu") -> dict[st
     write_text(folder / "recipe.yaml", format_recipe(recipe))
     for name in recipe.networks:
         networks[name].save(str(folder / f"{name}.pt"))
+    if alphas := format_alphas({name: networks[name].alphas for name in recipe.networks}):
+        write_text(folder / "alphas.json", alphas)
     write_text(folder / "scores.json", json.dumps(result, indent=2) + "\n")
     return result
 

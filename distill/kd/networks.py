@@ -13,6 +13,7 @@ from distill.errors import NetworkError, UserError, unknown
 from distill.kd.network_files import load_weights, read_classes, save_network
 from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
 from distill.kd.taps import find_module
+from distill.kd.techniques.alphas import read_alphas
 from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
 from distill.networks.functional import load_parameters
 from distill.networks.initial import draw_weights
@@ -25,6 +26,7 @@ NOT_ARGUMENTS = (
     "int8",
     "mean_of",
     "between",
+    "alphas",
     "frozen",
 )  # keys that no constructor takes
 
@@ -85,7 +87,17 @@ def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: 
         except UserError as error:
             raise RecipeError(f"networks.{name}.checkpoint: {error}") from None
     frozen = tuple(part.frozen) if isinstance(part.frozen, list) else ()
-    return replace(built, int8=part.int8, classes=train.classes, frozen=frozen)
+    return replace(
+        built, int8=part.int8, alphas=load_alphas(name, part), classes=train.classes, frozen=frozen
+    )
+
+
+def load_alphas(name: str, part: NetworkPart) -> dict[str, Tensor]:
+    """α by group of a network's layers that another run's search found. Raises RecipeError."""
+    try:
+        return read_alphas(part.alphas, name) if part.alphas else {}
+    except UserError as error:
+        raise RecipeError(f"networks.{name}.alphas: {error}") from None
 
 
 def create_network(

@@ -9,6 +9,7 @@ from distill.data.adapters import read_splits
 from distill.errors import python_names
 from distill.kd.measure import Scores, score_networks
 from distill.kd.networks import Networks, build_networks
+from distill.kd.recipe.aggregations import check_aggregations
 from distill.kd.recipe.checks import check_recipe
 from distill.kd.recipe.files import check_recipe_types, parse_value, read_recipe
 from distill.kd.recipe.parts import Recipe, RecipeError
@@ -95,6 +96,7 @@ def run_recipe(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generat
         raise RecipeError(f"sources is a {type(sources).__name__}: give what load_sources() returns")
     networks = build_networks(recipe, sources.train, device)
     check_recipe(recipe, networks)
+    check_aggregations(recipe, networks, sources.train)
     for i, part in enumerate(recipe.stages):
         for leg in split_route(part, networks, sources.train):
             items, classes = choose_items(leg, sources, recipe.seed), len(sources.train.classes)

@@ -180,3 +180,8 @@ def test_the_weight_of_a_loss_moves_geometrically_or_straight() -> None:
     straight = {**hinton("t", 0.0), "until": 1.0}
     assert [weigh(straight, progress) for progress in (0.0, 0.25, 1.0)] == [0.0, 0.25, 1.0]
     assert weigh(CE, 0.7) == 1.0
+
+
+def test_words_of_older_recipes_stay_and_are_written_as_the_new_ones() -> None:
+    parts = [LossPart(loss=word, tap="subclasses") for word in ("spread", "informed")]
+    assert [part.loss for part in parts] == ["negative-sampling", "mutual-information"]

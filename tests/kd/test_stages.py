@@ -193,7 +193,8 @@ def test_a_search_weights_the_layers_and_the_next_stage_uses_the_weights(tmp_pat
     (alpha,) = trained["teacher"].alphas.values()
     shares = alpha.detach().softmax(dim=0)
     assert float(shares.max() - shares.min()) > 0.02
-    uniform = train_recipe(build_raw_recipe(tmp_path, networks, [teacher_stage, use]))
+    mean = {"turns": {"student": [CE, {**part, "alpha": "mean"}]}}
+    uniform = train_recipe(build_raw_recipe(tmp_path, networks, [teacher_stage, mean]))
     assert not same_weights(trained["student"], uniform["student"])
 
 

@@ -48,19 +48,24 @@ KD_LOSSES = {
         "τ² KL from the softened teacher, of logits or of modules' outputs (Hinton et al. 2015)",
         ("student", "teacher", "tau"),
     ),
+    "hinton-filtered": KDLoss(
+        "distill.kd.losses.response:hinton_filtered",
+        "hinton without the regularisation samples (Zhou et al. 2021, section 3.3)",
+        ("student", "teacher", "labels", "tau"),
+    ),
     "weighted": KDLoss(
         "distill.kd.losses.response:weighted",
         "hinton, weighted per item by who knows the label better (Zhou et al. 2021)",
         ("student", "teacher", "labels", "tau"),
     ),
-    "spread": KDLoss(
-        "distill.kd.losses.subclasses:spread",
-        "pushes the subclass logits of a batch apart (Müller et al. 2020)",
+    "negative-sampling": KDLoss(
+        "distill.kd.losses.subclasses:negative_sampling",
+        "subclass distillation's own: items differ in their subclass logits (Müller et al. 2020)",
         ("student", "tau"),
         tap=True,
     ),
-    "informed": KDLoss(
-        "distill.kd.losses.subclasses:informed",
+    "mutual-information": KDLoss(
+        "distill.kd.losses.subclasses:mutual_information",
         "each item sure of its subclass, all subclasses in use (Krause et al. 2010)",
         ("student", "tau"),
         tap=True,
@@ -111,6 +116,7 @@ KD_LOSSES = {
         tap=True,
     ),
 }
+RENAMED = {"spread": "negative-sampling", "informed": "mutual-information"}  # words of older recipes
 LOGIT_LOSSES = tuple(word for word, loss in KD_LOSSES.items() if loss.teacher and not loss.tap)
 
 

@@ -13,6 +13,7 @@ from distill.kd.recipe.parts import (
     RampPart,
     Recipe,
     RecipeError,
+    SearchPart,
     StagePart,
     TurnPart,
     check_numbers,
@@ -44,11 +45,11 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
 
 def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
     """The numbers and words of a stage. Raises RecipeError."""
+    if isinstance(stage.search, SearchPart):
+        check_numbers(stage.search, f"{where}.search")
     check_numbers(stage, where)
     if not stage.turns:
         raise RecipeError(f"{where}.turns: nobody learns")
-    if stage.search and not can_search(stage):
-        raise RecipeError(f"{where}.search: needs one learner with aggregate losses of one teacher")
     if stage.items not in ("real", "set") or (stage.items == "set" and recipe.data.set is None):
         raise RecipeError(f'{where}.items must be real, or set where data.set names one; not "{stage.items}"')
     try:
@@ -67,13 +68,6 @@ def check_rates(stage: StagePart, learner: str, where: str) -> None:
     optimiser = build_optimiser(rates.optimizer, [weight], stage.lr, f"{keys['optimizer']}.optimizer")
     total = 2 * stage.epochs
     build_schedule(rates.schedule, optimiser, stage.epochs, total, f"{keys['schedule']}.schedule")
-
-
-def can_search(stage: StagePart) -> bool:
-    """Whether one learner has aggregate losses of one teacher."""
-    parts = [part for turn in stage.turns.values() for part in turn.losses]
-    teachers = {part.teacher for part in parts if part.loss == "aggregate"}
-    return len(stage.turns) == 1 and len(teachers) == 1
 
 
 def check_learner(learner: str, where: str, recipe: Recipe) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from distill.errors import UserError, quote
+from distill.kd.losses import RENAMED
 from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
 
 FILE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # of a network: it is the name of a file in the run's folder
@@ -79,6 +80,8 @@ class NetworkPart:
     """true: it never learns; or the modules of it, by their paths, that never do."""
     int8: bool = False
     """Measure it with weights and activations rounded to eight bits."""
+    alphas: str | None = None
+    """A file alphas.json of another run: the weights of its layers that a search found there."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,13 @@ class LossPart:
     """The teacher's module (default: the same path)."""
     layers: list[str] | None = None
     """aggregate: the teacher's modules, of one size, whose weighted sum is matched."""
+    alpha: str = "searched"
+    """aggregate: the weights of the layers: searched, or as controls mean or random."""
     domain: str = "source"
     """source, or target: the unlabelled items of data.target."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loss", RENAMED.get(self.loss, self.loss))
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,22 @@ class TurnPart:
 
 
 @dataclass(frozen=True)
+class SearchPart:
+    """The search of the weights of aggregate losses (DFA's first stage)."""
+
+    lr: float = option(0.02, **RATE)
+    """The rate of Adam on α, β₁ = 0.5 (DARTS: 3e-4 in 20,000 steps; a small search has hundreds)."""
+    warmup: int = option(0, at_least=0)
+    """So many epochs in which α stays even, while the student and the connectors learn."""
+    ts: float = option(1.0, at_least=0)
+    """The weight γ of the path from teacher to student."""
+    st: float = option(1.0, at_least=0)
+    """The weight γ of the path from student to teacher."""
+    regulariser: float = option(1e-3, at_least=0)
+    """λ of λ / 2 · Σ α² in the loss of α."""
+
+
+@dataclass(frozen=True)
 class StagePart:
     """One training: in each batch the learners take their steps in this order."""
 
@@ -194,7 +218,7 @@ class StagePart:
     """Items drawn with replacement, by this seed."""
     prune: float = option(0.0, at_least=0, below=1)
     """This share of the learners' weights, the smallest, is zero throughout the stage."""
-    search: bool = False
+    search: bool | SearchPart = False
     """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
     keep: int = option(0, **{**COUNT, "above": None, "at_least": 0})
     """How many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""

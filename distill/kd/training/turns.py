@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from distill.kd.losses import KD_LOSSES
@@ -11,6 +10,7 @@ from distill.kd.losses.objective import WeightedLoss, sum_losses
 from distill.kd.networks import compute_logits
 from distill.kd.recipe.parts import LossPart, OptimizerPart, SchedulePart, StagePart
 from distill.kd.taps import Calls, Outputs
+from distill.kd.techniques.alphas import choose_alpha
 from distill.kd.training.connectors import build_connector
 from distill.kd.training.optimisers import build_optimiser
 from distill.kd.training.schedules import build_schedule
@@ -121,8 +121,8 @@ def build_loss(stage: Stage, learner: str, part: LossPart, where: str) -> Weight
     connector = build_connector(student_output, teacher_output, stream("connector", where, stage.seed))
     if not loss.layers:
         return WeightedLoss(part, where, connector)
-    alpha = stage.networks[part.teacher or ""].alphas.get(group_key(part))
-    alpha = torch.zeros(len(part.layers or ())) if alpha is None else alpha.detach()
+    alphas, generator = stage.networks[part.teacher or ""].alphas, stream("alpha", where, stage.seed)
+    alpha = choose_alpha(part, alphas, generator)
     return WeightedLoss(part, where, connector, alpha.to(student_output.device))
 
 
@@ -135,8 +135,3 @@ def probe_outputs(stage: Stage, learner: str, part: LossPart) -> tuple[Tensor, T
     outputs = Outputs(modules, "", reads, {"source": stage.data.batch(slice(0, 2))[0]})  # nobody learns
     path = part.layers[0] if part.layers else part.teacher_tap or part.tap
     return outputs(learner, part.tap, "source"), outputs(part.teacher or "", path, "source")
-
-
-def group_key(part: LossPart) -> str:
-    """What the search of a group and the stage that uses it have in common."""
-    return f"{part.tap} <- {' '.join(part.layers or ())}"
