@@ -10,56 +10,84 @@ from benchmarks import machine
 from benchmarks.kd.protocol import ProtocolError
 from distill.kd.recipe.parts import LossPart, Recipe
 
-LAMBDAS = (0.5, 0.9)  # the teacher's share
-TAUS = (1.0, 2.0, 4.0, 8.0)
+Settings = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A grid over the keys of one loss of a learner; what is chosen for the first learner holds for all."""
+    """A grid over the keys of some losses of a learner, and the network whose score decides.
+
+    What is chosen holds for all learners: the first is scored, unless `scored` names another.
+    """
 
     recipe: str
     learners: tuple[str, ...]
-    loss: str
     values: Mapping[str, tuple[float, ...]]
+    losses: tuple[str, ...] = ("hinton",)
+    scored: str | None = None
 
-    def grid(self) -> list[dict[str, float]]:
+    @property
+    def network(self) -> str:
+        """The network whose held-out score decides."""
+        return self.scored or self.learners[0]
+
+    @property
+    def key(self) -> str:
+        """Its name in the record."""
+        return f"{self.recipe}/{self.learners[0]}/{self.losses[0]}"
+
+    def grid(self) -> list[Settings]:
         """All combinations of the values."""
         return [dict(zip(self.values, point, strict=True)) for point in product(*self.values.values())]
 
 
 def choose_kd(recipe: str, *learners: str) -> Choice:
-    """The grid of plain distillation: the temperature and the teacher's share."""
-    return Choice(recipe, learners, "hinton", {"tau": TAUS, "weight": LAMBDAS})
+    """The grid of plain distillation: the temperature, and the teacher's share λ beside the labels."""
+    return Choice(recipe, learners, {"tau": (1.0, 2.0, 4.0, 8.0), "weight": (0.5, 0.9)})
 
 
+WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
+WEIGHTED = {"tau": (1.0, 2.0, 4.0), "weight": (1.0, 2.25)}
 CHOICES = [
     choose_kd("kd", "kd"),
+    choose_kd("kd", "kd-privileged"),
+    Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
+    Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
+    choose_kd("prokt", "kd", "rco"),
+    Choice("prokt", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
+    Choice("prokt", ("student",), {"tau": (1.0, 2.0, 4.0)}),
+    choose_kd("prokt-text", "kd", "rco"),
+    Choice("prokt-text", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
+    Choice("prokt-text", ("student",), {"tau": (1.0, 2.0, 4.0)}),
+    choose_kd("features", "kd"),
+    Choice("features", ("attention",), {"weight": (1.0, 10.0, 100.0)}, ("attention",)),
+    Choice("features", ("relation",), {"weight": (1.0, 25.0)}, ("rkd-distance",)),
+    Choice("features", ("relation",), {"weight": (2.0, 50.0)}, ("rkd-angle",)),
+    choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD)),
 ]
 
 
-def apply_settings(parts: list[LossPart], loss: str, settings: Mapping[str, float]) -> list[LossPart]:
-    """A learner's losses with new settings of one of them; labels keep the rest of a shared weight."""
-    shares = [part for part in parts if part.loss in ("cross-entropy", loss)]
-    weights = [part.weight for part in shares if isinstance(part.weight, float)]
-    shared = len(weights) == 2 and abs(sum(weights) - 1) < 1e-9
+def apply_settings(parts: list[LossPart], choice: Choice, settings: Settings) -> list[LossPart]:
+    """A learner's losses with new settings; where the labels' weight is the rest to 1, it stays so."""
+    weights = [part.weight for part in parts if isinstance(part.weight, float)]
+    shared = len(weights) == len(parts) == 2 and abs(sum(weights) - 1) < 1e-9
     rest = {"weight": round(1 - settings["weight"], 6)} if shared and "weight" in settings else {}
     return [
-        replace(part, **settings) if part.loss == loss else
+        replace(part, **settings) if part.loss in choice.losses else
         replace(part, **rest) if part.loss == "cross-entropy" else part
         for part in parts
     ]  # fmt: skip
 
 
-def list_parts(recipe: Recipe, learner: str, loss: str) -> Iterator[LossPart]:
-    """All summands of a learner with this loss."""
+def list_parts(recipe: Recipe, learner: str, losses: tuple[str, ...]) -> Iterator[LossPart]:
+    """All summands of a learner with one of these losses."""
     for stage in recipe.stages:
         if learner in stage.turns:
-            yield from (part for part in stage.turns[learner].losses if part.loss == loss)
+            yield from (part for part in stage.turns[learner].losses if part.loss in losses)
 
 
 def load_record() -> dict[str, Any]:
-    """What was chosen so far, from benchmarks/results/kd-choices.json, by recipe and first learner."""
+    """What was chosen so far, from benchmarks/results/kd-choices.json, by the key of the choice."""
     path = machine.RESULTS / "kd-choices.json"
     record: dict[str, Any] = json.loads(path.read_text("utf-8"))["choices"] if path.exists() else {}
     return record
@@ -68,12 +96,11 @@ def load_record() -> dict[str, Any]:
 def check_choices(name: str, recipe: Recipe, record: Mapping[str, Any]) -> None:
     """Raise ProtocolError where a recipe has a setting to choose that was not chosen, or holds another."""
     for choice in (c for c in CHOICES if c.recipe == name):
-        row = record.get(f"{name}/{choice.learners[0]}")
-        if row is None:
+        if choice.key not in record:
             raise ProtocolError(f"{name}: choose its settings first: python -m benchmarks.kd --choose {name}")
         for learner in choice.learners:
-            for part in list_parts(recipe, learner, choice.loss):
-                for key, value in row["chosen"].items():
+            for part in list_parts(recipe, learner, choice.losses):
+                for key, value in record[choice.key]["chosen"].items():
                     if getattr(part, key) != value:
                         raise ProtocolError(
                             f"{name}: {key} of {learner} is {getattr(part, key):g}, and {value:g} was chosen"

@@ -18,5 +18,21 @@ class Row:
 
 
 ROWS = [
-    Row("knowledge distillation, teacher of the same data", "kd", "kd", "plain", "MNIST, 146 errors to 74 (Hinton 2015)"),
+    Row("distillation", "kd", "kd", "plain", "MNIST, 146 errors to 74 (Hinton 2015)"),
+    Row(f"{PRIVILEGED}: distillation from ten times the data", "kd", "kd-privileged", "plain"),
+    Row("weighted soft labels", "wsl", "student", "kd", "ImageNet, 69.75 to 72.04 (Zhou 2021)"),
+    Row("- all samples over those without the regularising", "wsl", "kd", "filtered", "regularising samples help (Zhou 2021)"),
+    Row("ProKT, images", "prokt", "student", "kd", "better than KD (Shi 2021)"),
+    Row("- over route-constrained", "prokt", "student", "rco", "better than RCO (Shi 2021)"),
+    Row("- over mutual learning", "prokt", "student", "mutual", "better than DML (Shi 2021)"),
+    Row("ProKT, text", "prokt-text", "student", "kd", "better than KD (Shi 2021)"),
+    Row("- over route-constrained, text", "prokt-text", "student", "rco", "better than RCO (Shi 2021)"),
+    Row("- over mutual learning, text", "prokt-text", "student", "mutual", "better than DML (Shi 2021)"),
+    Row("attention transfer", "features", "attention", "plain", "CIFAR-10, better than plain (Zagoruyko 2017)"),
+    Row("relational distillation", "features", "relation", "plain", "better than plain (Park 2019)"),
+    Row("- plain distillation of these networks", "features", "kd", "plain"),
+    Row("born-again, third generation", "self", "again3", "plain3", "CIFAR-100, better than its teacher (Furlanello 2018)"),
+    Row("- three generations together", "self", "generations", "plain3", "better still (Furlanello 2018)"),
+    Row("- over as many plain twins together", "self", "generations", "twins"),
+    Row("deep mutual learning", "self", "mutual0", "plain0", "CIFAR-100, better than alone (Zhang 2018)"),
 ]
