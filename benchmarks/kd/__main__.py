@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks.kd import RECIPES, SEEDS
-from benchmarks.kd.choices import CHOICES, check_choices, load_record
-from benchmarks.kd.choose import choose_settings
+from benchmarks.kd.choices import CHOICES, check_choices, check_students, load_record
+from benchmarks.kd.choose import choose_settings, choose_students
 from benchmarks.kd.datasets import place_data
 from benchmarks.kd.protocol import ProtocolError, check_items
 from benchmarks.kd.rows import ROWS
@@ -45,6 +45,7 @@ def list_jobs(names: list[str], seeds: int, data: Path | None, cache: Path) -> l
         for row in (row for row in ROWS if row.recipe == name):
             check_items(row, recipe)
         check_choices(name, recipe, load_record())
+        check_students(name, load_record())
         jobs += [Job(name, seed, tuple(changes)) for seed in range(seeds)]
     return sorted(jobs, key=lambda job: job.seed)
 
@@ -56,6 +57,7 @@ def choose_all(names: list[str], data: Path | None, cache: Path) -> None:
         if changes is None or name not in {choice.recipe for choice in CHOICES}:
             raise SystemExit(f"{name}: it has no settings to choose, or its data is not in --data")
         choose_settings(name, changes)
+        choose_students(name, changes)
 
 
 def main() -> None:

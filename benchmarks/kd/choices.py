@@ -8,9 +8,10 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.kd.protocol import ProtocolError
+from benchmarks.kd.rows import ROWS
 from distill.kd.recipe.parts import LossPart, Recipe
 
-Settings = dict[str, float]
+Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,11 @@ def choose_kd(recipe: str, *learners: str) -> Choice:
 
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
 WEIGHTED = {"tau": (1.0, 2.0, 4.0), "weight": (1.0, 2.25)}
+TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "chain3")
 CHOICES = [
     choose_kd("kd", "kd"),
     choose_kd("kd", "kd-privileged"),
+    choose_kd("takd", *TAKD),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
     choose_kd("prokt", "kd", "rco"),
@@ -79,6 +82,22 @@ def apply_settings(parts: list[LossPart], choice: Choice, settings: Settings) ->
     ]  # fmt: skip
 
 
+def apply_record(recipe: Recipe, name: str, record: Mapping[str, Any]) -> Recipe:
+    """A recipe with the settings that were chosen for it so far."""
+    for choice in (c for c in CHOICES if c.recipe == name and c.key in record):
+        chosen = record[choice.key]["chosen"]
+        stages = [
+            replace(stage, turns={
+                learner: replace(turn, losses=apply_settings(turn.losses, choice, chosen))
+                if learner in choice.learners else turn
+                for learner, turn in stage.turns.items()
+            })
+            for stage in recipe.stages
+        ]  # fmt: skip
+        recipe = replace(recipe, stages=stages)
+    return recipe
+
+
 def list_parts(recipe: Recipe, learner: str, losses: tuple[str, ...]) -> Iterator[LossPart]:
     """All summands of a learner with one of these losses."""
     for stage in recipe.stages:
@@ -91,6 +110,18 @@ def load_record() -> dict[str, Any]:
     path = machine.RESULTS / "kd-choices.json"
     record: dict[str, Any] = json.loads(path.read_text("utf-8"))["choices"] if path.exists() else {}
     return record
+
+
+def check_students(name: str, record: Mapping[str, Any]) -> None:
+    """Raise ProtocolError where the student of a row is not the one that was chosen among some."""
+    for row in (row for row in ROWS if row.recipe == name and row.among):
+        if row.key not in record:
+            raise ProtocolError(f"{name}: choose its students first: python -m benchmarks.kd --choose {name}")
+        best = record[row.key]["chosen"]["network"]
+        if best != row.student:
+            raise ProtocolError(
+                f'{name}: the student of "{row.name}" is {row.student}, and {best} was chosen'
+            )
 
 
 def check_choices(name: str, recipe: Recipe, record: Mapping[str, Any]) -> None:

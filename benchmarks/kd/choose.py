@@ -7,13 +7,15 @@ those of the table, so that the items, the initial weights and the order of batc
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from benchmarks import machine
 from benchmarks.kd import RECIPES
-from benchmarks.kd.choices import CHOICES, Choice, Settings, apply_settings, load_record
+from benchmarks.kd.choices import CHOICES, Choice, Settings, apply_record, apply_settings, load_record
 from benchmarks.kd.protocol import list_lineage
+from benchmarks.kd.rows import ROWS
 from distill.kd.experiment import train_networks
-from distill.kd.measure import score_networks
+from distill.kd.measure import Scores, score_networks
 from distill.kd.recipe.files import read_recipe
 from distill.kd.recipe.parts import Recipe, StagePart, TurnPart
 from distill.kd.sources import load_sources
@@ -26,24 +28,57 @@ def choose_settings(name: str, changes: Sequence[str], seeds: Sequence[int] = CH
     for choice in (c for c in CHOICES if c.recipe == name):
         recipe = read_recipe(RECIPES / f"{name}.yaml", [*changes, "data.score=held-out"])
         by_seed = [score_grid(recipe, choice, seed) for seed in seeds]
-        rows = [{**s, "scores": [scores[k] for scores in by_seed]} for k, s in enumerate(choice.grid())]
+        rows: list[dict[str, Any]] = [
+            {**s, "scores": [scores[k] for scores in by_seed]} for k, s in enumerate(choice.grid())
+        ]
         best = max(rows, key=lambda row: statistics.fmean(row["scores"]))
         chosen = {key: best[key] for key in choice.values}
         description = {"learners": choice.learners, "losses": choice.losses, "scored": choice.network,
                        "chosen": chosen, "grid": rows}  # fmt: skip
-        record = load_record() | {choice.key: description}
-        machine.write_results("kd-choices", "python -m benchmarks.kd --choose RECIPE", {"choices": record})
+        add_record(choice.key, description)
         for row in rows:
             settings = ", ".join(f"{k} {row[k]:g}" for k in choice.values)
-            print(f"{choice.key}: {settings}: {100 * statistics.fmean(row['scores']):.2f} % held out", flush=True)
+            print(
+                f"{choice.key}: {settings}: {100 * statistics.fmean(row['scores']):.2f} % held out",
+                flush=True,
+            )
         print(f"{choice.key}: chosen {chosen}: write it into {name}.yaml", flush=True)
+
+
+def choose_students(name: str, changes: Sequence[str], seeds: Sequence[int] = CHOICE_SEEDS) -> None:
+    """Record the best of the networks among which rows choose their student, with the chosen settings."""
+    rows = [row for row in ROWS if row.recipe == name and row.among]
+    if not rows:
+        return
+    recipe = read_recipe(RECIPES / f"{name}.yaml", [*changes, "data.score=held-out"])
+    scores = [score_recipe(apply_record(recipe, name, load_record()), seed) for seed in seeds]
+    for row in rows:
+        grid: list[dict[str, Any]] = [
+            {"network": n, "scores": [s[n]["accuracy"] for s in scores]} for n in row.among
+        ]
+        best = max(grid, key=lambda point: statistics.fmean(point["scores"]))
+        add_record(row.key, {"chosen": {"network": best["network"]}, "grid": grid})
+        for point in grid:
+            print(f"{row.name}: {point['network']}: {100 * statistics.fmean(point['scores']):.2f} % held out")
+        print(f"{row.name}: chosen {best['network']}: write it into rows.py", flush=True)
+
+
+def add_record(key: str, description: dict[str, Any]) -> None:
+    """Add a choice to benchmarks/results/kd-choices.json."""
+    record = load_record() | {key: description}
+    machine.write_results("kd-choices", "python -m benchmarks.kd --choose RECIPE", {"choices": record})
+
+
+def score_recipe(recipe: Recipe, seed: int) -> Scores:
+    """The scores of a recipe's networks with a seed."""
+    sources = load_sources(recipe.data, seed, "cpu")
+    recipe = replace(recipe, seed=seed)
+    return score_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
 
 
 def score_grid(recipe: Recipe, choice: Choice, seed: int) -> list[float]:
     """The held-out accuracy at each point of the grid."""
-    expanded = expand_recipe(replace(recipe, seed=seed), choice)
-    sources = load_sources(expanded.data, seed, "cpu")
-    scores = score_networks(expanded, train_networks(expanded, sources, "cpu"), sources)
+    scores = score_recipe(expand_recipe(recipe, choice), seed)
     return [scores[name_copy(choice.network, k)]["accuracy"] for k in range(len(choice.grid()))]
 
 
@@ -63,7 +98,9 @@ def expand_recipe(recipe: Recipe, choice: Choice) -> Recipe:
     for stage in recipe.stages:
         turns = {name: turn for name, turn in stage.turns.items() if name in lineage}
         copies = {
-            name_copy(name, k): copy_turn(turn, group, k, settings, choice if name in choice.learners else None)
+            name_copy(name, k): copy_turn(
+                turn, group, k, settings, choice if name in choice.learners else None
+            )
             for k, settings in points
             for name, turn in turns.items()
             if name in group
@@ -84,9 +121,10 @@ def find_group(recipe: Recipe, choice: Choice) -> set[str]:
 
 
 def copy_turn(turn: TurnPart, group: set[str], k: int, settings: Settings, choice: Choice | None) -> TurnPart:
-    """A turn of a network of the group for one point of the grid; with its settings, where it is a learner."""
+    """A turn of a network of the group for one point of the grid, with its settings for a learner."""
     losses = apply_settings(turn.losses, choice, settings) if choice else turn.losses
     renamed = [
-        replace(part, teacher=name_copy(part.teacher, k)) if part.teacher in group else part for part in losses
+        replace(part, teacher=name_copy(part.teacher, k)) if part.teacher in group else part
+        for part in losses
     ]
     return replace(turn, losses=renamed)

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.kd.runs import save_arrays
 from distill.kd.recipe.parts import Recipe
 
 FILES = {
     "cifar10.npz": ("cifar10.npz",),
     "cifar10-16.npz": ("cifar10.npz",),
     "usps.npz": ("usps.npz", "usps/usps.npz"),
+    "usps": ("usps.npz", "usps/usps.npz"),
     "fashion-mnist": ("fashion-mnist",),
     "sst2": ("sst2", "text/sst2"),
 }
@@ -48,13 +50,13 @@ def write_half(source: Path, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with np.load(source) as file:
             arrays = {k: halve_images(file[k]) if k.startswith("x") else file[k] for k in file.files}
-        np.savez(path, **arrays)
+        save_arrays(path, arrays)
     return path.resolve()
 
 
 def halve_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images (n, height, width, channels) at half the height and width."""
-    n, height, width, channels = images.shape
-    blocks = images.reshape(n, height // 2, 2, width // 2, 2, channels).astype(np.float32)
+    """Images (n, height, width, …) at half the height and width."""
+    n, height, width, *channels = images.shape
+    blocks = images.reshape(n, height // 2, 2, width // 2, 2, *channels).astype(np.float32)
     means: NDArray[np.uint8] = np.rint(blocks.mean(axis=(2, 4))).astype(np.uint8)
     return means

@@ -24,7 +24,7 @@ T = {1: (12.71, 1.38), 2: (4.30, 1.06), 3: (3.18, 0.98), 4: (2.78, 0.94), 5: (2.
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean difference with its 95 % interval, all as shares; `smallest` is the effect that it could show."""
+    """A mean difference with its 95 % interval, as shares; `smallest` is the effect that it could show."""
 
     mean: float
     low: float

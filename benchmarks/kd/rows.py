@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass
 
-PRIVILEGED = "privileged teacher"  # how the name of a row begins whose teacher has items that its student lacks
+PRIVILEGED = (
+    "privileged teacher"  # how the name of a row begins whose teacher has items that its student lacks
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """`student` is meant to score higher than `over`; both are networks of the recipe."""
+    """`student` is meant to score higher than `over`; both are networks of the recipe.
+
+    among: the networks of which the student is the best one on held-out items, where it was chosen so.
+    """
 
     name: str
     recipe: str
@@ -15,23 +20,61 @@ class Row:
     over: str
     authors: str = "-"
     split: str = "test"  # or target: the test items of the other domain
+    among: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name of the choice of its student in the record."""
+        return f"{self.recipe}/{' '.join(self.among)}"
 
 
 ROWS = [
     Row("distillation", "kd", "kd", "plain", "MNIST, 146 errors to 74 (Hinton 2015)"),
     Row(f"{PRIVILEGED}: distillation from ten times the data", "kd", "kd-privileged", "plain"),
+    Row(
+        "the gap: a smaller teacher over the largest",
+        "takd",
+        "kd32",
+        "kd64",
+        "gap at large teachers (Mirzadeh 2020)",
+        among=("kd4", "kd8", "kd16", "kd32"),
+    ),
+    Row(
+        "teacher assistant of the best size",
+        "takd",
+        "ta32",
+        "kd64",
+        "CIFAR-10, +0.94 (Mirzadeh 2020)",
+        among=("ta8", "ta16", "ta32"),
+    ),
+    Row("- a chain of two assistants over one", "takd", "chain2", "ta32", "more is better (Mirzadeh 2020)"),
+    Row("- a chain of three assistants over two", "takd", "chain3", "chain2"),
     Row("weighted soft labels", "wsl", "student", "kd", "ImageNet, 69.75 to 72.04 (Zhou 2021)"),
-    Row("- all samples over those without the regularising", "wsl", "kd", "filtered", "regularising samples help (Zhou 2021)"),
+    Row(
+        "- all samples over those without the regularising",
+        "wsl",
+        "kd",
+        "filtered",
+        "regularising samples help (Zhou 2021)",
+    ),
     Row("ProKT, images", "prokt", "student", "kd", "better than KD (Shi 2021)"),
     Row("- over route-constrained", "prokt", "student", "rco", "better than RCO (Shi 2021)"),
     Row("- over mutual learning", "prokt", "student", "mutual", "better than DML (Shi 2021)"),
     Row("ProKT, text", "prokt-text", "student", "kd", "better than KD (Shi 2021)"),
     Row("- over route-constrained, text", "prokt-text", "student", "rco", "better than RCO (Shi 2021)"),
     Row("- over mutual learning, text", "prokt-text", "student", "mutual", "better than DML (Shi 2021)"),
-    Row("attention transfer", "features", "attention", "plain", "CIFAR-10, better than plain (Zagoruyko 2017)"),
+    Row(
+        "attention transfer", "features", "attention", "plain", "CIFAR-10, better than plain (Zagoruyko 2017)"
+    ),
     Row("relational distillation", "features", "relation", "plain", "better than plain (Park 2019)"),
     Row("- plain distillation of these networks", "features", "kd", "plain"),
-    Row("born-again, third generation", "self", "again3", "plain3", "CIFAR-100, better than its teacher (Furlanello 2018)"),
+    Row(
+        "born-again, third generation",
+        "self",
+        "again3",
+        "plain3",
+        "CIFAR-100, better than its teacher (Furlanello 2018)",
+    ),
     Row("- three generations together", "self", "generations", "plain3", "better still (Furlanello 2018)"),
     Row("- over as many plain twins together", "self", "generations", "twins"),
     Row("deep mutual learning", "self", "mutual0", "plain0", "CIFAR-100, better than alone (Zhang 2018)"),

@@ -28,7 +28,7 @@ class Job:
 
 
 def run_job(root: Path, job: Job) -> str | None:
-    """Run a recipe and keep its scores and predictions; a sentence where it fails. Nothing where it is done."""
+    """Run a recipe, if it is not done, and keep its scores and predictions; a sentence where it fails."""
     import torch
 
     from distill.errors import UserError
@@ -50,10 +50,15 @@ def run_job(root: Path, job: Job) -> str | None:
         return f"{job.recipe}, seed {job.seed}: {error}"
     for split, predictions in measured.predictions.items():
         arrays = {name: classes.numpy() for name, classes in predictions.networks.items()}
-        np.savez_compressed(folder / f"{split}.npz", labels=predictions.labels.numpy(), **arrays)
+        save_arrays(folder / f"{split}.npz", arrays | {"labels": predictions.labels.numpy()})
     scores = {"networks": measured.scores, "seconds": round(time.perf_counter() - began, 1)}
     (folder / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
     return None
+
+
+def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """An .npz of arrays by name."""
+    np.savez_compressed(path, **arrays)
 
 
 def run_all(root: Path, jobs: Sequence[Job], workers: int) -> None:
@@ -64,7 +69,10 @@ def run_all(root: Path, jobs: Sequence[Job], workers: int) -> None:
         for count, future in enumerate(as_completed(futures), 1):
             left = (time.monotonic() - start) / count * (len(jobs) - count) / 60
             problem, job = future.result(), futures[future]
-            print(problem or f"{job.recipe}, seed {job.seed}: {count} of {len(jobs)}, {left:.0f} min left", flush=True)
+            print(
+                problem or f"{job.recipe}, seed {job.seed}: {count} of {len(jobs)}, {left:.0f} min left",
+                flush=True,
+            )
 
 
 def list_seeds(root: Path, recipe: str) -> list[int]:
@@ -90,3 +98,13 @@ def stack_correct(root: Path, recipe: str, network: str, split: str = "test") ->
     folders = [Job(recipe, seed).folder(root) for seed in list_seeds(root, recipe)]
     rows = [load_correct(folder, split).get(network) for folder in folders]
     return np.stack(rows).astype(np.float64) if rows and all(row is not None for row in rows) else None  # type: ignore[arg-type]
+
+
+def load_predictions(root: Path, recipe: str, split: str = "test") -> list[dict[str, NDArray[np.int64]]]:
+    """The classes that the networks of each run give the items of a split, with those of the labels."""
+    folders = [Job(recipe, seed).folder(root) for seed in list_seeds(root, recipe)]
+    arrays = []
+    for folder in folders:
+        with np.load(folder / f"{split}.npz") as file:
+            arrays.append({name: file[name] for name in file.files})
+    return arrays

@@ -17,7 +17,9 @@ def draw_differences(rng: np.random.Generator, by_seed: float, by_item: float, r
 @pytest.mark.parametrize(
     ("by_seed", "by_item", "rest"), [(0.01, 0.02, 0.1), (0.0, 0.2, 0.1), (0.02, 0.2, 0.1), (0.005, 0.2, 0.1)]
 )
-def test_an_interval_holds_the_truth_about_95_times_in_100(by_seed: float, by_item: float, rest: float) -> None:
+def test_an_interval_holds_the_truth_about_95_times_in_100(
+    by_seed: float, by_item: float, rest: float
+) -> None:
     rng = np.random.default_rng(0)
     intervals = [bootstrap(draw_differences(rng, by_seed, by_item, rest), 800) for _ in range(400)]
     share = np.mean([i.low <= 0 <= i.high for i in intervals])
@@ -70,7 +72,12 @@ def test_one_seed_decides_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "word"),
-    [(0.001, 0.2, "shown"), (-0.2, -0.001, "opposite"), (-0.004, 0.005, "not shown"), (-0.004, 0.007, "undecided")],
+    [
+        (0.001, 0.2, "shown"),
+        (-0.2, -0.001, "opposite"),
+        (-0.004, 0.005, "not shown"),
+        (-0.004, 0.007, "undecided"),
+    ],
 )
 def test_a_verdict_is_a_word_of_the_interval(low: float, high: float, word: str) -> None:
     assert Interval((low + high) / 2, low, high, 0.01, 10, 100).verdict == word

@@ -1,1 +1,1 @@
-"""Studies: what is more than a row. Each file runs or reads its own runs and writes kd-NAME.json, .md and a picture."""
+"""Studies: what is more than a row. Each writes benchmarks/results/kd-NAME.json and .md, and a picture."""

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from benchmarks.kd import SEEDS
 from benchmarks.kd.datasets import FILES, find_file
+from benchmarks.kd.runs import save_arrays
 from benchmarks.kd.studies.students import Crowd, Setting, build_crowd, train_crowd
 from distill.data import images
 from distill.data.dataset import Dataset
@@ -102,7 +103,7 @@ def run_study(data: Path | None, folder: Path, draws: int) -> None:
     for seed in range(draws):
         file = folder / f"draw-{seed}.npz"
         if not file.exists():
-            np.savez_compressed(file, **run_draw(train, test, seed))
+            save_arrays(file, run_draw(train, test, seed))
             print(f"bias-variance: draw {seed + 1} of {draws}", flush=True)
 
 

@@ -23,7 +23,7 @@ def load_draws(folder: Path) -> Arrays:
 
 
 def build_row(draws: Arrays, name: str, tau: float) -> dict[str, Any]:
-    """A setting's accuracy, bias and variance at a temperature, each with its difference from plain's there."""
+    """A setting's accuracy, bias and variance at a temperature, each with its difference from plain's."""
     row: dict[str, Any] = {"students": name, "answers at": tau}
     for key in ("right", f"bias at {tau:g}", f"variance at {tau:g}"):
         own, plain = draws[f"{name}: {key}"], draws[f"plain: {key}"]
@@ -67,8 +67,8 @@ def format_change(d: dict[str, Any], factor: float = 1.0, digits: int = 3) -> st
 
 def format_rows(rows: list[dict[str, Any]]) -> str:
     """Settings beside plain students."""
-    head = ["students", "answers at τ", "right, %", "over plain", "bias", "over plain", "variance", "over plain",
-            "regularisation samples, first to last epoch"]  # fmt: skip
+    head = ["students", "answers at τ", "right, %", "over plain", "bias", "over plain", "variance",
+            "over plain", "regularisation samples, first to last epoch"]  # fmt: skip
     return markdown(head, [
         [describe_setting(r["students"]), f"{r['answers at']:g}",
          f"{100 * r['right']:.1f}", format_change(r["right over plain"], 100, 2),

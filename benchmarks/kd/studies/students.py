@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
 from distill.data.dataset import Dataset
-from distill.kd.losses.response import cross_entropies, divergences, find_regularisation_samples
+from distill.inner.losses import cross_entropies
+from distill.kd.losses.response import divergences, find_regularisation_samples
 from distill.kd.networks import create_network
 
 BATCH, LR = 30, 0.002
@@ -47,7 +48,7 @@ def build_crowd(architecture: dict[str, object], data: Dataset, count: int, seed
         create_network("student", architecture, data.shape, len(data.classes), (seed, k), "cpu").module
         for k in range(count)
     ]
-    weights, _ = stack_module_state(networks)  # type: ignore[arg-type]
+    weights, _ = stack_module_state(networks)
     return Crowd(networks[0], {name: w.detach().clone().requires_grad_() for name, w in weights.items()})
 
 
@@ -103,5 +104,3 @@ def find_samples(logits: Tensor, teacher: Tensor, y: Tensor, tau: float) -> Tens
     """1 for each regularisation sample, else 0, (networks, items)."""
     flat = find_regularisation_samples(logits.flatten(0, 1), teacher.flatten(0, 1), y.flatten(), tau)
     return flat.unflatten(0, y.shape)
-
-
