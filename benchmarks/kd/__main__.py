@@ -15,6 +15,7 @@ from benchmarks.kd.datasets import place_data
 from benchmarks.kd.protocol import ProtocolError, check_items
 from benchmarks.kd.rows import ROWS
 from benchmarks.kd.runs import Job, run_all
+from benchmarks.kd.studies import gap, orthogonality
 from benchmarks.kd.tables import build_rows, format_rows, write_rows
 from distill.kd.recipe.files import read_recipe
 
@@ -64,7 +65,7 @@ def main() -> None:
     """Run what is missing, print the tables, write them."""
     options = parse_options()
     cache = options.out / "data"
-    names = options.only or sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    names = options.only or [*dict.fromkeys(row.recipe for row in ROWS), orthogonality.RECIPE]
     if options.choose:
         choose_all(options.choose, options.data, cache)
         return
@@ -78,8 +79,9 @@ def main() -> None:
         run_all(root, jobs, options.jobs)
     if options.quick:
         print(format_rows(build_rows(root, [])))
-    else:
-        write_rows(root)
+        return
+    for write in (write_rows, gap.write_study, orthogonality.write_study):
+        write(root)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ CHOICES = [
     choose_kd("kd", "kd"),
     choose_kd("kd", "kd-privileged"),
     choose_kd("takd", *TAKD),
+    Choice("fitnets", ("kd", "student"), {"tau": (2.0, 4.0), "weight": (0.5, 0.9)}),
+    Choice("fitnets", ("student",), {"weight": (1.0, 100.0)}, ("hint",)),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
     choose_kd("prokt", "kd", "rco"),

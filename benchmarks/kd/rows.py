@@ -40,6 +40,13 @@ ROWS = [
         among=("kd4", "kd8", "kd16", "kd32"),
     ),
     Row(
+        "- the same at τ = 1",
+        "takd",
+        "hard16",
+        "hard64",
+        among=("hard4", "hard8", "hard16", "hard32"),
+    ),
+    Row(
         "teacher assistant of the best size",
         "takd",
         "ta32",
@@ -49,6 +56,8 @@ ROWS = [
     ),
     Row("- a chain of two assistants over one", "takd", "chain2", "ta32", "more is better (Mirzadeh 2020)"),
     Row("- a chain of three assistants over two", "takd", "chain3", "chain2"),
+    Row("FitNets: hint, then distillation", "fitnets", "student", "kd", "better than KD (Romero 2015)"),
+    Row("- distillation of this student", "fitnets", "kd", "plain"),
     Row("weighted soft labels", "wsl", "student", "kd", "ImageNet, 69.75 to 72.04 (Zhou 2021)"),
     Row(
         "- all samples over those without the regularising",

@@ -21,11 +21,13 @@ WIDTHS, ASSISTANTS = (4, 8, 16, 32, 64), (8, 16, 32)
 STUDENTS = {
     "plain": "no teacher",
     **{f"kd{w}": f"a teacher of {w} filters" for w in WIDTHS},
+    **{f"hard{w}": f"a teacher of {w} filters, τ = 1" for w in WIDTHS},
     **{f"ta{w}": f"64 filters, then an assistant of {w}" for w in ASSISTANTS},
     "chain2": "64, then 32, then 16", "chain3": "64, then 32, then 16, then 8",
 }  # fmt: skip
 TEACHERS = (
     {f"kd{w}": f"t{w}" for w in WIDTHS}
+    | {f"hard{w}": f"t{w}" for w in WIDTHS}
     | {f"ta{w}": f"a{w}" for w in ASSISTANTS}
     | {"chain2": "b16", "chain3": "c8"}
 )
@@ -89,9 +91,10 @@ def draw_picture(rows: dict[str, dict[str, Any]]) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), layout="constrained")
     for axis, names, label in (
         (axes[0], [f"kd{w}" for w in WIDTHS], "student of the teacher"),
+        (axes[0], [f"hard{w}" for w in WIDTHS], "the same, τ = 1"),
         (axes[0], [f"ta{w}" for w in ASSISTANTS], "student of an assistant of that width"),
     ):
-        widths = [int(name[2:]) for name in names]
+        widths = [int(name.lstrip("kdhart")) for name in names]
         scores = np.array([rows[name]["score"] for name in names])
         axis.errorbar(
             widths, 100 * scores.mean(1), 100 * scores.std(1) / len(scores[0]) ** 0.5, fmt="o-", label=label

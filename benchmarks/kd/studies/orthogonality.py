@@ -89,10 +89,10 @@ def build_bagging(root: Path) -> list[dict[str, Any]]:
     for name in ("plain", "bag1", "bagging", "bagging-kd", "kd") if runs else ():
         classes, mean = (np.stack([run[key] for run in runs]) for key in (name, "bagging"))
         bias, variance = split_error(classes, runs[0]["labels"])
-        rows.append({
-            "network": name, "error": float((classes != runs[0]["labels"]).mean()), "bias": float(bias.mean()),
-            "variance": float(variance.mean()), "agreement": float((classes == mean).mean()), "seeds": len(runs),
-        })  # fmt: skip
+        wrong, agreement = classes != runs[0]["labels"], classes == mean
+        shares = {"error": wrong, "bias": bias, "variance": variance, "agreement": agreement}
+        row: dict[str, Any] = {key: float(share.mean()) for key, share in shares.items()}
+        rows.append(row | {"network": name, "seeds": len(runs)})
     return rows
 
 
