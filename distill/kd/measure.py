@@ -45,7 +45,9 @@ def score_networks(recipe: Recipe, networks: Networks, sources: Sources) -> Scor
 def measure_networks(recipe: Recipe, networks: Networks, sources: Sources) -> Measurement:
     """score_networks(), with the class that each network gives each test item."""
     students = {name: prepare_student(networks[name], sources.train) for name in recipe.networks}
-    splits = {"test": sources.test} | ({"target": sources.target_test} if sources.target_test is not None else {})
+    splits = {"test": sources.test} | (
+        {"target": sources.target_test} if sources.target_test is not None else {}
+    )
     predictions = {name: predict_split(students, split) for name, split in splits.items()}
     scores: Scores = {name: {"accuracy": predictions["test"].accuracy(name)} for name in students}
     for name, part in recipe.networks.items():

@@ -29,6 +29,7 @@ class Sources:
     target: Dataset | None = None
     target_test: Dataset | None = None
     fine_labels: Tensor | None = None  # of the test items, before classes were put together
+    validation: Dataset | None = None  # training items that no network learns from
 
 
 def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Sources:
@@ -43,7 +44,21 @@ def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = N
     if distilled:
         train, test = match_set(distilled, part, train, test)
     target, target_test = load_target(part, train, device) if part.target else (None, None)
-    return Sources(train, test, distilled, target, target_test, fine_labels)
+    train, validation = hold_out(part, train)
+    return Sources(train, test, distilled, target, target_test, fine_labels, validation)
+
+
+def hold_out(part: DataPart, train: Dataset) -> tuple[Dataset, Dataset | None]:
+    """(the items that networks learn from, those that measure each epoch). Raises RecipeError."""
+    if not part.validation:
+        return train, None
+    rest, validation = train.split(round(part.validation * len(train)), stream("validation"))
+    if not len(validation):
+        raise RecipeError(
+            f"data.validation: {part.validation:g} of {len(train)} training items leaves none to measure:"
+            " raise it, or leave it out"
+        )
+    return rest, validation
 
 
 def select_splits(part: DataPart, seed: int, train: Dataset, test: Dataset) -> Splits:
@@ -130,6 +145,13 @@ def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
     if part.train:
         return sources.train.select(torch.arange(min(part.train, len(sources.train))))
     return sources.train
+
+
+def count_items(part: StagePart, sources: Sources) -> int:
+    """How many items an epoch of a stage has; a search trains on one half of them."""
+    data = sources.set if part.items == "set" and sources.set is not None else sources.train
+    count = len(data) if part.items == "set" else min(part.train or len(data), len(data))
+    return -(-count // 2) if part.search else count
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Stages: the learners of a stage take their turns on its batches, and copies of them are kept on the way."""
 
-import collections
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from distill.data.augment import build_augmentation
@@ -17,64 +17,71 @@ from distill.kd.training.search import build_search
 from distill.kd.training.stage import Stage as Stage
 from distill.kd.training.turns import build_turns
 from distill.randomness import stream
-from distill.student.loop import Batch, Turn, draw_batches, run_turns
+from distill.student.loop import Batch, draw_batches, fall_linearly, run_turns
+
+SEARCH = "search"  # what the log calls a turn of no network
 
 
 class StageRecord(NamedTuple):
-    """The share of a stage that is done, and the loss of each turn."""
+    """The share of a stage that is done, the loss of each turn, and the epoch that has ended, if one has."""
 
     share: float
     losses: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class StageTraining:
-    """A stage under way: its networks change, and the optimiser, scheduler and connectors of each turn."""
-
-    stage: Stage
-    turns: list[Turn]
-    batches: Iterator[Batch]
-    masks: list[RemovableHandle]  # hooks that hold pruned weights at zero
-
-    def run(self, done: int = 0) -> Iterator[StageRecord]:
-        """Train the learners in place, one record per batch; stage.networks gains the anchors.
-
-        `done` batches are passed over, for a stage that goes on from what it had after them: they are drawn,
-        so that those after them are the same.
-        """
-        stage, keep = self.stage, self.stage.part.keep
-        anchor_steps = [round(stage.total * (k + 1) / keep) for k in range(keep)]
-        collections.deque(itertools.islice(self.batches, done), maxlen=0)
-        for step, losses in run_turns(self.turns, self.batches, stage.total):
-            if step + done in anchor_steps:
-                keep_anchors(stage, anchor_steps.index(step + done) + 1)
-            yield StageRecord((step + done) / stage.total, losses)
-        self.end()
-
-    def end(self) -> None:
-        """The learners as teachers: in eval mode, without gradients or hooks."""
-        for handle in self.masks:
-            handle.remove()
-        for network in self.stage.learners.values():
-            network.student.zero_grad()
-            network.student.requires_grad_(False).eval()
+    epoch: int | None = None
 
 
 def run_stage(stage: Stage) -> Iterator[StageRecord]:
-    """Train the stage's learners in place, one record per batch; stage.networks gains the anchors."""
-    return start_stage(stage).run()
+    """Train the stage's learners in place, one record per batch; stage.networks gains the anchors.
 
-
-def start_stage(stage: Stage) -> StageTraining:
-    """The stage before its first batch: learners ready to learn, connectors drawn. Raises RecipeError."""
-    part, masks = stage.part, list[RemovableHandle]()
-    for name, network in stage.learners.items():
-        prepare_learner(network, part.turns[name].frozen or ())
-        if part.prune:
-            parameters = {n: w for n, w in network.module.named_parameters() if w.requires_grad}
-            masks += apply_masks(parameters, find_masks(parameters, part.prune))
+    A stage whose state was saved goes on from there.
+    """
+    part, handles = stage.part, begin_learning(stage)
     stage, turns = build_search(stage) if part.search else (stage, build_turns(stage))
-    return StageTraining(stage, turns, build_batches(stage), masks)
+    turns = [replace(t, scheduler=t.scheduler or fall_linearly(t.optimiser, stage.total)) for t in turns]
+    batches = build_batches(stage)
+    stage.state.hold_turns(turns, list_tensors(stage))
+    stage.state.restore()
+    anchor_steps = [round(stage.total * (k + 1) / part.keep) for k in range(part.keep)]
+    for step, losses, rates in run_turns(turns, batches, stage.total, stage.state.step):
+        if step in anchor_steps:
+            keep_anchors(stage, anchor_steps.index(step) + 1)
+        count_losses(stage, losses, rates)
+        stage.state.step = step
+        yield StageRecord(step / stage.total, losses, find_epoch(stage, step))
+    for handle in handles:
+        handle.remove()
+    for network in stage.learners.values():
+        network.student.zero_grad()
+        network.student.requires_grad_(False).eval()
+
+
+def begin_learning(stage: Stage) -> list[RemovableHandle]:
+    """Let the learners learn, where they are pruned with masks that the handles remove."""
+    handles = []
+    for name, network in stage.learners.items():
+        prepare_learner(network, stage.part.turns[name].frozen or ())
+        if stage.part.prune:
+            parameters = {n: w for n, w in network.module.named_parameters() if w.requires_grad}
+            masks = stage.state.recall(f"masks.{name}", lambda p=parameters: find_masks(p, stage.part.prune))
+            handles += apply_masks(parameters, {k: m.to(parameters[k].device) for k, m in masks.items()})
+    return handles
+
+
+def list_tensors(stage: Stage) -> list[Tensor]:
+    """The parameters of the networks, which are saved with them."""
+    return [p for network in stage.networks.values() for p in network.module.parameters()]
+
+
+def count_losses(stage: Stage, losses: Sequence[float], rates: Sequence[float]) -> None:
+    """Add a batch's losses and rates to the meters of the learners, and of a search."""
+    for name, loss, rate in zip_longest(stage.part.turns, losses, rates, fillvalue=SEARCH):
+        stage.state.meter(str(name)).add_batch(float(loss), float(rate))
+
+
+def find_epoch(stage: Stage, step: int) -> int | None:
+    """The epoch, from 1, that ends with a step; None within one."""
+    epoch, inside = divmod(step, stage.total // stage.part.epochs)
+    return None if inside else epoch
 
 
 def keep_anchors(stage: Stage, k: int) -> None:
@@ -87,12 +94,19 @@ def build_batches(stage: Stage) -> Iterator[Batch]:
     """The stage's batches: augmented, mixed, smoothed, with as many items of the target."""
     part, generator = stage.part, stream("stage", stage.where, stage.seed)
     augment = build_augmentation(part.augment) if part.augment else None
-    for batch in draw_batches(stage.data, part.batch, part.epochs, generator, augment):
-        if part.mixup:
-            batch = mix_batch(batch, stage.classes, part.mixup, generator)
-        if part.smoothing:
-            batch = batch._replace(y=smooth_labels(batch.y, stage.classes, part.smoothing))
-        if stage.target is not None:
-            picks = torch.randint(len(stage.target), (len(batch.x),), generator=generator)
-            batch = batch._replace(target=stage.target.batch(picks)[0])
-        yield batch
+    batches = draw_batches(stage.data, part.batch, part.epochs, generator, augment)
+    stage.state.hold("batches", batches)
+    return (change_batch(stage, batch, generator) for batch in batches)
+
+
+def change_batch(stage: Stage, batch: Batch, generator: torch.Generator) -> Batch:
+    """A batch mixed and smoothed, with as many items of the target."""
+    part = stage.part
+    if part.mixup:
+        batch = mix_batch(batch, stage.classes, part.mixup, generator)
+    if part.smoothing:
+        batch = batch._replace(y=smooth_labels(batch.y, stage.classes, part.smoothing))
+    if stage.target is not None:
+        picks = torch.randint(len(stage.target), (len(batch.x),), generator=generator)
+        batch = batch._replace(target=stage.target.batch(picks)[0])
+    return batch

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from distill.kd.losses import KD_LOSSES, evaluate_loss
+from distill.kd.losses.multiplier import Multiplier
 from distill.kd.recipe.parts import LossPart, RampPart, RecipeError
+from distill.kd.state.meter import Meter
 from distill.kd.taps import Outputs
 from distill.kd.techniques.aggregation import aggregate_layers
 from distill.kd.training.ramps import geometric, linear, ramp_value
@@ -22,9 +24,20 @@ class WeightedLoss:
     where: str
     connector: nn.Module | None = None
     alpha: Tensor | None = None  # of the layers of an aggregation
+    multiplier: Multiplier | None = None  # of a bound
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """What moves with the learner."""
+        return [module for module in (self.connector, self.multiplier) if module is not None]
 
     def weight(self, batch: Batch) -> float:
-        """The factor at a batch: that of the ramp, or moving to `until` (straight where one end is zero)."""
+        """The factor at a batch: that of the ramp, or moving to `until` (straight where one end is zero).
+
+        Of a loss with a bound it is the multiplier.
+        """
+        if self.multiplier is not None:
+            return float(self.multiplier.value)
         first, last = self.part.weight, self.part.until
         if isinstance(first, RampPart):
             return ramp_value(first, batch)
@@ -62,7 +75,18 @@ class WeightedLoss:
         return aggregate_layers(layers, self.alpha)
 
 
-def sum_losses(losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, batch: Batch) -> Tensor:
-    """Σ weight · value over a learner's losses on a batch."""
-    parts = [loss.weight(batch) * loss.value(learner, outputs, batch.y) for loss in losses]
-    return torch.stack(parts).sum()
+def sum_losses(
+    losses: Sequence[WeightedLoss], learner: str, outputs: Outputs, batch: Batch, meter: Meter | None = None
+) -> Tensor:
+    """Σ weight · value over a learner's losses on a batch; a meter adds them to its sums.
+
+    Then multipliers of bounds move.
+    """
+    weights = [loss.weight(batch) for loss in losses]
+    values = [loss.value(learner, outputs, batch.y) for loss in losses]
+    if meter is not None:
+        meter.add_summands(weights, values)
+    for loss, value in zip(losses, values, strict=True):
+        if loss.multiplier is not None:
+            loss.multiplier.ascend(value)
+    return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum()

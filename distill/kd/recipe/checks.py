@@ -1,14 +1,12 @@
 """Checks: whether every word and number of a recipe's stages can be run, before anything is trained."""
 
-import torch
-from torch import nn
-
 from distill.data.augment import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.losses import KD_LOSSES, KDLoss
 from distill.kd.networks import Network, Networks, find_frozen
 from distill.kd.recipe.files import is_short
 from distill.kd.recipe.parts import (
+    BoundPart,
     LossPart,
     RampPart,
     Recipe,
@@ -19,9 +17,9 @@ from distill.kd.recipe.parts import (
     check_numbers,
 )
 from distill.kd.taps import find_module
-from distill.kd.training.optimisers import build_optimiser
-from distill.kd.training.ramps import check_ramp, ramp_ends
-from distill.kd.training.schedules import build_schedule
+from distill.kd.training.optimisers import try_optimiser
+from distill.kd.training.ramps import check_ramp
+from distill.kd.training.schedules import try_schedule
 from distill.kd.training.turns import choose_rates
 
 
@@ -33,6 +31,8 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
         for learner, turn in stage.turns.items():
             check_learner(learner, where, recipe)
             check_frozen(turn, f"{where}.turns.{learner}", networks[learner])
+            if not turn.losses:
+                raise RecipeError(f"{where}.turns.{learner}: it has no loss to learn from")
             check_rates(stage, learner, where)
             key = f"{where}.turns.{learner}" + ("" if is_short(turn) else ".losses")
             for j, part in enumerate(turn.losses):
@@ -59,15 +59,12 @@ def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
 
 
 def check_rates(stage: StagePart, learner: str, where: str) -> None:
-    """The optimiser and the schedule of a turn, on a weight that nobody needs. Raises RecipeError."""
-    turn = stage.turns[learner]
-    own = f"{where}.turns.{learner}"
-    keys = {name: own if getattr(turn, name) else where for name in ("optimizer", "schedule")}
-    rates = choose_rates(stage, learner)
-    weight = nn.Parameter(torch.zeros(2, 2))
-    optimiser = build_optimiser(rates.optimizer, [weight], stage.lr, f"{keys['optimizer']}.optimizer")
-    total = 2 * stage.epochs
-    build_schedule(rates.schedule, optimiser, stage.epochs, total, f"{keys['schedule']}.schedule")
+    """The optimiser and the schedule of a turn, tried before anything is trained. Raises RecipeError."""
+    turn, rates = stage.turns[learner], choose_rates(stage, learner)
+    keys = (f"{where}.turns.{learner}" if part else where for part in (turn.optimizer, turn.schedule))
+    optimiser_key, schedule_key = keys
+    optimiser = try_optimiser(rates.optimizer, stage.lr, f"{optimiser_key}.optimizer")
+    try_schedule(rates.schedule, optimiser, stage.epochs, f"{schedule_key}.schedule")
 
 
 def check_learner(learner: str, where: str, recipe: Recipe) -> None:
@@ -96,7 +93,8 @@ def check_loss(part: LossPart, where: str, learner: Network, networks: Networks,
     if part.loss not in KD_LOSSES:
         raise RecipeError(f"{where}.loss: " + unknown("loss", part.loss, KD_LOSSES))
     loss = KD_LOSSES[part.loss]
-    check_weights(part, where, loss)
+    check_weight(part, where)
+    check_temperature(part, where)
     check_teacher(part, where, loss, networks)
     if loss.tap and part.tap is None:
         raise RecipeError(f"{where}.tap is missing: the loss {part.loss} needs a module's path")
@@ -106,18 +104,35 @@ def check_loss(part: LossPart, where: str, learner: Network, networks: Networks,
     check_taps(part, where, learner, networks)
 
 
-def check_weights(part: LossPart, where: str, loss: KDLoss) -> None:
-    """The weight, its end and the temperature. Raises RecipeError."""
+def check_weight(part: LossPart, where: str) -> None:
+    """The weight and its end, or its ramp. Raises RecipeError."""
     if isinstance(part.weight, RampPart):
         check_ramp(part.weight, f"{where}.weight")
         if part.until is not None:
             raise RecipeError(f"{where}.until: the weight has a ramp, whose end is its key to")
-    ends = ramp_ends(part.weight) if isinstance(part.weight, RampPart) else (part.weight, part.until or 0.0)
-    for name, end in zip(("weight", "until"), ends, strict=True):
+    ends = (
+        () if isinstance(part.weight, RampPart) else (("weight", part.weight), ("until", part.until or 0.0))
+    )
+    for name, end in ends:
         if not end >= 0:
             raise RecipeError(f"{where}.{name} must be at least 0, not {end:g}")
+    if part.bound is not None:
+        check_bound(part, part.bound, where)
+
+
+def check_temperature(part: LossPart, where: str) -> None:
+    """A temperature above 0. Raises RecipeError."""
     if not part.tau > 0:
         raise RecipeError(f"{where}.tau, the temperature, must be above 0, not {part.tau:g}")
+
+
+def check_bound(part: LossPart, bound: BoundPart, where: str) -> None:
+    """A bound that is positive, of a weight that nothing else moves. Raises RecipeError."""
+    check_numbers(bound, f"{where}.bound")
+    if not bound.at_most > 0:
+        raise RecipeError(f"{where}.bound.at_most must be above 0, not {bound.at_most:g}")
+    if isinstance(part.weight, RampPart) or part.until is not None:
+        raise RecipeError(f"{where}.bound: the weight is its multiplier, so give it no ramp and no until")
 
 
 def check_teacher(part: LossPart, where: str, loss: KDLoss, networks: Networks) -> None:

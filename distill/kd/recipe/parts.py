@@ -42,6 +42,8 @@ class DataPart:
     """Only so many training items, drawn at random (default: all)."""
     test: int | None = option(None, above=0)
     """Only so many test items (default: all)."""
+    validation: float = option(0.0, at_least=0, below=1)
+    """This share of the training items is held out: no network learns from it, and each epoch is measured."""
     merge: list[list[int]] | None = None
     """Classes that are merged: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two classes of ten."""
     set: str | None = None
@@ -90,14 +92,26 @@ class RampPart:
 
     ramp: str
     """How it moves: a word of RAMPS."""
-    from_: float = 0.0
-    """Its value at the beginning."""
-    to: float = 1.0
-    """Its value at the end."""
+    from_: float | None = None
+    """Its value at the beginning (default: 0)."""
+    to: float | None = None
+    """Its value at the end (default: 1)."""
     by: str | None = None
     """When it moves: after each batch or each epoch (default: the ramp's own)."""
     of: "RampPart | None" = None
     """complement: the ramp that is taken from 1."""
+    times: "RampPart | None" = None
+    """Another ramp, by which this one is multiplied."""
+
+
+@dataclass(frozen=True)
+class BoundPart:
+    """A bound that a loss shall not exceed: its weight becomes a multiplier that rises while it does."""
+
+    at_most: float
+    """The bound ε on the unweighted loss."""
+    lr: float = option(0.01, **RATE)
+    """The rate of the multiplier: after each batch the weight gains lr · (loss - ε), and is at least 0."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,8 @@ class LossPart:
     """Its factor, or the ramp along which it moves."""
     until: float | None = None
     """The factor at the end of the stage; it changes geometrically (default: it stays)."""
+    bound: BoundPart | None = None
+    """The loss shall not exceed a bound, and the factor is where its multiplier starts (ProKT)."""
     teacher: str | None = None
     """The network whose output is matched."""
     tau: float = 1.0

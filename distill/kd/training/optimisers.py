@@ -8,7 +8,7 @@ from torch import nn
 
 from distill.errors import unknown
 from distill.kd.recipe.parts import OptimizerPart, RecipeError
-from distill.kd.training.arguments import check_arguments, first_sentence, is_number, list_parameters
+from distill.kd.training.arguments import check_arguments, list_parameters, refusals_at
 from distill.student.loop import list_optimisers
 
 REFUSED = {
@@ -26,13 +26,22 @@ def build_optimiser(
     optimiser = find_optimiser(part.name, where)
     check_arguments(part.arguments, list_parameters(optimiser, HIDDEN), where, optimiser.__name__)
     rate = part.arguments.get("lr", lr)
-    if not (is_number(rate) and rate > 0):
+    if not rate > 0:
         raise RecipeError(f"{where}.lr must be above 0, not {rate}")
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in part.arguments.items()}
-    try:
-        return optimiser(parameters, **{"lr": lr, **arguments})
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise RecipeError(f"{where}: {optimiser.__name__} refuses this: {first_sentence(error)}") from None
+    with refusals_at(where, optimiser.__name__):
+        built: torch.optim.Optimizer = optimiser(parameters, **{"lr": lr, **arguments})
+    return built
+
+
+def try_optimiser(part: OptimizerPart, lr: float, where: str) -> torch.optim.Optimizer:
+    """The optimiser of a matrix that nobody needs, after a step. Raises RecipeError where it takes none."""
+    weight = nn.Parameter(torch.zeros(2, 2))
+    optimiser = build_optimiser(part, [weight], lr, where)
+    weight.grad = torch.ones_like(weight)
+    with refusals_at(where, type(optimiser).__name__):
+        optimiser.step()
+    return optimiser
 
 
 def find_optimiser(name: str, where: str) -> Any:

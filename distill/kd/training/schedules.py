@@ -1,5 +1,6 @@
 """Schedules: how the rates of an optimiser move along a stage, by the schedulers of torch and a warm-up."""
 
+import math
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from distill.errors import unknown
 from distill.kd.recipe.parts import RecipeError, SchedulePart
 from distill.kd.training import SCHEDULES, Schedule
-from distill.kd.training.arguments import check_arguments, first_sentence, list_parameters
+from distill.kd.training.arguments import check_arguments, list_parameters, refusals_at
+from distill.kd.training.ramps import UNITS
 from distill.registry import Entry, load
 
 REFUSED = {
@@ -19,7 +21,9 @@ REFUSED = {
     "SequentialLR": "takes other schedulers",
     "ChainedScheduler": "takes other schedulers",
 }
-HIDDEN = ("optimizer", "optimiser", "last_epoch", "verbose")  # of the code that trains, not of a recipe
+LENGTHS = ("total", "total_steps", "epochs", "steps_per_epoch")  # always those of the stage
+HIDDEN = ("optimizer", "optimiser", "last_epoch", "verbose", "scale_fn", *LENGTHS)  # not of a recipe
+MOST_TRIALS = 1000  # steps of a schedule before a stage is trained
 
 
 class RateSchedule:
@@ -76,43 +80,47 @@ def build_schedule(
 ) -> RateSchedule:
     """The schedule of rates over so many epochs, of `total` batches together. Raises RecipeError."""
     schedule, each = find_schedule(part.name, where), total // epochs
-    if part.by not in (None, "epoch", "batch"):
-        raise RecipeError(f"{where}.by: " + unknown("unit of time", str(part.by), ("epoch", "batch")))
+    if part.by not in (None, *UNITS):
+        raise RecipeError(f"{where}.by: " + unknown("unit of time", str(part.by), UNITS))
     if not 0 <= part.warmup <= epochs:
         raise RecipeError(
             f"{where}.warmup must be between 0 and the {epochs} epochs of the stage, not {part.warmup:g}"
         )
     by_epoch = (part.by or schedule.by) == "epoch"
-    build, known = (
-        load(Entry(schedule.place, schedule.summary)),
-        {"steps": epochs if by_epoch else total, "rates": [group["lr"] for group in optimiser.param_groups]},
-    )
+    build, rates = load(Entry(schedule.place, "")), [group["lr"] for group in optimiser.param_groups]
+    check_arguments(part.arguments, list_parameters(build, HIDDEN), where, part.name, schedule.filled)
+    known = {"steps": epochs if by_epoch else total, "rates": rates}
     arguments = {name: known[word] for name, word in schedule.filled.items()} | part.arguments
-    check_arguments(arguments, list_parameters(build, HIDDEN), where, part.name)
-    try:
-        scheduler = build(optimiser, **arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise RecipeError(f"{where}: {part.name} refuses this: {first_sentence(error)}") from None
-    return RateSchedule(scheduler, each if by_epoch else 1, round(part.warmup * each))
+    with refusals_at(where, part.name):
+        return RateSchedule(build(optimiser, **arguments), each if by_epoch else 1, round(part.warmup * each))
+
+
+def try_schedule(part: SchedulePart, optimiser: Optimizer, epochs: int, where: str) -> None:
+    """Raise RecipeError for a schedule that fails on the way, or whose rates fall below zero."""
+    schedule = build_schedule(part, optimiser, epochs, 2 * epochs, where)
+    for _ in range(min(2 * epochs, MOST_TRIALS)):
+        with refusals_at(where, part.name):
+            optimiser.step()
+            schedule.step()
+        if not all(rate >= 0 and math.isfinite(rate) for rate in schedule.rates):
+            raise RecipeError(
+                f"{where}: {part.name} makes a rate of {min(schedule.rates):g}: rates are at least 0"
+            )
 
 
 def find_schedule(name: str, where: str) -> Schedule:
-    """The schedule of a word of the table or a class of torch. Raises RecipeError."""
+    """The schedule of a word of the table, or of a class of torch. Raises RecipeError."""
     classes = list_schedulers()
+    words = {schedule.place.split(":")[1]: schedule for schedule in SCHEDULES.values()} | SCHEDULES
     if name in REFUSED:
         raise RecipeError(f"{where}: {name} {REFUSED[name]}: choose another, as cosine or multistep")
     if name not in SCHEDULES and name not in classes:
         raise RecipeError(f"{where}: " + unknown("schedule", name, [*SCHEDULES, *classes]))
-    return SCHEDULES.get(name) or Schedule(f"torch.optim.lr_scheduler:{name}", "of torch", "epoch")
+    return words.get(name) or Schedule(f"torch.optim.lr_scheduler:{name}", "of torch", "epoch")
 
 
 def list_schedulers() -> list[str]:
     """The classes of torch.optim.lr_scheduler that a recipe can name."""
     classes = {k: v for k, v in vars(torch.optim.lr_scheduler).items() if isinstance(v, type)}
-    return sorted(
-        name
-        for name, scheduler in classes.items()
-        if issubclass(scheduler, LRScheduler)
-        and name.endswith("LR") | (name == "CosineAnnealingWarmRestarts")
-        and name not in REFUSED
-    )
+    schedulers = {name for name, scheduler in classes.items() if issubclass(scheduler, LRScheduler)}
+    return sorted(schedulers - {"LRScheduler", "_LRScheduler", *REFUSED})

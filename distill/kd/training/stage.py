@@ -1,9 +1,10 @@
 """Stage: one training of a recipe, with the objects that its words stand for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from distill.kd.networks import Networks
 from distill.kd.recipe.parts import StagePart
+from distill.kd.state.stage import StageState
 from distill.student.loop import count_batches
 from distill.student.training import Data
 
@@ -19,6 +20,7 @@ class Stage:
     classes: int
     seed: int
     target: Data | None = None
+    state: StageState = field(default_factory=StageState)  # where a stage that goes on stands
 
     @property
     def learners(self) -> Networks:

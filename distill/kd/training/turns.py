@@ -6,16 +6,17 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from distill.kd.losses import KD_LOSSES
+from distill.kd.losses.multiplier import Multiplier
 from distill.kd.losses.objective import WeightedLoss, sum_losses
 from distill.kd.networks import compute_logits
-from distill.kd.recipe.parts import LossPart, OptimizerPart, SchedulePart, StagePart
+from distill.kd.recipe.parts import LossPart, OptimizerPart, RampPart, SchedulePart, StagePart
 from distill.kd.taps import Calls, Outputs
 from distill.kd.techniques.alphas import choose_alpha
 from distill.kd.training.connectors import build_connector
 from distill.kd.training.optimisers import build_optimiser
 from distill.kd.training.schedules import build_schedule
 from distill.kd.training.stage import Stage
-from distill.randomness import seed_torch, stream
+from distill.randomness import stream
 from distill.student.loop import Batch, Loss, Turn
 
 
@@ -25,7 +26,7 @@ def build_turns(stage: Stage) -> list[Turn]:
     for learner, turn in stage.part.turns.items():
         keys = [f"{stage.where}.{learner}.{j}" for j in range(len(turn.losses))]
         losses = [build_loss(stage, learner, part, key) for part, key in zip(turn.losses, keys, strict=True)]
-        connectors = [loss.connector for loss in losses if loss.connector]
+        connectors = [module for loss in losses for module in loss.modules]
         turns.append(
             build_turn(stage, learner, build_objective(stage, learner, losses, teacher_logits), connectors)
         )
@@ -60,14 +61,13 @@ def choose_rates(stage: StagePart, learner: str) -> Rates:
 def build_objective(
     stage: Stage, learner: str, losses: Sequence[WeightedLoss], teacher_logits: Mapping[str, Tensor]
 ) -> Loss:
-    """The loss of a learner on a batch; layers that draw numbers, as dropout, draw those of the batch."""
+    """The loss of a learner on a batch."""
     calls: Calls = {}
 
     def objective(batch: Batch) -> Tensor:
         logits = {name: rows[batch.indices] for name, rows in teacher_logits.items()}
         outputs = build_outputs(stage, learner, losses, batch, logits, calls)
-        with seed_torch(stream("layers", stage.where, learner, stage.seed, batch.step)):
-            return sum_losses(losses, learner, outputs, batch)
+        return sum_losses(losses, learner, outputs, batch, stage.state.meter(learner))
 
     return objective
 
@@ -115,15 +115,23 @@ def compute_teacher_logits(stage: Stage) -> dict[str, Tensor]:
 def build_loss(stage: Stage, learner: str, part: LossPart, where: str) -> WeightedLoss:
     """A loss with its connector, where it has one (the regressor of FitNets, section 2.2)."""
     loss = KD_LOSSES[part.loss]
+    multiplier = build_multiplier(part)
     if not loss.connector:
-        return WeightedLoss(part, where)
+        return WeightedLoss(part, where, multiplier=multiplier)
     student_output, teacher_output = probe_outputs(stage, learner, part)
     connector = build_connector(student_output, teacher_output, stream("connector", where, stage.seed))
     if not loss.layers:
-        return WeightedLoss(part, where, connector)
+        return WeightedLoss(part, where, connector, multiplier=multiplier)
     alphas, generator = stage.networks[part.teacher or ""].alphas, stream("alpha", where, stage.seed)
     alpha = choose_alpha(part, alphas, generator)
-    return WeightedLoss(part, where, connector, alpha.to(student_output.device))
+    return WeightedLoss(part, where, connector, alpha.to(student_output.device), multiplier)
+
+
+def build_multiplier(part: LossPart) -> Multiplier | None:
+    """The multiplier of a loss with a bound, which starts at the loss's weight."""
+    if part.bound is None or isinstance(part.weight, RampPart):
+        return None
+    return Multiplier(part.weight, part.bound.at_most, part.bound.lr)
 
 
 def probe_outputs(stage: Stage, learner: str, part: LossPart) -> tuple[Tensor, Tensor]:

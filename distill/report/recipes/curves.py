@@ -116,7 +116,9 @@ def draw_chart(
         return "M" + "L".join(f"{x:.0f} {y:.1f}" for x, y in places) + ("h0" if len(places) == 1 else "")
 
     drawn = [
-        Line(name, "".join(map(draw, split_points(points))), describe_curve(points, percent, "in epoch"), style)
+        Line(
+            name, "".join(map(draw, split_points(points))), describe_curve(points, percent, "in epoch"), style
+        )
         for style, (name, points) in enumerate(lines.items())
     ]
     heights = place_ticks(axis, from_top=True)

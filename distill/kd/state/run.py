@@ -1,0 +1,132 @@
+"""RecipeRun: the stages of a recipe one after the other; between two batches it can be saved and go on."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from distill.kd.measure import prepare_student
+from distill.kd.networks import build_networks
+from distill.kd.recipe.aggregations import check_aggregations
+from distill.kd.recipe.checks import check_recipe
+from distill.kd.recipe.files import check_recipe_types, parse_value, to_plain
+from distill.kd.recipe.parts import Recipe, RecipeError, StagePart
+from distill.kd.sources import Sources, choose_items, count_items
+from distill.kd.stages import Stage, StageRecord, run_stage
+from distill.kd.state.networks import load_networks, save_networks
+from distill.kd.state.stage import StageState, copy_plain
+from distill.kd.techniques.route import split_route
+from distill.randomness import TorchStream, stream
+from distill.student.evaluation import accuracy
+
+Record = dict[str, Any]  # of the log: what a network did in an epoch
+
+
+class Progress(NamedTuple):
+    """Where a run is: the stage from 1, of how many, and the share of it that is done.
+
+    records: what the log gets, where an epoch has ended.
+    """
+
+    stage: int
+    stages: int
+    share: float
+    losses: tuple[float, ...]
+    records: tuple[Record, ...] = ()
+
+
+class RecipeRun:
+    """An iterator over the batches of a recipe, with `networks` as they are after each.
+
+    A stage is split into legs, where it follows a route. Raises UserError for what cannot be run.
+    """
+
+    def __init__(self, recipe: Recipe, sources: Sources, device: str = "cpu") -> None:
+        self.recipe = check_recipe_types(recipe)
+        if not isinstance(sources, Sources):
+            raise RecipeError(f"sources is a {type(sources).__name__}: give what load_sources() returns")
+        self.sources = sources
+        self.networks = build_networks(self.recipe, sources.train, device)
+        check_recipe(self.recipe, self.networks)
+        check_aggregations(self.recipe, self.networks, sources.train)
+        self.stage, self.leg, self.records = 0, 0, 0
+        self.legs: list[StagePart] = []  # of the stage, once it has begun
+        self.state = StageState()
+        self.layers = TorchStream(stream("teach", "layers", self.recipe.seed), device)
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Progress after each batch that is left."""
+        while self.stage < len(self.recipe.stages):
+            part = self.recipe.stages[self.stage]
+            self.legs = self.legs or split_route(part, self.networks, self.sources.train)
+            while self.leg < len(self.legs):
+                yield from self.run_leg(self.legs[self.leg])
+                self.leg, self.state = self.leg + 1, StageState()
+            self.stage, self.leg, self.legs = self.stage + 1, 0, []
+
+    def run_leg(self, leg: StagePart) -> Iterator[Progress]:
+        """Train by one leg of the stage."""
+        where, seed, sources = f"stages.{self.stage}", self.recipe.seed, self.sources
+        items, classes = choose_items(leg, sources, seed), len(sources.train.classes)
+        stage = Stage(leg, where, self.networks, items, classes, seed, sources.target, self.state)
+        steps, before = run_stage(stage), [part.epochs for part in self.legs[: self.leg]]
+        while (record := self.advance(steps)) is not None:
+            share = (sum(before) + record.share * leg.epochs) / sum(part.epochs for part in self.legs)
+            records = self.end_epoch(leg, sum(before) + record.epoch) if record.epoch else ()
+            yield Progress(self.stage + 1, len(self.recipe.stages), share, record.losses, records)
+
+    def advance(self, steps: Iterator[StageRecord]) -> StageRecord | None:
+        """The record of the next batch, in which layers draw from the run's own stream; None at the end."""
+        start = time.perf_counter()
+        with self.layers.use():
+            record = next(steps, None)
+        self.state.seconds += time.perf_counter() - start
+        return record
+
+    def end_epoch(self, leg: StagePart, epoch: int) -> tuple[Record, ...]:
+        """The records of the learners, and of a search, at an epoch's end; their meters begin anew."""
+        seconds, self.state.seconds = round(self.state.seconds, 3), 0.0
+        records = []
+        for name, meter in self.state.meters.items():
+            means = meter.means()
+            names = leg.turns[name].losses if means["losses"] else []  # a search has a loss of its own
+            for loss, part in zip(means["losses"], names, strict=True):
+                loss |= {"loss": part.loss} | ({"teacher": part.teacher} if part.teacher else {})
+            place = {"stage": self.stage, "network": name, "epoch": epoch}
+            records.append({**place, **means, "seconds": seconds, **self.validate(name)})
+            meter.reset()
+        self.records += len(records)
+        return tuple(records)
+
+    def validate(self, name: str) -> Record:
+        """A network's accuracy on the held-out training items, where the recipe holds some out."""
+        if self.sources.validation is None or name not in self.networks:
+            return {}
+        student = prepare_student(self.networks[name], self.sources.train)
+        return {"validation": accuracy(student, self.sources.validation)}
+
+    def count_batches(self) -> list[int]:
+        """How many batches each stage has."""
+        counts = [count_items(part, self.sources) for part in self.recipe.stages]
+        return [
+            part.epochs * -(-count // part.batch)
+            for part, count in zip(self.recipe.stages, counts, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values from which a run of the same recipe and data goes on to the same bits."""
+        return {
+            "place": {"stage": self.stage, "leg": self.leg, "records": self.records},
+            "legs": [to_plain(leg) for leg in self.legs],
+            "networks": save_networks(self.networks),
+            "state": self.state.state_dict(),
+            "layers": copy_plain(self.layers.state_dict()),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what state_dict() returned. Raises KeyError, ValueError … for what is another run's."""
+        place = state["place"]
+        self.stage, self.leg, self.records = place["stage"], place["leg"], place["records"]
+        self.legs = [parse_value(StagePart, leg, f"stages.{self.stage}") for leg in state["legs"]]
+        load_networks(self.networks, state["networks"])
+        self.state = StageState(state["state"])
+        self.layers.load_state_dict(state["layers"])
