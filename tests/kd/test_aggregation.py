@@ -135,3 +135,20 @@ def test_an_aggregation_is_the_softmax_weighted_sum_of_its_layers() -> None:
     torch.testing.assert_close(aggregate_layers(layers, alpha), expected)
     last = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).log()
     torch.testing.assert_close(aggregate_layers(layers, last), layers[-1])
+
+
+def test_batch_norm_averages_the_student_s_own_features_in_its_own_turn_alone() -> None:
+    networks = [
+        build_network("cifar-resnet-batch", (1, 8, 8), 3, depth=8, width=2).double() for _ in range(2)
+    ]
+    networks[1].load_state_dict(networks[0].state_dict())
+    search = build_search()
+    search = AggregationSearch(networks[0].train(), search.teacher, search.groups, lambda _: HELD_OUT)
+    search.alpha_loss()(TRAIN).backward()
+    before = dict(networks[1].named_buffers())
+    assert all(torch.equal(b, before[name]) for name, b in networks[0].named_buffers())
+    search.student_loss()(TRAIN).backward()
+    networks[1].train()(TRAIN.x)
+    after = dict(networks[1].named_buffers())
+    assert all(torch.equal(b, after[name]) for name, b in networks[0].named_buffers())
+    assert not torch.equal(after["0.1.running_mean"], torch.zeros(2).double())

@@ -16,7 +16,8 @@ Where we differ: all groups are searched at once (the paper searches group after
 search, one group each, do that), and the distance is the mean over places and channels rather than the sum.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -77,7 +78,9 @@ class AggregationSearch:
             batch = self.held_out(batch)
             alphas = [group.alpha for group in self.groups]
             squares = torch.stack([alpha.square().sum() for alpha in alphas]).sum()
-            return self.bridge(batch, self.student_pass(batch)[1], alphas) + self.regulariser / 2 * squares
+            with keep_buffers(self.student):  # it is the other player's turn
+                student_taps = self.student_pass(batch)[1]
+            return self.bridge(batch, student_taps, alphas) + self.regulariser / 2 * squares
 
         return loss
 
@@ -100,8 +103,22 @@ class AggregationSearch:
     def cross_to_student(self, group: Group, aggregation: Tensor, batch: Batch) -> Tensor:
         """L_ts: the cross-entropy of the student's tail on a group's aggregation."""
         changes = {group.tap: replace_output(group.to_student(aggregation))}
-        logits, _ = forward_with_taps(self.student, batch.x, (), changes)
+        with keep_buffers(self.student):  # averages of batch norm are of the student's own features alone
+            logits, _ = forward_with_taps(self.student, batch.x, (), changes)
         return cross_entropy_with_any_labels(logits, batch.y)
+
+
+@contextmanager
+def keep_buffers(network: nn.Module) -> Iterator[None]:
+    """Within, the network has copies of its buffers, which forward may move, as batch norm does."""
+    holders = [(module._buffers, dict(module._buffers)) for module in network.modules()]
+    for buffers, originals in holders:
+        buffers.update({name: b.clone() for name, b in originals.items() if b is not None})
+    try:
+        yield
+    finally:
+        for buffers, originals in holders:
+            buffers.update(originals)
 
 
 def cross_to_teacher(group: Group, layer: Tensor, aggregation: Tensor) -> Tensor:
