@@ -8,7 +8,7 @@ fashion-mnist and sst2; recipes whose data is not there are left out.
 import argparse
 from pathlib import Path
 
-from benchmarks.kd import RECIPES, SEEDS
+from benchmarks.kd import SEEDS, load_recipe
 from benchmarks.kd.choices import CHOICES, check_choices, check_students, load_record
 from benchmarks.kd.choose import choose_settings, choose_students
 from benchmarks.kd.datasets import place_data
@@ -17,7 +17,6 @@ from benchmarks.kd.rows import ROWS
 from benchmarks.kd.runs import Job, run_all
 from benchmarks.kd.studies import gap, orthogonality
 from benchmarks.kd.tables import build_rows, format_rows, write_rows
-from distill.kd.recipe.files import read_recipe
 
 
 def parse_options() -> argparse.Namespace:
@@ -38,7 +37,7 @@ def list_jobs(names: list[str], seeds: int, data: Path | None, cache: Path) -> l
     """All runs, the first seed of each recipe first. Raises ProtocolError before anything is trained."""
     jobs = []
     for name in names:
-        recipe = read_recipe(RECIPES / f"{name}.yaml")
+        recipe = load_recipe(name)
         changes = place_data(recipe, data, cache)
         if changes is None:
             print(f"{name}: its data, {recipe.data.name}, is not in --data: left out")
@@ -54,7 +53,7 @@ def list_jobs(names: list[str], seeds: int, data: Path | None, cache: Path) -> l
 def choose_all(names: list[str], data: Path | None, cache: Path) -> None:
     """Choose the settings of these recipes."""
     for name in names:
-        changes = place_data(read_recipe(RECIPES / f"{name}.yaml"), data, cache)
+        changes = place_data(load_recipe(name), data, cache)
         if changes is None or name not in {choice.recipe for choice in CHOICES}:
             raise SystemExit(f"{name}: it has no settings to choose, or its data is not in --data")
         choose_settings(name, changes)

@@ -10,13 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.kd import RECIPES
+from benchmarks.kd import load_recipe
 from benchmarks.kd.choices import CHOICES, Choice, Settings, apply_record, apply_settings, load_record
 from benchmarks.kd.protocol import list_lineage
 from benchmarks.kd.rows import ROWS
 from distill.kd.experiment import train_networks
 from distill.kd.measure import Scores, score_networks
-from distill.kd.recipe.files import read_recipe
 from distill.kd.recipe.parts import Recipe, StagePart, TurnPart
 from distill.kd.sources import load_sources
 
@@ -26,7 +25,7 @@ CHOICE_SEEDS = (100, 101)
 def choose_settings(name: str, changes: Sequence[str], seeds: Sequence[int] = CHOICE_SEEDS) -> None:
     """Score the grids of a recipe, record them in benchmarks/results/kd-choices.json, print the best."""
     for choice in (c for c in CHOICES if c.recipe == name):
-        recipe = read_recipe(RECIPES / f"{name}.yaml", [*changes, "data.score=held-out"])
+        recipe = load_recipe(name, [*changes, "data.score=held-out"])
         by_seed = [score_grid(recipe, choice, seed) for seed in seeds]
         rows: list[dict[str, Any]] = [
             {**s, "scores": [scores[k] for scores in by_seed]} for k, s in enumerate(choice.grid())
@@ -50,7 +49,7 @@ def choose_students(name: str, changes: Sequence[str], seeds: Sequence[int] = CH
     rows = [row for row in ROWS if row.recipe == name and row.among]
     if not rows:
         return
-    recipe = read_recipe(RECIPES / f"{name}.yaml", [*changes, "data.score=held-out"])
+    recipe = load_recipe(name, [*changes, "data.score=held-out"])
     scores = [score_recipe(apply_record(recipe, name, load_record()), seed) for seed in seeds]
     for row in rows:
         grid: list[dict[str, Any]] = [

@@ -73,6 +73,14 @@ ROWS = [
     Row("- over route-constrained, text", "prokt-text", "student", "rco", "better than RCO (Shi 2021)"),
     Row("- over mutual learning, text", "prokt-text", "student", "mutual", "better than DML (Shi 2021)"),
     Row(
+        "adaptation and distillation together, MNIST → USPS", "uda", "student", "adapt-distil", split="target"
+    ),
+    Row("- over distil, then adapt", "uda", "student", "distil-adapt", split="target"),
+    Row("- over the source alone", "uda", "student", "plain", "best on Office31 (2020)", split="target"),
+    Row("the same, USPS → MNIST", "uda-back", "student", "adapt-distil", split="target"),
+    Row("- over distil, then adapt, USPS → MNIST", "uda-back", "student", "distil-adapt", split="target"),
+    Row("- over the source alone, USPS → MNIST", "uda-back", "student", "plain", split="target"),
+    Row(
         "attention transfer", "features", "attention", "plain", "CIFAR-10, better than plain (Zagoruyko 2017)"
     ),
     Row("relational distillation", "features", "relation", "plain", "better than plain (Park 2019)"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kd import RECIPES
+from benchmarks.kd import load_recipe
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ def run_job(root: Path, job: Job) -> str | None:
     from distill.errors import UserError
     from distill.kd.experiment import train_networks
     from distill.kd.measure import measure_networks
-    from distill.kd.recipe.files import read_recipe
     from distill.kd.sources import load_sources
 
     torch.set_num_threads(1)
@@ -43,7 +42,7 @@ def run_job(root: Path, job: Job) -> str | None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        recipe = read_recipe(RECIPES / f"{job.recipe}.yaml", [f"seed={job.seed}", *job.changes])
+        recipe = load_recipe(job.recipe, [f"seed={job.seed}", *job.changes])
         sources = load_sources(recipe.data, recipe.seed, "cpu")
         measured = measure_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
     except UserError as error:

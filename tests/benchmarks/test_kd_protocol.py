@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kd import RECIPES, choices, choose
+from benchmarks.kd import choices, choose, load_recipe
 from benchmarks.kd.choices import Choice, apply_settings, check_choices
 from benchmarks.kd.choose import expand_recipe, score_grid
 from benchmarks.kd.protocol import ProtocolError, check_items, list_lineage
 from benchmarks.kd.rows import ROWS, Row
-from distill.kd.recipe.files import read_recipe
 from distill.kd.recipe.parts import Recipe
 from tests.helpers import write_npz
 from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe
@@ -69,7 +68,7 @@ def test_lineages_follow_teachers_anchors_and_ensembles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_every_row_of_the_table_follows_the_protocol(row: Row) -> None:
-    recipe = read_recipe(RECIPES / f"{row.recipe}.yaml")
+    recipe = load_recipe(row.recipe)
     assert check_items(row, recipe) is None
     assert {row.student, row.over} <= set(recipe.networks)
 
@@ -122,7 +121,7 @@ def test_what_is_not_chosen_is_not_run(tmp_path: Path, monkeypatch: pytest.Monke
 def test_choosing_reads_held_out_items_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With test labels that are all wrong, the scores of the grid are those of the held-out items."""
     monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path)
-    monkeypatch.setattr(choose, "RECIPES", tmp_path)
+    monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     monkeypatch.setattr(choose, "CHOICES", [CHOICE])
     recipe = build_recipe(tmp_path, None, None)
     held_out = replace(recipe, data=replace(recipe.data, score="held-out"))
@@ -136,7 +135,7 @@ def test_the_best_of_the_grid_is_recorded(tmp_path: Path, monkeypatch: pytest.Mo
     import yaml
 
     monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path)
-    monkeypatch.setattr(choose, "RECIPES", tmp_path)
+    monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     monkeypatch.setattr(choose, "CHOICES", [CHOICE])
     monkeypatch.setattr(choose, "score_grid", lambda *_: [0.5, 0.7, 0.6, 0.4])
     raw = build_raw_recipe(tmp_path, NETWORKS, [{"turns": {"plain": [CE], "kd": kd("plain")}}])
@@ -153,4 +152,4 @@ def test_every_chosen_setting_is_in_its_recipe() -> None:
     for name in {choice.recipe for choice in choices.CHOICES}:
         known = {key: row for key, row in record.items() if key.startswith(f"{name}/")}
         if len(known) == sum(choice.recipe == name for choice in choices.CHOICES):
-            assert check_choices(name, read_recipe(RECIPES / f"{name}.yaml"), record) is None
+            assert check_choices(name, load_recipe(name), record) is None

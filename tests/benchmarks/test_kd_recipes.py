@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kd import RECIPES
+from benchmarks.kd import RECIPES, VARIANTS, load_recipe
 from benchmarks.kd.datasets import place_data
 from benchmarks.kd.rows import ROWS
 from distill.kd.experiment import train_networks
 from distill.kd.measure import measure_networks
-from distill.kd.recipe.files import read_recipe
 from distill.kd.recipe.parts import Recipe
 from distill.kd.sources import load_sources
 from tests.helpers import write_npz
 
-NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+NAMES = sorted([*(path.stem for path in RECIPES.glob("*.yaml")), *VARIANTS])
 STUDIED = {"orthogonality", "meeting"}  # recipes of studies, without a row
 
 
@@ -44,9 +43,9 @@ def test_every_row_has_its_recipe_and_every_recipe_its_row() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     write_stand_ins(tmp_path)
-    changes = place_data(read_recipe(RECIPES / f"{name}.yaml"), tmp_path, tmp_path / "cache")
+    changes = place_data(load_recipe(name), tmp_path, tmp_path / "cache")
     assert changes is not None
-    recipe = shorten(read_recipe(RECIPES / f"{name}.yaml", changes))
+    recipe = shorten(load_recipe(name, changes))
     sources = load_sources(recipe.data, recipe.seed, "cpu")
     measured = measure_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
     assert set(measured.scores) == set(recipe.networks)
@@ -55,6 +54,6 @@ def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_its_data_a_recipe_is_left_out(name: str, tmp_path: Path) -> None:
-    recipe = read_recipe(RECIPES / f"{name}.yaml")
-    bundled = recipe.data.name == "mnist" and recipe.data.target is None
+    recipe = load_recipe(name)
+    bundled = name in ("meeting", "rco", "dfa", "subclass")
     assert (place_data(recipe, tmp_path, tmp_path) is None) != bundled

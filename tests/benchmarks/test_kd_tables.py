@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from benchmarks.kd import __main__ as command
-from benchmarks.kd import rows, runs, tables
+from benchmarks.kd import rows, tables
 from benchmarks.kd.datasets import halve_images, place_data
 from benchmarks.kd.rows import Row
 from benchmarks.kd.runs import Job, list_seeds, run_job, stack_correct
@@ -83,7 +83,7 @@ def write_recipe(folder: Path, lr: float = 0.01) -> None:
 
 def test_a_run_keeps_predictions_and_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_recipe(tmp_path)
-    monkeypatch.setattr(runs, "RECIPES", tmp_path)
+    monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     assert run_job(tmp_path, Job("some", 3)) is None
     folder = Job("some", 3).folder(tmp_path)
     scores = json.loads((folder / "scores.json").read_text())["networks"]
@@ -100,7 +100,7 @@ def test_seeds_change_the_weights_but_not_the_test_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_recipe(tmp_path, lr=1e-6)
-    monkeypatch.setattr(runs, "RECIPES", tmp_path)
+    monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     for seed in (0, 1):
         run_job(tmp_path, Job("some", seed))
     first, second = (np.load(tmp_path / f"some-s{seed}" / "test.npz") for seed in (0, 1))
@@ -112,7 +112,7 @@ def test_a_recipe_that_cannot_be_run_is_named_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_recipe(tmp_path)
-    monkeypatch.setattr(runs, "RECIPES", tmp_path)
+    monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     message = run_job(tmp_path, Job("some", 0, ("data.name=nothing.npz",)))
     assert message is not None
     assert message.startswith("some, seed 0: ")
@@ -124,8 +124,7 @@ def test_the_quick_table_is_printed_and_no_result_is_written(
 ) -> None:
     write_recipe(tmp_path)
     monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path / "results")
-    for module in (command, runs):
-        monkeypatch.setattr(module, "RECIPES", tmp_path)
+    monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     for module in (command, rows, tables):
         monkeypatch.setattr(module, "ROWS", [ROW])
     monkeypatch.setattr(command, "run_all", lambda root, jobs, _: [run_job(root, job) for job in jobs])

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.kd import SEEDS
-from benchmarks.kd.datasets import FILES, find_file
+from benchmarks.kd.datasets import PLACES, find_file
 from benchmarks.kd.runs import save_arrays
 from benchmarks.kd.studies.students import Crowd, Setting, build_crowd, train_crowd
 from distill.data import images
@@ -95,7 +95,7 @@ def measure_crowd(crowd: Crowd, test: Dataset, setting: Setting) -> Arrays:
 
 def run_study(data: Path | None, folder: Path, draws: int) -> None:
     """Run the draws that are missing, each kept in a file of the folder. Raises SystemExit without USPS."""
-    path = find_file(FILES["usps.npz"], data)
+    path = find_file(PLACES["usps.npz"], data)
     if path is None:
         raise SystemExit("bias-variance: usps.npz is not in --data")
     train, test = images.load(str(path), None, "cpu")

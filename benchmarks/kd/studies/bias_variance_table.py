@@ -13,6 +13,7 @@ from benchmarks.kd.tables import describe_interval
 from distill.sets.storage import write_text
 
 PICTURE = Path(__file__).parents[3] / "docs" / "assets" / "kd-bias-variance.png"
+VERDICTS = {"shown": "helps", "opposite": "hurts", "not shown": "not shown", "undecided": "undecided"}
 TEACHERS = {"same": "teacher of the same items", "privileged": "privileged teacher"}
 
 
@@ -47,8 +48,8 @@ def build_filtering(draws: Arrays) -> list[dict[str, Any]]:
 
 
 def build_trend(draws: Arrays, teacher: str, key: str) -> dict[str, Any]:
-    """The change from τ = 1 to τ = 8, of answers at the temperature of the training."""
-    d = draws[f"{teacher} 8: {key} at 8"] - draws[f"{teacher} 1: {key} at 1"]
+    """The change from training at τ = 1 to training at τ = 8, of answers at τ = 1."""
+    d = draws[f"{teacher} 8: {key} at 1"] - draws[f"{teacher} 1: {key} at 1"]
     return describe_interval(bootstrap(d))
 
 
@@ -81,12 +82,23 @@ def format_rows(rows: list[dict[str, Any]]) -> str:
 
 def format_filtering(rows: list[dict[str, Any]]) -> str:
     """What leaving out the regularisation samples changes."""
-    head = ["left out: regularisation samples", "right, points", "verdict", "bias", "variance"]
+    head = ["without the regularisation samples", "right, points", "verdict", "bias", "variance"]
     return markdown(head, [
-        [describe_setting(r["students"]), format_change(r["right"], 100, 2), r["right"]["verdict"],
+        [describe_setting(r["students"]), format_change(r["right"], 100, 2), VERDICTS[r["right"]["verdict"]],
          format_change(r["bias"]), format_change(r["variance"])]
         for r in rows
     ])  # fmt: skip
+
+
+def format_trends(trends: dict[str, dict[str, Any]]) -> str:
+    """How bias and variance move with the temperature of the training."""
+    words = {"shown": "grows", "opposite": "falls"}
+    rows = []
+    for name, d in trends.items():
+        teacher, key = name.split(": ")
+        verdict = words.get(d["verdict"], d["verdict"])
+        rows.append([TEACHERS[teacher], key, format_change(d), verdict])
+    return markdown(["from τ = 1 to τ = 8", "of answers at τ = 1", "change", "verdict"], rows)
 
 
 def write_study(folder: Path) -> None:
@@ -101,7 +113,7 @@ def write_study(folder: Path) -> None:
                "filtering": filtering, "trends": trends}  # fmt: skip
     command = "python -m benchmarks.kd.studies.bias_variance"
     path = machine.write_results("kd-bias-variance", command, content)
-    text = "\n\n".join([format_rows(at_one + at_tau), format_filtering(filtering)])
+    text = "\n\n".join([format_rows(at_one + at_tau), format_trends(trends), format_filtering(filtering)])
     write_text(path.with_suffix(".md"), text + "\n")
     draw_picture(draws)
     print(text)

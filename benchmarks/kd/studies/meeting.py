@@ -17,10 +17,9 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.cases import markdown
-from benchmarks.kd import RECIPES
+from benchmarks.kd import load_recipe
 from benchmarks.kd.runs import Job
 from distill.kd.experiment import run_in_folder
-from distill.kd.recipe.files import read_recipe
 from distill.sets.storage import write_text
 
 ZOO = Path(__file__).parents[3] / "zoo"
@@ -97,7 +96,7 @@ def main() -> None:
     for seed in range(options.seeds):
         folder = Job("meeting", seed).folder(options.out)
         if not (folder / "scores.json").exists():
-            run_in_folder(read_recipe(RECIPES / "meeting.yaml", [f"seed={seed}"]), folder, overwrite=True)
+            run_in_folder(load_recipe("meeting", [f"seed={seed}"]), folder, overwrite=True)
     for name in SETS:
         score_teachers(options.out, name)
     rows = build_meeting(options.out)
