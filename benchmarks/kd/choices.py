@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.kd.protocol import ProtocolError
 from benchmarks.kd.rows import ROWS
-from distill.kd.recipe.parts import LossPart, Recipe
+from distill.kd.recipe.parts import LossPart, OptimizerPart, Recipe, TurnPart
 
 Settings = dict[str, Any]
 
@@ -47,6 +47,7 @@ def choose_kd(recipe: str, *learners: str) -> Choice:
     return Choice(recipe, learners, {"tau": (1.0, 2.0, 4.0, 8.0), "weight": (0.5, 0.9)})
 
 
+OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
 WEIGHTED = {"tau": (1.0, 2.0, 4.0), "weight": (1.0, 2.25)}
 TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "chain3")
@@ -54,8 +55,9 @@ CHOICES = [
     choose_kd("kd", "kd"),
     choose_kd("kd", "kd-privileged"),
     choose_kd("takd", *TAKD),
-    Choice("fitnets", ("kd", "student"), {"tau": (2.0, 4.0), "weight": (0.5, 0.9)}),
-    Choice("fitnets", ("student",), {"weight": (1.0, 100.0)}, ("hint",)),
+    Choice("fitnets", ("kd",), {"lr": (0.01, 0.03, 0.1, 0.3)}, OPTIMIZER),
+    Choice("fitnets", ("student",), {"lr": (0.01, 0.03, 0.1)}, OPTIMIZER),
+    Choice("fitnets", ("kd", "student", "kd-adam", "student-adam"), {"tau": (1.0, 2.0, 4.0, 8.0)}),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
     choose_kd("prokt", "kd", "rco"),
@@ -90,7 +92,7 @@ def apply_record(recipe: Recipe, name: str, record: Mapping[str, Any]) -> Recipe
         chosen = record[choice.key]["chosen"]
         stages = [
             replace(stage, turns={
-                learner: replace(turn, losses=apply_settings(turn.losses, choice, chosen))
+                learner: change_turn(turn, choice, chosen)
                 if learner in choice.learners else turn
                 for learner, turn in stage.turns.items()
             })
@@ -100,11 +102,21 @@ def apply_record(recipe: Recipe, name: str, record: Mapping[str, Any]) -> Recipe
     return recipe
 
 
-def list_parts(recipe: Recipe, learner: str, losses: tuple[str, ...]) -> Iterator[LossPart]:
-    """All summands of a learner with one of these losses."""
-    for stage in recipe.stages:
-        if learner in stage.turns:
-            yield from (part for part in stage.turns[learner].losses if part.loss in losses)
+def change_turn(turn: TurnPart, choice: Choice, settings: Settings) -> TurnPart:
+    """A learner's turn with new settings of its losses or its optimiser."""
+    if choice.losses != OPTIMIZER:
+        return replace(turn, losses=apply_settings(turn.losses, choice, settings))
+    optimizer = turn.optimizer or OptimizerPart()
+    return replace(turn, optimizer=replace(optimizer, arguments={**optimizer.arguments, **settings}))
+
+
+def list_values(recipe: Recipe, learner: str, choice: Choice, key: str) -> Iterator[Any]:
+    """The values of a key wherever a choice sets it."""
+    for turn in (stage.turns[learner] for stage in recipe.stages if learner in stage.turns):
+        if choice.losses == OPTIMIZER:
+            yield turn.optimizer.arguments.get(key) if turn.optimizer else None
+        else:
+            yield from (getattr(part, key) for part in turn.losses if part.loss in choice.losses)
 
 
 def load_record() -> dict[str, Any]:
@@ -131,10 +143,11 @@ def check_choices(name: str, recipe: Recipe, record: Mapping[str, Any]) -> None:
     for choice in (c for c in CHOICES if c.recipe == name):
         if choice.key not in record:
             raise ProtocolError(f"{name}: choose its settings first: python -m benchmarks.kd --choose {name}")
-        for learner in choice.learners:
-            for part in list_parts(recipe, learner, choice.losses):
-                for key, value in record[choice.key]["chosen"].items():
-                    if getattr(part, key) != value:
-                        raise ProtocolError(
-                            f"{name}: {key} of {learner} is {getattr(part, key):g}, and {value:g} was chosen"
-                        )
+        for learner, (key, value) in product(choice.learners, record[choice.key]["chosen"].items()):
+            if others := [v for v in list_values(recipe, learner, choice, key) if v != value]:
+                raise ProtocolError(f"{name}: {key} of {learner} is {format_value(others[0])}, and {value:g} was chosen")
+
+
+def format_value(value: Any) -> str:
+    """A setting of a recipe in words."""
+    return f"{value:g}" if isinstance(value, float | int) else str(value)

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.kd import load_recipe
-from benchmarks.kd.choices import CHOICES, Choice, Settings, apply_record, apply_settings, load_record
+from benchmarks.kd.choices import CHOICES, Choice, Settings, apply_record, change_turn, load_record
 from benchmarks.kd.protocol import list_lineage
 from benchmarks.kd.rows import ROWS
 from distill.kd.experiment import train_networks
@@ -121,9 +121,9 @@ def find_group(recipe: Recipe, choice: Choice) -> set[str]:
 
 def copy_turn(turn: TurnPart, group: set[str], k: int, settings: Settings, choice: Choice | None) -> TurnPart:
     """A turn of a network of the group for one point of the grid, with its settings for a learner."""
-    losses = apply_settings(turn.losses, choice, settings) if choice else turn.losses
+    turn = change_turn(turn, choice, settings) if choice else turn
     renamed = [
         replace(part, teacher=name_copy(part.teacher, k)) if part.teacher in group else part
-        for part in losses
+        for part in turn.losses
     ]
     return replace(turn, losses=renamed)

@@ -139,6 +139,7 @@ def draw_picture(draws: Arrays) -> None:
         axis.axhline(draws[f"plain: {key} at 1"].mean(), color="grey", linestyle="--", label="plain")
         axis.set(xlabel="τ of the training", title=f"{key} of the answers at τ = 1", xscale="log")
         axis.set_xticks(TAUS, [f"{tau:g}" for tau in TAUS])
+        axis.minorticks_off()
         axis.legend(fontsize=7)
     axes[2].set(xlabel="epoch", title="share of regularisation samples")
     axes[2].legend(fontsize=7)
