@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.inner.losses import cross_entropies, cross_entropy_with_any_labels
-from distill.kd.losses import domains, features, relations, response, subclasses
+from distill.kd.losses import KD_LOSSES, domains, features, relations, response, subclasses
 from tests.helpers import waves
 
 Y = torch.tensor([0, 2, 1, 1, 0])
@@ -154,6 +154,17 @@ def test_relations_of_equal_items_have_finite_gradients() -> None:
     same = torch.ones(4, 3).double()
     for loss in (relations.rkd_distance, relations.rkd_angle):
         assert torch.isfinite(grad(loss, same, logits()[:4])).all()
+
+
+def test_published_weights_are_for_the_forms_of_their_code() -> None:
+    """Tian et al.: 100 · MSE of a hint. Zagoruyko and Komodakis: 1,000 · mean over items and places."""
+    a, b = waves(3, 2, 4, 4), waves(3, 2, 4, 4, phase=2.0)
+    weight = KD_LOSSES["hint"].weight
+    torch.testing.assert_close(weight * features.hint(a, b), 100 * F.mse_loss(a, b))
+    maps = [F.normalize(x.pow(2).mean(1).flatten(1)) for x in (a, b)]
+    expected = 1000 * (maps[0] - maps[1]).pow(2).mean()
+    torch.testing.assert_close(KD_LOSSES["attention-mean"].weight * features.attention_mean(a, b), expected)
+    torch.testing.assert_close(16 * features.attention_mean(a, b), features.attention(a, b))
 
 
 def test_attention_compares_places_and_ignores_channels_and_scale() -> None:

@@ -163,7 +163,7 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
 def test_what_cannot_be_searched_or_used_is_refused_before_training(
     stages: list[dict[str, Any]], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distill.kd.run.run_stage", lambda stage: pytest.fail("trained first"))
+    monkeypatch.setattr("distill.kd.state.run.run_stage", lambda stage: pytest.fail("trained first"))
     with pytest.raises(UserError, match=sentence):
         train_recipe(build_raw_recipe(tmp_path, NETS, stages))
 

@@ -7,6 +7,7 @@ import torch
 
 from distill.data.dataset import Dataset
 from distill.errors import unknown
+from distill.kd.losses import KD_LOSSES
 from distill.kd.networks import Network, Networks
 from distill.kd.recipe.files import is_short
 from distill.kd.recipe.parts import LossPart, Recipe, RecipeError, SearchPart, StagePart
@@ -58,7 +59,7 @@ def check_search(stage: StagePart, aggregates: list[Aggregate], where: str) -> N
             f"{where}.search: needs one learner with aggregate losses of one teacher and the cross-entropy"
         )
     for aggregate in aggregates:
-        if aggregate.part.weight != 1.0 or aggregate.part.until is not None:
+        if aggregate.part.weight != KD_LOSSES["aggregate"].weight or aggregate.part.until is not None:
             raise RecipeError(
                 f"{aggregate.where}.weight: in a search the weights are those of its two paths: leave it out,"
                 f" and give {where}.search: {{ts: 1, st: 1}}"

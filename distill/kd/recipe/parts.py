@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from distill.errors import UserError, quote
-from distill.kd.losses import RENAMED
-from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
+from distill.kd.losses import KD_LOSSES, RENAMED, KDLoss
+from distill.registry import AUTO, COUNT, EPOCHS, ITEMS, RATE, Auto, check_options, option
 
 FILE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # of a network: it is the name of a file in the run's folder
 
@@ -120,16 +120,16 @@ class LossPart:
 
     loss: str = "cross-entropy"
     """The name of a loss: see the catalogue."""
-    weight: float | RampPart = 1.0
-    """Its factor, or the ramp along which it moves."""
+    weight: Auto[float | RampPart] = AUTO
+    """Its factor, or the ramp along which it moves (default: the published one of the loss)."""
     until: float | None = None
     """The factor at the end of the stage; it changes geometrically (default: it stays)."""
     bound: BoundPart | None = None
     """The loss shall not exceed a bound, and the factor is where its multiplier starts (ProKT)."""
     teacher: str | None = None
     """The network whose output is matched."""
-    tau: float = 1.0
-    """The temperature."""
+    tau: Auto[float] = AUTO
+    """The temperature (default: the published one of the loss)."""
     tap: str | None = None
     """The learner's module whose output is used, by its path (default: the logits)."""
     teacher_tap: str | None = None
@@ -143,6 +143,10 @@ class LossPart:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loss", RENAMED.get(self.loss, self.loss))
+        published = KD_LOSSES.get(self.loss, KDLoss("", "", ()))  # of a word that is none: refused later
+        for name in ("weight", "tau"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(published, name))
 
 
 @dataclass(frozen=True)
