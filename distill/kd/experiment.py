@@ -120,6 +120,13 @@ def format_scores(networks: dict[str, dict[str, float]]) -> str:
     """One line per network: its name and its scores."""
     width = max(len(name) for name in networks)
     return "\n".join(
-        f"  {name:<{width}}  " + ", ".join(f"{100 * v:.2f} %{SCORE_LABELS[k]}" for k, v in scores.items())
+        f"  {name:<{width}}  " + ", ".join(format_score(k, v) for k, v in scores.items())
         for name, scores in networks.items()
     )
+
+
+def format_score(word: str, value: float) -> str:
+    """One score: a share in percent, or the congruence loss in nats."""
+    if word == "congruence":
+        return f"{value:.4f} nats from the last anchor"
+    return f"{100 * value:.2f} %{SCORE_LABELS[word]}"

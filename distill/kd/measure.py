@@ -12,6 +12,7 @@ from distill.kd.recipe.parts import Recipe
 from distill.kd.sources import Sources
 from distill.kd.taps import forward_with_taps
 from distill.kd.techniques.quantisation import quantise
+from distill.kd.techniques.route import measure_congruence, name_last_anchor
 from distill.student.evaluation import predict_classes
 from distill.student.training import Student
 
@@ -56,6 +57,7 @@ def measure_networks(recipe: Recipe, networks: Networks, sources: Sources) -> Me
         if sources.fine_labels is not None and part.subclasses > 1:
             scores[name]["clusters"] = score_clusters(networks[name], sources.test, sources.fine_labels)
     add_shares(scores, recipe, networks, sources)
+    add_congruence(scores, recipe, networks, sources)
     return Measurement(scores, predictions)
 
 
@@ -67,14 +69,30 @@ def predict_split(students: dict[str, Student], split: Dataset) -> Predictions:
 
 
 def add_shares(scores: Scores, recipe: Recipe, networks: Networks, sources: Sources) -> None:
-    """Add the share of regularisation samples of each learner with a weighted loss."""
+    """Add the share of regularisation samples of each learner with a loss that treats them apart."""
     for stage in recipe.stages:
         for name, turn in stage.turns.items():
             for loss in turn.losses:
-                if loss.loss == "weighted" and loss.teacher:
+                if loss.loss in ("weighted", "hinton-filtered") and loss.teacher:
                     pair = networks[name], networks[loss.teacher]
                     share = share_regularising(*pair, sources.train, stage.train, loss.tau)
                     scores[name]["regularising"] = share
+
+
+def add_congruence(scores: Scores, recipe: Recipe, networks: Networks, sources: Sources) -> None:
+    """Add the congruence loss of each learner of a teacher whose route is followed (Jin et al. 2019).
+
+    The mean KL of that teacher's last anchor from the learner, in nats, on the first training items: with the
+    route, with restarts, and by plain distillation alike.
+    """
+    routes = {stage.route for stage in recipe.stages if stage.route}
+    for stage in recipe.stages:
+        train = sources.train.select(torch.arange(min(stage.train or len(sources.train), len(sources.train))))
+        for name, turn in stage.turns.items():
+            teachers = {str(loss.teacher).partition("@")[0] for loss in turn.losses if loss.teacher}
+            for route in teachers & routes:
+                anchor = networks[name_last_anchor(route, networks)]
+                scores[name]["congruence"] = measure_congruence(networks[name], anchor, train)
 
 
 def share_regularising(

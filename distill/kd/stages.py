@@ -1,6 +1,6 @@
 """Stages: the learners of a stage take their turns on its batches, and copies of them are kept on the way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import NamedTuple
@@ -30,10 +30,10 @@ class StageRecord(NamedTuple):
     epoch: int | None = None
 
 
-def run_stage(stage: Stage) -> Iterator[StageRecord]:
+def run_stage(stage: Stage) -> Generator[StageRecord, None, None]:
     """Train the stage's learners in place, one record per batch; stage.networks gains the anchors.
 
-    A stage whose state was saved goes on from there.
+    A stage whose state was saved goes on from there. Whoever stops before the end closes the generator.
     """
     part, handles = stage.part, begin_learning(stage)
     stage, turns = build_search(stage) if part.search else (stage, build_turns(stage))
@@ -42,12 +42,19 @@ def run_stage(stage: Stage) -> Iterator[StageRecord]:
     stage.state.hold_turns(turns, list_tensors(stage))
     stage.state.restore()
     anchor_steps = [round(stage.total * (k + 1) / part.keep) for k in range(part.keep)]
-    for step, losses, rates in run_turns(turns, batches, stage.total, stage.state.step):
-        if step in anchor_steps:
-            keep_anchors(stage, anchor_steps.index(step) + 1)
-        count_losses(stage, losses, rates)
-        stage.state.step = step
-        yield StageRecord(step / stage.total, losses, find_epoch(stage, step))
+    try:
+        for step, losses, rates in run_turns(turns, batches, stage.total, stage.state.step):
+            if step in anchor_steps:
+                keep_anchors(stage, anchor_steps.index(step) + 1)
+            count_losses(stage, losses, rates)
+            stage.state.step = step
+            yield StageRecord(step / stage.total, losses, find_epoch(stage, step))
+    finally:
+        end_learning(stage, handles)
+
+
+def end_learning(stage: Stage, handles: Sequence[RemovableHandle]) -> None:
+    """The learners as teachers: in eval mode, without gradients or hooks."""
     for handle in handles:
         handle.remove()
     for network in stage.learners.values():
@@ -91,8 +98,12 @@ def keep_anchors(stage: Stage, k: int) -> None:
 
 
 def build_batches(stage: Stage) -> Iterator[Batch]:
-    """The stage's batches: augmented, mixed, smoothed, with as many items of the target."""
-    part, generator = stage.part, stream("stage", stage.where, stage.seed)
+    """The stage's batches: augmented, mixed, smoothed, with as many items of the target.
+
+    Each leg of a route draws its own.
+    """
+    part, leg = stage.part, [stage.leg] if stage.leg else []
+    generator = stream("stage", stage.where, stage.seed, *leg)
     augment = build_augmentation(part.augment) if part.augment else None
     batches = draw_batches(stage.data, part.batch, part.epochs, generator, augment)
     stage.state.hold("batches", batches)

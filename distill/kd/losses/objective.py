@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from distill.kd.losses import KD_LOSSES, evaluate_loss
+from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
 from distill.kd.losses.multiplier import Multiplier
+from distill.kd.losses.response import find_regularisation_samples
 from distill.kd.recipe.parts import LossPart, RampPart, RecipeError
 from distill.kd.state.meter import Meter
 from distill.kd.taps import Outputs
@@ -61,6 +62,14 @@ class WeightedLoss:
                 f"{self.where}: the loss {part.loss} cannot take {shapes}: look at its taps"
             ) from None
 
+    def share_regularising(self, learner: str, outputs: Outputs, labels: Tensor) -> float | None:
+        """The share of regularisation samples (Zhou et al. 2021) in a batch, for losses on logits."""
+        part = self.part
+        if part.teacher is None or part.loss not in LOGIT_LOSSES or part.tap or part.domain != "source":
+            return None
+        logits = outputs(learner, None, "source"), outputs(part.teacher, None, "source")
+        return float(find_regularisation_samples(*logits, labels, part.tau).mean())
+
     def second_output(self, learner: str, outputs: Outputs) -> Tensor | None:
         """The second output that the loss compares the student's with, if it takes one."""
         part, takes = self.part, KD_LOSSES[self.part.loss].takes
@@ -85,7 +94,8 @@ def sum_losses(
     weights = [loss.weight(batch) for loss in losses]
     values = [loss.value(learner, outputs, batch.y) for loss in losses]
     if meter is not None:
-        meter.add_summands(weights, values)
+        shares = [loss.share_regularising(learner, outputs, batch.y) for loss in losses]
+        meter.add_summands(weights, values, shares)
     for loss, value in zip(losses, values, strict=True):
         if loss.multiplier is not None:
             loss.multiplier.ascend(value)

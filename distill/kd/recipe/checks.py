@@ -39,8 +39,22 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
                 check_loss(part, f"{key}.{j}", networks[learner], networks, recipe)
         anchors = {f"{name}@{k + 1}": networks[name] for name in stage.turns for k in range(stage.keep)}
         networks = networks | anchors
-        if stage.route is not None and f"{stage.route}@1" not in networks:
-            raise RecipeError(f'{where}.route: nothing is kept of "{stage.route}": give its stage keep: 4')
+        check_route(stage, where, networks)
+
+
+def check_route(stage: StagePart, where: str, networks: Networks) -> None:
+    """A route of a network that was kept, and numbers of its anchors. Raises RecipeError."""
+    if stage.route is None:
+        if stage.anchors is not None:
+            raise RecipeError(f"{where}.anchors: there is no route, whose anchors they are")
+        return
+    if f"{stage.route}@1" not in networks:
+        raise RecipeError(f'{where}.route: nothing is kept of "{stage.route}": give its stage keep: 4')
+    kept = sum(name.startswith(f"{stage.route}@") for name in networks)
+    if stage.anchors is not None and not (stage.anchors and set(stage.anchors) <= {*range(1, kept + 1)}):
+        raise RecipeError(f"{where}.anchors must be numbers of the {kept} copies that are kept: 1 … {kept}")
+    if stage.keep and stage.restart:
+        raise RecipeError(f"{where}.keep: a route that restarts keeps no copies: give restart: false")
 
 
 def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:

@@ -244,8 +244,12 @@ class StagePart:
     """How many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""
     route: str | None = None
     """The teacher of this name is replaced by the copies kept of it, early to late (route-constrained)."""
+    anchors: list[int] | None = None
+    """With route: the numbers of these copies, leg by leg (default: each once)."""
     gap: float = option(0.0, at_least=0)
-    """With route: a copy nearer than this KL to the one before is left out."""
+    """With route: a copy nearer than this KL to the student, when its turn comes, is left out (greedy)."""
+    restart: bool = True
+    """With route: for each copy, the optimiser, its rates and the connectors begin anew."""
 
 
 @dataclass(frozen=True)

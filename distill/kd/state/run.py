@@ -1,7 +1,7 @@
 """RecipeRun: the stages of a recipe one after the other; between two batches it can be saved and go on."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from distill.kd.measure import prepare_student
@@ -14,7 +14,7 @@ from distill.kd.sources import Sources, choose_items, count_items
 from distill.kd.stages import Stage, StageRecord, run_stage
 from distill.kd.state.networks import load_networks, save_networks
 from distill.kd.state.stage import StageState, copy_plain
-from distill.kd.techniques.route import split_route
+from distill.kd.techniques.route import Leg, count_epochs, next_leg
 from distill.randomness import TorchStream, stream
 from distill.student.evaluation import accuracy
 
@@ -49,7 +49,7 @@ class RecipeRun:
         check_recipe(self.recipe, self.networks)
         check_aggregations(self.recipe, self.networks, sources.train)
         self.stage, self.leg, self.records = 0, 0, 0
-        self.legs: list[StagePart] = []  # of the stage, once it has begun
+        self.legs: list[Leg] = []  # of the stage, those that have begun
         self.state = StageState()
         self.layers = TorchStream(stream("teach", "layers", self.recipe.seed), device)
 
@@ -57,24 +57,33 @@ class RecipeRun:
         """Progress after each batch that is left."""
         while self.stage < len(self.recipe.stages):
             part = self.recipe.stages[self.stage]
-            self.legs = self.legs or split_route(part, self.networks, self.sources.train)
-            while self.leg < len(self.legs):
-                yield from self.run_leg(self.legs[self.leg])
-                self.leg, self.state = self.leg + 1, StageState()
-            self.stage, self.leg, self.legs = self.stage + 1, 0, []
+            while (leg := self.find_leg(part)) is not None:
+                yield from self.run_leg(part, leg)
+                self.leg, self.state = self.leg + 1, self.state.after(part.restart)
+            self.stage, self.leg, self.legs, self.state = self.stage + 1, 0, [], StageState()
 
-    def run_leg(self, leg: StagePart) -> Iterator[Progress]:
-        """Train by one leg of the stage."""
+    def find_leg(self, part: StagePart) -> Leg | None:
+        """The leg of a stage that goes on, or the next one, or None after the last."""
+        if self.leg == len(self.legs):
+            leg = next_leg(part, self.legs, self.networks, self.sources.train)
+            self.legs += [] if leg is None else [leg]
+        return self.legs[self.leg] if self.leg < len(self.legs) else None
+
+    def run_leg(self, part: StagePart, leg: Leg) -> Iterator[Progress]:
+        """Train by one leg of a stage."""
         where, seed, sources = f"stages.{self.stage}", self.recipe.seed, self.sources
-        items, classes = choose_items(leg, sources, seed), len(sources.train.classes)
-        stage = Stage(leg, where, self.networks, items, classes, seed, sources.target, self.state)
-        steps, before = run_stage(stage), [part.epochs for part in self.legs[: self.leg]]
-        while (record := self.advance(steps)) is not None:
-            share = (sum(before) + record.share * leg.epochs) / sum(part.epochs for part in self.legs)
-            records = self.end_epoch(leg, sum(before) + record.epoch) if record.epoch else ()
+        items, classes = choose_items(leg.part, sources, seed), len(sources.train.classes)
+        state, target = self.state, sources.target
+        stage = Stage(leg.part, where, self.networks, items, classes, seed, target, state, self.leg)
+        steps, before = run_stage(stage), sum(done.epochs for done in self.legs[: self.leg])
+        first, each = before + leg.epochs - leg.until, stage.total // leg.part.epochs
+        while state.step < leg.until * each and (record := self.advance(steps)) is not None:
+            share = (first + state.step / each) / count_epochs(part, self.networks)
+            records = self.end_epoch(leg.part, first + record.epoch) if record.epoch else ()
             yield Progress(self.stage + 1, len(self.recipe.stages), share, record.losses, records)
+        steps.close()
 
-    def advance(self, steps: Iterator[StageRecord]) -> StageRecord | None:
+    def advance(self, steps: Generator[StageRecord, None, None]) -> StageRecord | None:
         """The record of the next batch, in which layers draw from the run's own stream; None at the end."""
         start = time.perf_counter()
         with self.layers.use():
@@ -116,7 +125,7 @@ class RecipeRun:
         """Plain values from which a run of the same recipe and data goes on to the same bits."""
         return {
             "place": {"stage": self.stage, "leg": self.leg, "records": self.records},
-            "legs": [to_plain(leg) for leg in self.legs],
+            "legs": [[to_plain(leg.part), leg.until, leg.epochs] for leg in self.legs],
             "networks": save_networks(self.networks),
             "state": self.state.state_dict(),
             "layers": copy_plain(self.layers.state_dict()),
@@ -126,7 +135,8 @@ class RecipeRun:
         """Go on from what state_dict() returned. Raises KeyError, ValueError … for what is another run's."""
         place = state["place"]
         self.stage, self.leg, self.records = place["stage"], place["leg"], place["records"]
-        self.legs = [parse_value(StagePart, leg, f"stages.{self.stage}") for leg in state["legs"]]
+        where = f"stages.{self.stage}"
+        self.legs = [Leg(parse_value(StagePart, part, where), *counts) for part, *counts in state["legs"]]
         load_networks(self.networks, state["networks"])
         self.state = StageState(state["state"])
         self.layers.load_state_dict(state["layers"])

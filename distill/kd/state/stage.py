@@ -89,8 +89,14 @@ class StageState:
         for name, part in self.parts.items() if self.saved else ():
             part.load_state_dict(self.saved["parts"][name] if self.saved else {})
 
+    def after(self, restart: bool) -> "StageState":
+        """The state of the next leg: a fresh one, or one that goes on from here."""
+        return StageState() if restart else StageState(self.state_dict())
+
     def state_dict(self) -> dict[str, Any]:
-        """Plain values from which the stage goes on."""
+        """Plain values from which the stage goes on; before it does, those from which it will."""
+        if self.saved is not None and not self.parts:
+            return dict(self.saved)
         return {
             "step": self.step,
             "seconds": self.seconds,

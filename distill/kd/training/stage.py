@@ -21,6 +21,7 @@ class Stage:
     seed: int
     target: Data | None = None
     state: StageState = field(default_factory=StageState)  # where a stage that goes on stands
+    leg: int = 0  # which leg of a route it is
 
     @property
     def learners(self) -> Networks:
