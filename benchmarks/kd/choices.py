@@ -60,6 +60,7 @@ CHOICES = [
     Choice("fitnets", ("kd", "student", "kd-adam", "student-adam"), {"tau": (1.0, 2.0, 4.0, 8.0)}),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
+    choose_kd("rco", "kd", "restarts", "student", "greedy", "continued"),
     choose_kd("prokt", "kd", "rco"),
     Choice("prokt", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
     Choice("prokt", ("student",), {"tau": (1.0, 2.0, 4.0)}),
@@ -145,7 +146,9 @@ def check_choices(name: str, recipe: Recipe, record: Mapping[str, Any]) -> None:
             raise ProtocolError(f"{name}: choose its settings first: python -m benchmarks.kd --choose {name}")
         for learner, (key, value) in product(choice.learners, record[choice.key]["chosen"].items()):
             if others := [v for v in list_values(recipe, learner, choice, key) if v != value]:
-                raise ProtocolError(f"{name}: {key} of {learner} is {format_value(others[0])}, and {value:g} was chosen")
+                raise ProtocolError(
+                    f"{name}: {key} of {learner} is {format_value(others[0])}, and {value:g} was chosen"
+                )
 
 
 def format_value(value: Any) -> str:
