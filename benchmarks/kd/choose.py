@@ -114,9 +114,10 @@ def expand_recipe(recipe: Recipe, choice: Choice) -> Recipe:
 
 
 def find_group(recipe: Recipe, choice: Choice) -> set[str]:
-    """The scored network with those of its teachers that learn from it in turn, as a partner does."""
+    """Of the scored network and its teachers, those that a learner of the choice has a part in."""
     lineage = list_lineage(recipe, [choice.network])
-    return {name for name in lineage if choice.network in list_lineage(recipe, [name])}
+    learners = {name for name in choice.learners if name in lineage}
+    return {name for name in lineage if learners & set(list_lineage(recipe, [name]))}
 
 
 def copy_turn(turn: TurnPart, group: set[str], k: int, settings: Settings, choice: Choice | None) -> TurnPart:
