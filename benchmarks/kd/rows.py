@@ -68,6 +68,12 @@ ROWS = [
         "regularising samples help (Zhou 2021)",
     ),
     Row(
+        "subclass distillation, its own loss", "subclass", "own", "kd", "gains with few labels (Müller 2020)"
+    ),
+    Row("- mutual information in its place", "subclass", "information", "kd"),
+    Row("- subclass logits with neither", "subclass", "none", "kd"),
+    Row("- its own loss over neither", "subclass", "own", "none"),
+    Row(
         "route-constrained, over restarts",
         "rco",
         "student",

@@ -104,6 +104,29 @@ def test_partners_are_copied_together(tmp_path: Path) -> None:
     assert [turns[f"kd {k}"].losses[0].weight for k in (0, 1)] == [0.9, 0.9]
 
 
+def test_a_teacher_s_setting_is_chosen_by_its_student(tmp_path: Path) -> None:
+    recipe = build_recipe(tmp_path, 50, 50)
+    choice = Choice("some", ("assistant",), {"tau": (1.0, 2.0)}, scored="kd")
+    expanded = expand_recipe(recipe, choice)
+    assert list(expanded.networks) == ["teacher", "assistant 0", "kd 0", "assistant 1", "kd 1"]
+    assert [expanded.stages[1].turns[f"assistant {k}"].losses[1].tau for k in (0, 1)] == [1.0, 2.0]
+    assert [expanded.stages[2].turns[f"kd {k}"].losses[1].teacher for k in (0, 1)] == [
+        "assistant 0",
+        "assistant 1",
+    ]
+
+
+def test_the_rate_of_an_optimiser_can_be_chosen(tmp_path: Path) -> None:
+    sgd = {"name": "SGD", "momentum": 0.9, "lr": 0.1}
+    stages = [{"turns": {"plain": {"losses": [CE], "optimizer": sgd}, "kd": [CE]}}]
+    recipe = parse_recipe(build_raw_recipe(tmp_path, NETWORKS, stages))
+    choice = Choice("some", ("plain",), {"lr": (0.01, 0.03)}, choices.OPTIMIZER)
+    turns = expand_recipe(recipe, choice).stages[0].turns
+    arguments = [turn.optimizer.arguments for turn in turns.values() if turn.optimizer]
+    assert arguments == [{"momentum": 0.9, "lr": lr} for lr in (0.01, 0.03)]
+    assert list(choices.list_values(recipe, "plain", choice, "lr")) == [0.1]
+
+
 def test_what_is_not_chosen_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choices, "CHOICES", [CHOICE])
     recipe = build_recipe(tmp_path, 50, 50)
