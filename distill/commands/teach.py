@@ -24,6 +24,8 @@ class TeachSettings:
     """The folder for the resolved recipe, the scores and the weights (default: runs/RECIPE-sSEED)."""
     overwrite: bool = option(False)
     """Replace the run that is in the folder --out."""
+    allow_plugins: bool = option(False)
+    """Import the Python files that the recipe names as plugins, which runs them."""
     device: str = option("cpu", "DEVICE")
     """Where to compute: cpu, cuda or cuda:1."""
     threads: int = option(1, "COUNT", **THREADS)
@@ -37,7 +39,7 @@ SETTINGS = TeachSettings
 
 def teach(config: TeachSettings) -> dict[str, Any]:
     """Read, train, measure, write; the result as the JSON line holds it. Raises UserError."""
-    recipe = read_recipe(config.recipe, config.set)
+    recipe = read_recipe(config.recipe, config.set, config.allow_plugins)
     folder = Path(config.out or f"runs/{Path(config.recipe).stem}-s{recipe.seed}")
     from distill.runs.files.machine import check_device
 

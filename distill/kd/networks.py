@@ -11,24 +11,19 @@ from torch import Tensor, nn
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.network_files import load_weights, read_classes, save_network
+from distill.kd.plugins.files import is_plugin
+from distill.kd.plugins.networks import build_own_network
 from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
 from distill.kd.taps import find_module
 from distill.kd.techniques.alphas import read_alphas
-from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
+from distill.networks.composed import TORCHVISION, Ensemble, SubclassNetwork, build_any_network
 from distill.networks.functional import load_parameters
 from distill.networks.initial import draw_weights
 from distill.randomness import TURN, stream
 from distill.student.training import Data, Student
 
-NOT_ARGUMENTS = (
-    "checkpoint",
-    "seed",
-    "int8",
-    "mean_of",
-    "between",
-    "alphas",
-    "frozen",
-)  # keys that no constructor takes
+# of the keys of a network, those that no constructor takes
+NOT_ARGUMENTS = ("seed", "checkpoint", "between", "mean_of", "alphas", "frozen", "int8", "arguments")
 
 
 @dataclass(frozen=True)
@@ -74,8 +69,8 @@ def build_networks(recipe: Recipe, train: Dataset, device: str) -> Networks:
 
 def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Network:
     """A network of a recipe with its initial weights. Raises RecipeError that names the key."""
-    architecture = {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS}
     check_numbers(part, f"networks.{name}")
+    architecture = describe_architecture(name, part)
     try:
         built = create_network(name, architecture, train.shape, len(train.classes), (seed, part.seed), device)
     except NetworkError as error:
@@ -90,6 +85,15 @@ def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: 
     return replace(
         built, int8=part.int8, alphas=load_alphas(name, part), classes=train.classes, frozen=frozen
     )
+
+
+def describe_architecture(name: str, part: NetworkPart) -> dict[str, Any]:
+    """The word of a network and what its constructor gets. Raises RecipeError."""
+    if part.arguments and not is_plugin(part.name):
+        raise RecipeError(f"networks.{name}.arguments are for networks of plugins: leave them out")
+    for key in {"name", "subclasses"} & set(part.arguments):
+        raise RecipeError(f"networks.{name}.arguments.{key}: it is a key of the network itself")
+    return {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS} | part.arguments
 
 
 def load_alphas(name: str, part: NetworkPart) -> dict[str, Tensor]:
@@ -115,11 +119,22 @@ def create_network(
     generator, arguments = stream("student", *seed), {k: v for k, v in architecture.items() if k != "name"}
     with TURN, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        module = build_any_network(architecture["name"], shape, classes, **arguments)
-    weights = (
-        None if architecture["name"].startswith(TORCHVISION) else draw_weights(module, generator, "uniform")
-    )
+        module = build_module(name, architecture["name"], shape, classes, arguments)
+    own = is_plugin(architecture["name"]) or architecture["name"].startswith(TORCHVISION)
+    weights = None if own else draw_weights(module, generator, "uniform")
     return Network(name, Student(module, weights).to(device).requires_grad_(False), architecture)
+
+
+def build_module(
+    name: str, word: str, shape: Sequence[int], classes: int, arguments: dict[str, Any]
+) -> nn.Module:
+    """The module of a word, with subclasses where there are any. Raises NetworkError, RecipeError."""
+    if not is_plugin(word):
+        return build_any_network(word, shape, classes, **arguments)
+    subclasses, where = arguments.pop("subclasses", 1), f"networks.{name}"
+    given = {key: value for key, value in arguments.items() if value is not None}
+    module = build_own_network(word, shape, classes * subclasses, given, where)
+    return SubclassNetwork(module, subclasses) if subclasses > 1 else module
 
 
 def load_checkpoint(network: Network, path: str) -> None:

@@ -9,6 +9,7 @@ from distill.data.adapters import read_splits
 from distill.errors import python_names
 from distill.kd.measure import Scores, score_networks
 from distill.kd.networks import Networks
+from distill.kd.plugins.files import load_plugins
 from distill.kd.recipe.files import parse_value, read_recipe
 from distill.kd.recipe.parts import Recipe, RecipeError
 from distill.kd.sources import Sources, load_sources
@@ -31,6 +32,7 @@ def teach(
     data: Any = None,
     test: Any = None,
     device: str = "cpu",
+    allow_plugins: bool = False,
 ) -> Experiment:
     """The trained networks of a recipe and their scores, as `distill teach` without a folder.
 
@@ -39,11 +41,12 @@ def teach(
         data: real data in any form that `distill.distill` takes, in the place of those that the recipe names.
         test: its test data; without them a tenth of the data is held out for the scores.
         device: where to compute, if the data are not passed.
+        allow_plugins: whether the recipe's Python files may be imported, which runs them.
 
     Raises:
         UserError: what cannot be run, in one sentence.
     """
-    parts = read_any_recipe(recipe)
+    parts = read_any_recipe(recipe, allow_plugins)
     sources = load_sources(parts.data, parts.seed, device) if data is None else own_sources(parts, data, test)
     run = RecipeRun(parts, sources, str(sources.train.labels.device))
     for _ in run:
@@ -52,15 +55,14 @@ def teach(
     return Experiment(students, score_networks(parts, run.networks, sources))
 
 
-def read_any_recipe(recipe: Any) -> Recipe:
+def read_any_recipe(recipe: Any, allow_plugins: bool = False) -> Recipe:
     """A recipe from its file, from what the file holds, or as it is. Raises RecipeError."""
-    if isinstance(recipe, Recipe):
-        return recipe
-    if isinstance(recipe, Mapping):
-        parts: Recipe = parse_value(Recipe, recipe, "")
-        return parts
     if isinstance(recipe, str | os.PathLike):
-        return read_recipe(os.fspath(recipe))
+        return read_recipe(os.fspath(recipe), (), allow_plugins)
+    if isinstance(recipe, Recipe | Mapping):
+        parts: Recipe = recipe if isinstance(recipe, Recipe) else parse_value(Recipe, recipe, "")
+        load_plugins(parts.plugins, allow_plugins)
+        return parts
     raise RecipeError(
         f"recipe is a {type(recipe).__name__}: give the path of a YAML file, or a dict of its keys"
     )

@@ -10,6 +10,8 @@ from distill.data import embedding as text
 from distill.data import texts as corpora
 from distill.data.dataset import Dataset
 from distill.errors import DataError
+from distill.kd.plugins.data import load_own_data
+from distill.kd.plugins.files import is_plugin
 from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_numbers
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
@@ -75,12 +77,19 @@ def select_splits(part: DataPart, seed: int, train: Dataset, test: Dataset) -> S
 
 
 def load_real(
-    name: str, folder: str | None, vectors: str | None, device: str, distilled: DistilledSet | None = None
+    name: str,
+    folder: str | None,
+    vectors: str | None,
+    device: str,
+    distilled: DistilledSet | None = None,
+    where: str = "data.name",
 ) -> tuple[Dataset, Dataset]:
     """(train, test) of images, or of texts with their word vectors: those of a set of texts, if there is one.
 
-    Raises UserError.
+    where is the key of the name, which may be that of a plugin. Raises UserError.
     """
+    if is_plugin(name):
+        return load_own_data(name, device, where)
     if name not in TEXT_SETS:
         size = distilled.source.get("size") if distilled else None
         return images.load(name, folder, device, size, keep="device")  # where they may be resized
@@ -100,7 +109,7 @@ def match_set(distilled: DistilledSet, part: DataPart, train: Dataset, test: Dat
 
 def load_target(part: DataPart, train: Dataset, device: str) -> tuple[Dataset, Dataset]:
     """(train, test) of the target domain, at the source's size. Raises UserError."""
-    splits = load_real(str(part.target), part.target_dir, None, device)
+    splits = load_real(str(part.target), part.target_dir, None, device, where="data.target")
     target, target_test = (resize_like(split, train) for split in splits)
     try:
         target, target_test = (s.with_classes(train.classes, train.name) for s in (target, target_test))

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
+from distill.kd.losses import LOGIT_LOSSES, evaluate_loss
 from distill.kd.losses.multiplier import Multiplier
 from distill.kd.losses.response import find_regularisation_samples
+from distill.kd.plugins.files import is_plugin
+from distill.kd.plugins.losses import evaluate_own_loss, find_loss
 from distill.kd.recipe.parts import LossPart, RampPart, RecipeError
 from distill.kd.state.meter import Meter
 from distill.kd.taps import Outputs
@@ -48,13 +50,15 @@ class WeightedLoss:
 
     def value(self, learner: str, outputs: Outputs, labels: Tensor) -> Tensor:
         """The unweighted loss of a learner. Raises RecipeError where shapes do not go together."""
-        part, loss = self.part, KD_LOSSES[self.part.loss]
+        part, loss = self.part, find_loss(self.part.loss, self.where)
         student, second_output = outputs(learner, part.tap, part.domain), self.second_output(learner, outputs)
         try:
             connected = self.connector(student) if self.connector else student
             inputs = {"student": connected, "labels": labels, "tau": part.tau}
-            names = ("teacher", "plain", "target")
-            return evaluate_loss(loss, inputs | dict.fromkeys(names, second_output))
+            inputs |= dict.fromkeys(("teacher", "plain", "target"), second_output)
+            if is_plugin(part.loss):
+                return evaluate_own_loss(loss, inputs, part.loss, self.where)
+            return evaluate_loss(loss, inputs)
         except (RuntimeError, IndexError, ValueError, TypeError):
             shapes = f"{tuple(student.shape)}"
             shapes += "" if second_output is None else f" of {learner} beside {tuple(second_output.shape)}"
@@ -72,7 +76,7 @@ class WeightedLoss:
 
     def second_output(self, learner: str, outputs: Outputs) -> Tensor | None:
         """The second output that the loss compares the student's with, if it takes one."""
-        part, takes = self.part, KD_LOSSES[self.part.loss].takes
+        part, takes = self.part, find_loss(self.part.loss, self.where).takes
         for domain in ("plain", "target"):
             if domain in takes:
                 return outputs(learner, part.tap, domain)

@@ -2,8 +2,9 @@
 
 from distill.data.augment import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
-from distill.kd.losses import KD_LOSSES, KDLoss
+from distill.kd.losses import KDLoss
 from distill.kd.networks import Network, Networks, find_frozen
+from distill.kd.plugins.losses import find_loss
 from distill.kd.recipe.files import is_short
 from distill.kd.recipe.parts import (
     BoundPart,
@@ -104,9 +105,7 @@ def check_frozen(turn: TurnPart, where: str, network: Network) -> None:
 
 def check_loss(part: LossPart, where: str, learner: Network, networks: Networks, recipe: Recipe) -> None:
     """One loss: its name, numbers, teacher, domain and taps. Raises RecipeError."""
-    if part.loss not in KD_LOSSES:
-        raise RecipeError(f"{where}.loss: " + unknown("loss", part.loss, KD_LOSSES))
-    loss = KD_LOSSES[part.loss]
+    loss = find_loss(part.loss, f"{where}.loss")
     check_weight(part, where)
     check_temperature(part, where)
     check_teacher(part, where, loss, networks)

@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from distill.errors import cut, quote, unknown
+from distill.kd.plugins.files import load_plugins
 from distill.kd.recipe.parts import Recipe, RecipeError
 from distill.kd.recipe.yaml_loader import parse_yaml
 
@@ -17,13 +18,14 @@ TYPE_NAMES = {int: "a whole number", float: "a finite number", str: "a word", bo
 MOST_BYTES, LARGEST = 10**6, 2**63  # of a recipe's file; of its whole numbers
 
 
-def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """The recipe of a YAML file, with changes as stages.1.epochs=3. Raises RecipeError."""
+def read_recipe(path: str | Path, changes: Sequence[str] = (), allow_plugins: bool = False) -> Recipe:
+    """The recipe of a YAML file, with changes as stages.1.epochs=3, and its plugins. Raises RecipeError."""
     raw = load_yaml(path)
     for change in changes:
         apply_change(raw, change, path)
     try:
         recipe: Recipe = parse_value(Recipe, raw, "")
+        load_plugins(recipe.plugins, allow_plugins)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
     return recipe

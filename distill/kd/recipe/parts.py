@@ -61,7 +61,7 @@ class NetworkPart:
     """One network."""
 
     name: str = "convnet"
-    """lenet, convnet … as everywhere, or torchvision/resnet18 … for torchvision's classifiers."""
+    """lenet, convnet … as everywhere, torchvision/resnet18 … for torchvision's classifiers, or mine:Tiny."""
     width: int | None = option(None, above=0, at_most=10**5, cost=(4000, "bytes"))
     """Its width, where it has one."""
     depth: int | None = option(None, above=0, at_most=1000, cost=(4000, "bytes"))
@@ -78,6 +78,8 @@ class NetworkPart:
     """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
     mean_of: list[str] | None = None
     """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Of a network of a plugin: what its constructor gets beside the shape of an item and the classes."""
     frozen: bool | list[str] = False
     """true: it never learns; or the modules of it, by their paths, that never do."""
     int8: bool = False
@@ -264,6 +266,8 @@ class Recipe:
     """What is learned."""
     seed: int = 0
     """Seeds everything random."""
+    plugins: list[str] = field(default_factory=list)
+    """Python files with networks, losses and data sets of one's own: mine:Tiny is Tiny in mine.py."""
 
     def __post_init__(self) -> None:
         if not self.networks:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from distill.kd.losses import KD_LOSSES
 from distill.kd.losses.multiplier import Multiplier
 from distill.kd.losses.objective import WeightedLoss, sum_losses
 from distill.kd.networks import compute_logits
+from distill.kd.plugins.losses import find_loss
 from distill.kd.recipe.parts import LossPart, OptimizerPart, RampPart, SchedulePart, StagePart
 from distill.kd.taps import Calls, Outputs
 from distill.kd.techniques.alphas import choose_alpha
@@ -94,7 +94,7 @@ def build_outputs(
 
 def list_reads(part: LossPart, learner: str) -> list[tuple[str, str | None, str]]:
     """The outputs that a loss reads: network, module path (None for the logits), domain."""
-    domains = {"plain", "target"} & set(KD_LOSSES[part.loss].takes)
+    domains = {"plain", "target"} & set(find_loss(part.loss, learner).takes)
     reads = [(learner, part.tap, domain) for domain in {part.domain, *domains}]
     if part.teacher is None:
         return reads
@@ -114,7 +114,7 @@ def compute_teacher_logits(stage: Stage) -> dict[str, Tensor]:
 
 def build_loss(stage: Stage, learner: str, part: LossPart, where: str) -> WeightedLoss:
     """A loss with its connector, where it has one (the regressor of FitNets, section 2.2)."""
-    loss = KD_LOSSES[part.loss]
+    loss = find_loss(part.loss, where)
     multiplier = build_multiplier(part)
     if not loss.connector:
         return WeightedLoss(part, where, multiplier=multiplier)
