@@ -67,6 +67,10 @@ ROWS = [
         "filtered",
         "regularising samples help (Zhou 2021)",
     ),
+    Row("feature aggregation, over the mean", "dfa", "student", "mean", "better than its rivals (Guan 2020)"),
+    Row("- over random weights of the layers", "dfa", "student", "random"),
+    Row("- over the last layers (FitNets)", "dfa", "student", "last"),
+    Row("- over attention transfer", "dfa", "student", "attention"),
     Row(
         "subclass distillation, its own loss", "subclass", "own", "kd", "gains with few labels (Müller 2020)"
     ),
