@@ -113,22 +113,6 @@ def check_protocol(protocol: Any) -> None:
     check_types(protocol, {"name": str}, "protocol")
 
 
-def check_views(view_labels: Any, views: Any, labels: Tensor) -> None:
-    """Raise SetError unless labels per view are (views, n, classes), and the file says how views are made."""
-    if view_labels is None and views is None:
-        return
-    shape = tuple(getattr(view_labels, "shape", ()))
-    if not is_finite_float32(view_labels) or len(shape) != 3 or not shape[0] or shape[1:] != labels.shape:
-        n, classes = labels.shape
-        actual = "×".join(map(str, shape)) or f"a {type(view_labels).__name__}"
-        raise SetError(f"view_labels must be finite float32 numbers, views × {n} × {classes}, not {actual}")
-    if not isinstance(views, dict):
-        raise SetError(
-            f"views is a {type(views).__name__}: it must say how the views of view_labels are made"
-        )
-    check_types(views, {"augment": str, "seed": Count, "items": str}, "views")
-
-
 def check_whitening(zca: Any, d: int) -> None:
     """Raise SetError where zca does not hold a mean (d,) and a matrix (d, d)."""
     for name, shape in (("mean", (d,)), ("matrix", (d, d))):
