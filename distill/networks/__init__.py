@@ -14,6 +14,7 @@ IMAGES = {
     "convnet": Entry(
         "distill.networks.images:ConvNet", "the field's ConvNet-D: instance norm, ReLU, pooling"
     ),
+    "linear": Entry("distill.networks.images:Linear", "one matrix on all numbers of an item: a linear probe"),
     "mlp": Entry("distill.networks.images:MLP", "hidden layers of ReLU units"),
     "alexcifarnet": Entry("distill.networks.images:AlexCifarNet", "a small AlexNet with local response norm"),
     "resnet": Entry("distill.networks.images:ResNet", "a small ResNet with group norm"),
@@ -42,10 +43,7 @@ SEQUENCES = {
     "transformer": Entry("distill.networks.sequences:Transformer", "a small transformer encoder"),
     "average": Entry("distill.networks.sequences:Average", "the mean of the vectors and one matrix"),
 }
-VECTORS = {
-    "linear": Entry("distill.networks.images:Linear", "one matrix: the linear probe of embeddings"),
-    "mlp": Entry("distill.networks.images:MLP", "hidden layers of ReLU units"),
-}
+VECTORS = {word: IMAGES[word] for word in ("linear", "mlp")}
 NETWORKS = IMAGES | SEQUENCES | VECTORS
 WEIGHT_INITS = {
     "xavier": Entry("distill.networks.initial:draw_xavier", "normal, variance 2 / (fan_in + fan_out)"),

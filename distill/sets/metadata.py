@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -10,9 +10,10 @@ from torch import Tensor
 from distill.errors import SetError
 from distill.sets.plain_types import (
     ABSENT,
-    Absent,
-    Between,
-    OneOf,
+    PROTOCOL_SCORE,
+    SCORE,
+    TYPES,
+    Count,
     describe_type,
     describe_value,
     has_type,
@@ -218,49 +219,3 @@ def is_weight_or_buffer(value: Any) -> bool:
 def describe_shape(tensor: Tensor) -> str:
     """A shape in a sentence: '3×8×8'."""
     return "×".join(map(str, tensor.shape)) or "a single number"
-
-
-Count, Share = Annotated[int, Between(0)], Annotated[float, Between(0, 1)]
-NotNegative, Positive = Annotated[float, Between(0)], Annotated[float, Between(0, above=True)]
-Decay = Annotated[float, Between(0, 1, below=True)]
-Dict = dict[str, float | bool | str | None]
-TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's file
-    "inner": {
-        "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
-        "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
-        "eps": NotNegative | Absent, "softmax_scale": Positive | Absent,
-    },
-    "network": {
-        "name": str, "arguments": dict[str, float | bool | str] | Absent,
-        "init": Annotated[str, OneOf(("fixed", "random"))] | Absent, "scheme": str | Absent,
-    },
-    "dataset": {
-        "name": str, "classes": list[str], "mean": list[float] | None | Absent,
-        "std": list[Positive] | None | Absent, "size": Annotated[int, Between(1)] | None | Absent,
-        "train": Count | None | Absent, "test": Count | None | Absent,
-    },
-    "text": {
-        "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,
-        "max_length": int, "files": list[str | None], "nearest": list[list[str]],
-        "neighbours": dict[str, list[list[list[str]]]] | None | Absent,
-    },
-    "encoder": {  # the text of a set of embeddings
-        "encoder": str, "checksum": str, "pooling": str, "normalised": bool, "numbers": str, "dim": int,
-        "max_length": int, "files": list[str | None], "nearest": list[list[str]],
-        "similarity": list[list[float]], "mixture": list[list[str]], "weights": list[list[float]],
-        "explained": list[float],
-    },
-    "scores": {
-        "accuracy": Dict | None | Absent, "full_data": Share | None | Absent,
-        "baselines": dict[str, Dict] | None | Absent, "protocols": dict[str, dict[str, Any]] | None | Absent,
-    },
-    "provenance": {
-        "command": str | Absent, "seconds": NotNegative | None | Absent, "outer_steps": Count | None | Absent,
-        "remarks": list[str] | Absent,
-    },
-}  # fmt: skip
-SCORE = {"mean": Share, "std": NotNegative, "n": Annotated[int, Between(1)]}  # of an accuracy
-PROTOCOL_SCORE: dict[str, Any] = {  # what else a score by a protocol may hold
-    "network": str | Absent, "split": str | Absent, "weights": str | Absent, "targets": str | Absent,
-    "baselines": dict[str, Dict] | None | Absent, "strongest": str | None | Absent,
-}  # fmt: skip
