@@ -36,8 +36,13 @@ def is_memory_error(error: Exception) -> bool:
 
 def cut(text: str) -> str:
     """A foreign text as a sentence holds it: on one line, at most 80 characters."""
-    line = text[:81].encode("utf-8", "replace").decode().replace("\n", " ")
-    return line if len(line) <= 80 else line[:79] + "…"
+    return cut_to(text, 80)
+
+
+def cut_to(text: str, most: int) -> str:
+    """The same, at most so many characters."""
+    line = text[: most + 1].encode("utf-8", "replace").decode().replace("\n", " ")
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def quote(value: Any) -> str:

@@ -27,6 +27,9 @@ class SetSettings:
     vectors: str | None = option(None, "VECTORS")
     """The word vectors that a text set was learned with (default: the file or name that it was learned
     with)."""
+    encoder: str | None = option(None, "ENCODER")
+    """The sentence encoder that a text set was learned with (default: the folder or name that it was learned
+    with)."""
     train: str | None = option(None, "FILE", needs={"test": ()})
     """Your own texts instead of those that the set was made from; with --test."""
     test: str | None = option(None, "FILE", needs={"train": ()})
@@ -77,12 +80,13 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
 
 def check_set_options(config: SetSettings, data: "DistilledSet") -> None:
     """Raise UserError for an option of texts on other sets, or of public files on a set of distill."""
-    for_texts = ("vectors", "train", "test", "text_column", "label_column")
+    for_texts = ("vectors", "encoder", "train", "test", "text_column", "label_column")
     names = [name for name in for_texts if getattr(config, name) is not None and data.text is None]
     if names:
         raise UserError(
             f"{flag(names[0])} has no effect on {config.set}: it is for sets of texts; leave it out"
         )
+    check_encoder_option(config, data)
     if config.zca or config.experiment != -1:
         name = "--zca" if config.zca else "--experiment"
         raise UserError(f"{name} has no effect on {config.set}: it is for public files; leave it out")
@@ -92,15 +96,32 @@ def check_set_options(config: SetSettings, data: "DistilledSet") -> None:
         raise UserError(f"--seeds has no effect on the fixed weights of {config.set}: leave it out")
 
 
+def check_encoder_option(config: SetSettings, data: "DistilledSet") -> None:
+    """Raise UserError for --encoder on a set of word vectors, or --vectors on one of embeddings."""
+    if data.text is None:
+        return
+    kinds = ("encoder", "vectors") if "encoder" in data.text else ("vectors", "encoder")
+    if getattr(config, kinds[1]) is not None:
+        raise UserError(
+            f"{flag(kinds[1])} has no effect on {config.set}, which was learned with {kinds[0]}"
+            f" {data.text[kinds[0]]}: give {flag(kinds[0])}, or leave it out"
+        )
+
+
 def check_place(path: "str | Path | None", config: SetSettings, data: "DistilledSet") -> None:
     """Raise SetError where a file cannot be written at path, or would replace one that the command reads."""
     from distill.sets.storage import check_output
 
     if path is None:
         return
-    own = [data.source["name"], *((data.text["vectors"], *data.text["files"][:2]) if data.text else ())]
-    named = [config.set, config.dataset, config.vectors, config.train, config.test]
+    own = [data.source["name"], *list_text_places(data.text)]
+    named = [config.set, config.dataset, config.vectors, config.encoder, config.train, config.test]
     check_output(path, [*named, getattr(config, "teacher", None), *own])
+
+
+def list_text_places(text: dict[str, Any] | None) -> list[Any]:
+    """The files and folders that a set of texts came from; none of a set of images."""
+    return [] if text is None else [text.get("encoder") or text["vectors"], *text["files"][:2]]
 
 
 def load_public_set(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
@@ -130,7 +151,8 @@ def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset,
     name = data.source["name"] if config.dataset is None else config.dataset
     kept = kept_images(data, name) if same else {}
     return embedding.load_real_data(
-        data.text, name, same, texts, config.data_dir, config.vectors, config.device,
+        data.text, name, same, texts, config.data_dir, config.encoder or config.vectors,
+        config.device,
         data.source.get("size"), **kept,
     )  # fmt: skip
 

@@ -80,6 +80,7 @@ CACHE = Path(
     os.environ.get("DISTILL_CACHE")
     or (HOME / ".cache" if HOME.is_absolute() else Path(tempfile.gettempdir())) / "distill"
 )
+ENCODER_NUMBERS = ("float32", "bfloat16")  # in which a sentence encoder computes
 KEEP = ("auto", "device", "memory", "disk")  # where the images of a run are
 MODULES = {"load": "images", "to_dataset": "adapters"}
 

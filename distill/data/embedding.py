@@ -222,11 +222,15 @@ def load_real_data(
 
 def embed_like_set(
     text: dict[str, Any], corpus: Corpus, vectors: str | None, device: str
-) -> tuple[TextDataset, TextDataset]:
-    """(train, test) with words made into vectors as a set's `text` metadata says.
+) -> tuple[Dataset, Dataset]:
+    """(train, test) with words made into vectors, or texts into embeddings, as a set's `text` metadata says.
 
-    vectors: another place of the same file. Raises DataError where the vectors differ.
+    vectors: another place of the same file, or of the same encoder. Raises DataError where they differ.
     """
+    if "encoder" in text:
+        from distill.data.encoders.dataset import encode_like_set
+
+        return encode_like_set(text, corpus, vectors, device)
     train, test = embed_corpus(
         corpus, vectors or text["vectors"], text["tokenizer"], text["unknown"],
         text["max_length"], text["length"], device=device,

@@ -2,9 +2,9 @@
 
 It also draws their initial weights. It may import errors, randomness, registry and data. Those with batch
 norm are for students alone: no set is distilled for them. Its tables: IMAGES are the networks for items
-(channels, height, width), SEQUENCES those for (length, dim), each built as NETWORK(item_shape, classes,
-**arguments); WEIGHT_INITS are the ways to draw weights, each a function (network, generator) → weights by
-name.
+(channels, height, width), SEQUENCES those for (length, dim), VECTORS those for (dim,), each built as
+NETWORK(item_shape, classes, **arguments); WEIGHT_INITS are the ways to draw weights, each a function
+(network, generator) → weights by name.
 """
 
 from distill.registry import Entry
@@ -14,6 +14,7 @@ IMAGES = {
     "convnet": Entry(
         "distill.networks.images:ConvNet", "the field's ConvNet-D: instance norm, ReLU, pooling"
     ),
+    "linear": Entry("distill.networks.images:Linear", "one matrix on all numbers of an item: a linear probe"),
     "mlp": Entry("distill.networks.images:MLP", "hidden layers of ReLU units"),
     "alexcifarnet": Entry("distill.networks.images:AlexCifarNet", "a small AlexNet with local response norm"),
     "resnet": Entry("distill.networks.images:ResNet", "a small ResNet with group norm"),
@@ -57,7 +58,8 @@ SEQUENCES = {
     "transformer": Entry("distill.networks.sequences:Transformer", "a small transformer encoder"),
     "average": Entry("distill.networks.sequences:Average", "the mean of the vectors and one matrix"),
 }
-NETWORKS = IMAGES | SEQUENCES
+VECTORS = {word: IMAGES[word] for word in ("linear", "mlp")}
+NETWORKS = IMAGES | SEQUENCES | VECTORS
 WEIGHT_INITS = {
     "xavier": Entry("distill.networks.initial:draw_xavier", "normal, variance 2 / (fan_in + fan_out)"),
     "kaiming": Entry("distill.networks.initial:draw_kaiming", "normal, variance 2 / fan_in"),

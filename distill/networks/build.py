@@ -9,24 +9,25 @@ import torch
 from torch import nn
 
 from distill.errors import NetworkError
-from distill.networks import NETWORKS, SEQUENCES
+from distill.networks import IMAGES, NETWORKS, SEQUENCES, VECTORS
 from distill.networks.images import MAX_DOUBLING, NORMS, SMALL_DEPTH, Shape
 from distill.registry import find
 
+KINDS = {  # of items, by how many dimensions one has: their networks, and what they are called
+    3: (IMAGES, "images"), 2: (SEQUENCES, "sequences (length, dim)"), 1: (VECTORS, "vectors (dim,)"),
+}  # fmt: skip
 MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc")  # in torch's errors
 SIZE_WORDS = ("kernel size", "too small", "nothing is left", "more than 1 value", "output size")
 MAX_WIDTH, MAX_DEPTH, MAX_WEIGHTS = 10_000, 200, 500_000_000  # channels, layers, numbers
 
 
 def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn.Module:
-    """A network by name, for images (channels, height, width) or sequences (length, dim).
+    """A network by name, for images (channels, height, width), sequences (length, dim) or vectors.
 
     Raises NetworkError for an argument that it lacks, an item that is too small or of the other kind, or
     more weights than a machine holds: a few bytes of a file are enough to ask for them.
     """
-    items, ndim = ("sequences (length, dim)", 2) if name in SEQUENCES else ("images", 3)
-    if len(shape) != ndim:
-        raise NetworkError(f'the network "{name}" is for {items}, not for items {"×".join(map(str, shape))}')
+    check_kind(name, shape)
     network = find(NETWORKS, "network", name)
     check_arguments(name, network, arguments)
 
@@ -44,6 +45,14 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
         return construct().float()
     except (RuntimeError, ValueError, MemoryError) as error:
         raise NetworkError(explain(error, name, "×".join(map(str, shape)))) from error
+
+
+def check_kind(name: str, shape: Shape) -> None:
+    """Raise NetworkError where a network of the tables is for items of another number of dimensions."""
+    kinds = {ndim: words for ndim, (table, words) in KINDS.items() if name in table}
+    if kinds and len(shape) not in kinds:
+        words = " and ".join(kinds.values())
+        raise NetworkError(f'the network "{name}" is for {words}, not for items {"×".join(map(str, shape))}')
 
 
 def default_arguments(name: str | None, shape: Sequence[int]) -> dict[str, int]:

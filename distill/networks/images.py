@@ -89,6 +89,13 @@ def build_convolution(in_channels: int, out_channels: int, separable: bool, padd
     return nn.Sequential(depthwise, nn.Conv2d(in_channels, out_channels, 1))
 
 
+class Linear(nn.Sequential):
+    """One matrix and a bias on all the numbers of an item."""
+
+    def __init__(self, shape: Shape, classes: int) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(math.prod(shape), classes))
+
+
 class MLP(nn.Sequential):
     """`depth` hidden layers of `width` ReLU units."""
 

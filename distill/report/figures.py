@@ -122,6 +122,8 @@ def describe_real_size(reported: ReportedSet) -> str:
         bytes_ = train * data.items[0].numel()
         text = f"{train:,} {reported.item_type} of {data.items[0].numel():,} numbers, one byte each"
     else:
+        if reported.is_encoded:
+            return describe_texts(reported, train)
         longest = to_count(data.text.get("max_length")) or 0
         bytes_ = 4 * train * longest
         text = f"{train:,} texts of {longest:,} word numbers, 4 bytes each, without the word vectors"
@@ -129,6 +131,12 @@ def describe_real_size(reported: ReportedSet) -> str:
     if sum(parts.values()) > parts[LEARNED]:
         times += f", {bytes_ / sum(parts.values()):,.1f} times the whole set"
     return f"{format_size(bytes_)} ({text}): {times}"
+
+
+def describe_texts(reported: ReportedSet, train: int) -> str:
+    """The real embeddings of a set of an encoder, in numbers; the texts are of any length."""
+    dim = reported.data.items[0].numel()
+    return f"{format_size(4 * train * dim)} ({train:,} embeddings of {dim:,} numbers, 4 bytes each)"
 
 
 # Recipe
@@ -205,6 +213,9 @@ def describe_usage(reported: ReportedSet) -> JsonDict:
 def describe_input(reported: ReportedSet) -> str:
     """What a trained student takes: 'images (batch, 1, 28, 28), (pixels / 255 - 0.1307) / 0.3081'."""
     data, shape = reported.data, ", ".join(map(str, reported.data.items.shape[1:]))
+    if reported.is_encoded:
+        name = shorten(to_dict(data.text)["encoder"])
+        return f"embeddings of real sentences (batch, {shape}) by {name}, divided by data.source['std'][0]"
     if data.text is not None:
         return f"word vectors of real sentences (batch, words, {data.items.shape[-1]})"
     if data.source.get("zca"):

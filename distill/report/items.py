@@ -26,7 +26,8 @@ def draw_items(reported: ReportedSet) -> JsonDict:
         "classes": classes, "columns": len(group_values([0.0] * len(classes))),
         "group": -(-len(classes) // BARS), "ticks": short_names,
         "sideways": reported.item_type == "sentences" and len(classes) <= 10,
-        "script": script_data(drawings, current, classes),
+        "encoded": reported.is_encoded,
+        "script": {**script_data(drawings, current, classes), "heads": word_heads(reported)},
     }  # fmt: skip
 
 
@@ -44,6 +45,15 @@ def script_data(snapshots: list[JsonDict], current: int, classes: list[str]) -> 
     }  # fmt: skip
 
 
+def word_heads(reported: ReportedSet) -> list[str]:
+    """What the first two columns of the table about a sentence hold."""
+    return (
+        ["nearest sentence", "cosine similarity"]
+        if reported.is_encoded
+        else ["nearest word", "vector length"]
+    )
+
+
 def draw_snapshots(snapshots: Sequence[Snapshot], reported: ReportedSet) -> list[JsonDict]:
     """Each snapshot as the template has it: its step, its caption, and its items."""
     data, labels = reported.data, [s.labels.tolist() for s in snapshots]
@@ -54,7 +64,7 @@ def draw_snapshots(snapshots: Sequence[Snapshot], reported: ReportedSet) -> list
         items = [draw_label(row, low, high) for row in labels[s]]
         for i, item in enumerate(items):
             if pictures is None:
-                item["words"] = list_words(snapshot, i)
+                item["words"] = (list_near if reported.is_encoded else list_words)(snapshot, i)
             else:
                 item["picture"] = pictures[s][i]
         caption = describe_snapshot(snapshot, reported.log)
@@ -143,3 +153,15 @@ def list_words(snapshot: Snapshot, i: int) -> list[JsonDict]:
         }
         for p, length in enumerate(lengths[i].tolist())
     ]
+
+
+def list_near(snapshot: Snapshot, i: int) -> list[JsonDict]:
+    """The real sentences nearest to an embedding, each with its cosine similarity."""
+    cosines = get_at(snapshot.similarity, i)
+    values = [v if is_number(v) else 0.0 for v in (cosines if isinstance(cosines, list) else [])]
+    pairs = zip(to_words(get_at(snapshot.nearest, i)), values, strict=False)
+    near: list[JsonDict] = [
+        {"word": word, "share": round(max(v, 0.0), 3), "length": f"{v:.3f}", "neighbours": []}
+        for word, v in pairs
+    ]
+    return near or [{"word": "?", "share": 0.0, "length": "?", "neighbours": []}]

@@ -36,7 +36,8 @@ def save_pictures(
         save_images(folder / "images.png", items, labels, source)
         return
     save_sentences(folder / "sentences.png", labels, source["classes"], text)
-    lines = list_neighbours(labels, source["classes"], text)
+    list_lines = list_mixtures if "encoder" in text else list_neighbours
+    lines = list_lines(labels, source["classes"], text)
     write_text(folder / "sentences.txt", "\n".join(lines) + "\n")
 
 
@@ -56,9 +57,14 @@ def list_sentences(labels: "Tensor", source: dict[str, Any], text: dict[str, Any
         return []
     classes = source["classes"]
     return [
-        f"  {i + 1}. {' '.join(words)}  [{describe_label(label, classes)}]"
-        for i, (words, label) in enumerate(zip(text["nearest"], labels, strict=True))
+        f"  {i + 1}. {sentence}  [{describe_label(label, classes)}]"
+        for i, (sentence, label) in enumerate(zip(join_nearest(text), labels, strict=True))
     ]
+
+
+def join_nearest(text: dict[str, Any]) -> list[str]:
+    """Per item its nearest words as one sentence; of an embedding, the nearest sentence."""
+    return [words[0] if "encoder" in text else " ".join(words) for words in text["nearest"]]
 
 
 def list_neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> list[str]:
@@ -74,12 +80,26 @@ def list_neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, An
     return lines
 
 
+def list_mixtures(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> list[str]:
+    """Per embedding its label, the nearest real sentences, and those whose weighted sum is nearest to it."""
+    lines = []
+    for i, label in enumerate(labels):
+        lines.append(f"{i + 1}. {describe_label(label, classes, len(classes))}")
+        lines.append("   nearest real sentences, by cosine similarity:")
+        pairs = zip(text["similarity"][i], text["nearest"][i], strict=True)
+        lines += [f"   {value:>6.3f}  {sentence}" for value, sentence in pairs]
+        lines.append(f"   as a sum of real sentences, which explains {100 * text['explained'][i]:.0f} %:")
+        parts = zip(text["weights"][i], text["mixture"][i], strict=True)
+        lines += [f"   {weight:>6.3f}  {sentence}" for weight, sentence in parts]
+    return lines
+
+
 def save_sentences(path: Path, labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> None:
     """A row per learned sentence: the nearest word of each position, and its label's bars."""
     import textwrap
 
-    sentences = text["nearest"][:MOST_SENTENCES]
-    wrapped = [textwrap.fill(" ".join(words).replace("$", r"\$"), 60) for words in sentences]
+    sentences = join_nearest(text)[:MOST_SENTENCES]
+    wrapped = [textwrap.fill(sentence.replace("$", r"\$"), 60) for sentence in sentences]
     heights = [max(3, w.count("\n") + 1, len(classes) * 0.8) for w in wrapped]
     figure = make_figure(9, 0.25 * sum(heights) + 0.3 * len(heights))
     grid = figure.add_gridspec(len(sentences), 2, width_ratios=[3, 1], height_ratios=heights, hspace=0.25)

@@ -26,6 +26,7 @@ class Snapshot:
     nearest: Any = None  # of sentences: the nearest word of each position
     neighbours: JsonDict | None = None  # of sentences: more near words, by each distance
     exported: bool = False
+    similarity: Any = None  # of embeddings: the cosines of the nearest sentences
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class ReportedSet:
         if self.data.text is not None:
             return "sentences"
         return "images" if self.data.items.ndim == 4 else "items"
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the items are embeddings of a sentence encoder."""
+        return "encoder" in to_dict(self.data.text)
 
     @property
     def classes(self) -> list[str]:
@@ -91,11 +97,12 @@ def list_snapshots(reported: ReportedSet) -> list[Snapshot]:
     last, exported_step = reported.steps_run, reported.exported_step
     items, labels = limit_tensor(data.items[:k]), limit_tensor(data.labels[:k])
     exported = Snapshot(
-        exported_step, items, labels, text.get("nearest"), to_dict(text.get("neighbours")), True
-    )
+        exported_step, items, labels, text.get("nearest"), to_dict(text.get("neighbours")), True,
+        text.get("similarity"),
+    )  # fmt: skip
     kept = reported.snapshots[:: max(1, -(-len(reported.snapshots) // MOST_SNAPSHOTS))]
     usable = [
-        Snapshot(s.step, limit_tensor(s.items), limit_tensor(s.labels), s.nearest)
+        Snapshot(s.step, limit_tensor(s.items), limit_tensor(s.labels), s.nearest, similarity=s.similarity)
         for s in kept
         if s.items.shape == items.shape
         and s.labels.shape == labels.shape

@@ -74,11 +74,16 @@ def load_images(data: ImageData, device: str) -> tuple[Dataset, Dataset]:
 
 
 def load_texts(data: TextData, device: str) -> tuple[Dataset, Dataset]:
-    """The texts as sequences of word vectors."""
+    """The texts as sequences of word vectors, or each as one embedding of an encoder."""
     from distill.data import embedding, texts
 
     files = (data.train, data.test, data.text_column, data.label_column)
     corpus = texts.load_corpus(data.dataset, data.data_dir, *files)
+    if data.encoder is not None:
+        from distill.data.encoders.dataset import encode_corpus
+
+        how = (data.max_length, data.encoder_numbers)
+        return encode_corpus(corpus, data.encoder, *how, device=device, cache=data.cache)
     return embedding.embed_corpus(
         corpus, data.vectors, data.tokenizer, data.unknown, data.max_length, data.synthetic_length,
         data.word_dropout, device,

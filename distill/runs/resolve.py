@@ -106,7 +106,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
     bundled = isinstance(data, TextData) and data.dataset == "sentences" and not data.train
     n = count_items(settings.data.n, *parametrisation_of(settings))
     return Situation(
-        n=n, text=text,
+        n=n, text=text, encoded=data.encoder is not None,
         fixed=settings.as_fixed or settings.network.init == "fixed",
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
         bundled=bundled, limited=is_timed(settings.run),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -10,9 +10,10 @@ from torch import Tensor
 from distill.errors import SetError
 from distill.sets.plain_types import (
     ABSENT,
-    Absent,
-    Between,
-    OneOf,
+    PROTOCOL_SCORE,
+    SCORE,
+    TYPES,
+    Count,
     describe_type,
     describe_value,
     has_type,
@@ -26,7 +27,7 @@ def check_metadata(
     parts: Mapping[str, Metadata], text: Metadata | None, item: Sequence[int], n: int, classes: int
 ) -> None:
     """Raise SetError where a value has another type, or does not fit n items of shape `item`."""
-    for part, values in {**parts, **({} if text is None else {"text": text})}.items():
+    for part, values in parts.items():
         check_types(values, TYPES[part], part)
     for place, score in list_scores(parts["scores"]):
         check_types(score, SCORE, place)
@@ -38,7 +39,8 @@ def check_metadata(
         raise SetError(f"dataset.classes does not name the {classes} classes of the labels")
     check_images(parts["inner"], source, item)
     if text is not None:
-        check_text(text, item, n)
+        check_types(text, TYPES["encoder" if "encoder" in text else "text"], "text")
+        (check_encoder if "encoder" in text else check_text)(text, item, n)
 
 
 def check_plain(value: Any, place: str, depth: int = 1) -> None:
@@ -125,11 +127,27 @@ def check_text(text: Metadata, item: Sequence[int], n: int) -> None:
     """Raise SetError where a text set's lengths, files or words do not fit n items of this shape."""
     if len(item) != 2 or item[1] != text["dim"] or min(text["length"], text["max_length"]) < 1:
         raise SetError(f"text.dim, length and max_length do not fit items of shape {tuple(item)}")
-    if len(text["files"]) not in (0, 4):
-        raise SetError("text.files must be empty, or name train, test, text column and label column")
+    check_files(text["files"])
     neighbours = text.get("neighbours") or {}
     if {len(words) for words in (text["nearest"], *neighbours.values())} != {n}:
         raise SetError(f"text.nearest and text.neighbours must hold words for each of the {n} items")
+
+
+def check_encoder(text: Metadata, item: Sequence[int], n: int) -> None:
+    """Raise SetError where an encoder's embeddings, files or sentences do not fit n items of this shape."""
+    if tuple(item) != (text["dim"],) or text["max_length"] < 1:
+        raise SetError(f"text.dim and max_length do not fit items of shape {tuple(item)}")
+    check_files(text["files"])
+    for rows, numbers in (("nearest", "similarity"), ("mixture", "weights")):
+        counts = [list(map(len, text[name])) for name in (rows, numbers)]
+        if counts[0] != counts[1] or len(counts[0]) != n or len(text["explained"]) != n:
+            raise SetError(f"text.{rows} and text.{numbers} must hold sentences for each of the {n} items")
+
+
+def check_files(files: list[Any]) -> None:
+    """Raise SetError where the user's own files are not named as four, or not at all."""
+    if len(files) not in (0, 4):
+        raise SetError("text.files must be empty, or name train, test, text column and label column")
 
 
 def is_finite_float32(value: Any) -> TypeGuard[Tensor]:
@@ -185,43 +203,3 @@ def is_weight_or_buffer(value: Any) -> bool:
 def describe_shape(tensor: Tensor) -> str:
     """A shape in a sentence: '3×8×8'."""
     return "×".join(map(str, tensor.shape)) or "a single number"
-
-
-Count, Share = Annotated[int, Between(0)], Annotated[float, Between(0, 1)]
-NotNegative, Positive = Annotated[float, Between(0)], Annotated[float, Between(0, above=True)]
-Decay = Annotated[float, Between(0, 1, below=True)]
-Dict = dict[str, float | bool | str | None]
-TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's file
-    "inner": {
-        "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
-        "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
-        "eps": NotNegative | Absent, "softmax_scale": Positive | Absent,
-    },
-    "network": {
-        "name": str, "arguments": dict[str, float | bool | str] | Absent,
-        "init": Annotated[str, OneOf(("fixed", "random"))] | Absent, "scheme": str | Absent,
-    },
-    "dataset": {
-        "name": str, "classes": list[str], "mean": list[float] | None | Absent,
-        "std": list[Positive] | None | Absent, "size": Annotated[int, Between(1)] | None | Absent,
-        "train": Count | None | Absent, "test": Count | None | Absent,
-    },
-    "text": {
-        "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,
-        "max_length": int, "files": list[str | None], "nearest": list[list[str]],
-        "neighbours": dict[str, list[list[list[str]]]] | None | Absent,
-    },
-    "scores": {
-        "accuracy": Dict | None | Absent, "full_data": Share | None | Absent,
-        "baselines": dict[str, Dict] | None | Absent, "protocols": dict[str, dict[str, Any]] | None | Absent,
-    },
-    "provenance": {
-        "command": str | Absent, "seconds": NotNegative | None | Absent, "outer_steps": Count | None | Absent,
-        "remarks": list[str] | Absent,
-    },
-}  # fmt: skip
-SCORE = {"mean": Share, "std": NotNegative, "n": Annotated[int, Between(1)]}  # of an accuracy
-PROTOCOL_SCORE: dict[str, Any] = {  # what else a score by a protocol may hold
-    "network": str | Absent, "split": str | Absent, "weights": str | Absent, "targets": str | Absent,
-    "baselines": dict[str, Dict] | None | Absent, "strongest": str | None | Absent,
-}  # fmt: skip

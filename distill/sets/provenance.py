@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from distill.sets.distilled import DistilledSet
 
 PLACES = (  # settings and options that name a file or a folder
-    "dataset", "data_dir", "train", "test", "vectors", "weights", "start", "source", "source_dir", "teacher",
-    "out", "resume", "save", "experts",
+    "dataset", "data_dir", "train", "test", "vectors", "encoder", "cache", "weights", "start", "source",
+    "source_dir", "teacher", "out", "resume", "save", "experts",
 )  # fmt: skip
 
 
@@ -66,6 +66,15 @@ def shorten_place(value: Any) -> Any:
     return Path(value).name or value if isinstance(value, str) else value
 
 
+def shorten_encoder(value: str) -> str:
+    """The name of a folder or file of vectors; names of a hub, which have a slash, stay."""
+    return (
+        value
+        if value.count("/") == 1 and value[0].isalnum() and not os.path.exists(value)
+        else shorten_place(value)
+    )
+
+
 def without_places(data: "DistilledSet") -> "DistilledSet":
     """The set as an export holds it for others: its real data and vectors are named, not located.
 
@@ -76,6 +85,7 @@ def without_places(data: "DistilledSet") -> "DistilledSet":
         name = shorten_place(name)  # else a name with a slash, as hubs have them, stays
     if text is not None:
         files = [shorten_place(place) for place in text["files"][:2]] + text["files"][2:]
-        text = {**text, "vectors": shorten_place(text["vectors"]), "files": files}
+        source = "encoder" if "encoder" in text else "vectors"
+        text = {**text, source: shorten_encoder(text[source]), "files": files}
     provenance = shorten_places(data.provenance)
     return replace(data, source={**data.source, "name": name}, text=text, provenance=provenance)

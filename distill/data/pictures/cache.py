@@ -7,12 +7,9 @@ made anew.
 
 import json
 import math
-import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +19,7 @@ from torch import Tensor
 
 from distill.data.files.doubts import describe_shared_count
 from distill.data.files.limits import free_bytes, in_units
+from distill.data.files.locks import PARTIAL, hold_folder
 from distill.data.pictures.cache_files import (
     CHANNELS,
     CHECKSUMS,
@@ -38,13 +36,6 @@ from distill.data.pictures.image_file import Picture
 from distill.data.pictures.image_folder import FolderListing
 from distill.data.pictures.stored import FileStorage, StoredItems
 from distill.errors import DataError
-
-try:
-    import fcntl
-except ImportError:  # not on this system
-    fcntl = None  # type: ignore[assignment]
-
-PARTIAL = ".partial-"
 
 
 class StoredPictures(NamedTuple):
@@ -66,7 +57,7 @@ def read_stored(listing: FolderListing, size: int | None, cache: Path, skip: boo
     place = find_place(listing, size, cache, skip)
     others = find_others(place)
     try:
-        with hold(place.parent):
+        with hold_folder(place.parent, "decodes pictures"):
             index = read_index(place)
             if index is None:
                 build_cache(place, listing, size, skip)
@@ -115,31 +106,6 @@ def describe_file(path: Path) -> str:
     except OSError:  # a link to nowhere
         return "not there"
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-@contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing caches; what one that was killed was writing is removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        wait_for(handle, folder)
-        for partial in folder.glob(f"{PARTIAL}*"):
-            shutil.rmtree(partial, ignore_errors=True)
-        yield
-    finally:
-        os.close(handle)
-
-
-def wait_for(handle: int, folder: Path) -> None:
-    """Take the lock of a folder; say so where another process has it."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(f"waiting for another process that decodes pictures into {folder}", file=sys.stderr)
-        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def read_index(place: Path) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ function makeRow(head, ...cells) {
 }
 
 /* The tables about one item: its label's values, and the words near a sentence's vectors. */
-function makeTables(item, names, classes) {
+function makeTables(item, names, classes, wordHeads) {
   const most = Math.max(...item.values.map(([, value]) => Math.abs(value))) || 1;
   const values = item.values.map(([k, value]) => makeRow(names[k], value, makeBar(Math.abs(value) / most, value < 0 ? "down" : "up")));
   const hidden = classes - values.length;
@@ -37,13 +37,13 @@ function makeTables(item, names, classes) {
   const spread = item.spread.toFixed(1);
   const label = makeElement("table", "", [...values, ...rest, makeRow("spread over", `about ${spread} ${spread === "1.0" ? "class" : "classes"}`)]);
   if (!item.words) return [label];
-  const heads = ["nearest word", "vector length", ...(item.words[0].neighbours.length ? ["near by cosine", "near by distance"] : [])];
+  const heads = [...wordHeads, ...(item.words[0].neighbours.length ? ["near by cosine", "near by distance"] : [])];
   const head = makeElement("tr", "", heads.map((text) => Object.assign(makeElement("th", text), { scope: "col" })));
   return [label, makeElement("table", "", [head, ...item.words.map((word) => makeRow(word.word, word.length, ...word.neighbours))])];
 }
 
 function startSet(root) {
-  const { names, classes, current, snapshots } = JSON.parse(root.querySelector(".data").textContent);
+  const { names, classes, current, snapshots, heads } = JSON.parse(root.querySelector(".data").textContent);
   const list = root.querySelector(".items");
   const entries = [...list.children];
   const caption = root.querySelector(".caption");
@@ -120,7 +120,7 @@ function startSet(root) {
   function showDetail(button) {
     const i = Number(button.parentElement.dataset.index);
     hideDetail();
-    detail.replaceChildren(makeElement("strong", describe(i)), ...makeTables(snapshot.items[i], names, classes));
+    detail.replaceChildren(makeElement("strong", describe(i)), ...makeTables(snapshot.items[i], names, classes, heads));
     detail.hidden = false;
     button.classList.add("open");
     button.setAttribute("aria-describedby", "detail");

@@ -31,12 +31,15 @@ def add_snapshot(
     if not is_due(step):
         return
     items = items[: count_kept(items)].detach().cpu()
+    facts = text(items) or {}
     snapshot = {
         "step": step,
         "items": items.clamp(-LARGEST, LARGEST).half(),
         "labels": labels[: len(items)].detach().cpu(),
-        "nearest": (text(items) or {}).get("nearest"),
+        "nearest": facts.get("nearest"),
     }
+    if "similarity" in facts:
+        snapshot["similarity"] = facts["similarity"]
     before = [entry for entry in read_entries(folder) if entry["step"] < step]
     write_tensors(folder / "history.pt", {"format": FORMAT, KEY: [*before, snapshot]})
 
@@ -44,7 +47,13 @@ def add_snapshot(
 def read_history(folder: Path) -> list[Snapshot]:
     """The snapshots of a run in order of their steps; none where it has no history.pt. Raises RunError."""
     return [
-        Snapshot(entry["step"], entry["items"], entry["labels"], entry.get("nearest"))
+        Snapshot(
+            entry["step"],
+            entry["items"],
+            entry["labels"],
+            entry.get("nearest"),
+            similarity=entry.get("similarity"),
+        )
         for entry in read_entries(folder)
     ]
 

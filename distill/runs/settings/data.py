@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from distill.data import KEEP
+from distill.data import ENCODER_NUMBERS, KEEP
 from distill.outer import LABEL_MAPS
 from distill.registry import AUTO, ITEMS, Auto, option
 
@@ -31,6 +31,8 @@ class DataSettings:
     keep: str = "auto"  # these three are options of images alone
     cache: str | None = None
     skip_damaged: bool = False
+    encoder: str | None = None  # these two are options of texts alone
+    encoder_numbers: str = "float32"
 
     items_word: ClassVar[str] = "items"
 
@@ -81,18 +83,29 @@ class TextData(DataSettings):
     """The column of your texts (default: text, or sentence)."""
     label_column: str | None = option(None, "NAME", needs={"train": ()})
     """The column of your labels, which are words or numbers (default: label)."""
-    vectors: Auto[str] = option(AUTO, "VECTORS")
+    encoder: str | None = option(None, "ENCODER", first=True)
+    """A sentence encoder in the place of word vectors: a folder, or a name of the Hugging Face hub. Each text
+    becomes one frozen embedding, computed once and kept in --cache; what is learned are n embeddings."""
+    encoder_numbers: str = option("float32", "NUMBERS", choices=ENCODER_NUMBERS, needs={"encoder": ()})
+    """In which numbers the encoder computes: bfloat16 takes a third of the time where the processor has it,
+    and changes embeddings by about one part in 10,000."""
+    cache: str | None = option(None, "FOLDER", needs={"encoder": ()})
+    """Where the embeddings are kept (default: ~/.cache/distill, or $DISTILL_CACHE)."""
+    vectors: Auto[str] = option(AUTO, "VECTORS", without="encoder")
     """Word vectors: a GloVe text file, an .npz file, or a name such as glove.6B.100d, which is downloaded."""
-    tokenizer: str = option("basic_english", "TOKENIZER")
+    tokenizer: str = option("basic_english", "TOKENIZER", without="encoder")
     """basic_english, split (at spaces), or another of torchtext's whose package is installed."""
-    unknown: str = option("zeros", "VECTORS")
+    unknown: str = option("zeros", "VECTORS", without="encoder")
     """What a word without a vector gets: zeros (networks leave it out), or drawn (a random vector of its
     own)."""
     max_length: int | None = option(None, "WORDS", above=0)
-    """How many words of a real text are read (default: as many as the longest text has, at most 200)."""
-    synthetic_length: Auto[int] = option(AUTO, "WORDS", above=0, at_most=10**5, cost=(8000, "bytes"))
+    """How many words of a real text are read (default: as many as the longest text has, at most 200); with
+    --encoder, how many tokens (default: as many as it reads)."""
+    synthetic_length: Auto[int] = option(
+        AUTO, "WORDS", above=0, at_most=10**5, cost=(8000, "bytes"), without="encoder"
+    )
     """How many word vectors a learned text has."""
-    word_dropout: float = option(0.25, "SHARE", at_least=0, below=1)
+    word_dropout: float = option(0.25, "SHARE", at_least=0, below=1, without="encoder")
     """Share of the words of a real text that each outer step leaves out, in [0, 1)."""
     held_out: int = option(500, "TEXTS", above=0)
     """Training texts that are held out to choose which state of the set is exported; at most a tenth."""

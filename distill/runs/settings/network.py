@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from distill.networks import IMAGES, NETWORKS, SEQUENCES, WEIGHT_INITS
+from distill.networks import IMAGES, NETWORKS, SEQUENCES, VECTORS, WEIGHT_INITS
 from distill.registry import AUTO, COUNT, Auto, option
 
 INITS = ("fixed", "random")
@@ -45,4 +45,5 @@ class ImageNetwork(NetworkSettings):
 class TextNetwork(NetworkSettings):
     """The network that is trained"""
 
-    network: str = option("textcnn", "NETWORK", choices=SEQUENCES, first=True)
+    network: Auto[str] = option(AUTO, "NETWORK", choices=SEQUENCES | VECTORS, first=True)
+    """The network that is trained; with --encoder one of vectors, linear or mlp."""

@@ -15,6 +15,7 @@ class Situation:
     n: int
     fixed: bool  # a known initialisation, rather than networks never seen
     text: bool
+    encoded: bool  # texts as the embeddings of a sentence encoder
     convnet: bool
     bundled: bool  # the data set is in the package
     limited: bool  # --minutes ends the run
@@ -89,7 +90,7 @@ class Situation:
     @property
     def patient(self) -> bool:
         """Students train for long, as in the protocol dc: so do the networks of the pool."""
-        return self.windowed or (self.by_class and not self.fixed and not self.text)
+        return self.windowed or (self.by_class and not self.fixed and (self.encoded or not self.text))
 
     @property
     def normed(self) -> bool:

@@ -82,7 +82,8 @@ def to_hf(data: DistilledSet) -> "Dataset":
         columns = {"image": (datasets.Image(), pictures), **columns}
     if data.text and len(data.text["nearest"]) == len(data):
         feature = datasets.Sequence(datasets.Value("string"))
-        columns = {"words": (feature, data.text["nearest"]), **columns}
+        name = "sentences" if "encoder" in data.text else "words"
+        columns = {name: (feature, data.text["nearest"]), **columns}
     rows = {name: values for name, (_, values) in columns.items()}
     features = datasets.Features({name: feature for name, (feature, _) in columns.items()})
     return datasets.Dataset.from_dict(rows, features=features)

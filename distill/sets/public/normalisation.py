@@ -72,6 +72,7 @@ def normalise_like(split: Dataset, data: DistilledSet) -> Dataset:
     Whitening is not applied here.
     """
     mean, std = data.source.get("mean"), data.source.get("std")
-    if data.text or not mean or not std or len(mean) != len(split.mean):
+    is_words = data.text is not None and "encoder" not in data.text
+    if is_words or not mean or not std or len(mean) != len(split.mean):
         return split
     return replace(split, mean=tuple(mean), std=tuple(std))

@@ -18,6 +18,7 @@ from distill.runs.settings.defaults.values import (
     labels,
     max_age,
     max_horizon,
+    network,
     outer_batch,
     outer_lr,
     outer_rule,
@@ -45,6 +46,10 @@ class Default(NamedTuple):
 
 
 DEFAULTS = (
+    Default(
+        "network", "network", network, "textcnn; with --encoder linear",
+        "the probe of an embedding is linear",
+    ),
     Default(
         METHOD, "inner_loss", inner_loss,
         "squared-error for a random convnet, unless --labels says otherwise; of the set of --start; else"

@@ -8,6 +8,12 @@ MOST_STEPS = 10**5
 LEAST_STEPS = 3  # of an inner training that is doubled
 
 
+def network(s: Situation) -> str | None:
+    if not s.text:
+        return None  # lenet, or the user's own
+    return "linear" if s.encoded else "textcnn"
+
+
 def inner_loss(s: Situation) -> str | None:
     learns_anew = s.start == "regression" or (s.random_convnet and not s.start)  # measured for those alone
     return SQUARED if s.random_unroll and learns_anew and not s.labels else None
