@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -34,3 +35,37 @@ def seed_torch(generator: torch.Generator) -> Iterator[None]:
         if devices:
             torch.cuda.manual_seed_all(seed)
         yield
+
+
+class TorchStream:
+    """Torch's own randomness (dropout) as a stream that goes on from one use to the next.
+
+    Its place can be saved, as that of an optimiser. device: a GPU, whose generator is one more.
+    """
+
+    def __init__(self, generator: torch.Generator, device: str = "cpu") -> None:
+        seed = int(torch.randint(2**62, (), generator=generator))
+        is_gpu = torch.device(device).type == "cuda"
+        self.devices = [torch.device(device)] if is_gpu else []
+        self.states = [
+            torch.Generator(d).manual_seed(seed).get_state() for d in (torch.device("cpu"), *self.devices)
+        ]
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Torch draws from the stream; afterwards its own randomness is as it was before."""
+        with TURN, torch.random.fork_rng(devices=self.devices):
+            torch.default_generator.set_state(self.states[0])
+            for device, state in zip(self.devices, self.states[1:], strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield
+            self.states = [torch.default_generator.get_state(), *map(torch.cuda.get_rng_state, self.devices)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What load_state_dict() needs to go on."""
+        return {"states": self.states}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what state_dict() returned; on another kind of device its generator begins anew."""
+        saved = state["states"]
+        self.states = [*saved, *self.states[len(saved) :]][: len(self.states)]

@@ -41,7 +41,9 @@ from distill.sets.formats import base as formats
 from distill.sets.safe_load import load_plain
 from distill.sets.storage import write_tensors
 from tests.helpers import small_set, write_npz, write_texts
+from tests.sets.samples import make_top_set
 
+FILE_TYPES = ["set", "checkpoint", "set of largest values"]
 CONFIG = {"n": 3, "network": "mlp"}
 CHECKPOINT = {
     "state": asdict(
@@ -66,11 +68,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def valid_files(folder: Path) -> list[bytes]:
-    """A set's file and a checkpoint's."""
+    """The files of FILE_TYPES."""
     (folder / "run").mkdir()
     checkpoint.save_checkpoint(folder / "run", CONFIG, CHECKPOINT)
     fixed = small_set(init_state={"1.weight": torch.ones(16, 64)})
-    return [save_bytes(fixed.save, folder), (folder / "run" / "checkpoint.pt").read_bytes()]
+    raw = (folder / "run" / "checkpoint.pt").read_bytes()
+    return [save_bytes(fixed.save, folder), raw, save_bytes(make_top_set().save, folder)]
 
 
 # ---- four ways to spoil a file: its bytes, its parts, its pickle, its values ----
@@ -310,12 +313,12 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file_type", ["set", "checkpoint"])
+@pytest.mark.parametrize("file_type", FILE_TYPES)
 def test_a_damaged_file_is_loaded_or_refused(
     folder: Path, valid_files: list[bytes], damage: str, file_type: str
 ) -> None:
     """A thousand in all over the ways and kinds: none executes, and none costs seconds or gigabytes."""
-    raw, marker = valid_files[file_type == "checkpoint"], folder / "sprung"
+    raw, marker = valid_files[FILE_TYPES.index(file_type)], folder / "sprung"
     path = folder / "run" / "checkpoint.pt" if file_type == "checkpoint" else folder / "odd.pt"
     peak, outcomes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
 

@@ -43,6 +43,7 @@ from tests.helpers import blobs, prepare_for, small_set, waves, write_npz
 from tests.imitated import DEVICE, imitated_device
 from tests.methods.test_methods import make_small_case
 from tests.methods.test_recovery import make_teacher
+from tests.sets.samples import make_top_set
 
 
 def compare_devices(compute: Callable[[str], Any], **tolerance: float) -> None:
@@ -258,6 +259,19 @@ def test_students_of_every_protocol(word: str, tmp_path: Path) -> None:
         weights = initial_weights(data, None, "random", 1)[0]
         student = protocol.train(data, network, weights, stream("train"))
         return [student.logits(data.items), *student.network.parameters()]
+
+    compare_devices(compute, atol=1e-5)
+
+
+def test_labels_of_largest_values_are_expanded_there(tmp_path: Path) -> None:
+    make_top_set().save(tmp_path / "set.pt")
+
+    def compute(device: str) -> list[Tensor]:
+        data = DistilledSet.load(tmp_path / "set.pt", "cpu").to(device)
+        student = load_entry(PROTOCOLS["fkd"])(epochs=2).train(
+            data, build_set_network(data), initial_weights(data, None, "random", 1)[0], stream("train")
+        )
+        return [*data.view_labels, student.logits(data.items)]  # type: ignore[misc]
 
     compare_devices(compute, atol=1e-5)
 

@@ -11,6 +11,7 @@ VERBS = {
     "adapt": ("adapt", "learn images that adapt trained networks to another data set in one step"),
     "poison": ("poison", "learn images that make trained networks mistake one class for another"),
     "student": ("student", "train a network on a distilled set and measure it"),
+    "predict": ("predict", "the classes of new texts or image files by students of a set"),
     "export": ("export", "write a set as a Hugging Face folder, as images or as safetensors"),
     "import": (
         "import_set",

@@ -34,6 +34,7 @@ SETTINGS = RelabelSettings
 def relabel(config: RelabelSettings) -> dict[str, Any]:
     """Label, measure, write; the result as the JSON line holds it. Raises UserError."""
     from distill.kd.teachers import relabel_and_score
+    from distill.report.figures import describe_views
     from distill.report.tables import format_table
 
     if config.teacher is None:
@@ -45,7 +46,10 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
     teacher = (config.teacher, config.teacher_network, config.tau)
     relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds, config)
     relabelled.save(path)
-    print(format_table(reports, f"{config.set}: test accuracy") + f"\n\n{path}")
+    print(format_table(reports, f"{config.set}: test accuracy"))
+    if relabelled.view_labels is not None:
+        print(f"\n{describe_views(relabelled.view_labels)}")
+    print(f"\n{path}")
     set_labels, teacher_labels = (report.summary() for report in reports)
     return {"set_labels": set_labels, "teacher_labels": teacher_labels, "path": str(path)}
 

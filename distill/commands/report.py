@@ -1,4 +1,4 @@
-"""`distill report RUN_OR_SET…`: one HTML page that shows distilled sets and the runs that made them."""
+"""`distill report RUN_OR_SET…`: one HTML page that shows distilled sets and runs, or runs of recipes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class ReportSettings:
     """Write one HTML page about distilled sets and their runs. It needs no other file and no network."""
 
     paths: tuple[str, ...] = option((), "RUN_OR_SET", positional=True)
-    """Run folders, sets (.pt files) or exported folders; several are compared on one page."""
+    """Run folders, sets (.pt files), exported folders, or runs of `distill teach`; several are compared."""
     out: str = option("report.html", "FILE")
     """The file of the page; an older one is replaced."""
     json: bool = option(False)
@@ -29,15 +29,13 @@ def report(config: ReportSettings) -> dict[str, Any]:
     """Write the page and print its name; the result as the JSON line has it. Raises UserError."""
     path = Path(config.out)
     check_paths(config.paths, path)
-    from distill.report.page import write_page
-    from distill.runs.files.reported import load_reported_sets
+    from distill.runs.recipes.pages import write_report
     from distill.sets.storage import check_output
 
     check_output(path, (p / "set.pt" if p.is_dir() else p for p in map(Path, config.paths)))
-    sets = load_reported_sets(config.paths)
-    write_page(path, sets)
+    names = write_report(path, config.paths)
     print(f"{path} ({path.stat().st_size / 1e3:,.0f} kB)")
-    return {"path": str(path), "bytes": path.stat().st_size, "sets": [reported.name for reported in sets]}
+    return {"path": str(path), "bytes": path.stat().st_size, "sets": names}
 
 
 def check_paths(paths: Sequence[str], out: Path) -> None:

@@ -11,6 +11,7 @@ SETTINGS = SelectSettings
 
 def select(config: SelectSettings) -> dict[str, Any]:
     """Choose, label, write; the result for the JSON line. Raises UserError."""
+    from distill.report.figures import describe_views
     from distill.runs.decoupled.select import select_set
     from distill.runs.result import program_name
     from distill.sets.storage import check_output
@@ -20,8 +21,9 @@ def select(config: SelectSettings) -> dict[str, Any]:
     data.save(config.out)
     labels = "hard" if (data.labels.amax(dim=1) == 1).all() else "soft"
     views = 0 if data.view_labels is None else len(data.view_labels)
-    stored = f", and for {views} views" if views else ""
-    print(f"{config.out}: {len(data)} images by {config.coreset}, {labels} labels{stored}")
+    print(f"{config.out}: {len(data)} images by {config.coreset}, {labels} labels")
+    if data.view_labels is not None:
+        print(describe_views(data.view_labels))
     protocol = "fkd" if views else "dc"
     print(f"train on it: {program_name()} student {config.out} --protocol {protocol}")
     return {"path": config.out, "n": len(data), "coreset": config.coreset, "labels": labels, "views": views}

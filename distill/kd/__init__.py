@@ -22,7 +22,7 @@ TECHNIQUES = {
         "which of a teacher's layers to follow (DFA, Guan et al. 2020)",
     ),
     "route": Entry(
-        "distill.kd.techniques.route:split_route",
+        "distill.kd.techniques.route:next_leg",
         "a teacher that is followed through copies of its training (RCO, Jin et al. 2019)",
     ),
     "mixup": Entry(

@@ -1,6 +1,5 @@
 """Networks of a recipe: students with their architectures, and ensembles of them."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,14 +11,19 @@ from torch import Tensor, nn
 from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.network_files import load_weights, read_classes, save_network
+from distill.kd.plugins.files import is_plugin
+from distill.kd.plugins.networks import build_own_network
 from distill.kd.recipe.parts import NetworkPart, Recipe, RecipeError, check_numbers
-from distill.networks.composed import TORCHVISION, Ensemble, build_any_network
+from distill.kd.taps import find_module
+from distill.kd.techniques.alphas import read_alphas
+from distill.networks.composed import TORCHVISION, Ensemble, SubclassNetwork, build_any_network
 from distill.networks.functional import load_parameters
 from distill.networks.initial import draw_weights
 from distill.randomness import TURN, stream
 from distill.student.training import Data, Student
 
-NOT_ARGUMENTS = ("checkpoint", "seed", "int8", "mean_of", "between")  # keys that no constructor takes
+# of the keys of a network, those that no constructor takes
+NOT_ARGUMENTS = ("seed", "checkpoint", "between", "mean_of", "alphas", "frozen", "int8", "arguments")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Network:
     int8: bool = False
     alphas: dict[str, Tensor] = field(default_factory=dict)  # of its layers, by group: what a search found
     classes: tuple[str, ...] = ()  # of its outputs, in their order
+    frozen: tuple[str, ...] = ()  # the paths of modules that never learn
+    parts: tuple[str, ...] = ()  # of an ensemble: the names of its networks
 
     @property
     def module(self) -> nn.Module:
@@ -54,15 +60,17 @@ def build_networks(recipe: Recipe, train: Dataset, device: str) -> Networks:
     """The networks of a recipe with their initial weights, ensembles included. Raises RecipeError."""
     networks = {
         name: build_part(name, fill_width(name, recipe.networks), train, recipe.seed, device)
-        for name in recipe.networks
+        for name, part in recipe.networks.items()
+        if part.mean_of is None
     }
-    return networks | build_ensembles(recipe, networks)
+    networks |= build_ensembles(recipe, networks)
+    return {name: networks[name] for name in recipe.networks}
 
 
 def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: str) -> Network:
     """A network of a recipe with its initial weights. Raises RecipeError that names the key."""
-    architecture = {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS}
     check_numbers(part, f"networks.{name}")
+    architecture = describe_architecture(name, part)
     try:
         built = create_network(name, architecture, train.shape, len(train.classes), (seed, part.seed), device)
     except NetworkError as error:
@@ -73,7 +81,27 @@ def build_part(name: str, part: NetworkPart, train: Dataset, seed: int, device: 
             check_order(part.checkpoint, train)
         except UserError as error:
             raise RecipeError(f"networks.{name}.checkpoint: {error}") from None
-    return replace(built, int8=part.int8, classes=train.classes)
+    frozen = tuple(part.frozen) if isinstance(part.frozen, list) else ()
+    return replace(
+        built, int8=part.int8, alphas=load_alphas(name, part), classes=train.classes, frozen=frozen
+    )
+
+
+def describe_architecture(name: str, part: NetworkPart) -> dict[str, Any]:
+    """The word of a network and what its constructor gets. Raises RecipeError."""
+    if part.arguments and not is_plugin(part.name):
+        raise RecipeError(f"networks.{name}.arguments are for networks of plugins: leave them out")
+    for key in {"name", "subclasses"} & set(part.arguments):
+        raise RecipeError(f"networks.{name}.arguments.{key}: it is a key of the network itself")
+    return {k: v for k, v in asdict(part).items() if k not in NOT_ARGUMENTS} | part.arguments
+
+
+def load_alphas(name: str, part: NetworkPart) -> dict[str, Tensor]:
+    """α by group of a network's layers that another run's search found. Raises RecipeError."""
+    try:
+        return read_alphas(part.alphas, name) if part.alphas else {}
+    except UserError as error:
+        raise RecipeError(f"networks.{name}.alphas: {error}") from None
 
 
 def create_network(
@@ -91,11 +119,22 @@ def create_network(
     generator, arguments = stream("student", *seed), {k: v for k, v in architecture.items() if k != "name"}
     with TURN, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        module = build_any_network(architecture["name"], shape, classes, **arguments)
-    weights = (
-        None if architecture["name"].startswith(TORCHVISION) else draw_weights(module, generator, "uniform")
-    )
+        module = build_module(name, architecture["name"], shape, classes, arguments)
+    own = is_plugin(architecture["name"]) or architecture["name"].startswith(TORCHVISION)
+    weights = None if own else draw_weights(module, generator, "uniform")
     return Network(name, Student(module, weights).to(device).requires_grad_(False), architecture)
+
+
+def build_module(
+    name: str, word: str, shape: Sequence[int], classes: int, arguments: dict[str, Any]
+) -> nn.Module:
+    """The module of a word, with subclasses where there are any. Raises NetworkError, RecipeError."""
+    if not is_plugin(word):
+        return build_any_network(word, shape, classes, **arguments)
+    subclasses, where = arguments.pop("subclasses", 1), f"networks.{name}"
+    given = {key: value for key, value in arguments.items() if value is not None}
+    module = build_own_network(word, shape, classes * subclasses, given, where)
+    return SubclassNetwork(module, subclasses) if subclasses > 1 else module
 
 
 def load_checkpoint(network: Network, path: str) -> None:
@@ -127,17 +166,40 @@ def fill_width(name: str, parts: Mapping[str, NetworkPart]) -> NetworkPart:
 
 
 def build_ensembles(recipe: Recipe, networks: Networks) -> Networks:
-    """The ensembles of a recipe, of copies of their networks as they are now. Raises RecipeError."""
+    """The ensembles of a recipe. They hold their networks themselves and follow them. Raises RecipeError."""
     ensembles = {}
     for name, part in recipe.networks.items():
         for element in part.mean_of or ():
+            if element == name:
+                raise RecipeError(f"networks.{name}.mean_of: {name} cannot be a part of itself: leave it out")
             if element not in recipe.networks or recipe.networks[element].mean_of:
                 candidates = (n for n, p in recipe.networks.items() if not p.mean_of)
                 raise RecipeError(f"networks.{name}.mean_of: " + unknown("network", element, candidates))
-        if part.mean_of:
-            mean = Ensemble([copy.deepcopy(networks[element].module) for element in part.mean_of])
-            ensembles[name] = Network(name, Student(mean).requires_grad_(False), {"name": "mean"})
+        if part.mean_of is not None:
+            ensembles[name] = build_ensemble(name, [networks[element] for element in part.mean_of])
     return ensembles
+
+
+def build_ensemble(name: str, parts: Sequence[Network]) -> Network:
+    """The ensemble of these very networks. Raises RecipeError where there is none."""
+    if not parts:
+        raise RecipeError(f"networks.{name}.mean_of is empty: name the networks of the ensemble")
+    student = Student(nn.Identity())  # it copies what it is made from, and these parts are to stay the same
+    student.network = Ensemble([part.module for part in parts]).eval()
+    names = tuple(part.name for part in parts)
+    return Network(name, student, {"name": "mean"}, classes=parts[0].classes, parts=names)
+
+
+def find_frozen(network: Network, paths: Sequence[str]) -> list[nn.Module]:
+    """The modules of a network that do not learn: those that never do, and those of these paths."""
+    return [find_module(network.module, path) for path in (*network.frozen, *paths)]
+
+
+def prepare_learner(network: Network, frozen: Sequence[str]) -> None:
+    """A network in train mode with gradients, but for what is frozen: that is in eval mode, as a teacher."""
+    network.student.requires_grad_(True).train()
+    for module in find_frozen(network, frozen):
+        module.requires_grad_(False).eval()
 
 
 def compute_logits(network: Network, data: Data) -> Tensor:

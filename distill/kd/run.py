@@ -1,4 +1,4 @@
-"""Runs: the stages of a recipe one after the other, from its data to trained networks."""
+"""teach(): a recipe run from its data to trained networks and their scores."""
 
 import os
 from collections.abc import Generator, Mapping
@@ -8,24 +8,14 @@ from typing import Any, NamedTuple
 from distill.data.adapters import read_splits
 from distill.errors import python_names
 from distill.kd.measure import Scores, score_networks
-from distill.kd.networks import Networks, build_ensembles, build_networks
-from distill.kd.recipe.checks import check_recipe
-from distill.kd.recipe.files import check_recipe_types, parse_value, read_recipe
+from distill.kd.networks import Networks
+from distill.kd.plugins.files import load_plugins
+from distill.kd.recipe.files import parse_value, read_recipe
 from distill.kd.recipe.parts import Recipe, RecipeError
-from distill.kd.sources import Sources, choose_items, load_sources
-from distill.kd.stages import Stage, run_stage
-from distill.kd.techniques.route import split_route
+from distill.kd.sources import Sources, load_sources
+from distill.kd.state.run import Progress, RecipeRun
 from distill.networks.resolve import plain_torch
 from distill.student.training import Student
-
-
-class Progress(NamedTuple):
-    """Where a run is: the stage from 1, of how many, and the share of it that is done."""
-
-    stage: int
-    stages: int
-    share: float
-    losses: tuple[float, ...]
 
 
 class Experiment(NamedTuple):
@@ -42,6 +32,7 @@ def teach(
     data: Any = None,
     test: Any = None,
     device: str = "cpu",
+    allow_plugins: bool = False,
 ) -> Experiment:
     """The trained networks of a recipe and their scores, as `distill teach` without a folder.
 
@@ -50,32 +41,28 @@ def teach(
         data: real data in any form that `distill.distill` takes, in the place of those that the recipe names.
         test: its test data; without them a tenth of the data is held out for the scores.
         device: where to compute, if the data are not passed.
+        allow_plugins: whether the recipe's Python files may be imported, which runs them.
 
     Raises:
         UserError: what cannot be run, in one sentence.
     """
-    parts = read_any_recipe(recipe)
+    parts = read_any_recipe(recipe, allow_plugins)
     sources = load_sources(parts.data, parts.seed, device) if data is None else own_sources(parts, data, test)
-    steps = run_recipe(parts, sources, str(sources.train.labels.device))
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            networks: Networks = end.value
-            break
-    students = {name: networks[name].student for name in parts.networks}
-    return Experiment(students, score_networks(parts, networks, sources))
+    run = RecipeRun(parts, sources, str(sources.train.labels.device))
+    for _ in run:
+        pass
+    students = {name: run.networks[name].student for name in parts.networks}
+    return Experiment(students, score_networks(parts, run.networks, sources))
 
 
-def read_any_recipe(recipe: Any) -> Recipe:
+def read_any_recipe(recipe: Any, allow_plugins: bool = False) -> Recipe:
     """A recipe from its file, from what the file holds, or as it is. Raises RecipeError."""
-    if isinstance(recipe, Recipe):
-        return recipe
-    if isinstance(recipe, Mapping):
-        parts: Recipe = parse_value(Recipe, recipe, "")
-        return parts
     if isinstance(recipe, str | os.PathLike):
-        return read_recipe(os.fspath(recipe))
+        return read_recipe(os.fspath(recipe), (), allow_plugins)
+    if isinstance(recipe, Recipe | Mapping):
+        parts: Recipe = recipe if isinstance(recipe, Recipe) else parse_value(Recipe, recipe, "")
+        load_plugins(parts.plugins, allow_plugins)
+        return parts
     raise RecipeError(
         f"recipe is a {type(recipe).__name__}: give the path of a YAML file, or a dict of its keys"
     )
@@ -90,16 +77,6 @@ def own_sources(recipe: Recipe, data: Any, test: Any) -> Sources:
 
 def run_recipe(recipe: Recipe, sources: Sources, device: str = "cpu") -> Generator[Progress, None, Networks]:
     """Progress after each batch; the generator's value is the trained networks by name. Raises UserError."""
-    recipe = check_recipe_types(recipe)
-    if not isinstance(sources, Sources):
-        raise RecipeError(f"sources is a {type(sources).__name__}: give what load_sources() returns")
-    networks = build_networks(recipe, sources.train, device)
-    check_recipe(recipe, networks)
-    for i, part in enumerate(recipe.stages):
-        for leg in split_route(part, networks, sources.train):
-            items, classes = choose_items(leg, sources, recipe.seed), len(sources.train.classes)
-            stage = Stage(leg, f"stages.{i}", networks, items, classes, recipe.seed, sources.target)
-            for share, losses in run_stage(stage):
-                yield Progress(i + 1, len(recipe.stages), share, losses)
-        networks |= build_ensembles(recipe, networks)
-    return networks
+    run = RecipeRun(recipe, sources, device)
+    yield from run
+    return run.networks

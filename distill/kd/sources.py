@@ -10,6 +10,8 @@ from distill.data import embedding as text
 from distill.data import texts as corpora
 from distill.data.dataset import Dataset
 from distill.errors import DataError
+from distill.kd.plugins.data import load_own_data
+from distill.kd.plugins.files import is_plugin
 from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_numbers
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
@@ -29,6 +31,7 @@ class Sources:
     target: Dataset | None = None
     target_test: Dataset | None = None
     fine_labels: Tensor | None = None  # of the test items, before classes were put together
+    validation: Dataset | None = None  # training items that no network learns from
 
 
 def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = None) -> Sources:
@@ -43,7 +46,21 @@ def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = N
     if distilled:
         train, test = match_set(distilled, part, train, test)
     target, target_test = load_target(part, train, device) if part.target else (None, None)
-    return Sources(train, test, distilled, target, target_test, fine_labels)
+    train, validation = hold_out(part, train)
+    return Sources(train, test, distilled, target, target_test, fine_labels, validation)
+
+
+def hold_out(part: DataPart, train: Dataset) -> tuple[Dataset, Dataset | None]:
+    """(the items that networks learn from, those that measure each epoch). Raises RecipeError."""
+    if not part.validation:
+        return train, None
+    rest, validation = train.split(round(part.validation * len(train)), stream("validation"))
+    if not len(validation):
+        raise RecipeError(
+            f"data.validation: {part.validation:g} of {len(train)} training items leaves none to measure:"
+            " raise it, or leave it out"
+        )
+    return rest, validation
 
 
 def select_splits(part: DataPart, seed: int, train: Dataset, test: Dataset) -> Splits:
@@ -60,12 +77,19 @@ def select_splits(part: DataPart, seed: int, train: Dataset, test: Dataset) -> S
 
 
 def load_real(
-    name: str, folder: str | None, vectors: str | None, device: str, distilled: DistilledSet | None = None
+    name: str,
+    folder: str | None,
+    vectors: str | None,
+    device: str,
+    distilled: DistilledSet | None = None,
+    where: str = "data.name",
 ) -> tuple[Dataset, Dataset]:
     """(train, test) of images, or of texts with their word vectors: those of a set of texts, if there is one.
 
-    Raises UserError.
+    where is the key of the name, which may be that of a plugin. Raises UserError.
     """
+    if is_plugin(name):
+        return load_own_data(name, device, where)
     if name not in TEXT_SETS:
         size = distilled.source.get("size") if distilled else None
         return images.load(name, folder, device, size, keep="device")  # where they may be resized
@@ -84,13 +108,15 @@ def match_set(distilled: DistilledSet, part: DataPart, train: Dataset, test: Dat
 
 
 def load_target(part: DataPart, train: Dataset, device: str) -> tuple[Dataset, Dataset]:
-    """(train, test) of the target domain, at the source's size. Raises UserError."""
-    splits = load_real(str(part.target), part.target_dir, None, device)
+    """(train, test or held-out) of the target domain, at the source's size. Raises UserError."""
+    splits = load_real(str(part.target), part.target_dir, None, device, where="data.target")
     target, target_test = (resize_like(split, train) for split in splits)
     try:
         target, target_test = (s.with_classes(train.classes, train.name) for s in (target, target_test))
     except DataError as error:
         raise RecipeError(f"data.target: {error}") from None
+    if part.score == "held-out":  # nothing is chosen by the target's test items either
+        return target.hold_out(len(target), stream("split", "target"))
     return target, target_test
 
 
@@ -130,6 +156,13 @@ def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
     if part.train:
         return sources.train.select(torch.arange(min(part.train, len(sources.train))))
     return sources.train
+
+
+def count_items(part: StagePart, sources: Sources) -> int:
+    """How many items an epoch of a stage has; a search trains on one half of them."""
+    data = sources.set if part.items == "set" and sources.set is not None else sources.train
+    count = len(data) if part.items == "set" else min(part.train or len(data), len(data))
+    return -(-count // 2) if part.search else count
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,7 @@ def relabel_and_score(
     accuracy = {**reports[1].summary(), "split": "test", "weights": weights}
     command = f"relabel --teacher {Path(path).name} --tau {tau:g}"
     command += f" --views {views.views}" if views.views else ""
+    command += f" --top {views.top}" if views.top else ""
     provenance = {**data.provenance, "relabelled": command}
     scores = {**relabelled.scores, "accuracy": accuracy}
     return replace(relabelled, scores=scores, provenance=provenance), reports

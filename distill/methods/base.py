@@ -98,6 +98,11 @@ class Method(ABC):
     def check_steps(self, steps: int) -> None:  # noqa: B027 (most methods take any number)
         """Raise UserError where the method cannot learn a recipe of so many inner steps."""
 
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """The outer steps from which on the inner training is another one: the outer rule begins anew."""
+        return ()
+
     def merged_steps(self, step: int) -> int:
         """How many steps of the recipe are taken as one in an outer step of this number."""
         return 1

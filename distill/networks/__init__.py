@@ -14,6 +14,7 @@ IMAGES = {
     "convnet": Entry(
         "distill.networks.images:ConvNet", "the field's ConvNet-D: instance norm, ReLU, pooling"
     ),
+    "linear": Entry("distill.networks.images:Linear", "one matrix on all numbers of an item: a linear probe"),
     "mlp": Entry("distill.networks.images:MLP", "hidden layers of ReLU units"),
     "alexcifarnet": Entry("distill.networks.images:AlexCifarNet", "a small AlexNet with local response norm"),
     "resnet": Entry("distill.networks.images:ResNet", "a small ResNet with group norm"),
@@ -27,6 +28,21 @@ IMAGES = {
     "convnet-batch": Entry("distill.networks.standard:ConvNetBatch", "the ConvNet-D with batch norm"),
     "vgg11-batch": Entry("distill.networks.standard:VGG11Batch", "VGG-11 with batch norm"),
     "resnet18-batch": Entry("distill.networks.standard:ResNet18Batch", "ResNet-18 with batch norm"),
+    "plain-cnn": Entry(
+        "distill.networks.cifar.plain:PlainCNN", "2 to 10 convolutions without a norm (Mirzadeh et al. 2020)"
+    ),
+    "plain-cnn-batch": Entry(
+        "distill.networks.cifar.plain:PlainCNNBatch", "the plain CNN with batch norm (Mirzadeh et al. 2020)"
+    ),
+    "thin-cnn": Entry(
+        "distill.networks.cifar.plain:ThinCNN", "ten narrow convolutions without a norm (FitNets)"
+    ),
+    "cifar-resnet": Entry(
+        "distill.networks.cifar.residual:CifarResNet", "a ResNet of 6n + 2 layers with instance norm"
+    ),
+    "cifar-resnet-batch": Entry(
+        "distill.networks.cifar.residual:CifarResNetBatch", "a ResNet of 6n + 2 layers with batch norm"
+    ),
     "resnet18-group": Entry(
         "distill.networks.resnets:ResNet18Group", "torchvision's ResNet-18 with group norm"
     ),
@@ -42,10 +58,7 @@ SEQUENCES = {
     "transformer": Entry("distill.networks.sequences:Transformer", "a small transformer encoder"),
     "average": Entry("distill.networks.sequences:Average", "the mean of the vectors and one matrix"),
 }
-VECTORS = {
-    "linear": Entry("distill.networks.images:Linear", "one matrix: the linear probe of embeddings"),
-    "mlp": Entry("distill.networks.images:MLP", "hidden layers of ReLU units"),
-}
+VECTORS = {word: IMAGES[word] for word in ("linear", "mlp")}
 NETWORKS = IMAGES | SEQUENCES | VECTORS
 WEIGHT_INITS = {
     "xavier": Entry("distill.networks.initial:draw_xavier", "normal, variance 2 / (fan_in + fan_out)"),

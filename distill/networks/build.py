@@ -106,7 +106,7 @@ def check_arguments(name: str, network: Callable[..., nn.Module], arguments: dic
 
 def check_norm(name: str, norm: Any) -> None:
     """Raise NetworkError for what is no norm of the network of this name; its class refuses other words."""
-    words = NORMS if name.startswith("convnet") else NORMS[:2]
+    words = NORMS if name.startswith(("convnet", "plain-cnn", "thin-cnn")) else NORMS[:2]
     if norm not in words:
         raise NetworkError(f'the network "{name}" cannot have norm {norm!r:.40}: {" or ".join(words)}')
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from distill.inner.rules import Adam, Tensors
+from distill.inner.rules import Adam, Rule, Tensors
 from distill.methods.base import Named, Objective, OuterGradient
+from distill.outer.full_matrix import GGT
 from distill.outer.synthetic import Synthetic
 
 NORM_WEIGHT = 0.1  # of a new norm in the running mean of a group's gradient norms
@@ -20,13 +21,15 @@ NORM_WEIGHT = 0.1  # of a new norm in the running mean of a group's gradient nor
 
 @dataclass(frozen=True)
 class OuterOptimizer:
-    """Adam on clipped gradients, with a running average: one learning rate per learned group."""
+    """Adam or GGT on clipped gradients, with a running average: one learning rate per learned group."""
 
     lr: dict[str, float] = field(default_factory=lambda: {"items": 0.05, "labels": 0.2, "lrs": 0.1})
     clip_norm: float = 0.01  # of each group's gradient
     relative_clip: float | None = None  # instead: a multiple of the running mean of the group's norm
     beta1: float = 0.5
     beta2: float = 0.999
+    window: int = 0  # gradients of GGT's preconditioner; 0: Adam
+    restarts: tuple[int, ...] = ()  # steps at which its memory is dropped and the warm-up begins anew
     average_decay: float = 0.998
     patience: int = 5  # useless gradients in a row before the state is rolled back
     save_every: int = 100  # steps between the states that a rollback returns to
@@ -34,9 +37,18 @@ class OuterOptimizer:
     warmup: int = 200  # steps over which the learning rates rise from zero, at most a tenth of the run
 
     @property
-    def rule(self) -> Adam:
+    def rule(self) -> Rule:
         """The update rule."""
-        return Adam(self.beta1, self.beta2)
+        adam = Adam(self.beta1, self.beta2)
+        return GGT(adam, self.window) if self.window else adam
+
+    def warm_up(self, step: int, progress: float) -> float:
+        """The factor of the learning rates, which rises from zero at the start and after each restart.
+
+        It takes `warmup` steps, or at the start a tenth of the run, whichever ends first.
+        """
+        last = max((restart for restart in self.restarts if restart <= step), default=0)
+        return min(1.0, max((step - last + 1) / self.warmup, 0.0 if last else 10 * progress))
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class OuterState:
 
     step: int
     tensors: Named
-    memory: Tensors  # of Adam
+    memory: Tensors  # of the update rule
     average: Named  # of the tensors
     last_good: Named  # the average when the loop was last known to do well
     last_good_trend: float = math.inf  # the trend then
@@ -80,16 +92,18 @@ def descend(
     """Outer steps without end, from state on; the caller stops when it has enough.
 
     progress(step) in [0, 1] is the share of the run that is over: the learning rates follow half a cosine
-    of it, after a warm-up of `warmup` steps or a tenth of the run, whichever ends first.
+    of it, after a warm-up.
     """
     while True:
+        if state.step in optimizer.restarts:
+            state = replace(state, memory=optimizer.rule.start(list(state.tensors.values())))
         memory = (state.method_memory,) if state.method_memory else ()
         gradient = objective(synthetic.replace_tensors(state.tensors), state.step, *memory)
         state = replace(state, method_memory=gradient.memory)
         if is_usable(gradient):
             done, floor = progress(state.step), optimizer.lr_floor
             decay = floor + (1 - floor) * cosine_decay(done)
-            lr_factor = decay * min(1.0, max((state.step + 1) / optimizer.warmup, 10 * done))
+            lr_factor = decay * optimizer.warm_up(state.step, done)
             state = update_tensors(state, gradient.gradients, optimizer, lr_factor)
             state = record_loss(state, float(gradient.loss), gradient.uniform_loss, optimizer)
         else:
@@ -100,7 +114,7 @@ def descend(
 def update_tensors(
     state: OuterState, gradients: Named, optimizer: OuterOptimizer, lr_factor: float
 ) -> OuterState:
-    """One Adam step on clipped gradients, at lr_factor times the learning rates, and the running average."""
+    """One step of the rule on clipped gradients, at lr_factor times the rates, and the running average."""
     names = list(state.tensors)
     lrs = [torch.tensor(optimizer.lr[name] * lr_factor * state.lr_scale) for name in names]
     clipped, norms = clip_gradients(state, gradients, optimizer)

@@ -162,18 +162,20 @@ def place_ticks(axis: Axis, from_top: bool = False) -> tuple[tuple[float, str], 
     )
 
 
-def describe_curve(points: Points, percent: bool) -> str:
+def describe_curve(points: Points, percent: bool, where: str = "at step") -> str:
     """The line in words, for a reader who does not see it."""
 
     def format_value(value: float) -> str:
         return f"{100 * value:.1f} %" if percent else f"{value:.3g}"
 
+    if len(points) == 1:
+        return f"{format_value(points[0][1])} {where} {points[0][0]:,}"
     best = (max if percent else min)(points, key=lambda p: p[1])
     name = "highest" if percent else "lowest"
     first, last = points[0], points[-1]
     return (
-        f"from {format_value(first[1])} at step {first[0]:,} to {format_value(last[1])} at step {last[0]:,};"
-        f" {name} {format_value(best[1])} at step {best[0]:,}"
+        f"from {format_value(first[1])} {where} {first[0]:,} to {format_value(last[1])} {where} {last[0]:,};"
+        f" {name} {format_value(best[1])} {where} {best[0]:,}"
     )
 
 

@@ -1,5 +1,6 @@
 """What a set cost, how it was made and how to use it: the rows and commands of the page."""
 
+import math
 import shlex
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ from distill.report.sanitise import (
     to_number,
 )
 from distill.report.snapshots import ReportedSet, flatten
+from distill.sets.labels.top import TopLabels
 
 if TYPE_CHECKING:
     from distill.sets.distilled import DistilledSet
+    from distill.sets.labels.views import ViewLabels
 
 Row = tuple[str, str]
 LEARNED, WHITENING = "items, labels, learning rates and schedule", ("mean", "matrix")
@@ -87,7 +90,23 @@ def measure_parts(data: "DistilledSet") -> dict[str, int]:
         LEARNED: data.item_bytes + sum(t.nbytes for t in (data.labels, data.lrs, data.schedule)),
         "initial weights": sum(w.nbytes for state in states for w in state.values()),
         "whitening": sum(data.source["zca"][name].nbytes for name in WHITENING if data.source.get("zca")),
+        **measure_views(data.view_labels),
     }
+
+
+def measure_views(labels: "ViewLabels | None") -> dict[str, int]:
+    """{'labels of 300 views, the 5 largest of 100 values': their bytes}; {} where there are none."""
+    if labels is None:
+        return {}
+    kept = f", the {labels.k:,} largest of {labels.count:,} values" if isinstance(labels, TopLabels) else ""
+    return {f"labels of {len(labels):,} views{kept}": labels.nbytes}
+
+
+def describe_views(labels: "ViewLabels") -> str:
+    """'labels of 300 views, the 5 largest of 100 values: 4.5 MB instead of 36 MB'."""
+    (name,) = measure_views(labels)
+    whole = f" instead of {format_size(4 * math.prod(labels.shape))}"
+    return f"{name}: {format_size(labels.nbytes)}" + (whole if isinstance(labels, TopLabels) else "")
 
 
 def describe_real_size(reported: ReportedSet) -> str:

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distill.registry import load
 from distill.report import SECTIONS, charts
@@ -16,7 +16,7 @@ from distill.report.verdict import Verdict, judge_scores
 from distill.sets.storage import write_text
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "template"
 
@@ -27,28 +27,31 @@ def write_page(path: Path, sets: Sequence[ReportedSet]) -> None:
 
 
 def render_page(sets: Sequence[ReportedSet]) -> str:
-    """The page. Every word of a set is escaped; hashes allow the page's own script and style."""
+    """The page of sets."""
+    return render_template("page.html", sets=[view_set(reported) for reported in sets])
+
+
+def render_template(name: str, **content: Any) -> str:
+    """A page. Every word of its content is escaped; hashes allow the page's own script and style."""
     from markupsafe import Markup
 
     css, js = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    page = load_template().render(
-        sets=[view_set(reported) for reported in sets], css=Markup(css), js=Markup(js),
-        css_hash=hash_text(css), js_hash=hash_text(js),
+    page = load_templates().get_template(name).render(
+        **content, css=Markup(css), js=Markup(js), css_hash=hash_text(css), js_hash=hash_text(js),
         units={"width": charts.WIDTH, "height": charts.HEIGHT, "bar": charts.BAR_HEIGHT},
     )  # fmt: skip
     return page.encode("utf-8", "replace").decode("utf-8")  # a file's words may hold half a character
 
 
 @cache
-def load_template() -> "Template":
-    """The page's template: it escapes all words, and a name without a value is an error."""
+def load_templates() -> "Environment":
+    """The templates of pages: they escape all words, and a name without a value is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined,
     )  # fmt: skip
-    return environment.get_template("page.html")
 
 
 def hash_text(text: str) -> str:

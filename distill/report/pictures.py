@@ -15,7 +15,7 @@ from distill.report.charts import (
     value_axis,
 )
 from distill.report.sanitise import shorten
-from distill.sets.labels import describe_label
+from distill.sets.labels.words import describe_label
 from distill.sets.storage import write_file, write_text
 
 if TYPE_CHECKING:

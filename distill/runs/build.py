@@ -25,6 +25,7 @@ from distill.methods import METHODS
 from distill.methods.base import Method, Named, Objective, Tasks
 from distill.networks import IMAGES
 from distill.networks.build import build_network, check_no_buffers, default_arguments
+from distill.outer.full_matrix import WINDOW
 from distill.outer.loop import OuterOptimizer
 from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
@@ -199,6 +200,7 @@ def build_method(settings: Settings, problem: Problem, data: Dataset | None = No
 def build_outer(settings: OuterSettings, method: Method) -> OuterOptimizer:
     """How the outer loop moves; what the method says of it goes first."""
     changes: dict[str, Any] = {"relative_clip": method.relative_clip, **method.outer_settings}
+    changes |= {"window": WINDOW if settings.outer_rule == "ggt" else 0, "restarts": method.restarts}
     lr = settings.outer_lr
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}
     lrs |= {BASES: lr, ATTENTION: lrs["labels"], **method.outer_lrs}

@@ -106,7 +106,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
     bundled = isinstance(data, TextData) and data.dataset == "sentences" and not data.train
     n = count_items(settings.data.n, *parametrisation_of(settings))
     return Situation(
-        n=n, text=text, encoded=getattr(data, "encoder", None) is not None,
+        n=n, text=text, encoded=data.encoder is not None,
         fixed=settings.as_fixed or settings.network.init == "fixed",
         convnet=settings.network.network == "convnet", network=settings.network.network or "",
         bundled=bundled, limited=is_timed(settings.run),
@@ -128,8 +128,8 @@ def is_timed(run: RunSettings) -> bool:
 
 
 def is_brief(run: RunSettings) -> bool:
-    """Whether it ends the run within a minute."""
-    return min(m for m in (run.minutes, run.distil_minutes, math.inf) if m is not None) <= 1
+    """Whether time ends the run within two minutes."""
+    return min(m for m in (run.minutes, run.distil_minutes, math.inf) if m is not None) <= 2
 
 
 def default_folder(settings: Settings) -> str:

@@ -16,18 +16,19 @@ from torch.utils.data import DataLoader, TensorDataset
 from distill.errors import SetError
 from distill.inner.step import Step, add_attention
 from distill.outer.parametrisations.codes import decode_codes
+from distill.sets.labels.attention import check_attention
+from distill.sets.labels.top import TopLabels
+from distill.sets.labels.views import ViewLabels, check_views
 from distill.sets.metadata import (
-    check_attention,
     check_metadata,
     check_plain,
     check_protocol,
     check_shapes,
     check_tensor_types,
-    check_views,
     check_weights,
     describe_shape,
 )
-from distill.sets.storage import ENCODED, FORMAT, move, read_tensors, write_tensors
+from distill.sets.storage import ENCODED, FORMAT, TOP, check_kind, move, read_tensors, write_tensors
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -41,9 +42,9 @@ class DistilledSet:
     `source` is called "dataset". protocol: None, or the training that the set recommends for any network, a
     word of distill.student.PROTOCOLS as "name" and its settings. codes: None, or how the items are stored,
     {"parametrisation": …, "settings": …, "tensors": …}; the file then holds them in the place of items.
-    view_labels (views, n, classes): None, or soft labels of changed views of the items, which `views` says
-    how to make. attention (n, length): None, or attention labels, rows that sum to one. The documentation
-    describes every key.
+    view_labels (views, n, classes): None, or soft labels of changed views of the items, whole or by their
+    largest values; `views` says how to make the views. attention (n, length): None, or
+    attention labels, shares of the positions. The documentation describes every key.
     """
 
     items: Tensor
@@ -59,7 +60,7 @@ class DistilledSet:
     provenance: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] | None = None
     codes: dict[str, Any] | None = None
-    view_labels: Tensor | None = None
+    view_labels: ViewLabels | None = None
     views: dict[str, Any] | None = None
     attention: Tensor | None = None
 
@@ -169,6 +170,8 @@ class DistilledSet:
         left_out = [name for name in OPTIONAL if content[name] is None]
         left_out += [] if self.codes is None else ["items"]
         form = FORMAT if self.codes is None else ENCODED
+        if isinstance(self.view_labels, TopLabels):
+            form, content["view_labels"] = TOP, self.view_labels.to_dict()
         return {"format": form, **{k: v for k, v in content.items() if k not in left_out}}
 
     @staticmethod
@@ -179,6 +182,8 @@ class DistilledSet:
             check_kind(content)
             if content["codes"] is not None:
                 content["items"] = decode_codes(content["codes"])
+            if isinstance(content["view_labels"], dict):
+                content["view_labels"] = TopLabels.from_dict(content["view_labels"])
             return DistilledSet(**{f.name: content[file_key(f.name)] for f in fields(DistilledSet)})
         except KeyError as missing:
             raise SetError(
@@ -210,20 +215,12 @@ def check_set(data: DistilledSet) -> None:
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_protocol(data.protocol)
     check_attention(data.attention, data.items, data.inner)
-    check_views(data.view_labels, data.views, data.labels)
     check_shapes(**tensors)
+    check_views(data.view_labels, data.views, data.labels)
     check_codes(data.codes, data.items)
     parts = {file_key(name): getattr(data, name) for name in DICTS}
     check_metadata(parts, data.text, data.items.shape[1:], len(data.items), data.labels.shape[1])
     check_weights(data.init_state)
-
-
-def check_kind(content: dict[str, Any]) -> None:
-    """Raise SetError where a file's format and its content disagree: codes, or items, and never both."""
-    encoded, has_codes = content.get("format") == ENCODED, content["codes"] is not None
-    if encoded != has_codes or (has_codes and "items" in content):
-        word = "codes and no items" if encoded else "items and no codes"
-        raise SetError(f'the format "{content.get("format")!s:.40}" has {word}')
 
 
 def check_codes(codes: Any, items: Tensor) -> None:

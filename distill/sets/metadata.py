@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ from torch import Tensor
 from distill.errors import SetError
 from distill.sets.plain_types import (
     ABSENT,
-    Absent,
-    Between,
-    OneOf,
+    PROTOCOL_SCORE,
+    SCORE,
+    TYPES,
     describe_type,
     describe_value,
     has_type,
@@ -114,37 +114,6 @@ def check_protocol(protocol: Any) -> None:
     check_types(protocol, {"name": str}, "protocol")
 
 
-def check_views(view_labels: Any, views: Any, labels: Tensor) -> None:
-    """Raise SetError unless labels per view are (views, n, classes), and the file says how views are made."""
-    if view_labels is None and views is None:
-        return
-    shape = tuple(getattr(view_labels, "shape", ()))
-    if not is_finite_float32(view_labels) or len(shape) != 3 or not shape[0] or shape[1:] != labels.shape:
-        n, classes = labels.shape
-        actual = "×".join(map(str, shape)) or f"a {type(view_labels).__name__}"
-        raise SetError(f"view_labels must be finite float32 numbers, views × {n} × {classes}, not {actual}")
-    if not isinstance(views, dict):
-        raise SetError(
-            f"views is a {type(views).__name__}: it must say how the views of view_labels are made"
-        )
-    check_types(views, {"augment": str, "seed": Count, "items": str}, "views")
-
-
-def check_attention(attention: Any, items: Tensor, inner: Metadata) -> None:
-    """Raise SetError unless attention labels are shares (n, length), and inner has their weight."""
-    if attention is None:
-        return
-    shape = tuple(getattr(attention, "shape", ()))
-    if not is_finite_float32(attention) or items.ndim != 3 or shape != tuple(items.shape[:2]):
-        actual = "×".join(map(str, shape)) or f"a {type(attention).__name__}"
-        raise SetError(
-            f"attention must be finite float32 numbers, a share per position of an item, not {actual}"
-        )
-    if attention.min() < 0 or (attention.sum(dim=1) - 1).abs().max() > 1e-3:
-        raise SetError("attention must hold shares: each row is at least 0 and sums to 1")
-    check_types(inner, {"attention_weight": Positive}, "inner")
-
-
 def check_whitening(zca: Any, d: int) -> None:
     """Raise SetError where zca does not hold a mean (d,) and a matrix (d, d)."""
     for name, shape in (("mean", (d,)), ("matrix", (d, d))):
@@ -233,50 +202,3 @@ def is_weight_or_buffer(value: Any) -> bool:
 def describe_shape(tensor: Tensor) -> str:
     """A shape in a sentence: '3×8×8'."""
     return "×".join(map(str, tensor.shape)) or "a single number"
-
-
-Count, Share = Annotated[int, Between(0)], Annotated[float, Between(0, 1)]
-NotNegative, Positive = Annotated[float, Between(0)], Annotated[float, Between(0, above=True)]
-Decay = Annotated[float, Between(0, 1, below=True)]
-Dict = dict[str, float | bool | str | None]
-TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's file
-    "inner": {
-        "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
-        "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
-        "eps": NotNegative | Absent, "softmax_scale": Positive | Absent,
-        "attention_weight": Positive | Absent,
-    },
-    "network": {
-        "name": str, "arguments": dict[str, float | bool | str] | Absent,
-        "init": Annotated[str, OneOf(("fixed", "random"))] | Absent, "scheme": str | Absent,
-    },
-    "dataset": {
-        "name": str, "classes": list[str], "mean": list[float] | None | Absent,
-        "std": list[Positive] | None | Absent, "size": Annotated[int, Between(1)] | None | Absent,
-        "train": Count | None | Absent, "test": Count | None | Absent,
-    },
-    "text": {
-        "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,
-        "max_length": int, "files": list[str | None], "nearest": list[list[str]],
-        "neighbours": dict[str, list[list[list[str]]]] | None | Absent,
-    },
-    "encoder": {  # the text of a set of embeddings
-        "encoder": str, "checksum": str, "pooling": str, "normalised": bool, "numbers": str, "dim": int,
-        "max_length": int, "files": list[str | None], "nearest": list[list[str]],
-        "similarity": list[list[float]], "mixture": list[list[str]], "weights": list[list[float]],
-        "explained": list[float],
-    },
-    "scores": {
-        "accuracy": Dict | None | Absent, "full_data": Share | None | Absent,
-        "baselines": dict[str, Dict] | None | Absent, "protocols": dict[str, dict[str, Any]] | None | Absent,
-    },
-    "provenance": {
-        "command": str | Absent, "seconds": NotNegative | None | Absent, "outer_steps": Count | None | Absent,
-        "remarks": list[str] | Absent,
-    },
-}  # fmt: skip
-SCORE = {"mean": Share, "std": NotNegative, "n": Annotated[int, Between(1)]}  # of an accuracy
-PROTOCOL_SCORE: dict[str, Any] = {  # what else a score by a protocol may hold
-    "network": str | Absent, "split": str | Absent, "weights": str | Absent, "targets": str | Absent,
-    "baselines": dict[str, Dict] | None | Absent, "strongest": str | None | Absent,
-}  # fmt: skip

@@ -1,7 +1,8 @@
 """Whether a plain value, as files hold it, has a type such as dict[str, float | None]. Imports no torch.
 
 Annotated[float, Between(0, 1)] is a number in a range, Annotated[str, OneOf(...)] a word of a few; Absent is
-the type of ABSENT, which stands for a key that a file need not have.
+the type of ABSENT, which stands for a key that a file need not have. TYPES, at
+the end, are those of the values in a set's file.
 """
 
 import math
@@ -121,3 +122,50 @@ def check_seed(seed: Any) -> int:
         return operator.index(seed)
     except TypeError:
         raise UserError(f"seed must be a whole number, not {str(seed)[:80]!r}") from None
+
+
+Count, Share = Annotated[int, Between(0)], Annotated[float, Between(0, 1)]
+NotNegative, Positive = Annotated[float, Between(0)], Annotated[float, Between(0, above=True)]
+Decay = Annotated[float, Between(0, 1, below=True)]
+Dict = dict[str, float | bool | str | None]
+TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's file
+    "inner": {
+        "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
+        "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
+        "eps": NotNegative | Absent, "softmax_scale": Positive | Absent,
+        "attention_weight": Positive | Absent,
+    },
+    "network": {
+        "name": str, "arguments": dict[str, float | bool | str] | Absent,
+        "init": Annotated[str, OneOf(("fixed", "random"))] | Absent, "scheme": str | Absent,
+    },
+    "dataset": {
+        "name": str, "classes": list[str], "mean": list[float] | None | Absent,
+        "std": list[Positive] | None | Absent, "size": Annotated[int, Between(1)] | None | Absent,
+        "train": Count | None | Absent, "test": Count | None | Absent,
+    },
+    "text": {
+        "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,
+        "max_length": int, "files": list[str | None], "nearest": list[list[str]],
+        "neighbours": dict[str, list[list[list[str]]]] | None | Absent,
+    },
+    "encoder": {  # the text of a set of embeddings
+        "encoder": str, "checksum": str, "pooling": str, "normalised": bool, "numbers": str, "dim": int,
+        "max_length": int, "files": list[str | None], "nearest": list[list[str]],
+        "similarity": list[list[float]], "mixture": list[list[str]], "weights": list[list[float]],
+        "explained": list[float],
+    },
+    "scores": {
+        "accuracy": Dict | None | Absent, "full_data": Share | None | Absent,
+        "baselines": dict[str, Dict] | None | Absent, "protocols": dict[str, dict[str, Any]] | None | Absent,
+    },
+    "provenance": {
+        "command": str | Absent, "seconds": NotNegative | None | Absent, "outer_steps": Count | None | Absent,
+        "remarks": list[str] | Absent,
+    },
+}  # fmt: skip
+SCORE = {"mean": Share, "std": NotNegative, "n": Annotated[int, Between(1)]}  # of an accuracy
+PROTOCOL_SCORE: dict[str, Any] = {  # what else a score by a protocol may hold
+    "network": str | Absent, "split": str | Absent, "weights": str | Absent, "targets": str | Absent,
+    "baselines": dict[str, Dict] | None | Absent, "strongest": str | None | Absent,
+}  # fmt: skip

@@ -13,10 +13,13 @@ from typing import Any
 import torch
 
 from distill.errors import SetError
+from distill.sets.labels.top import TopLabels
 from distill.sets.safe_load import UnsafeFile, load_plain
 
 FORMAT = "distill-set/1"
 ENCODED = "distill-set/2"  # with codes, of which items are decoded, in the place of items
+TOP = "distill-set/3"  # either, with the largest values of labels per view in the place of all
+FORMATS = (FORMAT, ENCODED, TOP)
 
 
 def check_path(path: Any) -> None:
@@ -140,14 +143,27 @@ def check_device_word(device: str) -> None:
 def check_format(content: Any, path: str | os.PathLike[str], expected: str = FORMAT) -> dict[str, Any]:
     """The content, if its "format" is the expected one. Raises SetError."""
     name = content.get("format") if isinstance(content, dict) else None
-    known = f'{FORMAT}" and "{ENCODED}' if expected == FORMAT else expected
-    if name == expected or (name, expected) == (ENCODED, FORMAT):
+    known = FORMATS if expected == FORMAT else (expected,)
+    if name in known:
         return content
     if isinstance(name, str) and name.startswith(expected.rstrip("0123456789")):
-        raise SetError(f'{path} has the format "{name:.40}"; this version reads "{known}": upgrade distill')
+        words = " and ".join(f'"{word}"' for word in known)
+        raise SetError(f'{path} has the format "{name:.40}"; this version reads {words}: upgrade distill')
     if isinstance(name, str):
         raise SetError(f'{path} has the format "{name:.40}", not "{expected}": it is another kind of file')
     raise SetError(f'{path} is a foreign file: it has no "format" key that says "{expected}"')
+
+
+def check_kind(content: dict[str, Any]) -> None:
+    """Raise SetError where a file's format and its content disagree: codes, or items, and never both."""
+    form, has_codes = content.get("format"), content["codes"] is not None
+    if isinstance(content["view_labels"], dict) != (form == TOP):
+        kind = "a dict" if form == TOP else "a tensor"
+        raise SetError(f'the format "{form!s:.40}" has view_labels as {kind}')
+    encoded = has_codes if form == TOP else form == ENCODED
+    if encoded != has_codes or (has_codes and "items" in content):
+        word = "codes and no items" if encoded else "items and no codes"
+        raise SetError(f'the format "{form!s:.40}" has {word}')
 
 
 def partial_path(path: Path) -> Path:
@@ -157,7 +173,7 @@ def partial_path(path: Path) -> Path:
 
 def move(value: Any, device: str | torch.device) -> Any:
     """A value with all tensors in it on a device."""
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor | TopLabels):
         return value.to(device=device)
     if isinstance(value, dict):
         return {key: move(part, device) for key, part in value.items()}

@@ -6,7 +6,7 @@ learning is two.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ class Batch(NamedTuple):
     y: Tensor
     indices: Tensor  # which items of the set they are
     progress: float  # the share of the training that is done, from 0
+    epoch: float = 0.0  # the share of its epochs that are done
     plain: Tensor | None = None  # x before augmentation
     target: Tensor | None = None  # unlabelled items of another domain
 
@@ -44,42 +45,61 @@ class Batch(NamedTuple):
 Loss = Callable[[Batch], Tensor]
 
 
+@runtime_checkable
+class Scheduler(Protocol):
+    """What changes the rates of an optimiser after each batch, as those of torch.optim.lr_scheduler."""
+
+    def step(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Turn:
-    """One step of one optimiser on a loss whose graph holds no other learner."""
+    """One step of one optimiser on a loss whose graph holds no other learner, then one of its scheduler."""
 
     optimiser: torch.optim.Optimizer
     loss: Loss
     name: str = "the network"
+    scheduler: Scheduler | None = None  # default: the rate falls linearly to zero
+    connectors: tuple[nn.Module, ...] = ()  # what learns beside the network
 
 
 class Record(NamedTuple):
-    """The step, from 1, and the loss of each turn before it."""
+    """The step, from 1, the loss of each turn before it, and the rate of the optimiser's first group."""
 
     step: int
     losses: tuple[float, ...]
+    rates: tuple[float, ...]
 
 
-def run_turns(turns: Sequence[Turn], batches: Iterable[Batch], total: int) -> Iterator[Record]:
-    """Train, with one record per batch; each learning rate falls linearly to zero over `total` batches.
+def run_turns(turns: Sequence[Turn], batches: Iterable[Batch], total: int, done: int = 0) -> Iterator[Record]:
+    """Train, with one record per batch; rates without a scheduler fall linearly to zero over `total` batches.
 
-    Raises UserError where a loss is not finite.
+    done: how many batches of a training that goes on came before. Raises UserError where a loss is not
+    finite.
     """
-    decays = [
-        torch.optim.lr_scheduler.LambdaLR(turn.optimiser, lambda step: 1 - step / total) for turn in turns
-    ]
-    for step, batch in enumerate(batches, 1):
-        losses = []
-        for turn, decay in zip(turns, decays, strict=True):
+    schedulers = [turn.scheduler or fall_linearly(turn.optimiser, total) for turn in turns]
+    for step, batch in enumerate(batches, done + 1):
+        losses, rates = list[float](), list[float]()
+        for turn, scheduler in zip(turns, schedulers, strict=True):
             turn.optimiser.zero_grad()
             loss = turn.loss(batch)
             if not torch.isfinite(loss):
                 raise UserError(f"the loss of {turn.name} became {loss:g} at step {step}: lower its lr")
             loss.backward()
+            rates.append(float(turn.optimiser.param_groups[0]["lr"]))
             turn.optimiser.step()
-            decay.step()
+            scheduler.step()
             losses.append(float(loss.detach()))
-        yield Record(step, tuple(losses))
+        yield Record(step, tuple(losses), tuple(rates))
+
+
+def fall_linearly(optimiser: torch.optim.Optimizer, total: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """Rates that fall in a straight line to zero over `total` steps."""
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / total)
 
 
 def list_optimisers() -> dict[str, Callable[..., torch.optim.Optimizer]]:
@@ -95,14 +115,56 @@ def count_batches(data: Data, size: int, epochs: int) -> int:
 
 def draw_batches(
     data: Data, size: int, epochs: int, generator: torch.Generator, augment: Augment | None = None
-) -> Iterator[Batch]:
+) -> "Batches":
     """Minibatches, drawn anew each epoch; augment(x, generator) changes each."""
-    total, step = count_batches(data, size, epochs), 0
-    for _ in range(epochs):
-        for indices in torch.randperm(len(data), generator=generator).split(size):
-            x, y = data.batch(indices)
-            yield Batch(augment(x, generator) if augment else x, y, indices, step / total, plain=x)
-            step += 1
+    return Batches(data, size, epochs, generator, augment)
+
+
+class Batches:
+    """An iterator over minibatches, whose place can be saved as the state of an optimiser can.
+
+    Whoever draws more from the generator for a batch has done so before the place is saved.
+    """
+
+    def __init__(
+        self, data: Data, size: int, epochs: int, generator: torch.Generator, augment: Augment | None
+    ) -> None:
+        self.data, self.size, self.epochs, self.generator, self.augment = (
+            data,
+            size,
+            epochs,
+            generator,
+            augment,
+        )
+        self.step, self.order = 0, torch.arange(0)
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> Batch:
+        each, total = (count_batches(self.data, self.size, epochs) for epochs in (1, self.epochs))
+        if self.step >= total:
+            raise StopIteration
+        epoch, k = divmod(self.step, each)
+        if k == 0:
+            self.order = torch.randperm(len(self.data), generator=self.generator)
+        indices = self.order[k * self.size : (k + 1) * self.size]
+        plain, y = self.data.batch(indices)
+        x = self.augment(plain, self.generator) if self.augment else plain
+        batch = Batch(x, y, indices, self.step / total, epoch / self.epochs, plain=plain)
+        self.step += 1
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """What load_state_dict() needs to go on."""
+        return {"step": self.step, "order": self.order, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what state_dict() returned. Raises ValueError for the place in other data."""
+        if len(state["order"]) not in (0, len(self.data)):
+            raise ValueError(f"an order of {len(state['order'])} items for {len(self.data)}")
+        self.step, self.order = state["step"], state["order"]
+        self.generator.set_state(state["generator"])
 
 
 @plain_torch()

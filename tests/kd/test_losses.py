@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.inner.losses import cross_entropies, cross_entropy_with_any_labels
-from distill.kd.losses import domains, features, relations, response, subclasses
+from distill.kd.losses import KD_LOSSES, domains, features, relations, response, subclasses
 from tests.helpers import waves
 
 Y = torch.tensor([0, 2, 1, 1, 0])
@@ -91,13 +91,51 @@ def test_a_soft_label_weighs_less_where_the_student_is_right() -> None:
     assert response.find_regularisation_samples(-student, teacher, Y, 1.0).tolist() == [0.0] * 5
 
 
-def test_the_spread_is_zero_for_equal_logits_and_lower_for_separated_ones() -> None:
+def test_negative_sampling_is_zero_for_equal_logits_and_lower_for_separated_ones() -> None:
     apart = 4 * torch.eye(4).double().repeat(3, 1)
     together = apart[:1].repeat(12, 1) + 1e-3 * waves(12, 1)
-    value = float(subclasses.spread(apart, 1.0))
+    value = float(subclasses.negative_sampling(apart, 1.0))
     assert value < -0.3
-    assert float(subclasses.spread(together + torch.zeros_like(apart), 1.0)) <= 1e-6
-    assert float(subclasses.spread(together, 1.0)) > value
+    assert float(subclasses.negative_sampling(together + torch.zeros_like(apart), 1.0)) <= 1e-6
+    assert float(subclasses.negative_sampling(together, 1.0)) > value
+
+
+def test_negative_sampling_is_the_authors_normalised_correlation() -> None:
+    """Zero mean and unit variance over an item's subclasses; a product of two items over (number · τ)."""
+    z, tau = waves(6, 5, phase=2.0), 0.7
+    normalised = (z - z.mean(1, keepdim=True)) / z.std(1, correction=0, keepdim=True)
+    scaled = normalised @ normalised.T / (5 * tau)
+    expected = torch.logsumexp(scaled, dim=1).mean() - 1 / tau - math.log(6)
+    torch.testing.assert_close(subclasses.negative_sampling(z, tau), expected)
+    shift, scale = waves(6, 1, phase=1.0), 2 + waves(6, 1)
+    torch.testing.assert_close(subclasses.negative_sampling(scale * z + shift, tau), expected)
+
+
+def test_mutual_information_is_least_where_each_item_is_sure_and_all_subclasses_are_used() -> None:
+    sure = 50 * torch.eye(4).double().repeat(3, 1)
+    assert float(subclasses.mutual_information(sure)) == pytest.approx(-math.log(4))
+    assert float(subclasses.mutual_information(sure[:1].repeat(12, 1))) == pytest.approx(0, abs=1e-12)
+    assert float(subclasses.mutual_information(torch.zeros(12, 4).double())) == pytest.approx(0, abs=1e-12)
+
+
+def test_filtering_takes_the_regularisation_samples_out_of_hinton() -> None:
+    a, b = logits(), logits(5)
+    marks = response.find_regularisation_samples(a, b, Y, 2.0)
+    assert 0 < float(marks.sum()) < len(Y)
+    kept = marks == 0
+    expected = response.hinton(a[kept], b[kept], 2.0) * kept.double().mean()
+    torch.testing.assert_close(response.hinton_filtered(a, b, Y, 2.0), expected)
+    gradient = grad(response.hinton_filtered, a, b, Y, 2.0)
+    assert [bool(row.any()) for row in gradient] == kept.tolist()
+
+
+def test_regularisation_samples_are_those_of_the_larger_gradient_at_the_label() -> None:
+    """|d(L_kd - L_ce) / dz_label| > |dL_ce / dz_label|, both softened (Zhou et al. 2021, section 3.3)."""
+    a, b, tau = logits(), logits(5), 2.0
+    student, teacher = ((z / tau).softmax(1)[torch.arange(5), Y] for z in (a, b))
+    bias, variance = student - 1, (student - teacher) - (student - 1)
+    expected = (variance.abs() > bias.abs()).double()
+    torch.testing.assert_close(response.find_regularisation_samples(a, b, Y, tau).double(), expected)
 
 
 def rotate(x: Tensor) -> Tensor:
@@ -116,6 +154,17 @@ def test_relations_of_equal_items_have_finite_gradients() -> None:
     same = torch.ones(4, 3).double()
     for loss in (relations.rkd_distance, relations.rkd_angle):
         assert torch.isfinite(grad(loss, same, logits()[:4])).all()
+
+
+def test_published_weights_are_for_the_forms_of_their_code() -> None:
+    """Tian et al.: 100 · MSE of a hint. Zagoruyko and Komodakis: 1,000 · mean over items and places."""
+    a, b = waves(3, 2, 4, 4), waves(3, 2, 4, 4, phase=2.0)
+    weight = KD_LOSSES["hint"].weight
+    torch.testing.assert_close(weight * features.hint(a, b), 100 * F.mse_loss(a, b))
+    maps = [F.normalize(x.pow(2).mean(1).flatten(1)) for x in (a, b)]
+    expected = 1000 * (maps[0] - maps[1]).pow(2).mean()
+    torch.testing.assert_close(KD_LOSSES["attention-mean"].weight * features.attention_mean(a, b), expected)
+    torch.testing.assert_close(16 * features.attention_mean(a, b), features.attention(a, b))
 
 
 def test_attention_compares_places_and_ignores_channels_and_scale() -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from distill.kd.losses.objective import WeightedLoss
 from distill.kd.recipe.files import format_recipe, parse_value, read_recipe
-from distill.kd.recipe.parts import LossPart, RecipeError
+from distill.kd.recipe.parts import LossPart, OptimizerPart, RecipeError
+from distill.student.loop import Batch
 from tests.helpers import run_module
 from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, write_recipe
 
@@ -26,15 +28,15 @@ def test_a_recipe_that_is_written_reads_back_equal(raw_recipe: dict[str, Any], t
     second_path = tmp_path / "again.yaml"
     second_path.write_text(format_recipe(recipe), encoding="utf-8")
     assert read_recipe(second_path) == recipe
-    assert recipe.stages[1].turns["student"][1].tau == 4.0
-    assert recipe.stages[0].optimizer == "Adam"
+    assert recipe.stages[1].turns["student"].losses[1].tau == 4.0
+    assert recipe.stages[0].optimizer == OptimizerPart("Adam")
 
 
 def test_set_changes_one_key_and_adds_missing_ones(raw_recipe: dict[str, Any], tmp_path: Path) -> None:
     path = write_recipe(tmp_path, raw_recipe)
     changes = ["stages.1.turns.student.1.tau=2", "data.train=10", "networks.more.name=lenet", "seed=3"]
     recipe = read_recipe(path, changes)
-    assert recipe.stages[1].turns["student"][1].tau == 2.0
+    assert recipe.stages[1].turns["student"].losses[1].tau == 2.0
     assert (recipe.data.train, recipe.networks["more"].name, recipe.seed) == (10, "lenet", 3)
     assert read_recipe(path).seed == 0
 
@@ -46,7 +48,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("stages.0.lr", True, "stages.0.lr must be a finite number, not True"),
     ("stages.0.turns", [1], "stages.0.turns must be keys and values"),
     ("networks.student.name", 5, "networks.student.name must be a word, not 5 (put it in quotes)"),
-    ("stages.1.turns.student", CE, "stages.1.turns.student must be a list"),
+    ("stages.1.turns.student", 3, "stages.1.turns.student must be a list"),
+    ("stages.1.turns.student", CE, 'stages.1.turns.student: no key called "loss"; did you mean "losses"?'),
     ("stages", None, "stages must be a list, not None"),
 ]
 
@@ -100,8 +103,8 @@ REFUSED: list[tuple[str, str]] = [
     (f"{STUDENT}.tau=0", f"{STUDENT}.tau, the temperature, must be above 0, not 0"),
     (f"{STUDENT}.tau=-1", "must be above 0, not -1"),
     (f"{STUDENT}.tau=.nan", "must be a finite number, not nan"),
-    (f"{STUDENT}.weight=1.5", f"{STUDENT}.weight must be between 0 and 1 (the λ of distillation), not 1.5"),
-    (f"{STUDENT}.until=-0.5", f"{STUDENT}.until must be between 0 and 1"),
+    (f"{STUDENT}.weight=-1.5", f"{STUDENT}.weight must be at least 0, not -1.5"),
+    (f"{STUDENT}.until=-0.5", f"{STUDENT}.until must be at least 0, not -0.5"),
     (f"{STUDENT}.teacher=techer", f'{STUDENT}.teacher: no network called "techer"; did you mean "teacher"?'),
     (f"{STUDENT}.teacher=null", "the loss hinton needs a teacher"),
     ("stages.0.turns.teacher.0.teacher=student", "the loss cross-entropy takes no teacher"),
@@ -164,9 +167,21 @@ def test_the_command_line_prints_the_mistake_without_a_traceback(
     )
 
 
+def weigh(raw: dict[str, Any], progress: float, epoch: float = 0.0) -> float:
+    """The weight of a loss at a batch."""
+    nothing = torch.zeros(0)
+    batch = Batch(nothing, nothing, nothing, progress, epoch)
+    return WeightedLoss(parse_value(LossPart, raw, ""), "").weight(batch)
+
+
 def test_the_weight_of_a_loss_moves_geometrically_or_straight() -> None:
-    loss = WeightedLoss(parse_value(LossPart, {**hinton("t", 0.1), "until": 0.9}, ""), "")
-    assert [round(loss.weight(progress), 6) for progress in (0.0, 0.5, 1.0)] == [0.1, 0.3, 0.9]
-    straight = WeightedLoss(parse_value(LossPart, {**hinton("t", 0.0), "until": 1.0}, ""), "")
-    assert [straight.weight(progress) for progress in (0.0, 0.25, 1.0)] == [0.0, 0.25, 1.0]
-    assert WeightedLoss(parse_value(LossPart, CE, ""), "").weight(0.7) == 1.0
+    raw = {**hinton("t", 0.1), "until": 0.9}
+    assert [round(weigh(raw, progress), 6) for progress in (0.0, 0.5, 1.0)] == [0.1, 0.3, 0.9]
+    straight = {**hinton("t", 0.0), "until": 1.0}
+    assert [weigh(straight, progress) for progress in (0.0, 0.25, 1.0)] == [0.0, 0.25, 1.0]
+    assert weigh(CE, 0.7) == 1.0
+
+
+def test_words_of_older_recipes_stay_and_are_written_as_the_new_ones() -> None:
+    parts = [LossPart(loss=word, tap="subclasses") for word in ("spread", "informed")]
+    assert [part.loss for part in parts] == ["negative-sampling", "mutual-information"]

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from distill.kd import stages
 from distill.kd.measure import largest_assignment, score_networks
 from distill.kd.sources import load_sources
-from distill.kd.techniques.route import choose_anchors, split_route
+from distill.kd.training import turns
 from tests.helpers import small_set, write_npz
 from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, same_weights, train_recipe
 
@@ -44,7 +43,7 @@ def test_cached_teacher_logits_equal_those_computed_every_epoch(
     stage = {"turns": {"student": kd("teacher")}, "epochs": 3}
     raw_recipe = build_raw_recipe(tmp_path, {"teacher": MLP, "student": NET}, [TRAIN_TEACHER, stage])
     cached = train_recipe(raw_recipe)["student"]
-    monkeypatch.setattr(stages, "compute_teacher_logits", lambda stage: {})
+    monkeypatch.setattr(turns, "compute_teacher_logits", lambda stage: {})
     computed = train_recipe(raw_recipe)["student"].student.state_dict()
     torch.testing.assert_close(computed, cached.student.state_dict(), rtol=1e-3, atol=1e-4)
 
@@ -69,35 +68,6 @@ def test_a_chain_of_length_one_is_plain_distillation(tmp_path: Path) -> None:
     direct = [{"turns": {"student": kd("teacher")}}]
     chain = [{"turns": {"student": kd("assistant")}}]
     assert train_equal_students(tmp_path, direct, chain, assistant=assistant)
-
-
-def test_a_route_of_one_anchor_is_plain_distillation(tmp_path: Path) -> None:
-    networks = {"teacher": MLP, "student": NET}
-    route = {"turns": {"student": kd("teacher")}, "epochs": 2, "route": "teacher"}
-    with_anchor = train_recipe(build_raw_recipe(tmp_path, networks, [{**TRAIN_TEACHER, "keep": 1}, route]))
-    without_route = train_recipe(
-        build_raw_recipe(tmp_path, networks, [TRAIN_TEACHER, {**route, "route": None}])
-    )
-    assert same_weights(with_anchor["student"], without_route["student"])
-    assert same_weights(with_anchor["teacher@1"], with_anchor["teacher"])
-
-
-def test_anchors_share_the_epochs_of_a_route(tmp_path: Path) -> None:
-    networks = {"teacher": MLP, "student": NET}
-    route = {"turns": {"student": kd("teacher")}, "epochs": 7, "route": "teacher"}
-    raw_recipe = build_raw_recipe(tmp_path, networks, [{**TRAIN_TEACHER, "keep": 3}, route])
-    recipe, trained = parse_recipe(raw_recipe), train_recipe(raw_recipe)
-    assert same_weights(trained["teacher@3"], trained["teacher"])
-    assert not same_weights(trained["teacher@1"], trained["teacher@2"])
-    sources = load_sources(recipe.data, 0, "cpu")
-    parts = split_route(recipe.stages[1], trained, sources.train)
-    assert [part.epochs for part in parts] == [2, 2, 3]
-    assert [part.turns["student"][1].teacher for part in parts] == ["teacher@1", "teacher@2", "teacher@3"]
-    assert choose_anchors(["teacher@1", "teacher@2", "teacher@3"], trained, sources.train, 1e9) == [
-        "teacher@1",
-        "teacher@3",
-    ]
-    assert len(choose_anchors(["teacher@1", "teacher@2", "teacher@3"], trained, sources.train, 1e-9)) == 3
 
 
 def test_one_subclass_per_class_is_plain_distillation(tmp_path: Path) -> None:
@@ -189,7 +159,8 @@ def test_a_search_weights_the_layers_and_the_next_stage_uses_the_weights(tmp_pat
     (alpha,) = trained["teacher"].alphas.values()
     shares = alpha.detach().softmax(dim=0)
     assert float(shares.max() - shares.min()) > 0.02
-    uniform = train_recipe(build_raw_recipe(tmp_path, networks, [teacher_stage, use]))
+    mean = {"turns": {"student": [CE, {**part, "alpha": "mean"}]}}
+    uniform = train_recipe(build_raw_recipe(tmp_path, networks, [teacher_stage, mean]))
     assert not same_weights(trained["student"], uniform["student"])
 
 

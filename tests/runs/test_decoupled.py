@@ -22,6 +22,7 @@ from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.runs.decoupled.teacher import Renormalised, load_trained
 from distill.sets.distilled import DistilledSet
+from distill.sets.labels.top import TopLabels
 from distill.student.evaluation import accuracy
 from distill.student.loop import train_ordinary
 from distill.student.protocols.ordinary import Adam
@@ -197,6 +198,22 @@ def test_rdeds_crops_are_exported_with_the_teachers_labels(folder: Path, tmp_pat
     assert main(["student", str(tmp_path / "set.pt"), "--protocol", "fkd", "--seeds", "1"]) == 0
 
 
+def test_the_largest_values_of_labels_per_view_are_stored(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--n", "6", "--teacher", str(folder / "teacher.pt"), "--views", "3")
+    assert select(folder, tmp_path / "whole.pt", *options) == 0
+    assert select(folder, tmp_path / "top.pt", *options, "--top", "1") == 0
+    assert "labels of 3 views, the 1 largest of 3 values: 54 bytes instead of 216" in capsys.readouterr().out
+    whole, top = (DistilledSet.load(tmp_path / f"{name}.pt") for name in ("whole", "top"))
+    assert isinstance(whole.view_labels, Tensor)
+    assert isinstance(top.view_labels, TopLabels)
+    largest = whole.view_labels.max(dim=2, keepdim=True)
+    torch.testing.assert_close(top.view_labels.values, largest.values.half())
+    assert torch.equal(top.view_labels.classes, largest.indices.byte())
+    assert top.provenance["command"].endswith("--views 3 --top 1 --tau 1")
+
+
 @pytest.mark.parametrize("coreset", ["random", "means", "herding", "k-center"])
 def test_every_coreset_is_a_set_with_hard_labels(folder: Path, tmp_path: Path, coreset: str) -> None:
     options = ["--teacher", str(folder / "teacher.pt"), "--labels", "hard"]
@@ -218,6 +235,7 @@ def test_every_coreset_is_a_set_with_hard_labels(folder: Path, tmp_path: Path, c
         (["--view-augment", "crop"], "--view-augment has no effect without --views"),
         (["--teacher", "four.pt"], "differ in their classes"),
         (["--teacher", "teacher.pt", "--views", "2", "--view-augment", "zom"], 'did you mean "zoom"'),
+        (["--teacher", "teacher.pt", "--views", "2", "--top", "4"], "--top must be auto or a whole number"),
         (["--coreset", "rdd"], 'no coreset called "rdd"; did you mean "rded"'),
         (["--out", "blobs.npz", "--overwrite"], "would replace what is read"),
         (["--out", "teacher.pt"], "is there already"),

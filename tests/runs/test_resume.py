@@ -19,6 +19,7 @@ LASTING = [
 ]  # fmt: skip
 REGRESSION = ["--inner-loss", "squared-error", "--max-horizon", "6", "--lr", "0.01"]
 DOUBLED = ["--labels", "soft", "--batch", "3", "--step-doublings", "2"]
+PRECONDITIONED = [*DOUBLED, "--outer-rule", "ggt"]
 BEFORE = ["--labels", "soft", "--method", "unroll"]
 
 
@@ -42,7 +43,8 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Log, "add", stop)
 
 
-CASES = {"horizons": LASTING, "regression": REGRESSION, "doubled": DOUBLED, "before": BEFORE}
+CASES = {"horizons": LASTING, "regression": REGRESSION, "doubled": DOUBLED, "preconditioned": PRECONDITIONED}
+CASES |= {"before": BEFORE}
 
 
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES)
@@ -59,9 +61,10 @@ def test_a_stopped_run_goes_on_bit_by_bit(
         path = tmp_path / "stopped" / "checkpoint.pt"
         content = read_tensors(path, "cpu", "distill-checkpoint/1")
         del content["state"]["gradient_norms"], content["config"]["fixed_items"]
+        del content["config"]["outer_rule"]
         write_tensors(path, content)
         config = json.loads((tmp_path / "stopped" / "config.json").read_text())
-        del config["fixed_items"]
+        del config["fixed_items"], config["outer_rule"]
         (tmp_path / "stopped" / "config.json").write_text(json.dumps(config))
     assert distil(["--resume", str(tmp_path / "stopped")]) == 0
     whole, stopped = (DistilledSet.load(tmp_path / name / "set.pt") for name in ("whole", "stopped"))

@@ -1,7 +1,7 @@
 """Sets, and files of other projects in their own layout, that the tests of formats read."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from distill.registry import load
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import FORMATS, WRITERS
 from distill.sets.formats.safetensors import METADATA, TENSORS
+from distill.sets.labels.top import TopLabels
+from distill.student.views.schedule import ViewSchedule, describe_views
 from tests.helpers import SHAPE, small_set, waves
 
 PACKAGES = {"frepo": "msgpack", "rat-bptt": "h5py"}  # of the extra "import"
@@ -27,6 +29,8 @@ def is_equal(a: object, b: object) -> bool:
         return isinstance(b, Tensor) and torch.equal(a, b)
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(is_equal(a[k], b[k]) for k in a)
+    if isinstance(a, TopLabels):
+        return isinstance(b, TopLabels) and is_equal(a.to_dict(), b.to_dict())
     if isinstance(a, list):
         return isinstance(b, list) and len(a) == len(b) and all(map(is_equal, a, b))
     return a == b
@@ -34,6 +38,18 @@ def is_equal(a: object, b: object) -> bool:
 
 def is_equal_set(a: DistilledSet, b: DistilledSet) -> bool:
     return all(is_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+
+
+def make_top(views: int = 2, n: int = 3, classes: int = 3, k: int = 2) -> TopLabels:
+    """The k largest values of each label of views."""
+    return TopLabels.keep((8 * waves(views, n, classes).float()).softmax(dim=-1), k)
+
+
+def make_top_set() -> DistilledSet:
+    """A set with the largest values of labels per view."""
+    data = small_set()
+    views = describe_views(ViewSchedule("flip"), data.items)
+    return replace(data, view_labels=make_top(), views=views)
 
 
 def whitened_set(**changes: object) -> DistilledSet:

@@ -197,8 +197,8 @@ def test_a_file_with_inconsistent_shapes_is_refused_by_name(tmp_path: Path) -> N
 
 
 def test_a_newer_format_and_a_foreign_file_have_different_messages(tmp_path: Path) -> None:
-    with pytest.raises(SetError, match='has the format "distill-set/3"; .* upgrade'):
-        DistilledSet.load(save_changed(tmp_path / "new.pt", format="distill-set/3"))
+    with pytest.raises(SetError, match='has the format "distill-set/4"; .* upgrade'):
+        DistilledSet.load(save_changed(tmp_path / "new.pt", format="distill-set/4"))
     torch.save({"weights": torch.ones(1)}, tmp_path / "foreign.pt")
     with pytest.raises(SetError, match="is a foreign file"):
         DistilledSet.load(tmp_path / "foreign.pt")

@@ -281,7 +281,7 @@ def write_damaged(path: Path, damage: str) -> None:
     if damage == "another name":
         metadata.write_text(json.dumps(content | {"items": {safetensors.TENSOR_KEY: "nothing"}}))
     if damage == "a newer format":
-        metadata.write_text(json.dumps(content | {"format": "distill-set/3"}))
+        metadata.write_text(json.dumps(content | {"format": "distill-set/4"}))
     if damage == "no format":
         metadata.write_text("[]")
     if damage == "other shapes":

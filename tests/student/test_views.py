@@ -16,6 +16,7 @@ from distill.randomness import seed_torch, stream
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import safetensors
 from distill.sets.formats.base import load_set
+from distill.sets.labels.top import TopLabels, expand, keep_top
 from distill.sets.storage import write_tensors
 from distill.student.protocols import train
 from distill.student.training import Student
@@ -24,6 +25,7 @@ from distill.student.views.labels import label_views
 from distill.student.views.schedule import CHANGES, ViewSchedule
 from distill.student.views.settings import ViewOptions
 from tests.helpers import small_set, waves, write_npz
+from tests.sets.samples import is_equal_set
 
 
 def make_teacher() -> Student:
@@ -149,3 +151,52 @@ def test_relabel_stores_views_and_a_new_relabelling_drops_them(
     assert "--view-augment has no effect without --views" in capsys.readouterr().err
     assert main([*line, "--views", "2", "--view-augment", "zom"]) == 2
     assert 'did you mean "zoom"' in capsys.readouterr().err
+
+
+def test_a_student_trains_on_the_labels_that_the_largest_values_stand_for() -> None:
+    data, top = make_set(), label_views(small_set(5), make_teacher(), ViewOptions(4, "zoom-flip", 3, "2"))
+    assert isinstance(top.view_labels, TopLabels)
+    assert (top.view_labels.shape, top.view_labels.k) == ((4, 5, 3), 2)
+    dense = torch.stack([expand(*keep_top(labels, 2), 3) for labels in tensor_of(data)])
+    network = build_network("mlp", (1, 8, 8), 3, width=16)
+    weights = draw_weights(network, stream("w"))
+    students = [
+        FKD(epochs=6, batch=2).train(version, network, weights, stream("train"))
+        for version in (top, replace(data, view_labels=dense))
+    ]
+    for a, b in zip(*(student.parameters() for student in students), strict=True):
+        torch.testing.assert_close(a, b)
+    assert FKD().plan(top).targets.remark.endswith("(zoom-flip), the 2 largest values of each")
+
+
+def test_relabel_says_what_the_largest_values_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_npz(tmp_path / "blobs.npz")
+    small_set().save("set.pt")
+    write_tensors("teacher.pt", make_teacher().state_dict())
+    line = ["relabel", "set.pt", "--teacher", "teacher.pt", "--seeds", "1", "--out", "views.pt"]
+    assert main([*line, "--views", "2", "--top", "1"]) == 0
+    assert (
+        "labels of 2 views, the 1 largest of 3 values: 18 bytes instead of 72 bytes"
+        in capsys.readouterr().out
+    )
+    data = DistilledSet.load("views.pt")
+    assert isinstance(data.view_labels, TopLabels)
+    assert data.provenance["relabelled"].endswith("--views 2 --top 1")
+    assert main(["student", "views.pt", "--protocol", "recommended", "--seeds", "1"]) == 0
+    assert main(["export", "views.pt", "--to", "safetensors", "--out", "folder"]) == 0
+    assert main(["import", "folder", "--out", "again.pt"]) == 0
+    assert is_equal_set(DistilledSet.load("again.pt"), data)
+    assert main(["report", "views.pt", "--out", "page.html"]) == 0
+    assert "18 bytes of labels of 2 views, the 1 largest of 3 values" in Path("page.html").read_text()
+    assert main([*line, "--views", "2", "--top", "auto"]) == 0
+    assert isinstance(DistilledSet.load("views.pt").view_labels, Tensor)
+    capsys.readouterr()
+    for arguments, sentence in (
+        (["--views", "2", "--top", "4"], "--top must be auto or a whole number from 1 to 3, not '4'"),
+        (["--top", "2"], "--top has no effect without --views"),
+    ):
+        assert main([*line, *arguments]) == 2
+        assert sentence in capsys.readouterr().err

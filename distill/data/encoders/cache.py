@@ -10,14 +10,13 @@ import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from distill.data.encoders.folder import EncoderFolder
+from distill.data.encoders.model import Embeddings, compute_embeddings
 from distill.data.files.limits import free_bytes, in_units
 from distill.data.files.locks import PARTIAL, hold_folder
 from distill.errors import DataError
@@ -25,15 +24,6 @@ from distill.errors import DataError
 FORMAT = "distill-embeddings/1"
 VECTORS, INDEX = "vectors.npy", "index.json"
 EDGE = 12  # letters of a digest in the name of a cache
-
-
-class Embeddings(NamedTuple):
-    """One vector per text; how many texts are longer than the model reads; the share of known tokens."""
-
-    vectors: Float[Tensor, "N dim"]
-    longer: int
-    known: float
-    remarks: tuple[str, ...] = ()
 
 
 def embed_texts(
@@ -80,23 +70,19 @@ def read_index(place: Path) -> dict[str, Any] | None:
 
 def build_cache(place: Path, texts: list[str], encoder: EncoderFolder, device: str, numbers: str) -> None:
     """Embed the texts into a cache: whole, or not at all. Raises DataError."""
-    from distill.data.encoders.model import embed_tokens, load_tokenizer_and_model, tokenize_texts
-
     needed = 4 * len(texts) * encoder.dim
     if needed > (free := free_bytes(place.parent)):
         raise DataError(
             f"the embeddings of {len(texts):,} texts take {in_units(needed)} in {place.parent}, where"
             f" {in_units(free)} are free: give --cache a folder on a larger disk"
         )
-    tokenizer, model = load_tokenizer_and_model(encoder, device)
-    tokens = tokenize_texts(tokenizer, texts, encoder.max_length, encoder.name)
     print(f"embedding {len(texts):,} texts into {place} ({in_units(needed)}), once", file=sys.stderr)
-    vectors = embed_tokens(model, tokens, encoder, tokenizer.pad_token_id or 0, numbers)
+    vectors, longer, known, _ = compute_embeddings(texts, encoder, device, numbers)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=place.parent))
     try:
         np.save(partial / VECTORS, vectors.numpy())
         checksum = sha256((partial / VECTORS).read_bytes()).hexdigest()
-        index = {"format": FORMAT, "longer": tokens.longer, "known": tokens.known, "checksum": checksum}
+        index = {"format": FORMAT, "longer": longer, "known": known, "checksum": checksum}
         (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
         shutil.rmtree(place, ignore_errors=True)
         partial.rename(place)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from distill.data import CACHE
 from distill.data.dataset import Dataset
-from distill.data.encoders.cache import Embeddings, embed_texts
+from distill.data.encoders.cache import embed_texts
 from distill.data.encoders.folder import EncoderFolder, read_encoder
 from distill.data.encoders.mixture import fit_mixture, share_explained
+from distill.data.encoders.model import Embeddings, compute_embeddings
 from distill.data.files.doubts import describe_case, describe_shared
 from distill.data.texts import Corpus, TextSplit
 from distill.errors import DataError, cut_to
@@ -146,6 +147,21 @@ def encode_like_set(
 
     Raises DataError where that is another encoder, or its files have changed.
     """
+    folder = read_same_encoder(text, encoder)
+    return encode_corpus(corpus, folder.name, text["max_length"], text["numbers"], device)
+
+
+def encode_new_texts(
+    texts: list[str], text: dict[str, Any], encoder: str | None, device: str
+) -> tuple[Float[Tensor, "n dim"], list[str]]:
+    """The embeddings of texts as a set's `text` metadata says, not cached; and what is not read of them."""
+    folder = replace(read_same_encoder(text, encoder), max_length=text["max_length"])
+    embeddings = compute_embeddings(texts, folder, device, text["numbers"])
+    return embeddings.vectors.to(device), describe_coverage("these texts", len(texts), embeddings, folder)
+
+
+def read_same_encoder(text: dict[str, Any], encoder: str | None) -> EncoderFolder:
+    """The encoder that a set was learned with, at its place or at another. Raises DataError for any other."""
     name = encoder or text["encoder"]
     folder = read_encoder(name)
     for key in ("dim", "checksum", "pooling", "normalised"):
@@ -154,4 +170,4 @@ def encode_like_set(
                 f"the set was learned with the encoder {text['encoder']}, whose {key} is {text[key]}; that of"
                 f" {name} is {value}: give --encoder the same one"
             )
-    return encode_corpus(corpus, name, text["max_length"], text["numbers"], device)
+    return folder

@@ -101,7 +101,7 @@ def read_modules(root: Path, name: str) -> dict[str, str]:
         raise DataError(f"{root / 'modules.json'} does not list the type and path of modules") from None
     if other := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
         raise DataError(
-            f"{name} has a module {other[0][:40]}, which is not read: give an encoder of a transformer, pooling"
+            f"{name} has a module {other[0][:40]}, which is not read: give a transformer with pooling"
             " and normalisation alone"
         )
     return kinds

@@ -17,7 +17,6 @@ from distill.errors import DataError, cut, require
 TOKENS_PER_BATCH = 4096  # padding counts: 16 texts of 256 tokens, 200 short ones
 TEXTS_PER_CALL = 1000  # of the tokenizer
 SECONDS_PER_LINE = 10
-NUMBERS = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 class Tokens(NamedTuple):
@@ -26,6 +25,25 @@ class Tokens(NamedTuple):
     ids: list[Int[Tensor, " length"]]
     longer: int  # texts of which the end is not read
     known: float  # the share of the tokens that the tokenizer knows
+
+
+class Embeddings(NamedTuple):
+    """One vector per text; how many texts are longer than the model reads; the share of known tokens."""
+
+    vectors: Float[Tensor, "N dim"]
+    longer: int
+    known: float
+    remarks: tuple[str, ...] = ()
+
+
+def compute_embeddings(
+    texts: list[str], encoder: EncoderFolder, device: str = "cpu", numbers: str = "float32"
+) -> Embeddings:
+    """The embeddings of texts, computed now. Raises UserError."""
+    tokenizer, model = load_tokenizer_and_model(encoder, device)
+    tokens = tokenize_texts(tokenizer, texts, encoder.max_length, encoder.name)
+    vectors = embed_tokens(model, tokens, encoder, tokenizer.pad_token_id or 0, numbers)
+    return Embeddings(vectors, tokens.longer, tokens.known)
 
 
 def load_tokenizer_and_model(encoder: EncoderFolder, device: str) -> tuple[Any, torch.nn.Module]:
@@ -101,8 +119,7 @@ def embed_tokens(
     for batch in report_progress(list(plan_batches(lengths)), lengths):
         ids = torch.nn.utils.rnn.pad_sequence([tokens.ids[i] for i in batch], True, pad).long().to(device)
         mask = (torch.arange(ids.shape[1]) < torch.tensor([lengths[i] for i in batch])[:, None]).to(device)
-        dtype = NUMBERS[numbers]
-        with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+        with torch.autocast(device.type, torch.bfloat16, enabled=numbers == "bfloat16"):
             states = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         vectors[batch] = pool(states.float(), mask, encoder).cpu()
     if not vectors.isfinite().all():

@@ -7,7 +7,6 @@ or the relations between items. The table: KD_LOSSES, from which recipe checks, 
 the documentation and the contract tests are made. A new loss is one file and one line.
 """
 
-import math
 from typing import Any, NamedTuple
 
 from distill.registry import Entry, load
@@ -19,7 +18,7 @@ class KDLoss(NamedTuple):
     `takes` are the function's arguments in their order: "student" (the learner's logits, or the output of its
     module `tap`), "teacher" (the same of the teacher), "labels" (class numbers or soft labels), "tau" (the
     temperature), "plain" (as student, on items before augmentation), "target" (as student, on items of the
-    target domain).
+    target domain). `weight` and `tau` are what a recipe that leaves them out gets; `source`: whose they are.
     """
 
     place: str
@@ -28,7 +27,9 @@ class KDLoss(NamedTuple):
     tap: bool = False  # needs a module's path: the logits will not do
     connector: bool = False  # the student's output passes a trained 1×1 convolution or matrix first
     layers: bool = False  # the teacher's output is a weighted sum of its modules `layers`
-    most_weight: float = math.inf
+    weight: float = 1.0
+    tau: float = 1.0
+    source: str = ""
 
     @property
     def teacher(self) -> bool:
@@ -49,21 +50,32 @@ KD_LOSSES = {
         "distill.kd.losses.response:hinton",
         "τ² KL from the softened teacher, of logits or of modules' outputs (Hinton et al. 2015)",
         ("student", "teacher", "tau"),
-        most_weight=1.0,
+        tau=4.0,
+        source="within the 2.5 to 4 that Hinton et al. found best for a small student; of most public code",
+    ),
+    "hinton-filtered": KDLoss(
+        "distill.kd.losses.response:hinton_filtered",
+        "hinton without the regularisation samples (Zhou et al. 2021, section 3.3)",
+        ("student", "teacher", "labels", "tau"),
+        tau=4.0,
+        source="as hinton, whose control it is",
     ),
     "weighted": KDLoss(
         "distill.kd.losses.response:weighted",
         "hinton, weighted per item by who knows the label better (Zhou et al. 2021)",
         ("student", "teacher", "labels", "tau"),
+        weight=2.5,
+        tau=2.0,
+        source="the authors' code, for ImageNet",
     ),
-    "spread": KDLoss(
-        "distill.kd.losses.subclasses:spread",
-        "pushes the subclass logits of a batch apart (Müller et al. 2020)",
+    "negative-sampling": KDLoss(
+        "distill.kd.losses.subclasses:negative_sampling",
+        "subclass distillation's own: items differ in their subclass logits (Müller et al. 2020)",
         ("student", "tau"),
         tap=True,
     ),
-    "informed": KDLoss(
-        "distill.kd.losses.subclasses:informed",
+    "mutual-information": KDLoss(
+        "distill.kd.losses.subclasses:mutual_information",
         "each item sure of its subclass, all subclasses in use (Krause et al. 2010)",
         ("student", "tau"),
         tap=True,
@@ -80,12 +92,23 @@ KD_LOSSES = {
         ("student", "teacher"),
         tap=True,
         connector=True,
+        weight=200.0,
+        source="100 times the mean squared distance, twice this half (Tian et al. 2020, public code)",
     ),
     "attention": KDLoss(
         "distill.kd.losses.features:attention",
         "the teacher's attention map (Zagoruyko and Komodakis 2017)",
         ("student", "teacher"),
         tap=True,
+        source="a sum over places, usually 1 to 10 for each layer",
+    ),
+    "attention-mean": KDLoss(
+        "distill.kd.losses.features:attention_mean",
+        "the same, as a mean over places (Zagoruyko and Komodakis 2017, as their code has it)",
+        ("student", "teacher"),
+        tap=True,
+        weight=1000.0,
+        source="β of the authors' code; the paper writes β / 2",
     ),
     "aggregate": KDLoss(
         "distill.kd.losses.features:hint",
@@ -94,18 +117,24 @@ KD_LOSSES = {
         tap=True,
         connector=True,
         layers=True,
+        weight=200.0,
+        source="as hint: what is compared is which layers it is of",
     ),
     "rkd-distance": KDLoss(
         "distill.kd.losses.relations:rkd_distance",
         "relative distances between items (Park et al. 2019)",
         ("student", "teacher"),
         tap=True,
+        weight=25.0,
+        source="beside the angles' 50 (Tian et al. 2020, public code)",
     ),
     "rkd-angle": KDLoss(
         "distill.kd.losses.relations:rkd_angle",
         "angles between items (Park et al. 2019)",
         ("student", "teacher"),
         tap=True,
+        weight=50.0,
+        source="beside the distances' 25 (Tian et al. 2020, public code)",
     ),
     "mmd": KDLoss(
         "distill.kd.losses.domains:mmd",
@@ -114,6 +143,7 @@ KD_LOSSES = {
         tap=True,
     ),
 }
+RENAMED = {"spread": "negative-sampling", "informed": "mutual-information"}  # words of older recipes
 LOGIT_LOSSES = tuple(word for word, loss in KD_LOSSES.items() if loss.teacher and not loss.tap)
 
 

@@ -15,10 +15,26 @@ def hint(student: Features, teacher: Features) -> Scalar:
 
 
 def attention(student: Features, teacher: Features) -> Scalar:
-    """Mean squared distance of unit attention maps Σ_channels a² (Zagoruyko and Komodakis 2017, eq. 2)."""
+    """Mean squared distance of unit attention maps Σ_channels a² (Zagoruyko and Komodakis 2017, eq. 2).
+
+    The sum over the places of a map, the mean over the items.
+    """
+    return square_distances(student, teacher).sum(dim=1).mean()
+
+
+def attention_mean(student: Features, teacher: Features) -> Scalar:
+    """attention() over the number of places, as the authors' code has it.
+
+    Their weight of 1,000 is for this form. A map of 8×8 places then weighs 15.6 times attention().
+    """
+    return square_distances(student, teacher).mean()
+
+
+def square_distances(student: Features, teacher: Features) -> Float[Tensor, "batch places"]:
+    """The squared differences of unit attention maps, by place."""
     pair = student, pool_like(teacher.detach(), student)
     maps = [F.normalize(a.pow(2).sum(dim=1).flatten(1), dim=1) for a in pair]
-    return (maps[0] - maps[1]).pow(2).sum(dim=1).mean()
+    return (maps[0] - maps[1]).pow(2)
 
 
 def pool_like(features: Features, like: Features) -> Features:

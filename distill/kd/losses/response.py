@@ -44,11 +44,23 @@ def weighted(student: Logits, teacher: Logits, labels: Tensor, tau: float) -> Sc
     return tau**2 * (item_weights(student, teacher, labels) * divergences(student, teacher, tau)).mean()
 
 
+def hinton_filtered(student: Logits, teacher: Logits, labels: Tensor, tau: float) -> Scalar:
+    """τ² · mean of (1 - r) · KL, where r is 1 for regularisation samples, which have no part in it.
+
+    The control of Zhou et al. 2021, section 3.3: without them a student is worse than with all. The mean is
+    over all items of the batch, so that the others weigh what they weigh in hinton.
+    """
+    kept = 1 - find_regularisation_samples(student, teacher, labels, tau)
+    return tau**2 * (kept * divergences(student, teacher, tau)).mean()
+
+
+@torch.no_grad()
 def find_regularisation_samples(
     student: Logits, teacher: Logits, labels: Tensor, tau: float
 ) -> Float[Tensor, " batch"]:
     """1 for each regularisation sample, else 0 (Zhou et al. 2021, section 3.3): variance falls, bias grows.
 
-    Those on which the teacher is less sure of the label than the student is, both softened by τ.
+    Those whose gradient of L_kd - L_ce at the label's logit, 1 - p_teacher, is larger than that of L_ce,
+    1 - p_student: the teacher is less sure of the label than the student is, both softened by τ.
     """
     return (cross_entropies(teacher / tau, labels) > cross_entropies(student / tau, labels)).float()

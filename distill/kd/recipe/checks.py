@@ -2,11 +2,26 @@
 
 from distill.data.augment import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
-from distill.kd.losses import KD_LOSSES, KDLoss
-from distill.kd.networks import Network, Networks
-from distill.kd.recipe.parts import LossPart, Recipe, RecipeError, StagePart, check_numbers
+from distill.kd.losses import KDLoss
+from distill.kd.networks import Network, Networks, find_frozen
+from distill.kd.plugins.losses import find_loss
+from distill.kd.recipe.files import is_short
+from distill.kd.recipe.parts import (
+    BoundPart,
+    LossPart,
+    RampPart,
+    Recipe,
+    RecipeError,
+    SearchPart,
+    StagePart,
+    TurnPart,
+    check_numbers,
+)
 from distill.kd.taps import find_module
-from distill.student.loop import list_optimisers
+from distill.kd.training.optimisers import try_optimiser
+from distill.kd.training.ramps import check_ramp
+from distill.kd.training.schedules import try_schedule
+from distill.kd.training.turns import choose_rates
 
 
 def check_recipe(recipe: Recipe, networks: Networks) -> None:
@@ -14,39 +29,57 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
     for i, stage in enumerate(recipe.stages):
         where = f"stages.{i}"
         check_stage(stage, where, recipe)
-        for learner, parts in stage.turns.items():
+        for learner, turn in stage.turns.items():
             check_learner(learner, where, recipe)
-            for j, part in enumerate(parts):
-                check_loss(part, f"{where}.turns.{learner}.{j}", networks[learner], networks, recipe)
+            check_frozen(turn, f"{where}.turns.{learner}", networks[learner])
+            if not turn.losses:
+                raise RecipeError(f"{where}.turns.{learner}: it has no loss to learn from")
+            check_rates(stage, learner, where)
+            key = f"{where}.turns.{learner}" + ("" if is_short(turn) else ".losses")
+            for j, part in enumerate(turn.losses):
+                check_loss(part, f"{key}.{j}", networks[learner], networks, recipe)
         anchors = {f"{name}@{k + 1}": networks[name] for name in stage.turns for k in range(stage.keep)}
         networks = networks | anchors
-        if stage.route is not None and f"{stage.route}@1" not in networks:
-            raise RecipeError(f'{where}.route: nothing is kept of "{stage.route}": give its stage keep: 4')
+        check_route(stage, where, networks)
+
+
+def check_route(stage: StagePart, where: str, networks: Networks) -> None:
+    """A route of a network that was kept, and numbers of its anchors. Raises RecipeError."""
+    if stage.route is None:
+        if stage.anchors is not None:
+            raise RecipeError(f"{where}.anchors: there is no route, whose anchors they are")
+        return
+    if f"{stage.route}@1" not in networks:
+        raise RecipeError(f'{where}.route: nothing is kept of "{stage.route}": give its stage keep: 4')
+    kept = sum(name.startswith(f"{stage.route}@") for name in networks)
+    if stage.anchors is not None and not (stage.anchors and set(stage.anchors) <= {*range(1, kept + 1)}):
+        raise RecipeError(f"{where}.anchors must be numbers of the {kept} copies that are kept: 1 … {kept}")
+    if stage.keep and stage.restart:
+        raise RecipeError(f"{where}.keep: a route that restarts keeps no copies: give restart: false")
 
 
 def check_stage(stage: StagePart, where: str, recipe: Recipe) -> None:
     """The numbers and words of a stage. Raises RecipeError."""
+    if isinstance(stage.search, SearchPart):
+        check_numbers(stage.search, f"{where}.search")
     check_numbers(stage, where)
     if not stage.turns:
         raise RecipeError(f"{where}.turns: nobody learns")
-    if stage.search and not can_search(stage):
-        raise RecipeError(f"{where}.search: needs one learner with aggregate losses of one teacher")
     if stage.items not in ("real", "set") or (stage.items == "set" and recipe.data.set is None):
         raise RecipeError(f'{where}.items must be real, or set where data.set names one; not "{stage.items}"')
-    optimisers = list_optimisers()
-    if stage.optimizer not in optimisers:
-        raise RecipeError(f"{where}.optimizer: " + unknown("optimiser", stage.optimizer, optimisers))
     try:
         build_augmentation(stage.augment)
     except UserError as error:
         raise RecipeError(f"{where}.augment: {error}") from None
 
 
-def can_search(stage: StagePart) -> bool:
-    """Whether one learner has aggregate losses of one teacher."""
-    parts = [part for parts in stage.turns.values() for part in parts]
-    teachers = {part.teacher for part in parts if part.loss == "aggregate"}
-    return len(stage.turns) == 1 and len(teachers) == 1
+def check_rates(stage: StagePart, learner: str, where: str) -> None:
+    """The optimiser and the schedule of a turn, tried before anything is trained. Raises RecipeError."""
+    turn, rates = stage.turns[learner], choose_rates(stage, learner)
+    keys = (f"{where}.turns.{learner}" if part else where for part in (turn.optimizer, turn.schedule))
+    optimiser_key, schedule_key = keys
+    optimiser = try_optimiser(rates.optimizer, stage.lr, f"{optimiser_key}.optimizer")
+    try_schedule(rates.schedule, optimiser, stage.epochs, f"{schedule_key}.schedule")
 
 
 def check_learner(learner: str, where: str, recipe: Recipe) -> None:
@@ -55,14 +88,26 @@ def check_learner(learner: str, where: str, recipe: Recipe) -> None:
         raise RecipeError(f"{where}.turns: " + unknown("network", learner, recipe.networks))
     if recipe.networks[learner].mean_of:
         raise RecipeError(f"{where}.turns: {learner} is an ensemble and never learns itself")
+    if recipe.networks[learner].frozen is True:
+        raise RecipeError(f"{where}.turns: networks.{learner}.frozen is true: leave its turn or frozen out")
+
+
+def check_frozen(turn: TurnPart, where: str, network: Network) -> None:
+    """The modules that do not learn, and that something is left that does. Raises RecipeError."""
+    for key, paths in ((f"networks.{network.name}", network.frozen), (where, turn.frozen or ())):
+        for path in paths:
+            check_path(f"{key}.frozen", path, network)
+    frozen = find_frozen(network, turn.frozen or ())
+    weights = {id(w) for module in frozen for w in module.parameters()}
+    if all(id(w) in weights for w in network.module.parameters()):
+        raise RecipeError(f"{where}: all weights of {network.name} are frozen, and nothing is left to learn")
 
 
 def check_loss(part: LossPart, where: str, learner: Network, networks: Networks, recipe: Recipe) -> None:
     """One loss: its name, numbers, teacher, domain and taps. Raises RecipeError."""
-    if part.loss not in KD_LOSSES:
-        raise RecipeError(f"{where}.loss: " + unknown("loss", part.loss, KD_LOSSES))
-    loss = KD_LOSSES[part.loss]
-    check_weights(part, where, loss)
+    loss = find_loss(part.loss, f"{where}.loss")
+    check_weight(part, where)
+    check_temperature(part, where)
     check_teacher(part, where, loss, networks)
     if loss.tap and part.tap is None:
         raise RecipeError(f"{where}.tap is missing: the loss {part.loss} needs a module's path")
@@ -72,14 +117,35 @@ def check_loss(part: LossPart, where: str, learner: Network, networks: Networks,
     check_taps(part, where, learner, networks)
 
 
-def check_weights(part: LossPart, where: str, loss: KDLoss) -> None:
-    """The weight, its end and the temperature. Raises RecipeError."""
-    for name in ("weight", "until"):
-        if not 0 <= (getattr(part, name) or 0.0) <= loss.most_weight:
-            span = "between 0 and 1 (the λ of distillation)" if loss.most_weight == 1 else "at least 0"
-            raise RecipeError(f"{where}.{name} must be {span}, not {getattr(part, name):g}")
+def check_weight(part: LossPart, where: str) -> None:
+    """The weight and its end, or its ramp. Raises RecipeError."""
+    if isinstance(part.weight, RampPart):
+        check_ramp(part.weight, f"{where}.weight")
+        if part.until is not None:
+            raise RecipeError(f"{where}.until: the weight has a ramp, whose end is its key to")
+    ends = (
+        () if isinstance(part.weight, RampPart) else (("weight", part.weight), ("until", part.until or 0.0))
+    )
+    for name, end in ends:
+        if not end >= 0:
+            raise RecipeError(f"{where}.{name} must be at least 0, not {end:g}")
+    if part.bound is not None:
+        check_bound(part, part.bound, where)
+
+
+def check_temperature(part: LossPart, where: str) -> None:
+    """A temperature above 0. Raises RecipeError."""
     if not part.tau > 0:
         raise RecipeError(f"{where}.tau, the temperature, must be above 0, not {part.tau:g}")
+
+
+def check_bound(part: LossPart, bound: BoundPart, where: str) -> None:
+    """A bound that is positive, of a weight that nothing else moves. Raises RecipeError."""
+    check_numbers(bound, f"{where}.bound")
+    if not bound.at_most > 0:
+        raise RecipeError(f"{where}.bound.at_most must be above 0, not {bound.at_most:g}")
+    if isinstance(part.weight, RampPart) or part.until is not None:
+        raise RecipeError(f"{where}.bound: the weight is its multiplier, so give it no ramp and no until")
 
 
 def check_teacher(part: LossPart, where: str, loss: KDLoss, networks: Networks) -> None:

@@ -1,15 +1,17 @@
 """The dataclasses of a recipe: their fields are the keys of the YAML file. Imports no torch.
 
 Data, networks, stages; each stage says which networks learn, from which losses, at which weights. Everything
-else about a run follows from it.
+else about a run follows from it. A part with SHORT may be written as the value of that key alone; one with
+OPEN keeps the keys that are no fields in the field of this name. A field that Python reserves ends with "_".
 """
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from distill.errors import UserError, quote
-from distill.registry import COUNT, EPOCHS, ITEMS, RATE, check_options, option
+from distill.kd.losses import KD_LOSSES, RENAMED, KDLoss
+from distill.registry import AUTO, COUNT, EPOCHS, ITEMS, RATE, Auto, check_options, option
 
 FILE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # of a network: it is the name of a file in the run's folder
 
@@ -40,6 +42,8 @@ class DataPart:
     """Only so many training items, drawn at random (default: all)."""
     test: int | None = option(None, above=0)
     """Only so many test items (default: all)."""
+    validation: float = option(0.0, at_least=0, below=1)
+    """This share of the training items is held out: no network learns from it, and each epoch is measured."""
     merge: list[list[int]] | None = None
     """Classes that are merged: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] makes two classes of ten."""
     set: str | None = None
@@ -57,7 +61,7 @@ class NetworkPart:
     """One network."""
 
     name: str = "convnet"
-    """lenet, convnet … as everywhere, or torchvision/resnet18 … for torchvision's classifiers."""
+    """lenet, convnet … as everywhere, torchvision/resnet18 … for torchvision's classifiers, or mine:Tiny."""
     width: int | None = option(None, above=0, at_most=10**5, cost=(4000, "bytes"))
     """Its width, where it has one."""
     depth: int | None = option(None, above=0, at_most=1000, cost=(4000, "bytes"))
@@ -74,8 +78,42 @@ class NetworkPart:
     """Two networks of this kind: the width that is not given is their geometric mean (an assistant's)."""
     mean_of: list[str] | None = None
     """An ensemble that never learns itself: the mean probabilities of the networks of these names."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Of a network of a plugin: what its constructor gets beside the shape of an item and the classes."""
+    frozen: bool | list[str] = False
+    """true: it never learns; or the modules of it, by their paths, that never do."""
     int8: bool = False
     """Measure it with weights and activations rounded to eight bits."""
+    alphas: str | None = None
+    """A file alphas.json of another run: the weights of its layers that a search found there."""
+
+
+@dataclass(frozen=True)
+class RampPart:
+    """A weight that moves along the stage."""
+
+    ramp: str
+    """How it moves: a word of RAMPS."""
+    from_: float | None = None
+    """Its value at the beginning (default: 0)."""
+    to: float | None = None
+    """Its value at the end (default: 1)."""
+    by: str | None = None
+    """When it moves: after each batch or each epoch (default: the ramp's own)."""
+    of: "RampPart | None" = None
+    """complement: the ramp that is taken from 1."""
+    times: "RampPart | None" = None
+    """Another ramp, by which this one is multiplied."""
+
+
+@dataclass(frozen=True)
+class BoundPart:
+    """A bound that a loss shall not exceed: its weight becomes a multiplier that rises while it does."""
+
+    at_most: float
+    """The bound ε on the unweighted loss."""
+    lr: float = option(0.01, **RATE)
+    """The rate of the multiplier: after each batch the weight gains lr · (loss - ε), and is at least 0."""
 
 
 @dataclass(frozen=True)
@@ -84,38 +122,110 @@ class LossPart:
 
     loss: str = "cross-entropy"
     """The name of a loss: see the catalogue."""
-    weight: float = 1.0
-    """Its factor."""
+    weight: Auto[float | RampPart] = AUTO
+    """Its factor, or the ramp along which it moves (default: the published one of the loss)."""
     until: float | None = None
     """The factor at the end of the stage; it changes geometrically (default: it stays)."""
+    bound: BoundPart | None = None
+    """The loss shall not exceed a bound, and the factor is where its multiplier starts (ProKT)."""
     teacher: str | None = None
     """The network whose output is matched."""
-    tau: float = 1.0
-    """The temperature."""
+    tau: Auto[float] = AUTO
+    """The temperature (default: the published one of the loss)."""
     tap: str | None = None
     """The learner's module whose output is used, by its path (default: the logits)."""
     teacher_tap: str | None = None
     """The teacher's module (default: the same path)."""
     layers: list[str] | None = None
     """aggregate: the teacher's modules, of one size, whose weighted sum is matched."""
+    alpha: str = "searched"
+    """aggregate: the weights of the layers: searched, or as controls mean or random."""
     domain: str = "source"
     """source, or target: the unlabelled items of data.target."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loss", RENAMED.get(self.loss, self.loss))
+        published = KD_LOSSES.get(self.loss, KDLoss("", "", ()))  # of a word that is none: refused later
+        for name in ("weight", "tau"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(published, name))
+
+
+@dataclass(frozen=True)
+class OptimizerPart:
+    """An optimiser; its other keys are arguments of its class, as momentum."""
+
+    SHORT: ClassVar[str] = "name"
+    OPEN: ClassVar[str] = "arguments"
+    name: str = "Adam"
+    """Any of torch.optim that takes a step without a closure, in any case."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Those of its constructor; its rate is the stage's where they have no lr."""
+
+
+@dataclass(frozen=True)
+class SchedulePart:
+    """How the rates of an optimiser move along a stage; its other keys are arguments of a scheduler."""
+
+    SHORT: ClassVar[str] = "name"
+    OPEN: ClassVar[str] = "arguments"
+    name: str = "linear"
+    """A word of SCHEDULES, or a class of torch.optim.lr_scheduler."""
+    by: str | None = None
+    """When the scheduler takes a step, which its arguments count: after each batch or each epoch."""
+    warmup: float = 0.0
+    """Over so many epochs the rates rise in a straight line to the schedule's."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Those of its constructor."""
+
+
+@dataclass(frozen=True)
+class TurnPart:
+    """What one network learns from in each batch, and how; what is left out is as the stage says."""
+
+    SHORT: ClassVar[str] = "losses"
+    losses: list[LossPart]
+    """The summands of its loss."""
+    optimizer: OptimizerPart | None = None
+    """Its optimiser."""
+    schedule: SchedulePart | None = None
+    """How its rates move."""
+    frozen: list[str] | None = None
+    """Modules of the network, by their paths, that do not learn."""
+
+
+@dataclass(frozen=True)
+class SearchPart:
+    """The search of the weights of aggregate losses (DFA's first stage)."""
+
+    lr: float = option(0.02, **RATE)
+    """The rate of Adam on α, β₁ = 0.5 (DARTS: 3e-4 in 20,000 steps; a small search has hundreds)."""
+    warmup: int = option(0, at_least=0)
+    """So many epochs in which α stays even, while the student and the connectors learn."""
+    ts: float = option(1.0, at_least=0)
+    """The weight γ of the path from teacher to student."""
+    st: float = option(1.0, at_least=0)
+    """The weight γ of the path from student to teacher."""
+    regulariser: float = option(1e-3, at_least=0)
+    """λ of λ / 2 · Σ α² in the loss of α."""
 
 
 @dataclass(frozen=True)
 class StagePart:
     """One training: in each batch the learners take their steps in this order."""
 
-    turns: dict[str, list[LossPart]]
+    turns: dict[str, TurnPart]
     """For each learner its losses."""
     epochs: int = option(1, **EPOCHS)
     """Passes over the items."""
     batch: int = option(64, **ITEMS)
     """Items per step."""
-    optimizer: str = "Adam"
-    """Any of torch.optim."""
+    optimizer: OptimizerPart = OptimizerPart()
+    """That of all turns."""
     lr: float = option(0.002, **RATE)
-    """Its rate, falling linearly to zero."""
+    """Its rate."""
+    schedule: SchedulePart = SchedulePart()
+    """How its rate moves (default: it falls linearly to zero)."""
     train: int | None = option(None, above=0)
     """Only the first so many training items (default: all of data.train)."""
     items: str = "real"
@@ -130,14 +240,18 @@ class StagePart:
     """Items drawn with replacement, by this seed."""
     prune: float = option(0.0, at_least=0, below=1)
     """This share of the learners' weights, the smallest, is zero throughout the stage."""
-    search: bool = False
+    search: bool | SearchPart = False
     """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
     keep: int = option(0, **{**COUNT, "above": None, "at_least": 0})
     """How many copies of each learner are kept, at equal distances along the stage: NAME@1, NAME@2 …"""
     route: str | None = None
     """The teacher of this name is replaced by the copies kept of it, early to late (route-constrained)."""
+    anchors: list[int] | None = None
+    """With route: the numbers of these copies, leg by leg (default: each once)."""
     gap: float = option(0.0, at_least=0)
-    """With route: a copy nearer than this KL to the one before is left out."""
+    """With route: a copy nearer than this KL to the student, when its turn comes, is left out (greedy)."""
+    restart: bool = True
+    """With route: for each copy, the optimiser, its rates and the connectors begin anew."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +266,8 @@ class Recipe:
     """What is learned."""
     seed: int = 0
     """Seeds everything random."""
+    plugins: list[str] = field(default_factory=list)
+    """Python files with networks, losses and data sets of one's own: mine:Tiny is Tiny in mine.py."""
 
     def __post_init__(self) -> None:
         if not self.networks:

@@ -1,14 +1,23 @@
 """Differentiable feature aggregation (Guan et al. 2020): which of a teacher's layers a student follows.
 
-A group is a student's layer and several of the teacher's of one size; its aggregation is Σ_l softmax(α)_l ·
-layer_l. Stage one searches α as DARTS does (Liu et al. 2019, first order), one step of each per batch: the
-student and the connectors on one half of the items, α on the other half. The bridge loss has two paths. From
-student to teacher: the student's layer, connected, must be near the aggregation and carry the teacher's tail
-to the label; from teacher to student: the aggregation, connected back, must carry the student's tail to it.
-Stage two is feature distillation with the α that stage one found.
+Both networks have groups of layers of one height and width. In group i, S_i is the student's layer, T_ij are
+the teacher's, and the aggregation is A_i = Σ_j softmax(α_i)_j · T_ij (eq. 2). Stage one searches α by the
+bridge loss, Σ_i γ_ts · L_ts,i + γ_st · L_st,i (section 3.3), which has two paths:
+
+    teacher to student   L_ts,i = CE(y, the student's tail after group i, on c_ts(A_i)): is A_i worth it?
+    student to teacher   L_st,i = mean (c_st(S_i) - A_i)²: can the student come near A_i?
+
+The connectors c are 1×1 convolutions. As in DARTS (Liu et al. 2019, first order), the student and the
+connectors take a step on one half of the items, on their own cross-entropy and the bridge loss; then α takes
+one on the other half, on the bridge loss and a regulariser, λ / 2 · Σ α². Both players hold both paths, and
+nothing is detached but what the other player owns. Stage two is feature distillation with the α of stage one.
+
+Where we differ: all groups are searched at once (the paper searches group after group: several stages with
+search, one group each, do that), and the distance is the mean over places and channels rather than the sum.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,13 +25,12 @@ from torch import Tensor, nn
 
 from distill.errors import NetworkError
 from distill.inner.losses import cross_entropy_with_any_labels
-from distill.kd.losses.features import hint
 from distill.kd.taps import forward_with_taps
 from distill.student.loop import Batch, Loss
 
 
 def aggregate_layers(layers: Sequence[Tensor], alpha: Tensor) -> Tensor:
-    """Σ_l softmax(alpha)_l · layer_l."""
+    """Σ_j softmax(alpha)_j · layer_j, a tensor like each of the layers."""
     return torch.stack([w * layer for w, layer in zip(alpha.softmax(dim=0), layers, strict=True)]).sum(dim=0)
 
 
@@ -36,68 +44,86 @@ class Group:
     to_teacher: nn.Module
     to_student: nn.Module
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Those of both connectors."""
-        return [*self.to_teacher.parameters(), *self.to_student.parameters()]
-
-    def aggregation(self, taps: Mapping[str, Tensor]) -> Tensor:
+    def aggregation(self, taps: Mapping[str, Tensor], alpha: Tensor) -> Tensor:
         """The weighted sum of the outputs of the teacher's layers."""
-        return aggregate_layers([taps[layer] for layer in self.layers], self.alpha)
+        return aggregate_layers([taps[layer] for layer in self.layers], alpha)
 
 
 @dataclass(frozen=True)
 class AggregationSearch:
-    """The two losses of stage one, over the groups of one student and one frozen teacher."""
+    """The losses of the two players of stage one, over the groups of one student and one frozen teacher."""
 
     student: nn.Module
     teacher: nn.Module
     groups: Sequence[Group]
-    held_out: Iterator[Batch]
-
-    def teacher_taps(self, x: Tensor) -> dict[str, Tensor]:
-        """The outputs of the teacher's layers, without a graph."""
-        with torch.no_grad():
-            layers = [layer for group in self.groups for layer in group.layers]
-            return forward_with_taps(self.teacher, x, layers)[1]
+    held_out: Callable[[Batch], Batch]  # the batch of α's half beside one of the student's
+    ts: float = 1.0  # γ_ts
+    st: float = 1.0  # γ_st
+    regulariser: float = 1e-3  # λ
 
     def student_loss(self) -> Loss:
-        """For the student and the connectors: the label, and both ways over each bridge."""
+        """For the student and the connectors: the cross-entropy, and the bridge loss at a constant α."""
 
         def loss(batch: Batch) -> Tensor:
-            logits, taps = forward_with_taps(self.student, batch.x, [group.tap for group in self.groups])
-            teacher_taps = self.teacher_taps(batch.x)
-            parts = [cross_entropy_with_any_labels(logits, batch.y)]
-            for group in self.groups:
-                connected = group.to_teacher(taps[group.tap])
-                changes = {group.layers[-1]: replace_output(connected)}
-                parts += [
-                    hint(connected, group.aggregation(teacher_taps).detach()),
-                    cross_entropy_with_any_labels(
-                        forward_with_taps(self.teacher, batch.x, (), changes)[0], batch.y
-                    ),
-                    self.student_tail_loss(group, teacher_taps, batch),
-                ]
-            return torch.stack(parts).sum()
+            logits, student_taps = self.student_pass(batch)
+            alphas = [group.alpha.detach() for group in self.groups]
+            return cross_entropy_with_any_labels(logits, batch.y) + self.bridge(batch, student_taps, alphas)
 
         return loss
 
     def alpha_loss(self) -> Loss:
-        """For α, on the other half's items: how well the aggregations carry the student's tail."""
+        """For α, on the other half's items: the bridge loss and the regulariser."""
 
-        def loss(_: Batch) -> Tensor:
-            batch = next(self.held_out)
-            taps = self.teacher_taps(batch.x)
-            return torch.stack([self.student_tail_loss(group, taps, batch) for group in self.groups]).sum()
+        def loss(batch: Batch) -> Tensor:
+            batch = self.held_out(batch)
+            alphas = [group.alpha for group in self.groups]
+            squares = torch.stack([alpha.square().sum() for alpha in alphas]).sum()
+            with keep_buffers(self.student):  # it is the other player's turn
+                student_taps = self.student_pass(batch)[1]
+            return self.bridge(batch, student_taps, alphas) + self.regulariser / 2 * squares
 
         return loss
 
-    def student_tail_loss(self, group: Group, teacher_taps: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """From teacher to student: the cross-entropy of the student's tail on a group's aggregation."""
-        connected = group.to_student(group.aggregation(teacher_taps))
-        changes = {group.tap: replace_output(connected)}
-        return cross_entropy_with_any_labels(
-            forward_with_taps(self.student, batch.x, (), changes)[0], batch.y
-        )
+    def student_pass(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The student's logits, and its layers."""
+        return forward_with_taps(self.student, batch.x, [group.tap for group in self.groups])
+
+    def bridge(self, batch: Batch, student_taps: Mapping[str, Tensor], alphas: Sequence[Tensor]) -> Tensor:
+        """Σ over the groups of both paths, with gradients into α, the connectors and the student."""
+        with torch.no_grad():
+            layers = [layer for group in self.groups for layer in group.layers]
+            teacher_taps = forward_with_taps(self.teacher, batch.x, layers)[1]
+        parts = []
+        for group, alpha in zip(self.groups, alphas, strict=True):
+            aggregation = group.aggregation(teacher_taps, alpha)
+            parts.append(self.ts * self.cross_to_student(group, aggregation, batch))
+            parts.append(self.st * cross_to_teacher(group, student_taps[group.tap], aggregation))
+        return torch.stack(parts).sum()
+
+    def cross_to_student(self, group: Group, aggregation: Tensor, batch: Batch) -> Tensor:
+        """L_ts: the cross-entropy of the student's tail on a group's aggregation."""
+        changes = {group.tap: replace_output(group.to_student(aggregation))}
+        with keep_buffers(self.student):  # averages of batch norm are of the student's own features alone
+            logits, _ = forward_with_taps(self.student, batch.x, (), changes)
+        return cross_entropy_with_any_labels(logits, batch.y)
+
+
+@contextmanager
+def keep_buffers(network: nn.Module) -> Iterator[None]:
+    """Within, the network has copies of its buffers, which forward may move, as batch norm does."""
+    holders = [(module._buffers, dict(module._buffers)) for module in network.modules()]
+    for buffers, originals in holders:
+        buffers.update({name: b.clone() for name, b in originals.items() if b is not None})
+    try:
+        yield
+    finally:
+        for buffers, originals in holders:
+            buffers.update(originals)
+
+
+def cross_to_teacher(group: Group, layer: Tensor, aggregation: Tensor) -> Tensor:
+    """L_st: the mean squared distance of the student's layer, connected, from the aggregation."""
+    return (group.to_teacher(layer) - aggregation).square().mean()
 
 
 def replace_output(value: Tensor) -> Callable[[Tensor], Tensor]:

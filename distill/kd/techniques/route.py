@@ -1,43 +1,105 @@
-"""Route-constrained distillation (Jin et al. 2019): a teacher is followed through anchors of its training."""
+"""Route-constrained optimisation (Jin et al. 2019): a teacher is followed through anchors of its training.
 
+A stage with a route is split into legs, one after the other; in each the teacher is one of its anchors,
+copies that an earlier stage kept of it at equal distances. There are two strategies (section 3.4):
+
+    equal epochs   each leg follows the next anchor
+    greedy         each leg follows the next anchor from which the student, as it is after the legs before, is
+                   further than `gap`; nearer ones would tell it little
+
+The last anchor is always followed, for all epochs that are left; any other for an equal part of the stage. A
+distance is the mean KL(anchor ‖ student), in nats, on 1,000 training items: the congruence loss of the paper.
+The control "restarts" names the last anchor for each leg: anchors: [4, 4, 4, 4].
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 
 from distill.data.dataset import Dataset
-from distill.kd.networks import Networks, compute_logits
+from distill.kd.losses.response import divergences
+from distill.kd.networks import Network, Networks, compute_logits
 from distill.kd.recipe.parts import StagePart
 
-
-def split_route(part: StagePart, networks: Networks, train: Dataset) -> list[StagePart]:
-    """A stage without a route as it is; else one stage per anchor of the route, the epochs shared out."""
-    if part.route is None:
-        return [part]
-    anchors = [name for name in networks if name.startswith(f"{part.route}@")]
-    if part.gap:
-        anchors = choose_anchors(anchors, networks, train, part.gap)
-    each = max(1, part.epochs // len(anchors))
-    epochs = [each] * (len(anchors) - 1) + [max(1, part.epochs - each * (len(anchors) - 1))]
-    return [
-        replace(part, route=None, epochs=e, turns={
-            learner: [replace(p, teacher=anchor) if p.teacher == part.route else p for p in parts]
-            for learner, parts in part.turns.items()
-        })
-        for anchor, e in zip(anchors, epochs, strict=True)
-    ]  # fmt: skip
+SAMPLE = 1000  # training items on which distances are measured
 
 
-def choose_anchors(names: list[str], networks: Networks, train: Dataset, least: float) -> list[str]:
-    """Anchors at least so far apart, the last always among them (greedy: Jin et al. 2019, section 3.4).
+class Leg(NamedTuple):
+    """A part of a stage with one teacher: the stage to run, and up to which of its epochs."""
 
-    The distance of two is the mean KL of the later one's output from the earlier one's, on 1,000 items.
+    part: StagePart  # its anchors are those that are left
+    until: int
+    epochs: int
+
+
+def next_leg(part: StagePart, done: Sequence[Leg], networks: Networks, train: Dataset) -> Leg | None:
+    """The leg of a stage after those that are done; None after the last. A stage without a route is one.
+
+    Where nothing begins anew (restart: false) a leg's stage is the whole one, of which it runs some epochs.
     """
-    sample = train.select(torch.arange(min(1000, len(train))))
-    log_p = {name: F.log_softmax(compute_logits(networks[name], sample), dim=1) for name in names}
-    anchors = [names[0]]
-    for name in names[1:]:
-        distance = float(F.kl_div(log_p[anchors[-1]], log_p[name], log_target=True, reduction="batchmean"))
-        if distance >= least or name == names[-1]:
-            anchors.append(name)
-    return anchors
+    if part.route is None:
+        return None if done else Leg(part, part.epochs, part.epochs)
+    anchors, before = number_anchors(part, networks), sum(leg.epochs for leg in done)
+    left = (done[-1].part.anchors if done else anchors) or []
+    if not left:
+        return None
+    k = choose_anchor(part, left, networks, train) if part.gap else 0
+    total = count_epochs(part, networks)
+    epochs = total // len(anchors) if left[k + 1 :] else total - before
+    stage = replace(follow(part, f"{part.route}@{left[k]}"), anchors=left[k + 1 :])
+    if part.restart:
+        return Leg(replace(stage, epochs=epochs), epochs, epochs)
+    return Leg(replace(stage, epochs=total), before + epochs, epochs)
+
+
+def count_epochs(part: StagePart, networks: Networks) -> int:
+    """The epochs of a stage: at least one for each anchor of its route."""
+    return max(part.epochs, len(number_anchors(part, networks))) if part.route else part.epochs
+
+
+def number_anchors(part: StagePart, networks: Networks) -> list[int]:
+    """The numbers of a route's anchors, leg by leg."""
+    return part.anchors or list_kept(str(part.route), networks)
+
+
+def list_kept(route: str, networks: Networks) -> list[int]:
+    """The numbers of the copies that are kept of a network, from early to late."""
+    return sorted(int(name.rpartition("@")[2]) for name in networks if name.startswith(f"{route}@"))
+
+
+def name_last_anchor(route: str, networks: Networks) -> str:
+    """The name of the last copy that is kept of a network."""
+    return f"{route}@{list_kept(route, networks)[-1]}"
+
+
+def follow(part: StagePart, anchor: str) -> StagePart:
+    """A stage whose route is one anchor, in the place of its teacher."""
+    turns = {
+        learner: replace(turn, losses=[
+            replace(loss, teacher=anchor) if loss.teacher == part.route else loss for loss in turn.losses
+        ])
+        for learner, turn in part.turns.items()
+    }  # fmt: skip
+    return replace(part, route=None, turns=turns)
+
+
+def choose_anchor(part: StagePart, left: Sequence[int], networks: Networks, train: Dataset) -> int:
+    """The place among the anchors that are left of the first that is far from a student, or of the last."""
+    students = [
+        networks[name]
+        for name, turn in part.turns.items()
+        if any(loss.teacher == part.route for loss in turn.losses)
+    ]
+    for k, number in enumerate(left):
+        anchor = networks[f"{part.route}@{number}"]
+        if max(measure_congruence(student, anchor, train) for student in students) >= part.gap:
+            return k
+    return len(left) - 1
+
+
+def measure_congruence(student: Network, teacher: Network, train: Dataset) -> float:
+    """The mean KL(teacher ‖ student) on the first training items, in nats."""
+    sample = train.select(torch.arange(min(SAMPLE, len(train))))
+    return float(divergences(compute_logits(student, sample), compute_logits(teacher, sample), 1.0).mean())

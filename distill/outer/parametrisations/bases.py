@@ -46,8 +46,8 @@ class Bases(Parametrisation):
         return {"items": (scale * left[:, :count]).to(items), BASES: bases.to(items)}
 
     def decode(self, codes: Codes) -> Float[Tensor, "n c h w"]:
-        bases = codes[BASES]
-        return (codes["items"] @ bases.flatten(1)).unflatten(1, bases.shape[1:])
+        bases, coefficients = codes[BASES], codes["items"].contiguous()  # as a file: the same bits from both
+        return (coefficients @ bases.flatten(1)).unflatten(1, bases.shape[1:])
 
     def decoded_shape(self, codes: Codes) -> tuple[int, ...]:
         check_axes(codes, ["items", BASES], 2)

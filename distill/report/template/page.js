@@ -140,14 +140,15 @@ function startSet(root) {
     button.addEventListener("blur", hideDetail);
   });
 
-  root.querySelectorAll(".command").forEach((command) => {
-    command.querySelector(".copy").addEventListener("click", async ({ target }) => {
-      const copied = await copyText(command.querySelector("code"));
-      command.querySelector(".copied").textContent = copied ? "Copied." : "The text is selected: copy it with Ctrl-C.";
-      if (copied) target.focus();
-    });
-  });
   draw();
+}
+
+function startCopying(command) {
+  command.querySelector(".copy").addEventListener("click", async ({ target }) => {
+    const copied = await copyText(command.querySelector("code"));
+    command.querySelector(".copied").textContent = copied ? "Copied." : "The text is selected: copy it with Ctrl-C.";
+    if (copied) target.focus();
+  });
 }
 
 function hideDetail() {
@@ -173,3 +174,4 @@ detail.addEventListener("mouseleave", hideDetail);
 addEventListener("keydown", ({ key }) => key === "Escape" && hideDetail());
 addEventListener("scroll", () => document.querySelector(".item:focus") || hideDetail(), { passive: true });
 document.querySelectorAll(".set").forEach(startSet);
+document.querySelectorAll(".command").forEach(startCopying);

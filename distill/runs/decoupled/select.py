@@ -96,7 +96,7 @@ def build_blank(config: SelectSettings, train: Dataset, test: int) -> DistilledS
 def describe_selection(config: SelectSettings) -> dict[str, Any]:
     """The set's provenance: the command that makes it again; files by their names alone."""
     words = ["distill select", config.dataset, "--coreset", config.coreset, "--seed", str(config.seed)]
-    for name in ("n", "ipc", "teacher", "labels", "views", "image_size"):
+    for name in ("n", "ipc", "teacher", "labels", "views", "top", "image_size"):
         if (value := getattr(config, name)) is not None:
             words += ["--" + name.replace("_", "-"), str(value)]
     words += ["--tau", f"{config.tau:g}"] if config.teacher else []

@@ -31,6 +31,8 @@ class DataSettings:
     keep: str = "auto"  # these three are options of images alone
     cache: str | None = None
     skip_damaged: bool = False
+    encoder: str | None = None  # these two are options of texts alone
+    encoder_numbers: str = "float32"
 
     items_word: ClassVar[str] = "items"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from distill.methods import METHODS
-from distill.outer import STARTS
+from distill.outer import OUTER_RULES, STARTS
 from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.registry import AUTO, COUNT, ITEMS, RATE, STEPS, Auto, Entry, option
 from distill.runs.settings.inner import PlugInOptions
@@ -41,8 +41,10 @@ class OuterSettings:
     """Real items per outer step."""
     networks_per_step: int = option(1, "COUNT", **COUNT)
     """How many networks an outer step uses, each with its own real items; their gradients are averaged."""
+    outer_rule: Auto[str] = option(AUTO, "RULE", choices=OUTER_RULES)
+    """How what is learned moves along its gradient."""
     outer_lr: Auto[float] = option(AUTO, "LR", **RATE)
-    """The learning rate of the outer Adam for the items."""
+    """The outer learning rate for the items."""
     label_lr_scale: Auto[float] = option(AUTO, "FACTOR", **RATE, needs={"labels": ("soft", "softmax")})
     """The outer learning rate for the labels, as a multiple of --outer-lr."""
     lr_lr_scale: Auto[float] = option(AUTO, "FACTOR", **RATE)

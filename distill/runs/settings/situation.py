@@ -21,7 +21,7 @@ class Situation:
     convnet: bool
     bundled: bool  # the data set is in the package
     limited: bool  # --minutes ends the run
-    brief: bool = False  # within a minute
+    brief: bool = False  # within two minutes
     unrolls: bool = True
     fixed_items: bool = False  # labels alone are learned
     by_class: bool = False  # the method brings real and synthetic items together, class by class
@@ -50,7 +50,7 @@ class Situation:
 
     @property
     def quick(self) -> bool:
-        """Images for known weights, learned within a minute: most of it is the way from chance."""
+        """Images for known weights, learned within two minutes: most of it is the way from chance."""
         is_new = not (self.text or self.trained or self.start)
         return self.brief and self.fixed and is_new and self.method == "unroll"
 

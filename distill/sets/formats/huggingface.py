@@ -12,7 +12,7 @@ from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import draw_images
 from distill.sets.formats.safetensors import export_folder
-from distill.sets.labels import describe_label
+from distill.sets.labels.words import describe_label
 from distill.sets.provenance import without_places
 
 if TYPE_CHECKING:

@@ -35,7 +35,9 @@ from distill.student.training import Student, resolve_set_network
 
 EVERY = 10.0  # seconds between two lines of progress
 DEFAULT_PROTOCOLS = ("recipe", "dc")
-DEFAULT_NETWORKS = {"images": ("lenet", "mlp"), "texts": ("textcnn", "average")}  # beside the set's own
+DEFAULT_NETWORKS = {  # beside the set's own
+    "images": ("lenet", "mlp"), "texts": ("textcnn", "average"), "vectors": ("linear", "mlp"),
+}  # fmt: skip
 
 
 class Grid(NamedTuple):
@@ -131,7 +133,8 @@ def choose_networks(data: DistilledSet, names: Sequence[str]) -> list[str]:
         raise UserError(f"the set is of {own}: measure it by distill.student.evaluate(set, test, …)")
     for word in names:
         resolve_set_network(data, word)
-    others = DEFAULT_NETWORKS["images" if name in IMAGES else "texts"]
+    kind = "vectors" if data.items.ndim == 2 else "images" if name in IMAGES else "texts"
+    others = DEFAULT_NETWORKS[kind]
     default = dict.fromkeys([name, *(word for word in others if can_train(data, word))])
     return list(names) or list(default)
 

@@ -10,6 +10,8 @@ from torch import Tensor
 from distill.errors import UserError
 from distill.registry import EPOCHS, ITEMS, RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet
+from distill.sets.labels.top import TopLabels
+from distill.sets.labels.views import ViewLabels
 from distill.sets.public.training import Targets
 from distill.student.protocols.base import Plan, PlannedProtocol
 from distill.student.protocols.frepo import warm_up_and_fall
@@ -46,7 +48,8 @@ class FKD(PlannedProtocol):
                 f"the labels per view are of the changes {schedule.words}, not of {self.augment:.80}: leave"
                 " augment out, or store others by `distill relabel --views`"
             )
-        remark = f"targets are the labels stored for {len(labels)} views ({schedule.words})"
+        kept = f", the {labels.k} largest values of each" if isinstance(labels, TopLabels) else ""
+        remark = f"targets are the labels stored for {len(labels)} views ({schedule.words}){kept}"
         steps = (self.epochs or len(labels)) * count_passes(data, self.batch)
         return Plan(
             Targets(data.labels, remark, CROSS_ENTROPY),
@@ -58,12 +61,12 @@ class FKD(PlannedProtocol):
 
 
 def draw_views(
-    items: Tensor, labels: Tensor, schedule: ViewSchedule, size: int, generator: torch.Generator
+    items: Tensor, labels: ViewLabels, schedule: ViewSchedule, size: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Minibatches of one view after the other, without end, each view in a new order."""
     view = 0
     while True:
-        x, y = schedule.view(items, view), labels[view]
+        x = schedule.view(items, view)
         for rows in torch.randperm(len(items), generator=generator).split(size):
-            yield x[rows], y[rows]
+            yield x[rows], labels[view, rows]
         view = (view + 1) % len(labels)

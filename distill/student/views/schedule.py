@@ -8,13 +8,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float
 from torch import Generator, Tensor
 
 from distill.data.augment import Images
 from distill.errors import SetError, UserError
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
+from distill.sets.labels.views import ViewLabels
 from distill.sets.metadata import describe_shape
 from distill.student.comparison.coresets import crop_images
 from distill.student.protocols.augment import DSA, Change, is_digit_set, pick
@@ -73,7 +73,7 @@ def describe_views(schedule: ViewSchedule, items: Tensor) -> dict[str, Any]:
     return {"augment": schedule.words, "seed": schedule.seed, "items": digest_items(items)}
 
 
-def read_schedule(data: DistilledSet) -> tuple[ViewSchedule, Float[Tensor, "views n classes"]]:
+def read_schedule(data: DistilledSet) -> tuple[ViewSchedule, ViewLabels]:
     """The schedule of a set's views and their labels. Raises SetError without them, or for others."""
     if data.views is None or data.view_labels is None:
         raise SetError(

@@ -20,3 +20,7 @@ class ViewOptions:
     digits zoom alone)."""
     view_seed: int = option(0, "SEED", at_least=0, at_most=2**31, needs=NEEDS)
     """With --views: the seed of the changes, which the file keeps."""
+    top: str | None = option(None, "K|auto", needs=NEEDS)
+    """With --views: store the K largest values of each label instead of all; the rest counts as spread
+    equally over the other classes. auto: as many as hold 99 % of the probability, where that takes at most
+    half of the bytes and there are 32 classes or more (default: all)."""

@@ -169,6 +169,10 @@ def outer_batch(s: Situation) -> int:
     return 128 if s.fixed or s.random_convnet or s.windowed else 256
 
 
+def outer_rule(s: Situation) -> str:
+    return "ggt" if s.quick else "adam"
+
+
 def outer_lr(s: Situation) -> float:
     if s.pooled:
         return 0.1 if s.ridge and s.plain_convnet else 0.01

@@ -1,0 +1,14 @@
+"""Connectors: what carries the output of one module to the channels of another's."""
+
+import torch
+from torch import Tensor, nn
+
+from distill.networks.initial import draw_weights
+
+
+def build_connector(source: Tensor, goal: Tensor, generator: torch.Generator) -> nn.Module:
+    """A 1×1 convolution, or a matrix, from the channels of one output to those of another."""
+    a, b = source.shape[1], goal.shape[1]
+    connector: nn.Module = nn.Conv2d(a, b, 1) if source.ndim == 4 else nn.Linear(a, b)
+    connector.load_state_dict(draw_weights(connector, generator, "uniform"))
+    return connector.to(source.device)
