@@ -214,8 +214,8 @@ def check_set(data: DistilledSet) -> None:
     if not (data.text is None or isinstance(data.text, dict)):
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_protocol(data.protocol)
-    check_attention(data.attention, data.items, data.inner)
     check_shapes(**tensors)
+    check_attention(data.attention, data.items, data.inner)
     check_views(data.view_labels, data.views, data.labels)
     check_codes(data.codes, data.items)
     parts = {file_key(name): getattr(data, name) for name in DICTS}

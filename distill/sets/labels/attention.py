@@ -5,7 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from distill.errors import SetError
-from distill.sets.metadata import Positive, check_types, is_finite_float32
+from distill.sets.metadata import check_types, is_finite_float32
+from distill.sets.plain_types import Positive
 
 
 def check_attention(attention: Any, items: Tensor, inner: dict[str, Any]) -> None:
