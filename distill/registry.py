@@ -83,6 +83,7 @@ class Option(NamedTuple):
     without: str = ""  # it has no effect beside this option
     noun: str = ""  # what its words are called: "no place called …" (default: its name)
     file: str | None = None  # its value may also be a file with this ending, instead of one of the choices
+    prefix: str | None = None  # its value may also begin so, instead of one of the choices
     empty: bool = False  # an empty word means something
     first: bool = False  # among the options that people use first
     identity: bool = True  # part of what makes two runs the same run
@@ -184,8 +185,9 @@ def check_word(name: str, option_field: Field[Any], value: str) -> None:
         raise UserError(f"{name} is empty: give a value, or leave it out")
     if "\0" in value:
         raise UserError(f"{name} holds a NUL character: give {quote(value)} without it")
-    is_file = rule["file"] is not None and value.endswith(rule["file"])
-    if rule["choices"] and value not in rule["choices"] and not is_file:
+    is_place = rule["file"] is not None and value.endswith(rule["file"])
+    is_place |= rule["prefix"] is not None and value.startswith(rule["prefix"])
+    if rule["choices"] and value not in rule["choices"] and not is_place:
         noun = rule["noun"] or option_field.name.replace("_", " ")
         raise UserError(f"{name}: {unknown(noun, value, rule['choices'])}")
 

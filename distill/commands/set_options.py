@@ -151,10 +151,19 @@ def load_real_data(config: SetSettings, data: "DistilledSet") -> "tuple[Dataset,
     name = data.source["name"] if config.dataset is None else config.dataset
     kept = kept_images(data, name) if same else {}
     return embedding.load_real_data(
-        data.text, name, same, texts, config.data_dir, config.encoder or config.vectors,
+        data.text, name, same, texts, config.data_dir, config.encoder or place_of_vectors(config, data),
         config.device,
         data.source.get("size"), **kept,
     )  # fmt: skip
+
+
+def place_of_vectors(config: SetSettings, data: "DistilledSet") -> str | None:
+    """Where the word vectors are; those of a pretrained model are where --network says that it lies."""
+    from distill.data.models import is_model
+
+    network = getattr(config, "network", None)
+    is_own = data.text is not None and is_model(data.text["vectors"]) and is_model(network)
+    return network if config.vectors is None and is_own else config.vectors
 
 
 def kept_images(data: "DistilledSet", name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from distill.inner.kernels import MAX_NARROW_CHANNELS, FastProblem, is_plain_convolution
 from distill.inner.problem import Problem, State
-from distill.inner.step import Step
+from distill.inner.step import AnyStep
 from distill.networks.functional import copy_network
 
 
@@ -37,15 +37,15 @@ class CompiledProblem(FastProblem):
         assert problem.buffer_names == self.buffer_names
         return problem
 
-    def advance(self, state: State, step: Step) -> State:
+    def advance(self, state: State, step: AnyStep) -> State:
         return self.compiled_advance(state, step) if torch.is_grad_enabled() else super().advance(state, step)
 
     @cached_property
-    def compiled_advance(self) -> Callable[[State, Step], State]:
+    def compiled_advance(self) -> Callable[[State, AnyStep], State]:
         """advance() of the traced problem, compiled."""
         problem, g = self.traced_problem, len(self.names)
 
-        def advance(state: State, step: Step) -> State:
+        def advance(state: State, step: AnyStep) -> State:
             weights, memory, buffers = problem.split(state)
 
             def step_loss(weights: State) -> Tensor:

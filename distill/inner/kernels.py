@@ -18,7 +18,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from distill.inner.problem import Problem, State
-from distill.inner.step import Step
+from distill.inner.step import AnyStep
 from distill.networks.functional import copy_network
 
 MAX_INPUT_CHANNELS = 4  # up to which the gradient of a convolution's input is faster here
@@ -52,7 +52,7 @@ class FastProblem(Problem):
         network = replace_modules(self.network, fast)
         return Problem(network, self.rule, self.inner_loss, self.outer_loss)
 
-    def advance(self, state: State, step: Step) -> State:
+    def advance(self, state: State, step: AnyStep) -> State:
         if not torch.is_grad_enabled():
             return super().advance(state, step)
         setattr(step.x, ITEMS_MARK, True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distill.errors import NetworkError
 from distill.inner.losses import cross_entropy, soft_cross_entropy
 from distill.inner.rules import SGD, Rule, Tensors
-from distill.inner.step import Step
+from distill.inner.step import AnyStep
 from distill.networks.functional import call_with_weights, extract_features
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -98,7 +98,7 @@ class Problem:
         """The input of the network's last linear layer for x."""
         return extract_features(self.network, self.weights(state), x)
 
-    def step_loss(self, state: State, step: Step) -> Float[Tensor, ""]:
+    def step_loss(self, state: State, step: AnyStep) -> Float[Tensor, ""]:
         """The inner loss of a state on a step's synthetic items and labels."""
         return self.inner_loss(self.logits(state, step.x), step.y)
 
@@ -112,7 +112,7 @@ class Problem:
         """The outer loss of a network whose logits are equal: it gives every class the same probability."""
         return float(self.outer_loss(torch.zeros(len(y), classes, device=y.device), y))
 
-    def advance(self, state: State, step: Step) -> State:
+    def advance(self, state: State, step: AnyStep) -> State:
         """One functional inner step: state_{t+1} = rule(state_t, ∇ inner_loss(x, y), lr).
 
         Differentiable with respect to state and step where gradients are enabled; under

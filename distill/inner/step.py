@@ -1,7 +1,7 @@
 """Step: what one inner update consumes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -14,7 +14,24 @@ class Step(NamedTuple):
     lr: Tensor
 
 
-def extend_steps(steps: Sequence[Step], count: int | None) -> list[Step]:
+class AttentionStep(NamedTuple):
+    """A Step whose rows of attention (b, length), each a distribution, say where the first token looks."""
+
+    x: Tensor
+    y: Tensor
+    lr: Tensor
+    attention: Tensor
+
+
+AnyStep = Step | AttentionStep
+
+
+def add_attention(steps: Sequence[Step], rows: Sequence[Tensor]) -> list[AttentionStep]:
+    """The steps with attention labels (b, length) for each; these come round where they are fewer."""
+    return [AttentionStep(s.x, s.y, s.lr, rows[t % len(rows)]) for t, s in enumerate(steps)]
+
+
+def extend_steps(steps: Sequence[Any], count: int | None) -> list[Any]:
     """The steps, all or `count` of them; beyond the last they come round again at its learning rate."""
     later = range(len(steps), count or 0)
     return [*steps, *(steps[t % len(steps)]._replace(lr=steps[-1].lr) for t in later)][:count]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.inner.problem import Problem, State, Task
-from distill.inner.step import Step
+from distill.inner.step import AnyStep
 from distill.networks.functional import call_with_weights
 
 
@@ -30,7 +30,7 @@ class VmappedProblem(Problem):
 
         return torch.vmap(logits, (0, x_dim), chunk_size=self.chunk)(self.weights(state), x)
 
-    def step_loss(self, state: State, step: Step) -> Float[Tensor, ""]:
+    def step_loss(self, state: State, step: AnyStep) -> Float[Tensor, ""]:
         logits = self.batched_logits(state, step.x, None)
         return torch.vmap(self.inner_loss, (0, None))(logits, step.y).sum()
 

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from distill.data.models import is_model
 from distill.errors import NetworkError
 from distill.networks import IMAGES, NETWORKS, SEQUENCES, VECTORS
 from distill.networks.images import MAX_DOUBLING, NORMS, SMALL_DEPTH, Shape
+from distill.networks.pretrained import build_pretrained
 from distill.registry import find
 
 KINDS = {  # of items, by how many dimensions one has: their networks, and what they are called
@@ -28,6 +30,8 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
     more weights than a machine holds: a few bytes of a file are enough to ask for them.
     """
     check_kind(name, shape)
+    if is_model(name):
+        return build_pretrained(name, tuple(shape), classes, **arguments)
     network = find(NETWORKS, "network", name)
     check_arguments(name, network, arguments)
 
@@ -50,6 +54,8 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
 def check_kind(name: str, shape: Shape) -> None:
     """Raise NetworkError where a network of the tables is for items of another number of dimensions."""
     kinds = {ndim: words for ndim, (table, words) in KINDS.items() if name in table}
+    if is_model(name):
+        kinds = {2: KINDS[2][1]}
     if kinds and len(shape) not in kinds:
         words = " and ".join(kinds.values())
         raise NetworkError(f'the network "{name}" is for {words}, not for items {"×".join(map(str, shape))}')

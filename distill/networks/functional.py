@@ -19,15 +19,15 @@ from torch.nn.parameter import is_lazy
 from distill.errors import NetworkError
 
 
-def call_with_weights(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Any:
+def call_with_weights(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor, **arguments: Any) -> Any:
     """The network's answer to x with these weights: (b, classes) logits for a classifier.
 
     Buffers may be among the weights, and those that forward changes are changed in place, as batch norm's
-    running averages; of others a copy is used.
+    running averages; of others a copy is used. arguments are further ones of its forward.
     """
     tensors = place_tensors(network, weights)
     before = {name: tensors[name] for name, _ in network.named_buffers()}
-    outputs = functional_call(network, tensors, (x,), tie_weights=False)
+    outputs = functional_call(network, tensors, (x,), arguments, tie_weights=False)
     for name, buffer in before.items():
         if tensors[name] is not buffer:  # forward put another tensor in its place
             buffer.copy_(tensors[name].detach())

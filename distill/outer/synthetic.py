@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.inner.step import Step, extend_steps
+from distill.inner.step import Step, add_attention, extend_steps
 from distill.outer.parametrisations.base import Parametrisation
 from distill.outer.parametrisations.pixels import Pixels
+
+ATTENTION = "attention"  # in extra: attention labels (n, length) before their softmax
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Synthetic:
     raw_lrs hold the softplus inverse of the learning rates: (T,) one per step, or (T, g) one per
     step and parameter tensor. schedule (T, b) says which items each step uses. Soft labels are used
     label_scale times as large as they are learned; where they are those of a regression,
-    softmax(softmax_scale · targets()) are shares. extra holds what a method learns beside them. Where items
+    softmax(softmax_scale · targets()) are shares. extra holds what else is learned: attention labels, and
+    what a method adds. Where items
     share labels, only the first label_rows rows are learned, and the others repeat them.
     """
 
@@ -112,6 +115,10 @@ class Synthetic:
         lrs = F.softplus(self.raw_lrs)
         return lrs if self.merged == 1 else lrs.unflatten(0, (-1, self.merged)).sum(1)
 
+    def attention(self) -> Float[Tensor, "n length"] | None:
+        """The attention labels, each a distribution over the positions of its item; None without them."""
+        return self.extra[ATTENTION].softmax(dim=1) if ATTENTION in self.extra else None
+
     def merge(self, count: int) -> "Synthetic":
         """The same learned tensors with so many steps in a row as one: a shorter training, about as far.
 
@@ -131,14 +138,17 @@ class Synthetic:
         is_cyclic = torch.equal(self.schedule[period:], self.schedule[:-period])
         return period if is_cyclic and period < len(self.schedule) else len(self.schedule)
 
-    def steps(self, count: int | None = None) -> list[Step]:
+    def steps(self, count: int | None = None) -> list[Any]:
         """One Step per row of the schedule, or `count` of them: differentiable in all learned tensors.
 
         Beyond the schedule's end its rows come round again, at the last step's learning rate.
         """
-        targets, lrs = self.targets(), self.lrs()
+        targets, lrs, attention = self.targets(), self.lrs(), self.attention()
         batches = [(self.items[row], targets[row]) for row in self.schedule[: self.period]]
         steps = [Step(*batches[t % len(batches)], lr) for t, lr in enumerate(lrs)]
+        if attention is not None:
+            rows = [attention[row] for row in self.schedule[: self.period]]
+            return extend_steps(add_attention(steps, rows), count)
         return extend_steps(steps, count)
 
     def step_sequence(self) -> StepSequence:

@@ -138,8 +138,8 @@ def encode_png(image: "Tensor") -> str:
 
 
 def list_words(snapshot: Snapshot, i: int) -> list[JsonDict]:
-    """Per position the nearest word, the length of the learned vector and its share of the longest, and the
-    five nearest words by cosine and by Euclidean distance."""
+    """Per position the nearest word, the length of the learned vector and its share of the longest, the five
+    nearest words by cosine and by Euclidean distance, and its attention, if there are attention labels."""
     items, neighbours = snapshot.items, to_dict(snapshot.neighbours)
     lengths = items.flatten(2).norm(dim=2) if items.ndim > 2 else items.abs()
     longest, nearest = float(lengths.max()) or 1.0, to_words(get_at(snapshot.nearest, i))
@@ -150,6 +150,7 @@ def list_words(snapshot: Snapshot, i: int) -> list[JsonDict]:
             "share": round(length / longest, 3),
             "length": f"{length:.3g}",
             "neighbours": [" ".join(to_words(get_at(rows, p))) for rows in lists] if p < POSITIONS else [],
+            **draw_attention(snapshot, i, p),
         }
         for p, length in enumerate(lengths[i].tolist())
     ]
@@ -165,3 +166,12 @@ def list_near(snapshot: Snapshot, i: int) -> list[JsonDict]:
         for word, v in pairs
     ]
     return near or [{"word": "?", "share": 0.0, "length": "?", "neighbours": []}]
+
+
+def draw_attention(snapshot: Snapshot, i: int, p: int) -> JsonDict:
+    """The attention label of a position in words, and its strength as a share of its sentence's largest."""
+    if snapshot.attention is None:
+        return {}
+    row = snapshot.attention[i]
+    value, largest = float(row[p]), float(row.max()) or 1.0
+    return {"attention": f"{100 * value:.3g} %", "heat": round(value / largest, 3)}

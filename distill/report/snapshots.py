@@ -27,6 +27,7 @@ class Snapshot:
     neighbours: JsonDict | None = None  # of sentences: more near words, by each distance
     exported: bool = False
     similarity: Any = None  # of embeddings: the cosines of the nearest sentences
+    attention: "Tensor | None" = None  # of sentences: the shares of their positions
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def list_snapshots(reported: ReportedSet) -> list[Snapshot]:
     items, labels = limit_tensor(data.items[:k]), limit_tensor(data.labels[:k])
     exported = Snapshot(
         exported_step, items, labels, text.get("nearest"), to_dict(text.get("neighbours")), True,
-        text.get("similarity"),
+        text.get("similarity"), None if data.attention is None else limit_tensor(data.attention[:k]),
     )  # fmt: skip
     kept = reported.snapshots[:: max(1, -(-len(reported.snapshots) // MOST_SNAPSHOTS))]
     usable = [

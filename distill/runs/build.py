@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
+
+from torch import nn
 
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES, RULES
+from distill.inner.attention import AttentionProblem, has_attention
 from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.fused.problem import FusedProblem
@@ -26,7 +30,7 @@ from distill.outer.loop import OuterOptimizer
 from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
 from distill.outer.processes import average_processes
-from distill.outer.synthetic import Synthetic
+from distill.outer.synthetic import ATTENTION, Synthetic
 from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all
 from distill.registry import find
 from distill.runs.pool import connect_pool, fill_networks
@@ -64,7 +68,7 @@ class Plan:
 def build_plan(settings: Settings, train: Dataset, test: Dataset) -> Plan:
     """The plan of resolved settings. Raises UserError."""
     problem = build_problem(settings, train)
-    arguments = network_arguments(settings.network)
+    arguments = getattr(problem.network, "arguments", network_arguments(settings.network))
     name = settings.network.network
     size = getattr(settings.data, "image_size", None)
     return assemble_plan(
@@ -120,9 +124,13 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     if settings.inner.checkpoint_blocks:
         check_blocks(network)
         network = checkpoint_blocks(network)
-    problem_type = problem_class(settings.inner.compile, settings.run.device)
+    problem_type: Any = problem_class(settings.inner.compile, settings.run.device)
     problem_type = AUTOCAST[problem_type] if settings.outer.autocast else problem_type
     rule = find(RULES, "rule", settings.inner.rule)()
+    weight = getattr(settings.data, "attention_labels", None)
+    if weight is not None:
+        check_attention(settings, network)
+        problem_type = partial(AttentionProblem, attention_weight=weight)
     loss = find(INNER_LOSSES, "inner loss", inner_loss_word(settings))
     return problem_type(network.to(settings.run.device), rule, loss)
 
@@ -130,6 +138,19 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
 def problem_class(compile: bool, device: str) -> type[Problem]:
     """The class of Problem that is fastest there."""
     return CompiledProblem if compile else FusedProblem if device == "cpu" else Problem
+
+
+def check_attention(settings: Settings, network: nn.Module) -> None:
+    """Raise UserError where no attention labels can be learned."""
+    if not has_attention(network):
+        raise UserError(
+            f"--attention-labels are for pretrained transformers: --network {settings.network.network} does"
+            " not say where it looks; give transformers/FOLDER, or leave them out"
+        )
+    if settings.outer.method != "unroll" or settings.inner.engine == "higher":
+        raise UserError(
+            "--attention-labels are learned by --method unroll and an engine other than higher: use these"
+        )
 
 
 def check_compile(settings: Settings) -> None:
@@ -141,9 +162,10 @@ def check_compile(settings: Settings) -> None:
         raise UserError("--compile needs a C++ compiler: install g++, or leave --compile out")
 
 
-def network_arguments(settings: NetworkSettings) -> dict[str, int]:
+def network_arguments(settings: NetworkSettings) -> dict[str, Any]:
     """The arguments of a network that the settings give."""
-    arguments = {"depth": settings.depth, "width": settings.width}
+    words = ("depth", "width", "train_parts", "pooling")
+    arguments = {word: getattr(settings, word, None) for word in words}
     return {name: value for name, value in arguments.items() if value is not None}
 
 
@@ -181,7 +203,7 @@ def build_outer(settings: OuterSettings, method: Method) -> OuterOptimizer:
     changes |= {"window": WINDOW if settings.outer_rule == "ggt" else 0, "restarts": method.restarts}
     lr = settings.outer_lr
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}
-    lrs |= {BASES: lr, **method.outer_lrs}
+    lrs |= {BASES: lr, ATTENTION: lrs["labels"], **method.outer_lrs}
     return OuterOptimizer(lr=lrs, average_decay=settings.ema_decay, warmup=settings.warmup, **changes)
 
 
@@ -225,13 +247,19 @@ def label_facts(synthetic: Synthetic) -> dict[str, Any]:
     return {"softmax_scale": synthetic.softmax_scale} if synthetic.softmax_scale else {}
 
 
+def attention_facts(problem: Problem) -> dict[str, Any]:
+    """What the file says of attention labels: their weight in the inner loss."""
+    return {"attention_weight": problem.attention_weight} if isinstance(problem, AttentionProblem) else {}
+
+
 def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
     """The set as it is exported, without scores yet."""
-    exported = plan.initial.exported
+    exported, attention = plan.initial.exported, synthetic.attention()
     inner = {
         "loss": loss_name(plan.problem.inner_loss),
         "augment": plan.method.student_augment or plan.augment,
         **label_facts(synthetic),
+        **attention_facts(plan.problem),
     }
     return DistilledSet(
         items=synthetic.items,
@@ -244,4 +272,5 @@ def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:
         source=plan.source,
         init_state=exported[0] if len(exported) == 1 else exported or None,
         protocol=plan.method.recommend(),
+        attention=None if attention is None else attention.detach(),
     )

@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from distill.errors import SetError
-from distill.inner.step import Step
+from distill.inner.step import Step, add_attention
 from distill.outer.parametrisations.codes import decode_codes
 from distill.sets.labels.top import TopLabels
 from distill.sets.labels.views import ViewLabels, check_views
 from distill.sets.metadata import (
+    check_attention,
     check_metadata,
     check_plain,
     check_protocol,
@@ -42,7 +43,8 @@ class DistilledSet:
     word of distill.student.PROTOCOLS as "name" and its settings. codes: None, or how the items are stored,
     {"parametrisation": …, "settings": …, "tensors": …}; the file then holds them in the place of items.
     view_labels (views, n, classes): None, or soft labels of changed views of the items, whole or by their
-    largest values; `views` says how to make the views. The documentation describes every key.
+    largest values; `views` says how to make the views. attention (n, length): None, or attention labels, rows
+    that sum to one. The documentation describes every key.
     """
 
     items: Tensor
@@ -60,6 +62,7 @@ class DistilledSet:
     codes: dict[str, Any] | None = None
     view_labels: ViewLabels | None = None
     views: dict[str, Any] | None = None
+    attention: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_set(self)
@@ -115,12 +118,15 @@ class DistilledSet:
             raise SetError(f'no device "{device!s:.80}" on this machine: use "cpu"') from None
         return replace(self, **{f.name: move(getattr(self, f.name), device) for f in fields(self)})
 
-    def steps(self) -> list[Step]:
-        """The recipe: one Step per inner update, in order."""
-        return [
+    def steps(self) -> list[Any]:
+        """The recipe: one Step per inner update, in order; of attention labels too, an AttentionStep."""
+        steps = [
             Step(self.items[row], self.labels[row], lr)
             for row, lr in zip(self.schedule, self.lrs, strict=True)
         ]
+        if self.attention is None:
+            return steps
+        return add_attention(steps, [self.attention[row] for row in self.schedule])
 
     def batch(self, indices: Any) -> tuple[Tensor, Tensor]:
         """x (b, *item) and soft labels y (b, classes), as a real data set returns them."""
@@ -192,7 +198,7 @@ def file_key(field_name: str) -> str:
     return "dataset" if field_name == "source" else field_name
 
 
-OPTIONAL = ("protocol", "codes", "view_labels", "views")  # keys that a file may lack
+OPTIONAL = ("protocol", "codes", "view_labels", "views", "attention")  # keys that a file may lack
 DICTS = ("inner", "network", "source", "scores", "provenance")
 
 
@@ -208,6 +214,7 @@ def check_set(data: DistilledSet) -> None:
     if not (data.text is None or isinstance(data.text, dict)):
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_protocol(data.protocol)
+    check_attention(data.attention, data.items, data.inner)
     check_shapes(**tensors)
     check_views(data.view_labels, data.views, data.labels)
     check_codes(data.codes, data.items)

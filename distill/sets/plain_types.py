@@ -133,6 +133,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
         "rule": str, "loss": str, "augment": str | Absent, "momentum": Share | Absent,
         "weight_decay": NotNegative | Absent, "beta1": Decay | Absent, "beta2": Decay | Absent,
         "eps": NotNegative | Absent, "softmax_scale": Positive | Absent,
+        "attention_weight": Positive | Absent,
     },
     "network": {
         "name": str, "arguments": dict[str, float | bool | str] | Absent,

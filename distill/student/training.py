@@ -8,8 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from distill.data.augment import Augment, build_augmentation
+from distill.data.models import is_model
 from distill.errors import NetworkError, SetError, UserError, unknown
 from distill.inner import INNER_LOSSES
+from distill.inner.attention import AttentionProblem, has_attention
 from distill.inner.dry_run import check_loss, check_network, first_line, forward
 from distill.inner.problem import Loss, Problem
 from distill.inner.rules import build_rule
@@ -122,9 +124,12 @@ def assemble_problem(data: DistilledSet, network: nn.Module, inner_loss: Loss | 
             unknown("inner loss", loss, INNER_LOSSES) + "; pass your own as `inner_loss` in Python"
         )
     try:
-        return Problem(network, build_rule(data.inner), inner_loss or load(INNER_LOSSES[loss]))
+        parts = network, build_rule(data.inner), inner_loss or load(INNER_LOSSES[loss])
     except KeyError:
         raise SetError(unknown("inner rule", rule, ("sgd", "adam"))) from None
+    if data.attention is not None and has_attention(network):
+        return AttentionProblem(*parts, attention_weight=data.inner["attention_weight"])
+    return Problem(*parts)
 
 
 def resolve_set_network(data: DistilledSet, network: NetworkLike = None) -> nn.Module:
@@ -147,9 +152,18 @@ def build_set_network(data: DistilledSet, name: str | None = None) -> nn.Module:
     shape, classes = data.items.shape[1:], data.labels.shape[1]
     word = set_name if same else str(name)
     arguments = data.network.get("arguments", {}) if same else default_arguments(word, shape)
-    if word not in NETWORKS:
+    if is_model(word):
+        arguments = model_arguments(data)
+    elif word not in NETWORKS:
         raise UserError(unknown("network", word, NETWORKS) + "; pass your own module as `network` in Python")
     return build_network(word, tuple(shape), classes, **arguments).to(data.items.device)
+
+
+def model_arguments(data: DistilledSet) -> dict[str, Any]:
+    """Arguments of a pretrained network for a set: its own, and the checksum of the model of its words."""
+    text = data.text or {}
+    own = data.network.get("arguments", {}) if is_model(data.network["name"]) else {}
+    return {**own, **({"checksum": text["checksum"]} if is_model(text.get("vectors")) else {})}
 
 
 def build_set_augmentation(data: DistilledSet) -> Augment:

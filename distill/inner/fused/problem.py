@@ -9,7 +9,7 @@ from distill.inner.fused.program import Program, build_program
 from distill.inner.kernels import FastProblem
 from distill.inner.problem import State
 from distill.inner.rules import SGD
-from distill.inner.step import Step
+from distill.inner.step import AnyStep
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FusedProblem(FastProblem):
         loss = LOSSES.get(self.inner_loss)
         return build_program(self.network, loss) if loss and not self.trained else None
 
-    def advance(self, state: State, step: Step) -> State:
+    def advance(self, state: State, step: AnyStep) -> State:
         if self.program is None or not self.program.fits(step.x):
             return super().advance(state, step)
         lrs, rule = step.lr.expand(len(self.names)), self.rule

@@ -37,9 +37,9 @@ function makeTables(item, names, classes, wordHeads) {
   const spread = item.spread.toFixed(1);
   const label = makeElement("table", "", [...values, ...rest, makeRow("spread over", `about ${spread} ${spread === "1.0" ? "class" : "classes"}`)]);
   if (!item.words) return [label];
-  const heads = [...wordHeads, ...(item.words[0].neighbours.length ? ["near by cosine", "near by distance"] : [])];
+  const heads = [...wordHeads, ...(item.words[0].neighbours.length ? ["near by cosine", "near by distance"] : []), ...(item.words[0].attention ? ["attention"] : [])];
   const head = makeElement("tr", "", heads.map((text) => Object.assign(makeElement("th", text), { scope: "col" })));
-  return [label, makeElement("table", "", [head, ...item.words.map((word) => makeRow(word.word, word.length, ...word.neighbours))])];
+  return [label, makeElement("table", "", [head, ...item.words.map((word) => makeRow(word.word, word.length, ...word.neighbours, ...(word.attention ? [word.attention] : [])))])];
 }
 
 function startSet(root) {
@@ -65,6 +65,7 @@ function startSet(root) {
       entry.querySelectorAll(".word").forEach((word, p) => {
         word.firstChild.textContent = item.words[p].word;
         word.querySelector("rect").setAttribute("width", item.words[p].share);
+        word.querySelector(".attention rect")?.setAttribute("fill-opacity", item.words[p].heat ?? 0);
       });
       entry.querySelector(".up").setAttribute("d", item.up);
       entry.querySelector(".down").setAttribute("d", item.down);

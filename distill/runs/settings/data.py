@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from distill.data import ENCODER_NUMBERS, KEEP
 from distill.outer import LABEL_MAPS
-from distill.registry import AUTO, ITEMS, Auto, option
+from distill.registry import AUTO, ITEMS, RATE, Auto, option
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,9 @@ class TextData(DataSettings):
     unknown: str = option("zeros", "VECTORS", without="encoder")
     """What a word without a vector gets: zeros (networks leave it out), or drawn (a random vector of its
     own)."""
+    attention_labels: float | None = option(None, "WEIGHT", **RATE)
+    """Also learn attention labels: where the first token of each item looks in the last layer of a pretrained
+    transformer; WEIGHT is their weight in the inner loss (default: none are learned)."""
     max_length: int | None = option(None, "WORDS", above=0)
     """How many words of a real text are read (default: as many as the longest text has, at most 200); with
     --encoder, how many tokens (default: as many as it reads)."""

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from distill.data.models import TRANSFORMERS
 from distill.networks import IMAGES, NETWORKS, SEQUENCES, VECTORS, WEIGHT_INITS
+from distill.networks.pretrained import POOLINGS
 from distill.registry import AUTO, COUNT, Auto, option
 
 INITS = ("fixed", "random")
@@ -45,5 +47,13 @@ class ImageNetwork(NetworkSettings):
 class TextNetwork(NetworkSettings):
     """The network that is trained"""
 
-    network: Auto[str] = option(AUTO, "NETWORK", choices=SEQUENCES | VECTORS, first=True)
-    """The network that is trained; with --encoder one of vectors, linear or mlp."""
+    network: Auto[str] = option(AUTO, "NETWORK", choices=SEQUENCES | VECTORS, prefix=TRANSFORMERS, first=True)
+    """The network that is trained; with --encoder one of vectors, linear or mlp. transformers/FOLDER, or
+    transformers/ and a hub's name, is a pretrained transformer, of whose word table the items are."""
+    train_parts: str | None = option(None, "PARTS")
+    """What of a pretrained transformer is trained beside its new head: head (nothing), lora:R (LoRA of rank R
+    on queries and values; lora:R:NAMES on other layers), last:K (the last K layers) or all (default:
+    lora:8)."""
+    pooling: str | None = option(None, "POOLING", choices=POOLINGS)
+    """What the head of a pretrained transformer reads: cls (the output at the first token) or mean (of all
+    tokens) (default: as its files say, else mean)."""

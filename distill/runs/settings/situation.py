@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from distill.data.models import is_model
+
 SQUARED = "squared-error"
 NORMED = ("", "convnet", "resnet", "vgg11", "resnet18")  # "" is the user's own network
 
@@ -35,6 +37,11 @@ class Situation:
     max_horizon: int = 0
     mnist: bool = False  # the data set of which the protocol dc changes the images
     start: str = ""  # of a saved set, its labels: regression, shares or signed
+
+    @property
+    def pretrained(self) -> bool:
+        """The network is a pretrained transformer, whose steps cost much and learn fast."""
+        return is_model(self.network)
 
     @property
     def random_unroll(self) -> bool:

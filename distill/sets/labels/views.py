@@ -6,7 +6,8 @@ from torch import Tensor
 
 from distill.errors import SetError
 from distill.sets.labels.top import TopLabels
-from distill.sets.metadata import Count, check_types, is_finite_float32
+from distill.sets.metadata import check_types, is_finite_float32
+from distill.sets.plain_types import Count
 
 ViewLabels = Tensor | TopLabels
 

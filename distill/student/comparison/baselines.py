@@ -98,7 +98,9 @@ def score_baseline(
 
     def score(lrs: Tensor, split: Dataset, purpose: str, k: int) -> float:
         x, y = draw_items(purpose, k)
-        student = replay(replace(data, items=x, labels=y, lrs=lrs), problem, weights[k % len(weights)])
+        student = replay(
+            replace(data, items=x, labels=y, lrs=lrs, attention=None), problem, weights[k % len(weights)]
+        )
         return accuracy(student, split)
 
     size = min(CHOOSING_ITEMS, len(held_out))

@@ -76,5 +76,5 @@ def as_baseline(data: DistilledSet) -> DistilledSet:
     inner = {key: value for key, value in data.inner.items() if key != "softmax_scale"}
     return replace(
         data, inner=inner | {"loss": CROSS_ENTROPY}, network={**data.network, "init": "random"},
-        init_state=None, scores={}, protocol=None, view_labels=None, views=None,
+        init_state=None, scores={}, protocol=None, view_labels=None, views=None, attention=None,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from distill.runs.settings.defaults.values import (
     inner_steps,
     label_lr_scale,
     labels,
+    lr_lr_scale,
     max_age,
     max_horizon,
     network,
@@ -27,6 +28,9 @@ from distill.runs.settings.defaults.values import (
     rule,
     start,
     step_doublings,
+    synthetic_length,
+    validate_every,
+    vectors,
     warmup,
     weight_init,
 )
@@ -58,14 +62,15 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; dc and dm: hard, with --fixed-items softmax; for rat-bptt, mtt, and a random convnet and a"
+        "soft; for a random pretrained transformer softmax; dc and dm: hard, with --fixed-items softmax;"
+        " for rat-bptt, mtt, and a random convnet and a"
         " cross-entropy, softmax, unless --start holds signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(
         "inner", "rule", rule,
-        "sgd where fixed, momentum where random and for rat-bptt; frepo and rcig: momentum for convnet and"
-        " resnet, else adam",
+        "sgd where fixed, momentum where random or pretrained and for rat-bptt; frepo and rcig: momentum for"
+        " convnet and resnet, else adam",
         "plain steps give the cleanest gradient; random networks have a longer way to go; momentum diverges"
         " on the large labels of frepo where nothing normalises",
     ),
@@ -76,8 +81,8 @@ DEFAULTS = (
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random; frepo and rcig: 20 for convnet and resnet, else 100;"
-        " rat-bptt, mtt, and random images for dc and dm: 300",
+        " text: 10 where fixed, 20 where random, 4 where pretrained; frepo and rcig: 20 for convnet"
+        " and resnet, else 100; rat-bptt, mtt, and random images for dc and dm: 300",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -112,12 +117,13 @@ DEFAULTS = (
     ),
     Default(
         "measure", "validate_every",
-        lambda s: 400 if s.ridge and not s.implicit else 100 if s.pooled else 200,
-        "200; frepo: 400; other methods with a pool: 100",
+        validate_every,
+        "200; frepo: 400; other methods with a pool: 100; a pretrained transformer: 50",
         "a fifth of the time goes to choosing",
     ),
     Default(
-        "measure", "validation_networks", lambda s: 8 if s.text else 3, "3; for text 8",
+        "measure", "validation_networks", lambda s: 2 if s.pretrained else 8 if s.text else 3,
+        "3; for text 8, for a pretrained transformer 2",
         "random text networks differ much: three chose a lucky checkpoint",
     ),
     Default(
@@ -130,19 +136,22 @@ DEFAULTS = (
     ),
     Default(
         "inner", "lr", inner_lr,
-        "sgd: 0.1 / T, for text 0.2 / T, for images of two minutes 0.24 / T; momentum: 0.01, for a random"
+        "sgd: 0.1 / T, for text 0.2 / T, pretrained 0.05, for images of two minutes 0.24 / T; momentum:"
+        " 0.01, for a random"
         " convnet 0.02; adam: 0.003;"
         " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
         " rat-bptt, dc, dm: 0.01; mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
     Default(
-        "outer", "outer_steps", outer_steps, "8000 where fixed, 1500 where random; for text 3000 and 2000",
+        "outer", "outer_steps", outer_steps,
+        "8000 where fixed, 1500 where random; for text 3000 and 2000, pretrained 500",
         "where the held-out score stands still",
     ),
     Default(
         "outer", "outer_batch", outer_batch,
-        "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random;"
+        "images: 128, but 256 where random without convnet; text: 64 where fixed, 128 where random, 32"
+        " where pretrained;"
         " frepo and rcig: 256; rat-bptt: 128; dc and dm: 640; mtt: 1, which it does not look at",
         "smaller batches are too noisy, larger ones cost more than they gain",
     ),
@@ -153,21 +162,24 @@ DEFAULTS = (
     Default(
         "outer", "outer_lr", outer_lr,
         "0.05; 0.02 for random images; methods with a pool: 0.01, frepo and rcig without a norm 0.1;"
-        " sre2l: 0.25",
+        " sre2l: 0.25; a pretrained transformer: 0.005, as its word vectors are small",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(
         "outer", "label_lr_scale", label_lr_scale,
-        "4 where fixed, 0.5 where random; for text, methods with a pool and mtt 1",
+        "4 where fixed, 0.5 where random; for text, methods with a pool and mtt 1; for a pretrained"
+        " transformer 10",
         "labels of a fixed set grow from 1 to 30",
     ),
     Default(
-        "outer", "lr_lr_scale", lambda s: 2.0 if s.fixed or s.text else 0.5, "2; 0.5 for random images",
+        "outer", "lr_lr_scale", lr_lr_scale,
+        "2; 0.5 for random images; 20 for a pretrained transformer",
         "as for the labels",
     ),
     Default(
         "outer", "ema_decay", ema_decay,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text; frepo, rcig: 0.99; rat-bptt, dc,"
+        "0.998 where fixed; 0.99 for random images, 0.997 for random text; pretrained 0.98; frepo, rcig:"
+        " 0.99; rat-bptt, dc,"
         " dm, mtt: 0.98",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
@@ -177,16 +189,19 @@ DEFAULTS = (
         "Adam's first steps are as long as its later ones, on a gradient of one batch",
     ),
     Default(
-        "data", "synthetic_length", lambda s: 6 if s.fixed else 10, "6 where fixed, 10 where random",
+        "data", "synthetic_length", synthetic_length,
+        "6 where fixed, 10 where random; 12 for a pretrained transformer",
         "more positions remember the training texts",
     ),
     Default(
-        "data", "vectors", lambda s: "bundled" if s.bundled else "glove.6B.100d",
-        "bundled for the sentences, else glove.6B.100d", "100 dimensions gain four points on TREC over 50",
+        "data", "vectors", vectors,
+        "bundled for the sentences, a pretrained transformer's own, else glove.6B.100d",
+        "100 dimensions gain four points on TREC over 50",
     ),
     Default(
         "inner", "engine", engine,
-        "unroll up to 30 steps, where random of the longest horizon; truncated beyond; none for methods that"
+        "unroll up to 30 steps, recompute for a pretrained transformer, where random of the longest"
+        " horizon; truncated beyond; none for methods that"
         " do not unroll",
         "beyond 30 steps the whole graph is slow and its gradient wild; a window costs a tenth more than T",
     ),

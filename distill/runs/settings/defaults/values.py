@@ -22,6 +22,8 @@ def inner_loss(s: Situation) -> str | None:
 def labels(s: Situation) -> str:
     if s.windowed or s.by_trajectory:
         return "softmax"
+    if s.pretrained and not s.fixed and not s.by_class:
+        return "softmax"
     if s.by_class:
         return "softmax" if s.fixed_items else "hard"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
@@ -56,6 +58,8 @@ def max_age(s: Situation) -> int | None:
 
 
 def inner_steps(s: Situation) -> int:
+    if s.pretrained:
+        return 4
     if s.ridge:
         return 20 if s.normed and s.n <= 20 else 100
     if s.patient or s.by_trajectory:
@@ -73,6 +77,8 @@ def step_doublings(s: Situation) -> int | None:
 
 
 def rule(s: Situation) -> str:
+    if s.pretrained and not s.pooled:
+        return "momentum"
     if s.ridge:
         return "momentum" if s.normed else "adam"
     return "sgd" if s.fixed and not s.windowed else "momentum"
@@ -85,10 +91,14 @@ def batch(s: Situation) -> int:
 
 
 def label_lr_scale(s: Situation) -> float:
+    if s.pretrained:
+        return 10.0
     return 1.0 if s.text or s.pooled or s.by_trajectory else 4.0 if s.fixed else 0.5
 
 
 def ema_decay(s: Situation) -> float:
+    if s.pretrained:
+        return 0.98
     if s.pooled:
         return 0.99 if s.ridge else 0.98
     if s.by_trajectory:
@@ -99,11 +109,35 @@ def ema_decay(s: Situation) -> float:
 def engine(s: Situation) -> str | None:
     if not s.unrolls:
         return None
+    if s.pretrained:
+        return "recompute"
     longest = max(s.inner_steps, s.max_horizon) if s.random_unroll else s.inner_steps
     return "unroll" if longest <= 30 else "truncated"
 
 
+def lr_lr_scale(s: Situation) -> float:
+    return 20.0 if s.pretrained else 2.0 if s.fixed or s.text else 0.5
+
+
+def validate_every(s: Situation) -> int:
+    if s.pretrained:
+        return 50
+    return 400 if s.ridge and not s.implicit else 100 if s.pooled else 200
+
+
+def synthetic_length(s: Situation) -> int:
+    return 12 if s.pretrained else 6 if s.fixed else 10
+
+
+def vectors(s: Situation) -> str:
+    if s.pretrained:
+        return s.network
+    return "bundled" if s.bundled else "glove.6B.100d"
+
+
 def inner_lr(s: Situation) -> float:
+    if s.pretrained:
+        return 0.05
     if s.by_trajectory:
         return 0.02
     if s.patient and s.rule == "momentum":
@@ -118,6 +152,8 @@ def inner_lr(s: Situation) -> float:
 def outer_steps(s: Situation) -> int:
     if s.limited:
         return FOREVER
+    if s.pretrained:
+        return 500
     return (3000 if s.fixed else 2000) if s.text else (8000 if s.fixed else 1500)
 
 
@@ -129,7 +165,7 @@ def outer_batch(s: Situation) -> int:
     if s.ridge:
         return 256
     if s.text:
-        return 64 if s.fixed else 128
+        return 32 if s.pretrained else 64 if s.fixed else 128
     return 128 if s.fixed or s.random_convnet or s.windowed else 256
 
 
@@ -142,6 +178,8 @@ def outer_lr(s: Situation) -> float:
         return 0.1 if s.ridge and s.plain_convnet else 0.01
     if s.recovers:
         return 0.25
+    if s.pretrained:
+        return 0.005
     return 0.05 if s.fixed or s.text else 0.02
 
 
