@@ -19,6 +19,7 @@ from benchmarks.kd.rows import ROWS
 from distill.kd.measure import Scores, score_networks
 from distill.kd.recipe.parts import Recipe, StagePart, TurnPart
 from distill.kd.sources import load_sources
+from distill.kd.state.run import RecipeRun
 
 CHOICE_SEEDS = (100, 101)
 
@@ -73,7 +74,7 @@ def score_recipe(recipe: Recipe, seed: int) -> Scores:
     """The scores of a recipe's networks with a seed."""
     sources = load_sources(recipe.data, seed, "cpu")
     recipe = replace(recipe, seed=seed)
-    return score_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
+    return score_networks(recipe, RecipeRun(recipe, sources).finish(), sources)
 
 
 def score_grid(recipe: Recipe, choice: Choice, seed: int) -> list[float]:

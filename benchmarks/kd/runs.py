@@ -35,6 +35,7 @@ def run_job(root: Path, job: Job) -> str | None:
     from distill.errors import UserError
     from distill.kd.measure import measure_networks
     from distill.kd.sources import load_sources
+    from distill.kd.state.run import RecipeRun
 
     torch.set_num_threads(1)
     folder, began = job.folder(root), time.perf_counter()
@@ -44,7 +45,7 @@ def run_job(root: Path, job: Job) -> str | None:
     try:
         recipe = load_recipe(job.recipe, [f"seed={job.seed}", *job.changes])
         sources = load_sources(recipe.data, recipe.seed, "cpu")
-        measured = measure_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
+        measured = measure_networks(recipe, RecipeRun(recipe, sources).finish(), sources)
     except UserError as error:
         return f"{job.recipe}, seed {job.seed}: {error}"
     for split, predictions in measured.predictions.items():

@@ -48,11 +48,9 @@ def teach(
     """
     parts = read_any_recipe(recipe, allow_plugins)
     sources = load_sources(parts.data, parts.seed, device) if data is None else own_sources(parts, data, test)
-    run = RecipeRun(parts, sources, str(sources.train.labels.device))
-    for _ in run:
-        pass
-    students = {name: run.networks[name].student for name in parts.networks}
-    return Experiment(students, score_networks(parts, run.networks, sources))
+    networks = RecipeRun(parts, sources, str(sources.train.labels.device)).finish()
+    students = {name: networks[name].student for name in parts.networks}
+    return Experiment(students, score_networks(parts, networks, sources))
 
 
 def read_any_recipe(recipe: Any, allow_plugins: bool = False) -> Recipe:

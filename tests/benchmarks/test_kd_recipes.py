@@ -12,6 +12,7 @@ from benchmarks.kd.rows import ROWS
 from distill.kd.measure import measure_networks
 from distill.kd.recipe.parts import Recipe
 from distill.kd.sources import load_sources
+from distill.kd.state.run import RecipeRun
 from tests.helpers import write_npz
 
 NAMES = sorted([*(path.stem for path in RECIPES.glob("*.yaml")), *VARIANTS])
@@ -47,7 +48,7 @@ def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     assert changes is not None
     recipe = shorten(load_recipe(name, changes))
     sources = load_sources(recipe.data, recipe.seed, "cpu")
-    measured = measure_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
+    measured = measure_networks(recipe, RecipeRun(recipe, sources).finish(), sources)
     assert set(measured.scores) == set(recipe.networks)
     assert all(0 <= value <= 1 for by_name in measured.scores.values() for value in by_name.values())
 

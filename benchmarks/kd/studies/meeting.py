@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.kd.experiment import run_in_folder
-
 from benchmarks import machine
 from benchmarks.cases import markdown
 from benchmarks.kd import load_recipe
 from benchmarks.kd.runs import Job
+from distill.runs.recipes.job import Place, run_in_folder
 from distill.sets.storage import write_text
 
 ZOO = Path(__file__).parents[3] / "zoo"
@@ -97,7 +96,8 @@ def main() -> None:
     for seed in range(options.seeds):
         folder = Job("meeting", seed).folder(options.out)
         if not (folder / "scores.json").exists():
-            run_in_folder(load_recipe("meeting", [f"seed={seed}"]), folder, overwrite=True)
+            place = Place(folder, "meeting", overwrite=True)
+            run_in_folder(load_recipe("meeting", [f"seed={seed}"]), place)
     for name in SETS:
         score_teachers(options.out, name)
     rows = build_meeting(options.out)

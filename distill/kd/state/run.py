@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from distill.kd.measure import prepare_student
-from distill.kd.networks import build_networks
+from distill.kd.networks import Networks, build_networks
 from distill.kd.recipe.aggregations import check_aggregations
 from distill.kd.recipe.checks import check_recipe
 from distill.kd.recipe.files import check_recipe_types, parse_value, to_plain
@@ -63,6 +63,12 @@ class RecipeRun:
                 yield from self.run_leg(part, leg)
                 self.leg, self.state = self.leg + 1, self.state.after(part.restart)
             self.stage, self.leg, self.legs, self.state = self.stage + 1, 0, [], StageState()
+
+    def finish(self) -> Networks:
+        """The networks after all stages. Raises UserError."""
+        for _ in self:
+            pass
+        return self.networks
 
     def find_leg(self, part: StagePart) -> Leg | None:
         """The leg of a stage that goes on, or the next one, or None after the last."""
