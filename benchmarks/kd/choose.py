@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from distill.kd.experiment import train_networks
-
 from benchmarks import machine
 from benchmarks.kd import load_recipe
 from benchmarks.kd.choices import CHOICES, Choice, Settings, apply_record, change_turn, load_record

@@ -30,7 +30,6 @@ class Job:
 def run_job(root: Path, job: Job) -> str | None:
     """Run a recipe, if it is not done, and keep its scores and predictions; a sentence where it fails."""
     import torch
-    from distill.kd.experiment import train_networks
 
     from distill.errors import UserError
     from distill.kd.measure import measure_networks

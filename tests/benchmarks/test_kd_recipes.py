@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from distill.kd.experiment import train_networks
 
 from benchmarks.kd import RECIPES, VARIANTS, load_recipe
 from benchmarks.kd.datasets import place_data
