@@ -15,6 +15,7 @@ from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import load_set
 from distill.sets.formats.safetensors import write_set
+from distill.student.comparison.grid import choose_networks
 from distill.student.training import build_problem, initial_weights, replay
 from tests.helpers import read_json_line, write_texts
 from tests.pretrained import write_model
@@ -217,3 +218,8 @@ def test_bad_input_is_one_sentence(
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert sentence in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_set_of_a_pretrained_transformer_is_compared_by_it_and_two_others(run: Path) -> None:
+    names = choose_networks(DistilledSet.load(run / "set.pt"), [])
+    assert [name.rpartition("/")[2] for name in names] == ["bert", "textcnn", "average"]
