@@ -35,6 +35,9 @@ class NetworkSettings:
     files. With --init fixed, the set is learned for the first --fixed-networks of them. With --init random,
     --test-networks of them measure, --validation-networks choose, and from the others the set is learned."""
 
+    train_parts: str | None = None  # these two are options of texts alone
+    pooling: str | None = None
+
 
 @dataclass(frozen=True)
 class ImageNetwork(NetworkSettings):
