@@ -5,7 +5,7 @@ from distill.runs.settings.situation import SQUARED, Situation
 FOREVER = 10**9  # outer steps where --minutes is the only limit
 LONGEST = 3  # a horizon, in recipes
 MOST_STEPS = 10**5
-LEAST_STEPS = 3  # of an inner training that is doubled
+QUICK_STEPS, QUICK_LR = 6, 0.04  # of runs that end within two minutes
 
 
 def network(s: Situation) -> str | None:
@@ -67,13 +67,8 @@ def inner_steps(s: Situation) -> int:
     if s.text:
         return 10 if s.fixed else 20
     if s.fixed:
-        return 12 if s.n <= 5 else 8
+        return QUICK_STEPS if s.quick else 12 if s.n <= 5 else 8
     return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
-
-
-def step_doublings(s: Situation) -> int | None:
-    halves = [k for k in (1, 2) if s.inner_steps % 2**k == 0 and s.inner_steps >= LEAST_STEPS * 2**k]
-    return max(halves, default=0) if s.quick and s.rule == "sgd" and s.takes_all else None
 
 
 def rule(s: Situation) -> str:
