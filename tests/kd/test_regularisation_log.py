@@ -15,7 +15,11 @@ from tests.recipes import CE, NET, build_raw_recipe, hinton, parse_recipe
 
 def test_the_log_has_a_share_for_each_epoch_and_loss_of_logits(tmp_path: Path) -> None:
     """A teacher that knows nothing: as the student learns, almost every item becomes one."""
-    losses = [CE, hinton("teacher", 0.1, 2.0), {"loss": "hint", "teacher": "teacher", "tap": "0"}]
+    losses = [
+        CE,
+        hinton("teacher", 0.1, 2.0),
+        {"loss": "hint", "teacher": "teacher", "tap": "0", "weight": 0.01},
+    ]
     stages = [{"turns": {"student": losses}, "epochs": 4}]
     recipe = parse_recipe(build_raw_recipe(tmp_path, {"teacher": {**NET, "seed": 1}, "student": NET}, stages))
     run = RecipeRun(recipe, load_sources(recipe.data, 0, "cpu"))

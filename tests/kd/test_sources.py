@@ -59,3 +59,20 @@ def test_items_of_another_shape_are_refused_by_key_and_file(tmp_path: Path) -> N
     small_set().save(tmp_path / "set.pt")
     with pytest.raises(RecipeError, match=r"data.set: .*set.pt does not go with data.name: the set holds"):
         load_sources(DataPart(name=name, set=str(tmp_path / "set.pt")), 0, "cpu")
+
+
+def test_held_out_scores_read_no_test_items_of_the_target_either(tmp_path: Path) -> None:
+    source, target = (str(write_npz(tmp_path / f"{name}.npz", train=90, test=30)) for name in "ab")
+    by_test = load_sources(DataPart(name=source, target=target), 0, "cpu")
+    chosen = load_sources(DataPart(name=source, target=target, score="held-out"), 0, "cpu")
+    assert by_test.target is not None
+    assert by_test.target_test is not None
+    assert chosen.target is not None
+    assert chosen.target_test is not None
+    assert (len(by_test.target), len(by_test.target_test)) == (90, 30)
+    assert len(chosen.target) + len(chosen.target_test) == 90
+    training = {row.numpy().tobytes() for row in by_test.target.batch(slice(0, 90))[0]}
+    held_out = [row.numpy().tobytes() for row in chosen.target_test.batch(slice(0, 90))[0]]
+    learned = {row.numpy().tobytes() for row in chosen.target.batch(slice(0, 90))[0]}
+    assert set(held_out) <= training
+    assert learned.isdisjoint(held_out)
