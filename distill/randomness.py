@@ -47,7 +47,9 @@ class TorchStream:
         seed = int(torch.randint(2**62, (), generator=generator))
         is_gpu = torch.device(device).type == "cuda"
         self.devices = [torch.device(device)] if is_gpu else []
-        self.states = [torch.Generator(d).manual_seed(seed).get_state() for d in ("cpu", *self.devices)]
+        self.states = [
+            torch.Generator(d).manual_seed(seed).get_state() for d in (torch.device("cpu"), *self.devices)
+        ]
 
     @contextmanager
     def use(self) -> Iterator[None]:

@@ -60,8 +60,8 @@ def print_result(job: Callable[[], Result], as_json: bool) -> int:
             raise
         print(f"distill: {OUT_OF_MEMORY}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("distill: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:  # of a run that can go on it says how
+        print(f"distill: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     if as_json and result:
         print(json.dumps(result))

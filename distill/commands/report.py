@@ -15,7 +15,7 @@ class ReportSettings:
     """Write one HTML page about distilled sets and their runs. It needs no other file and no network."""
 
     paths: tuple[str, ...] = option((), "RUN_OR_SET", positional=True)
-    """Run folders, sets (.pt files) or exported folders, or folders of `distill teach`; several are compared."""
+    """Run folders, sets (.pt files), exported folders, or runs of `distill teach`; several are compared."""
     out: str = option("report.html", "FILE")
     """The file of the page; an older one is replaced."""
     json: bool = option(False)

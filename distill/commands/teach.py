@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from distill.commands.cli import run_command
-from distill.errors import UserError
-from distill.kd.experiment import format_scores, run_in_folder
 from distill.kd.recipe.files import read_recipe
 from distill.registry import THREADS, option
 
@@ -22,6 +20,8 @@ class TeachSettings:
     """Changes of the recipe, such as stages.1.epochs=3 data.train=1000; stages count from 0."""
     out: str | None = option(None, "FOLDER")
     """The folder for the resolved recipe, the scores and the weights (default: runs/RECIPE-sSEED)."""
+    resume: bool = option(False)
+    """Go on with the run that was stopped in the folder --out, to the same bits."""
     overwrite: bool = option(False)
     """Replace the run that is in the folder --out."""
     allow_plugins: bool = option(False)
@@ -42,13 +42,12 @@ def teach(config: TeachSettings) -> dict[str, Any]:
     recipe = read_recipe(config.recipe, config.set, config.allow_plugins)
     folder = Path(config.out or f"runs/{Path(config.recipe).stem}-s{recipe.seed}")
     from distill.runs.files.machine import check_device
+    from distill.runs.recipes.job import Place, run_in_folder
+    from distill.runs.recipes.result import format_scores
 
     check_device(config.device, config.threads)
-    try:
-        result = run_in_folder(recipe, folder, config.overwrite, config.device, [config.recipe])
-    except UserError as error:
-        where = "" if str(error).startswith(config.recipe) else f"{config.recipe}: "
-        raise UserError(f"{where}{error}") from None
+    place = Place(folder, config.recipe, config.resume, config.overwrite)
+    result = run_in_folder(recipe, place, config.device)
     scores = format_scores(result["networks"])
     print(f"{config.recipe}, seed {recipe.seed}: {recipe.data.score} accuracy\n\n{scores}\n\n{folder}")
     return {**result, "path": str(folder)}

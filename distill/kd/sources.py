@@ -108,13 +108,15 @@ def match_set(distilled: DistilledSet, part: DataPart, train: Dataset, test: Dat
 
 
 def load_target(part: DataPart, train: Dataset, device: str) -> tuple[Dataset, Dataset]:
-    """(train, test) of the target domain, at the source's size. Raises UserError."""
+    """(train, test or held-out) of the target domain, at the source's size. Raises UserError."""
     splits = load_real(str(part.target), part.target_dir, None, device, where="data.target")
     target, target_test = (resize_like(split, train) for split in splits)
     try:
         target, target_test = (s.with_classes(train.classes, train.name) for s in (target, target_test))
     except DataError as error:
         raise RecipeError(f"data.target: {error}") from None
+    if part.score == "held-out":  # nothing is chosen by the target's test items either
+        return target.hold_out(len(target), stream("split", "target"))
     return target, target_test
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -69,7 +70,7 @@ def begin_learning(stage: Stage) -> list[RemovableHandle]:
         prepare_learner(network, stage.part.turns[name].frozen or ())
         if stage.part.prune:
             parameters = {n: w for n, w in network.module.named_parameters() if w.requires_grad}
-            masks = stage.state.recall(f"masks.{name}", lambda p=parameters: find_masks(p, stage.part.prune))
+            masks = stage.state.recall(f"masks.{name}", partial(find_masks, parameters, stage.part.prune))
             handles += apply_masks(parameters, {k: m.to(parameters[k].device) for k, m in masks.items()})
     return handles
 

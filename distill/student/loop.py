@@ -78,7 +78,8 @@ class Record(NamedTuple):
 def run_turns(turns: Sequence[Turn], batches: Iterable[Batch], total: int, done: int = 0) -> Iterator[Record]:
     """Train, with one record per batch; rates without a scheduler fall linearly to zero over `total` batches.
 
-    done: how many batches came before, of a training that goes on. Raises UserError where a loss is not finite.
+    done: how many batches of a training that goes on came before. Raises UserError where a loss is not
+    finite.
     """
     schedulers = [turn.scheduler or fall_linearly(turn.optimiser, total) for turn in turns]
     for step, batch in enumerate(batches, done + 1):

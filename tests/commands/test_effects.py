@@ -227,7 +227,7 @@ def test_help_and_errors_are_printed_in_ascii() -> None:
 def test_teach_and_compare_say_every_ten_seconds_that_they_go_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr("distill.kd.experiment.EVERY", 0.0)
+    monkeypatch.setattr("distill.runs.recipes.progress.EVERY", 0.0)
     monkeypatch.setattr("distill.student.comparison.grid.EVERY", 0.0)
     path = write_recipe(tmp_path, build_raw_recipe(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}]))
     assert teach([str(path), "--out", str(tmp_path / "run")]) == 0

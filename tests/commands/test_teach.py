@@ -51,7 +51,10 @@ def test_a_recipe_file_gives_scores_and_network_files(tmp_path: Path) -> None:
     assert f"student  {100 * scores['networks']['student']['accuracy']:.2f} %" in result.stdout
     resolved = yaml.safe_load((out / "recipe.yaml").read_text())
     assert (resolved["seed"], resolved["stages"][1]["lr"]) == (2, 0.01)
-    assert sorted(p.name for p in out.iterdir()) == ["recipe.yaml", "scores.json", "student.pt", "teacher.pt"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "log.jsonl", "predictions.npz", "recipe.yaml", "report.html", "scores.json", "student.pt",
+        "teacher.pt",
+    ]  # fmt: skip
     assert read_architecture(str(out / "student.pt")) is not None
     second_result = run_module("distill", "teach", path, "--out", out, cwd=tmp_path)
     assert second_result.returncode == 2
@@ -255,7 +258,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_recipe(tmp_path, build_raw_recipe(tmp_path, {"a": NET}, [{"turns": {"a": [CE]}}]))
-    monkeypatch.setattr("distill.kd.experiment.run_experiment", lambda *_: pytest.fail("trained first"))
+    monkeypatch.setattr("distill.runs.recipes.job.run_recipe", lambda *_: pytest.fail("trained first"))
     (tmp_path / "file").touch()
     assert teach([str(path), "--out", str(tmp_path / "file")]) == 2
     assert "file cannot be written (File exists): choose another --out" in capsys.readouterr().err

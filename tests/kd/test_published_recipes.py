@@ -15,11 +15,11 @@ from benchmarks.kd_sets import (
     format_factorial,
     format_meeting,
 )
-from distill.kd.experiment import train_networks
 from distill.kd.measure import score_networks
 from distill.kd.recipe.files import read_recipe
 from distill.kd.recipe.parts import Recipe
 from distill.kd.sources import load_sources
+from distill.kd.state.run import RecipeRun
 from tests.helpers import write_npz
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
@@ -49,7 +49,9 @@ def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     changes = [f"data.target={target}"] if name == "uda" else []
     recipe = shorten(read_recipe(RECIPES / f"{name}.yaml", changes))
     sources = load_sources(recipe.data, recipe.seed, "cpu")
-    scores = score_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
+    run = RecipeRun(recipe, sources)
+    assert len(list(run)) == sum(run.count_batches())
+    scores = score_networks(recipe, run.networks, sources)
     assert set(scores) == set(recipe.networks)
     assert all(0 <= value <= 1 for by_name in scores.values() for value in by_name.values())
 

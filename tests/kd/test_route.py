@@ -19,7 +19,7 @@ from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, s
 MLP = {"name": "mlp", "width": 16}
 NETS = {"teacher": MLP, "student": NET}
 TRAIN_TEACHER = {"turns": {"teacher": [CE]}, "epochs": 3, "keep": 3}
-HINT = {"loss": "hint", "teacher": "teacher", "tap": "0", "teacher_tap": "2"}
+HINT = {"loss": "hint", "teacher": "teacher", "tap": "0", "teacher_tap": "2", "weight": 0.5}
 ROUTE = {"turns": {"student": kd("teacher")}, "epochs": 7, "route": "teacher"}
 
 

@@ -13,7 +13,7 @@ from distill.kd.recipe.parts import Recipe, RecipeError, StagePart
 from distill.kd.sources import Sources, choose_items, count_items
 from distill.kd.stages import Stage, StageRecord, run_stage
 from distill.kd.state.networks import load_networks, save_networks
-from distill.kd.state.stage import StageState, copy_plain
+from distill.kd.state.stage import FAULTS, StageState, StateError, copy_plain, describe_fault
 from distill.kd.techniques.route import Leg, count_epochs, next_leg
 from distill.kd.training.trial import try_recipe
 from distill.randomness import TorchStream, stream
@@ -134,11 +134,19 @@ class RecipeRun:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what state_dict() returned. Raises KeyError, ValueError … for what is another run's."""
+        """Go on from what state_dict() returned. Raises StateError for what is another run's."""
+        try:
+            self.load_parts(state)
+        except FAULTS as error:
+            raise StateError(describe_fault(error)) from None
+
+    def load_parts(self, state: Mapping[str, Any]) -> None:
+        """load_state_dict() without its sentence."""
         place = state["place"]
         self.stage, self.leg, self.records = place["stage"], place["leg"], place["records"]
         where = f"stages.{self.stage}"
         self.legs = [Leg(parse_value(StagePart, part, where), *counts) for part, *counts in state["legs"]]
         load_networks(self.networks, state["networks"])
-        self.state = StageState(state["state"])
+        has_begun = bool(state["state"]["parts"])
+        self.state = StageState(state["state"] if has_begun else None)
         self.layers.load_state_dict(state["layers"])

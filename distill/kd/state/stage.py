@@ -11,10 +11,22 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor
 
+from distill.errors import UserError
 from distill.kd.state.meter import Meter
 from distill.student.loop import Turn
 
 T = TypeVar("T")
+FAULTS = (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError)  # of what does not fit
+
+
+class StateError(UserError):
+    """A saved state that does not fit the recipe's run."""
+
+
+def describe_fault(error: Exception) -> str:
+    """'the saved state does not fit (ValueError: …)'."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"the saved state does not fit this recipe ({reason:.100})"
 
 
 @runtime_checkable
@@ -78,16 +90,22 @@ class StageState:
 
     def meter(self, name: str) -> Meter:
         """The meter of a turn."""
-        if name not in self.meters:
-            self.meters[name] = Meter()
-            if self.saved:
-                self.meters[name].load_state_dict(self.saved["meters"][name])
-        return self.meters[name]
+        return self.meters.setdefault(name, Meter())
 
     def restore(self) -> None:
-        """Load all parts of a stage that goes on; its schedulers are built, which change optimisers."""
-        for name, part in self.parts.items() if self.saved else ():
-            part.load_state_dict(self.saved["parts"][name] if self.saved else {})
+        """Load what a stage that goes on holds, once it is built: a scheduler that is built changes rates.
+
+        Raises StateError.
+        """
+        if self.saved is None:
+            return
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(self.saved["parts"][name])
+            for name, means in self.saved["meters"].items():
+                self.meter(name).load_state_dict(means)
+        except FAULTS as error:
+            raise StateError(describe_fault(error)) from None
 
     def after(self, restart: bool) -> "StageState":
         """The state of the next leg: a fresh one, or one that goes on from here."""

@@ -55,12 +55,16 @@ def digest(rows: Tensor, most: int = SAMPLE) -> str | list[float]:
 def check_data(folder: Path, facts: Facts) -> None:
     """Raise RunError where a run to be resumed was started with other data."""
     saved = read_config(folder).get(KEY)
-    if saved is None:
-        return
+    if saved is not None:
+        compare_facts(folder, "config.json", saved, facts)
+
+
+def compare_facts(folder: Path, name: str, saved: Any, facts: Facts) -> None:
+    """Raise RunError where the facts that a file of a run holds are of other data than these."""
     if not has_form(saved, facts):
-        raise RunError(f"{folder}/config.json is damaged ({KEY}): start the run anew with --overwrite")
+        raise RunError(f"{folder}/{name} is damaged ({KEY}): start the run anew with --overwrite")
     for split, now in facts.items():
-        changed = next((name for name in now if not is_same(saved[split].get(name), now[name])), None)
+        changed = next((key for key in now if not is_same(saved[split].get(key), now[key])), None)
         if changed is not None:
             raise RunError(
                 f"{folder} was started with other data: {describe_change(split, changed, saved[split], now)};"

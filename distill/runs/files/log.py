@@ -1,6 +1,7 @@
 """log.jsonl: one JSON record per line; of a run of the outer loop one per outer step."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ class LogFile:
     def add(self, record: dict[str, Any]) -> None:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+    def sync(self) -> None:
+        """Wait until all that was added is on the disk."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            os.fsync(file.fileno())
 
 
 class Log(LogFile):
