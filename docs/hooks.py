@@ -6,7 +6,7 @@ In a page, a line such as `<!-- file: benchmarks/results/mnist.md -->` becomes w
     code: PATH        a file of the repository as a block of code
     readme: WORDS     the README's block of Python that contains these words
     options: VERB     the options of `distill VERB`, group by group, from its settings
-    words: ROOM.TABLE the words of a room's table: networks.IMAGES, inner.engines.ENGINES, …
+    words: ROOM.TABLE the words of a table: networks.IMAGES …, with further fields that follow its name
     rooms: distill    the rooms of the package and a line for each of their files, from the docstrings
     gallery: zoo      the sets of the zoo as pictures, with what their files say
     chart: headline   the table of the README as bars
@@ -90,9 +90,20 @@ def options_of(verb: str) -> list[tuple[str, list[Option]]]:
 
 
 def show_words(name: str) -> str:
-    """The words of a room's table, with their summaries; nothing where the room has no such table."""
-    rows = [[f"`{word}`", entry.summary] for word, entry in find_table(name).items()]
-    return table(["word", "what it is"], rows) if rows else ""
+    """The words of a room's table, with their summaries and, after its name, fields of the entries.
+
+    Nothing where the room has no such table.
+    """
+    path, *columns = name.split()
+    rows = [
+        [f"`{word}`", entry.summary, *(show_field(getattr(entry, column)) for column in columns)]
+        for word, entry in find_table(path).items()
+    ]
+    return table(["word", "what it is", *columns], rows) if rows else ""
+
+
+def show_field(value: Any) -> str:
+    return f"{value:,g}" if isinstance(value, int | float) else str(value)
 
 
 def find_table(path: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,11 +194,14 @@ def test_the_example_in_contributing_is_the_file() -> None:
     assert f"```python\n{example}```" in text
 
 
-def test_the_recipe_on_the_page_can_be_run(tmp_path: Path) -> None:
-    (block,) = code_blocks(ROOT / "docs" / "reference" / "kd.md", "yaml")
+@pytest.mark.parametrize("page", ["kd.md", "recipe.md"])
+def test_the_recipe_on_the_page_can_be_run(page: str, tmp_path: Path) -> None:
+    (block,) = code_blocks(ROOT / "docs" / "reference" / page, "yaml")
     (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
     recipe = read_recipe(tmp_path / "recipe.yaml")
-    networks = build_networks(recipe, images.load("mnist")[0], "cpu")
+    digits, _ = images.load("mnist")
+    train = digits if page == "kd.md" else replace(digits, items=digits.items.expand(-1, 3, -1, -1))
+    networks = build_networks(recipe, train, "cpu")
     check_recipe(recipe, networks)
     assert [list(stage.turns) for stage in recipe.stages] == [["teacher"], ["student"]]
 

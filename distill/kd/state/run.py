@@ -15,6 +15,7 @@ from distill.kd.stages import Stage, StageRecord, run_stage
 from distill.kd.state.networks import load_networks, save_networks
 from distill.kd.state.stage import FAULTS, StageState, StateError, copy_plain, describe_fault
 from distill.kd.techniques.route import Leg, count_epochs, next_leg
+from distill.kd.training.trial import try_recipe
 from distill.randomness import TorchStream, stream
 from distill.student.evaluation import accuracy
 
@@ -48,6 +49,7 @@ class RecipeRun:
         self.networks = build_networks(self.recipe, sources.train, device)
         check_recipe(self.recipe, self.networks)
         check_aggregations(self.recipe, self.networks, sources.train)
+        try_recipe(self.recipe, self.networks, sources)
         self.stage, self.leg, self.records = 0, 0, 0
         self.legs: list[Leg] = []  # of the stage, those that have begun
         self.state = StageState()

@@ -47,14 +47,21 @@ class Chart:
 
 
 def draw_run_curves(reported: ReportedRun) -> JsonDict:
-    """The section of curves: held-out accuracies in one chart, then a chart of losses for each network."""
+    """The section of curves: held-out accuracies in one chart, a chart of losses for each network, and the
+    shares of regularisation samples.
+    """
     records = group_records(reported.log)
     accuracies = {name: read_accuracies(rows) for name, rows in records.items()}
     accuracies = {name: points for name, points in accuracies.items() if points}
     charts = [draw_chart("Held-out accuracy", accuracies, percent=True)] if accuracies else []
     for name, rows in records.items():
         charts.append(draw_chart(f"Loss of {name}", read_losses(rows), marks=find_starts(rows)))
-    return {"charts": charts, "measured": bool(accuracies)} if charts else {}
+    shares = {
+        line: points for name, rows in records.items() for line, points in read_shares(name, rows).items()
+    }
+    charts += [draw_chart("Regularisation samples", shares, percent=True)] if shares else []
+    content = {"charts": charts, "measured": bool(accuracies), "regularising": bool(shares)}
+    return content if charts else {}
 
 
 def group_records(log: Sequence[JsonDict]) -> dict[str, list[JsonDict]]:
@@ -85,15 +92,30 @@ def read_losses(records: Sequence[JsonDict]) -> dict[str, list[tuple[int, float]
 def weigh_losses(record: JsonDict) -> dict[str, float]:
     """Each loss of a record times its weight, by its name; one that comes twice is numbered."""
     values, count = dict[str, float](), Counter[str]()
-    losses = record.get("losses")
-    for loss in losses if isinstance(losses, list) else ():
-        if isinstance(loss, dict) and is_number(loss.get("weight")) and is_number(loss.get("value")):
+    for loss in list_losses(record):
+        if is_number(loss.get("weight")) and is_number(loss.get("value")):
             name = describe_loss(loss)
             count[name] += 1
             label = f"{name} ({count[name]})" if count[name] > 1 else name
             product = to_number(loss["weight"] * loss["value"])
             values |= {} if product is None else {label: product}
     return values
+
+
+def read_shares(name: str, records: Sequence[JsonDict]) -> dict[str, list[tuple[int, float]]]:
+    """(epoch of the network, share of regularisation samples) of each loss that distils logits."""
+    lines: dict[str, dict[int, float]] = {}
+    for k, record in enumerate(records, 1):
+        for loss in list_losses(record):
+            if (share := to_share(loss.get("regularising"))) is not None:
+                lines.setdefault(f"{name}, {describe_loss(loss)}", {})[k] = share
+    return {line: list(points.items()) for line, points in lines.items()}
+
+
+def list_losses(record: JsonDict) -> list[JsonDict]:
+    """The losses of a record."""
+    losses = record.get("losses")
+    return [loss for loss in losses if isinstance(loss, dict)] if isinstance(losses, list) else []
 
 
 def find_starts(records: Sequence[JsonDict]) -> list[int]:

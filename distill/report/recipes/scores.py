@@ -2,24 +2,27 @@
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from distill.report.recipes.reported import ReportedRun, list_turns
-from distill.report.sanitise import JsonDict, shorten, to_share, to_words
+from distill.report.sanitise import JsonDict, shorten, to_number, to_share, to_words
 from distill.report.tables import compute_wilson
 
+CONGRUENCE = "congruence"
 FURTHER = {  # scores beside the accuracy, as their columns are called
     "target": "accuracy on the target",
     "clusters": "items in the subclass of their old class",
     "regularising": "training items that are regularisation samples",
+    CONGRUENCE: "distance from the last anchor",
 }
 
 
 def list_run_scores(reported: ReportedRun) -> JsonDict:
     """The section of scores: a row for each network, and the columns beside its accuracy."""
     scores = reported.scores
-    columns = {word: title for word, title in FURTHER.items() if any(word in row for row in scores.values())}
-    rows = [row for name in scores if (row := make_row(reported, name, list(columns)))]
-    return {"rows": rows, "columns": list(columns.values()), "split": reported.split} if rows else {}
+    columns = [word for word in FURTHER if any(word in row for row in scores.values())]
+    rows = [row for name in scores if (row := make_row(reported, name, columns))]
+    return {"rows": rows, "columns": [FURTHER[w] for w in columns], "split": reported.split} if rows else {}
 
 
 def make_row(reported: ReportedRun, name: str, columns: Sequence[str]) -> JsonDict | None:
@@ -32,14 +35,20 @@ def make_row(reported: ReportedRun, name: str, columns: Sequence[str]) -> JsonDi
     low, high = compute_wilson(mean, items) if items else (mean, mean)
     spread = f"95 % interval {100 * low:.2f} to {100 * high:.2f} % on {items:,} items" if items else ""
     teachers = list_teachers(reported, name)
-    further = [to_share(scores.get(word)) for word in columns]
     return {
         "key": "own:set" if teachers else "alone", "name": name, "mean": mean, "low": low, "high": high,
         "words": format_share(mean), "spread": spread,
         "network": describe_part(reported.networks.get(name, {})),
         "learned": describe_learning(reported, name),
-        "further": ["" if share is None else format_share(share) for share in further],
+        "further": [format_further(word, scores.get(word)) for word in columns],
     }  # fmt: skip
+
+
+def format_further(word: str, value: Any) -> str:
+    """A score beside the accuracy; nothing where a network has none."""
+    if word == CONGRUENCE:
+        return "" if (number := to_number(value)) is None else f"{number:.4f} nats"
+    return "" if (share := to_share(value)) is None else format_share(share)
 
 
 def format_share(share: float) -> str:

@@ -33,11 +33,11 @@ def describe_stage(stage: JsonDict) -> str:
 
 
 def describe_summand(loss: JsonDict) -> str:
-    """'0.9 · hinton from teacher'; a weight that moves is not written out."""
-    weight = to_number(loss.get("weight", 1.0))
-    if weight is None or is_number(loss.get("until")):
+    """'0.9 · hinton from teacher'; a weight that moves is not written out, nor the default of a loss."""
+    weight = to_number(loss.get("weight"))
+    if any(isinstance(loss.get(key), dict) for key in ("weight", "bound")) or is_number(loss.get("until")):
         return f"{describe_loss(loss)} (its weight moves)"
-    return describe_loss(loss) if weight == 1 else f"{weight:g} · {describe_loss(loss)}"
+    return describe_loss(loss) if weight in (None, 1.0) else f"{weight:g} · {describe_loss(loss)}"
 
 
 def list_run_costs(reported: ReportedRun) -> list[Row]:

@@ -88,8 +88,8 @@ def name_weights(recipe: Recipe) -> list[str]:
 def list_inputs(recipe: Recipe, inputs: Sequence[str]) -> list[str | None]:
     """What a run reads, and so never replaces."""
     data, networks = recipe.data, recipe.networks.values()
-    read = [file for network in networks for file in (network.checkpoint, network.alphas)]
-    return [data.name, data.set, data.vectors, data.target, *read, *inputs]
+    of_networks = [file for network in networks for file in (network.checkpoint, network.alphas)]
+    return [data.name, data.set, data.vectors, data.target, *of_networks, *recipe.plugins, *inputs]
 
 
 def remove_old(folder: Path) -> None:

@@ -56,6 +56,18 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         [{"turns": {"a": [CE]}, "schedule": {"name": "multistep", "milestones": [1]}, "epochs": 3},
          {"turns": {"b": [CE]}, "schedule": {"name": "one-cycle", "max_lr": 0.05}, "optimizer": SGD}],
     ),
+    "a route that nothing begins anew": (
+        WIDE,
+        [{**TEACHER, "keep": 3},
+         {"turns": {"student": [CE, HINT]}, "epochs": 5, "route": "teacher", "restart": False}],
+    ),
+    "a bound": (
+        WIDE,
+        [{"turns": {"student": [CE, hinton("teacher", bound={"at_most": 0.01, "lr": 0.5})]}, "epochs": 2}],
+    ),
+    "frozen modules": (
+        WIDE, [{"turns": {"student": {"losses": [CE], "frozen": ["0"]}}, "epochs": 2, "batch": 48}]
+    ),
     "a ramp and a warm-up": (
         WIDE,
         [{"turns": {"student": [CE, hinton("teacher", {"ramp": "sigmoid", "to": 2.0})]}, "epochs": 2,

@@ -165,6 +165,20 @@ def test_the_curves_count_a_network_s_epochs_through_its_stages() -> None:
     assert "Held-out accuracy was not measured" in render_run_page([make_run(log=log)])
 
 
+def test_regularisation_samples_are_drawn_by_epoch_and_a_distance_is_no_share() -> None:
+    log = make_log()
+    for k, record in enumerate(log[2:]):
+        record["losses"][1]["regularising"] = 0.25 * k
+    result = {"networks": {"student": {"accuracy": 0.9, "congruence": 1.25, "regularising": 0.5}}}
+    run = make_run(log=log, result=result)
+    chart = draw_run_curves(run)["charts"][-1]
+    assert [line.name for line in chart.lines] == ["student, hinton from teacher"]
+    assert chart.lines[0].words == "from 0.0 % in epoch 1 to 50.0 % in epoch 3; highest 50.0 % in epoch 3"
+    words = visible_text(render_run_page([run]))
+    assert "90.00 % 50.00 % 1.2500 nats" in words
+    assert "Regularisation samples are the items" in words
+
+
 def test_alphas_are_shares() -> None:
     assert to_shares([0.25, 0.75]) == [0.25, 0.75]
     assert to_shares([0.0, math.log(3)]) == pytest.approx([0.25, 0.75])

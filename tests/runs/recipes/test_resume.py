@@ -176,6 +176,23 @@ def test_other_data_are_refused(recipe: str, tmp_path: Path, monkeypatch: Any, c
     )
 
 
+def test_a_plugin_that_has_changed_is_named(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("def half(student, labels):\n    return student.pow(2).mean() / 2\n")
+    raw_recipe = build_raw_recipe(tmp_path, {"a": NET}, [{"turns": {"a": [CE, {"loss": "mine:half"}]}}])
+    path = str(write_recipe(tmp_path, raw_recipe | {"plugins": [str(plugin)]}))
+    arguments = [path, "--out", str(tmp_path / "run"), "--allow-plugins"]
+    with monkeypatch.context() as patch:
+        stop_at(2, patch, press_ctrl_c)
+        assert teach(arguments) == 130
+    text = plugin.read_text()
+    plugin.write_text(text.replace("/ 2", "/ 3"))
+    assert teach([*arguments, "--resume"]) == 2
+    assert f"is of a recipe whose plugin {plugin} has changed since" in capsys.readouterr().err
+    plugin.write_text(text)
+    assert teach([*arguments, "--resume"]) == 0
+
+
 DAMAGES = {
     "cut": lambda content: content[: len(content) // 2],
     "flipped": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
