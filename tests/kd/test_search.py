@@ -40,8 +40,9 @@ def with_alpha(word: str) -> list[dict[str, Any]]:
 def test_the_weights_of_three_groups_are_saved_and_distilled_by_another_recipe(tmp_path: Path) -> None:
     """Search here, distil there: the student that reads the file is not that of the even weights."""
     whole = parse_recipe(build_raw_recipe(tmp_path, NETS, [TEACHER, SEARCH, USE], train=64, test=10))
-    run_in_folder(whole, Place(tmp_path, "recipe.yaml"))
-    content = json.loads((tmp_path / "alphas.json").read_text(encoding="utf-8"))
+    folder = tmp_path / "run"
+    run_in_folder(whole, Place(folder, "recipe.yaml"))
+    content = json.loads((folder / "alphas.json").read_text(encoding="utf-8"))
     assert list(content) == ["teacher"]
     assert list(content["teacher"]) == ["0.3 <- 0.3 0.4", "0.4 <- 0.5 0.6", "0.5 <- 0.7 0.8"]
     for shares in content["teacher"].values():
@@ -50,8 +51,8 @@ def test_the_weights_of_three_groups_are_saved_and_distilled_by_another_recipe(t
     networks = {
         "teacher": {
             **NETS["teacher"],
-            "checkpoint": str(tmp_path / "teacher.pt"),
-            "alphas": str(tmp_path / "alphas.json"),
+            "checkpoint": str(folder / "teacher.pt"),
+            "alphas": str(folder / "alphas.json"),
         },
         "student": NETS["student"],
     }
@@ -64,8 +65,9 @@ def test_the_weights_of_three_groups_are_saved_and_distilled_by_another_recipe(t
 
 
 def test_no_file_is_written_where_nothing_was_searched(tmp_path: Path) -> None:
-    run_in_folder(parse_recipe(build_raw_recipe(tmp_path, NETS, [TEACHER])), Place(tmp_path, "recipe.yaml"))
-    assert not (tmp_path / "alphas.json").exists()
+    recipe = parse_recipe(build_raw_recipe(tmp_path, NETS, [TEACHER], train=64, test=10))
+    run_in_folder(recipe, Place(tmp_path / "run", "recipe.yaml"))
+    assert not (tmp_path / "run" / "alphas.json").exists()
     assert format_alphas({"a": {}}) == ""
 
 
