@@ -8,10 +8,8 @@ import pytest
 from benchmarks.kd import RECIPES, VARIANTS, load_recipe
 from benchmarks.kd.datasets import place_data
 from benchmarks.kd.rows import ROWS
-from distill.kd.experiment import train_networks
-from distill.kd.measure import measure_networks
+from benchmarks.kd.runs import train_and_measure
 from distill.kd.recipe.parts import Recipe
-from distill.kd.sources import load_sources
 from tests.helpers import write_npz
 
 NAMES = sorted([*(path.stem for path in RECIPES.glob("*.yaml")), *VARIANTS])
@@ -46,8 +44,7 @@ def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     changes = place_data(load_recipe(name), tmp_path, tmp_path / "cache")
     assert changes is not None
     recipe = shorten(load_recipe(name, changes))
-    sources = load_sources(recipe.data, recipe.seed, "cpu")
-    measured = measure_networks(recipe, train_networks(recipe, sources, "cpu"), sources)
+    measured = train_and_measure(recipe)
     assert set(measured.scores) == set(recipe.networks)
     assert all(0 <= value <= 1 for by_name in measured.scores.values() for value in by_name.values())
 
