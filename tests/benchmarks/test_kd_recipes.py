@@ -18,7 +18,9 @@ STUDIED = {"orthogonality", "meeting"}  # recipes of studies, without a row
 
 def shorten(recipe: Recipe) -> Recipe:
     """The same stages on a few items."""
-    stages = [replace(s, train=s.train and 24, epochs=1, batch=16) for s in recipe.stages]
+    stages = [
+        replace(s, train=s.train and 24, epochs=1, batch=16, search=bool(s.search)) for s in recipe.stages
+    ]
     return replace(recipe, stages=stages, data=replace(recipe.data, train=48, test=40))
 
 
