@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from distill.commands.report import main as report
 from distill.commands.teach import main as teach
 from distill.runs.files.folder import lock_folder
 from distill.runs.recipes import job
@@ -230,6 +231,16 @@ def test_a_checkpoint_without_its_parts_is_one_sentence(
         error = capsys.readouterr().err.splitlines()[-1]
         assert "run.ckpt" in error
         assert "start the run anew with --overwrite" in error
+
+
+def test_a_run_that_has_not_ended_can_be_looked_at(recipe: str, tmp_path: Path, monkeypatch: Any) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(7, patch, press_ctrl_c)
+        assert teach([recipe, "--out", str(tmp_path / "run")]) == 130
+    assert report([str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "This run has not ended" in page
+    assert "Loss of teacher" in page
 
 
 # Folders
