@@ -78,7 +78,7 @@ bench-decoupled: .venv/ready ## Real images and RDED's by a teacher's labels (ma
 bench-engines: .venv/ready ## Time and memory per engine: benchmarks/results/engines.json
 	$(RUN) -m benchmarks.engines $(ARGS)
 
-bench-kd: .venv/ready ## Knowledge distillation (make bench-kd ARGS="--usps FILE"): benchmarks/results/kd.json
+bench-kd: .venv/ready ## Knowledge distillation, ten seeds of each row (make bench-kd ARGS="--data DIR --quick")
 	$(RUN) -m benchmarks.kd $(ARGS)
 
 bench-newcomer: .venv/ready ## Seconds to --help and to the first line: benchmarks/results/newcomer.json

@@ -84,7 +84,7 @@ def test_what_the_commands_print_is_what_the_zoo_s_set_says() -> None:
 
 
 def test_it_names_every_network_and_every_recipe() -> None:
-    recipes = {path.stem for path in (ROOT / "benchmarks" / "kd").glob("*.yaml")} - {"meeting"}
+    recipes = {path.stem for path in (ROOT / "benchmarks" / "kd" / "recipes").glob("*.yaml")} - {"meeting"}
     assert [word for word in [*NETWORKS, *recipes] if f"`{word}`" not in README] == []
 
 

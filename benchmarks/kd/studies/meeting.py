@@ -1,5 +1,11 @@
-"""More tables of `make bench-kd`: distillation beside other techniques, and teachers on distilled sets."""
+"""Distillation meets distilled sets: teachers beside real images and beside sets of the zoo.
 
+`python -m benchmarks.kd.studies.meeting` runs the recipe meeting, and students of sets of the zoo with the
+teachers of each run, and writes benchmarks/results/kd-meeting.json and .md. The students of 600 images have a
+privileged teacher, that of all 60,000.
+"""
+
+import argparse
 import json
 import statistics
 import subprocess
@@ -9,59 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
 from benchmarks.cases import markdown
+from benchmarks.kd import RECIPES
+from benchmarks.kd.runs import Job
+from distill.sets.storage import write_text
 
-ZOO = Path(__file__).parents[1] / "zoo"
-TECHNIQUES = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "bagging")
+ZOO = Path(__file__).parents[3] / "zoo"
 SETS = ("mnist-10.pt", "mnist-5.pt", "mnist-10-random.pt")
-Interval = tuple[float, float]
-
-
-def build_factorial(runs: Sequence[dict[str, Any]], interval: Any) -> list[dict[str, Any]]:
-    """Gains over a plain student: the technique's, distillation's, both, and what both have beyond the sum.
-
-    For bagging, "with distillation" is one student of the ensemble, and the sum means nothing.
-    """
-
-    def compute_gain(*summands: tuple[str, int]) -> Interval:
-        values = [sum(sign * run["networks"][name]["accuracy"] for name, sign in summands) for run in runs]
-        gain: Interval = interval(values)
-        return gain
-
-    rows = []
-    for name in TECHNIQUES if runs else ():
-        with_kd = f"{name}-kd"
-        rows.append({
-            "technique": name,
-            "alone": compute_gain((name, 1), ("plain", -1)),
-            "kd": compute_gain(("kd", 1), ("plain", -1)),
-            "both": compute_gain((with_kd, 1), ("plain", -1)),
-            "interaction": compute_gain((with_kd, 1), (name, -1), ("kd", -1), ("plain", 1)),
-        })  # fmt: skip
-    return rows
-
-
-def format_factorial(rows: Sequence[dict[str, Any]]) -> str:
-    """The gains in points, with 95 % intervals."""
-    head = ["technique", "alone", "KD", "both", "interaction", "verdict"]
-    keys = ("alone", "kd", "both", "interaction")
-    return markdown(
-        head,
-        [
-            [r["technique"], *(format_points(r[key]) for key in keys), describe_interaction(r["interaction"])]
-            for r in rows
-        ],
-    )
-
-
-def describe_interaction(interaction: Interval) -> str:
-    """Whether two gains are as large together as their sum: what Park et al. call orthogonal."""
-    mean, half = interaction
-    return "orthogonal" if abs(mean) <= half else "less than the sum" if mean < 0 else "more than the sum"
-
-
-def format_points(gain: Interval) -> str:
-    return f"{100 * gain[0]:+.2f} ± {100 * gain[1]:.2f}"
 
 
 def score_teachers(root: Path, name: str) -> None:
@@ -123,3 +84,27 @@ def format_meeting(rows: Sequence[dict[str, Any]]) -> str:
     return markdown(
         head, [[r["items"], *(format_mean(r, k) for k in keys), str(len(r["none"]))] for r in rows]
     )
+
+
+def main() -> None:
+    """Run what is missing and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench-kd"))
+    options = parser.parse_args()
+    for seed in range(options.seeds):
+        folder = Job("meeting", seed).folder(options.out)
+        if not (folder / "scores.json").exists():
+            arguments = ["--set", f"seed={seed}", "--out", str(folder), "--overwrite"]
+            line = [sys.executable, "-m", "distill", "teach", str(RECIPES / "meeting.yaml"), *arguments]
+            subprocess.run(line, check=True)
+    for name in SETS:
+        score_teachers(options.out, name)
+    rows = build_meeting(options.out)
+    path = machine.write_results("kd-meeting", "python -m benchmarks.kd.studies.meeting", {"rows": rows})
+    write_text(path.with_suffix(".md"), format_meeting(rows) + "\n")
+    print(format_meeting(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Studies: what is more than a row. Each writes benchmarks/results/kd-NAME.json and .md, and a picture."""

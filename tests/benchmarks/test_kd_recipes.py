@@ -1,0 +1,58 @@
+"""The recipes of benchmarks/kd/recipes/ run from end to end on a few generated items."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kd import RECIPES, VARIANTS, load_recipe
+from benchmarks.kd.datasets import place_data
+from benchmarks.kd.rows import ROWS
+from benchmarks.kd.runs import train_and_measure
+from distill.kd.recipe.parts import Recipe
+from tests.helpers import write_npz
+
+NAMES = sorted([*(path.stem for path in RECIPES.glob("*.yaml")), *VARIANTS])
+STUDIED = {"orthogonality", "meeting"}  # recipes of studies, without a row
+
+
+def shorten(recipe: Recipe) -> Recipe:
+    """The same stages on a few items."""
+    stages = [
+        replace(s, train=s.train and 24, epochs=1, batch=16, search=bool(s.search)) for s in recipe.stages
+    ]
+    return replace(recipe, stages=stages, data=replace(recipe.data, train=48, test=40))
+
+
+def write_stand_ins(folder: Path) -> None:
+    """Generated images of the names and sizes that the recipes read."""
+    digits = [str(k) for k in range(10)]
+    for name, size in (("cifar10.npz", 32), ("usps.npz", 16)):
+        write_npz(folder / name, size=size, classes=digits)
+    (folder / "sst2").mkdir()
+    rows = [f"a {'good' if k % 2 else 'bad'} film number {k},{k % 2}" for k in range(120)]
+    for split in ("train", "test"):
+        (folder / "sst2" / f"{split}.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+
+
+def test_every_row_has_its_recipe_and_every_recipe_its_row() -> None:
+    assert {row.recipe for row in ROWS} | STUDIED == set(NAMES)
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
+    write_stand_ins(tmp_path)
+    changes = place_data(load_recipe(name), tmp_path, tmp_path / "cache")
+    assert changes is not None
+    recipe = shorten(load_recipe(name, changes))
+    measured = train_and_measure(recipe)
+    assert set(measured.scores) == set(recipe.networks)
+    assert all(0 <= value <= 1 for by_name in measured.scores.values() for value in by_name.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_its_data_a_recipe_is_left_out(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    bundled = recipe.data.name in ("mnist", "mnist-14.npz") and recipe.data.target is None
+    assert (place_data(recipe, tmp_path, tmp_path) is None) != bundled
