@@ -78,7 +78,7 @@ class RecipeRun:
         state, target = self.state, sources.target
         stage = Stage(leg.part, where, self.networks, items, classes, seed, target, state, self.leg)
         steps, before = run_stage(stage), sum(done.epochs for done in self.legs[: self.leg])
-        first, each = before + leg.epochs - leg.until, stage.total // leg.part.epochs
+        first, each = before + leg.epochs - leg.until, -(-count_items(leg.part, sources) // leg.part.batch)
         while state.step < leg.until * each and (record := self.advance(steps)) is not None:
             share = (first + state.step / each) / self.count_epochs(part)
             records = self.end_epoch(leg.part, first + record.epoch) if record.epoch else ()

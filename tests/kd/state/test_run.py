@@ -122,10 +122,15 @@ def test_measuring_held_out_items_changes_no_bit_of_the_training(tmp_path: Path,
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_goes_on_bit_by_bit_from_any_batch(case: str, tmp_path: Path) -> None:
     whole, states = build_run(tmp_path, case), []
-    records = []
+    records, shares = [], dict[int, list[float]]()
     for progress in whole:
         records += progress.records
+        shares.setdefault(progress.stage, []).append(progress.share)
         states.append(whole.state_dict())
+    assert [len(stage) for stage in shares.values()] == whole.count_batches()
+    for stage in shares.values():
+        assert stage == pytest.approx([(k + 1) / len(stage) for k in range(len(stage))])
+        assert stage[-1] == 1  # when a checkpoint is written
     every = max(1, len(states) // 4)
     for state in [*states[every // 2 :: every], states[-1]]:
         write_tensors(tmp_path / "state.pt", {"format": FORMAT, **state})

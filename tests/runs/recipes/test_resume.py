@@ -320,6 +320,25 @@ def test_a_network_may_be_called_as_a_file_of_the_run(tmp_path: Path) -> None:
     assert {f"{name}.pt" for name in names} < {path.name for path in (tmp_path / "out").iterdir()}
 
 
+def test_files_of_other_programs_stay_in_a_folder_that_runs_use(recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".film.mkv.part", ".student.pt.7.part", "notes.txt"):
+        (out / name).write_text("mine")
+    assert teach([recipe, "--out", str(out)]) == 0
+    left = {path.name for path in out.iterdir()}
+    assert {".film.mkv.part", "notes.txt"} < left
+    assert ".student.pt.7.part" not in left  # as a killed run leaves it
+
+
+def test_a_network_called_search_is_not_the_search(tmp_path: Path) -> None:
+    part = {"loss": "aggregate", "teacher": "teacher", "tap": "0.6", "layers": ["0.4", "0.5", "0.6"]}
+    stages = [{"turns": {"search": [CE, part]}, "search": True}]
+    raw_recipe = build_raw_recipe(tmp_path, {"teacher": NETWORKS["teacher"], "search": NET}, stages, train=64)
+    assert teach([str(write_recipe(tmp_path, raw_recipe)), "--out", str(tmp_path / "out")]) == 0
+    assert [record["network"] for record in read_records(tmp_path / "out")] == ["search", "(search)"]
+
+
 # The log and the predictions
 
 
