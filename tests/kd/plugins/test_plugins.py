@@ -217,7 +217,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a loss of items": (
         {"loss": {"loss": "parts:items"}},
-        "stages.0.a.1: the loss parts:items returns a Tensor of (32,), not one number made of student",
+        "stages.0.a.1: the loss parts:items returns a Tensor of (4,), not one number made of student",
     ),
     "a constant": (
         {"loss": {"loss": "parts:constant"}},
