@@ -25,7 +25,6 @@ from distill.randomness import stream
 PAD, UNKNOWN = 0, 1
 SPECIAL_WORDS = ("<pad>", "<unk>")
 UNKNOWN_WORDS = ("zeros", "drawn")
-OWN = "own"  # the tokenizer of a pretrained model, in a file's metadata
 MAX_LENGTH = 200  # words of a text, where the longest is longer and max_length is not given
 
 
@@ -129,17 +128,16 @@ def embed_corpus(
 ) -> tuple[TextDataset, TextDataset]:
     """(train, test) of a corpus: its words with a vector, in texts of at most max_length words.
 
-    vectors is a file or a name, as load_vectors() takes it, or the name of a pretrained model, whose tokens
-    are then the words. unknown_words "zeros" gives words without a
-    vector zeros, which networks leave out; "drawn" draws a vector for each, with the spread of the vectors.
-    max_length is by default the longest training text's, at most 200. Raises DataError for an unknown
-    tokenizer or vectors.
+    vectors is a file or a name, as load_vectors() takes it, or that of a pretrained model, whose tokens are
+    then the words. unknown_words "zeros" gives words without a vector zeros, which networks leave out;
+    "drawn" draws a vector for each, with the spread of the vectors. max_length is by default the longest
+    training text's, at most 200. Raises DataError for an unknown tokenizer or vectors.
     """
     if is_model(vectors):
         from distill.data.models.tokens import embed_tokens
 
-        check_own_words(vectors, tokenizer, unknown_words)
-        return embed_tokens(corpus, vectors, max_length, learned_length, word_dropout, device)
+        sizes = (max_length, learned_length, word_dropout)
+        return embed_tokens(corpus, vectors, (tokenizer, unknown_words), *sizes, device)
     split_words = load_tokenizer(tokenizer)
     tokens = {
         split: tokenize(texts, split_words)
@@ -168,16 +166,6 @@ def embed_corpus(
     doubts += describe_shared(corpus.name, corpus.train.texts, corpus.test.texts)
     train = replace(embed(tokens["train"], corpus.train), remarks=tuple(doubts))
     return train, embed(tokens["test"], corpus.test)
-
-
-def check_own_words(model: str, tokenizer: str, unknown_words: str) -> None:
-    """Raise DataError where words are to be made in another way than a pretrained model's."""
-    for option, word, usual in (
-        ("tokenizer", tokenizer, "basic_english"),
-        ("unknown", unknown_words, "zeros"),
-    ):
-        if word not in (usual, OWN):
-            raise DataError(f"--{option} {word} has no effect on {model}, which brings its own: leave it out")
 
 
 def build_vocabulary(words: Iterable[str]) -> list[str]:

@@ -9,11 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from distill.inner.attention import ATTENTION
 from distill.inner.step import Step, add_attention, extend_steps
 from distill.outer.parametrisations.base import Parametrisation
 from distill.outer.parametrisations.pixels import Pixels
-
-ATTENTION = "attention"  # in extra: attention labels (n, length) before their softmax
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
-
-from torch import nn
 
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES, RULES
-from distill.inner.attention import AttentionProblem, has_attention
+from distill.inner.attention import ATTENTION, attention_facts, learn_attention
 from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
 from distill.inner.fused.problem import FusedProblem
@@ -30,7 +27,7 @@ from distill.outer.loop import OuterOptimizer
 from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
 from distill.outer.processes import average_processes
-from distill.outer.synthetic import ATTENTION, Synthetic
+from distill.outer.synthetic import Synthetic
 from distill.outer.tasks import StateDrawer, TaskDrawer, draw_by_class, draw_of_all
 from distill.registry import find
 from distill.runs.pool import connect_pool, fill_networks
@@ -40,6 +37,7 @@ from distill.runs.settings.memory import check_memory
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
 
+ARGUMENTS = ("depth", "width", "train_parts", "pooling")  # options that a network may have
 S = TypeVar("S", bound=Settings)
 
 
@@ -69,8 +67,7 @@ def build_plan(settings: Settings, train: Dataset, test: Dataset) -> Plan:
     """The plan of resolved settings. Raises UserError."""
     problem = build_problem(settings, train)
     arguments = getattr(problem.network, "arguments", network_arguments(settings.network))
-    name = settings.network.network
-    size = getattr(settings.data, "image_size", None)
+    name, size = settings.network.network, getattr(settings.data, "image_size", None)
     return assemble_plan(
         settings, problem, build_method(settings, problem, train), initial_weights(settings, problem),
         {"name": name, "arguments": arguments}, describe_source(settings.data.origin, train, len(test), size),
@@ -113,44 +110,27 @@ def describe_source(name: str, train: Dataset, test: int, image_size: int | None
 
 def build_problem(settings: Settings, data: Dataset) -> Problem:
     """The network, rule and losses of the settings, on the device of the data. Raises UserError."""
-    network_settings = settings.network
-    network = build_network(
-        network_settings.network, data.shape, len(data.classes), **network_arguments(network_settings)
-    )
-    check_no_buffers(network_settings.network, network)
+    name = settings.network.network
+    network = build_network(name, data.shape, len(data.classes), **network_arguments(settings.network))
+    check_no_buffers(name, network)
     if settings.inner.compile:
         check_compile(settings)
     check_memory(settings)
     if settings.inner.checkpoint_blocks:
         check_blocks(network)
         network = checkpoint_blocks(network)
-    problem_type: Any = problem_class(settings.inner.compile, settings.run.device)
+    problem_type = problem_class(settings.inner.compile, settings.run.device)
     problem_type = AUTOCAST[problem_type] if settings.outer.autocast else problem_type
     rule = find(RULES, "rule", settings.inner.rule)()
-    weight = getattr(settings.data, "attention_labels", None)
-    if weight is not None:
-        check_attention(settings, network)
-        problem_type = partial(AttentionProblem, attention_weight=weight)
     loss = find(INNER_LOSSES, "inner loss", inner_loss_word(settings))
-    return problem_type(network.to(settings.run.device), rule, loss)
+    problem = problem_type(network.to(settings.run.device), rule, loss)
+    unrolls = settings.outer.method == "unroll" and settings.inner.engine != "higher"
+    return learn_attention(problem, settings.data.attention_labels, name, unrolls)
 
 
 def problem_class(compile: bool, device: str) -> type[Problem]:
     """The class of Problem that is fastest there."""
     return CompiledProblem if compile else FusedProblem if device == "cpu" else Problem
-
-
-def check_attention(settings: Settings, network: nn.Module) -> None:
-    """Raise UserError where no attention labels can be learned."""
-    if not has_attention(network):
-        raise UserError(
-            f"--attention-labels are for pretrained transformers: --network {settings.network.network} does"
-            " not say where it looks; give transformers/FOLDER, or leave them out"
-        )
-    if settings.outer.method != "unroll" or settings.inner.engine == "higher":
-        raise UserError(
-            "--attention-labels are learned by --method unroll and an engine other than higher: use these"
-        )
 
 
 def check_compile(settings: Settings) -> None:
@@ -164,9 +144,8 @@ def check_compile(settings: Settings) -> None:
 
 def network_arguments(settings: NetworkSettings) -> dict[str, Any]:
     """The arguments of a network that the settings give."""
-    words = ("depth", "width", "train_parts", "pooling")
-    arguments = {word: getattr(settings, word, None) for word in words}
-    return {name: value for name, value in arguments.items() if value is not None}
+    values = {word: getattr(settings, word, None) for word in ARGUMENTS}
+    return {word: value for word, value in values.items() if value is not None}
 
 
 def set_depth(settings: S, shape: Sequence[int]) -> S:
@@ -245,11 +224,6 @@ def build_task_drawer(
 def label_facts(synthetic: Synthetic) -> dict[str, Any]:
     """What the file says of labels of a regression: softmax(softmax_scale · labels) are probabilities."""
     return {"softmax_scale": synthetic.softmax_scale} if synthetic.softmax_scale else {}
-
-
-def attention_facts(problem: Problem) -> dict[str, Any]:
-    """What the file says of attention labels: their weight in the inner loss."""
-    return {"attention_weight": problem.attention_weight} if isinstance(problem, AttentionProblem) else {}
 
 
 def build_set(plan: Plan, synthetic: Synthetic) -> DistilledSet:

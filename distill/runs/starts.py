@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,14 +10,13 @@ from torch import Tensor
 from distill.data.dataset import Dataset, match_classes
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES
-from distill.inner.attention import LEAST, AttentionProblem, attention_of
+from distill.inner.attention import start_attention
 from distill.inner.losses import loss_name
 from distill.inner.problem import Problem
 from distill.kd.network_files import load_weights
 from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
-from distill.networks.pretrained.network import PretrainedTransformer
 from distill.outer import STARTS
 from distill.outer.parametrisations.base import build_parametrisation
 from distill.outer.starts import (
@@ -27,7 +26,7 @@ from distill.outer.starts import (
     start_labels,
     start_lrs,
 )
-from distill.outer.synthetic import ATTENTION, Synthetic, cyclic_schedule, inverse_softplus
+from distill.outer.synthetic import Synthetic, cyclic_schedule, inverse_softplus
 from distill.randomness import stream
 from distill.registry import find
 from distill.runs.settings import Settings
@@ -137,15 +136,6 @@ def build_synthetic(
         if synthetic.softmax_scale:
             synthetic = replace(synthetic, softmax_scale=saved.inner.get("softmax_scale"))
     return to_device(synthetic, settings.run.device)
-
-
-def start_attention(problem: Problem, items: Tensor) -> dict[str, Tensor]:
-    """Attention labels at the start, before their softmax: where the pretrained network looks."""
-    if not isinstance(problem, AttentionProblem):
-        return {}
-    device = next(problem.network.parameters()).device
-    attention = attention_of(cast(PretrainedTransformer, problem.network), items.to(device))
-    return {ATTENTION: attention.clamp(min=LEAST).log().cpu()}
 
 
 def start_items_and_labels(

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from distill.errors import SetError
 from distill.inner.step import Step, add_attention
 from distill.outer.parametrisations.codes import decode_codes
+from distill.sets.labels.attention import check_attention
 from distill.sets.labels.top import TopLabels
 from distill.sets.labels.views import ViewLabels, check_views
 from distill.sets.metadata import (
-    check_attention,
     check_metadata,
     check_plain,
     check_protocol,
@@ -43,8 +43,8 @@ class DistilledSet:
     word of distill.student.PROTOCOLS as "name" and its settings. codes: None, or how the items are stored,
     {"parametrisation": …, "settings": …, "tensors": …}; the file then holds them in the place of items.
     view_labels (views, n, classes): None, or soft labels of changed views of the items, whole or by their
-    largest values; `views` says how to make the views. attention (n, length): None, or attention labels, rows
-    that sum to one. The documentation describes every key.
+    largest values; `views` says how to make the views. attention (n, length): None, or
+    attention labels, shares of the positions. The documentation describes every key.
     """
 
     items: Tensor
@@ -214,8 +214,8 @@ def check_set(data: DistilledSet) -> None:
     if not (data.text is None or isinstance(data.text, dict)):
         raise SetError(f"text must be None or a dict, not a {type(data.text).__name__}")
     check_protocol(data.protocol)
-    check_attention(data.attention, data.items, data.inner)
     check_shapes(**tensors)
+    check_attention(data.attention, data.items, data.inner)
     check_views(data.view_labels, data.views, data.labels)
     check_codes(data.codes, data.items)
     parts = {file_key(name): getattr(data, name) for name in DICTS}

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distill.data.models import TRANSFORMERS, is_model
+
 if TYPE_CHECKING:
     from distill.sets.distilled import DistilledSet
 
@@ -32,7 +34,7 @@ def shorten_config(config: dict[str, Any]) -> dict[str, Any]:
         name: shorten_config(value)
         if isinstance(value, dict)
         else shorten_place(value)
-        if name in PLACES
+        if name in PLACES or (isinstance(value, str) and is_model(value))
         else value
         for name, value in config.items()
     }
@@ -58,16 +60,21 @@ def shorten_command(command: str) -> str:
 def shorten_value(option: str, value: str) -> str:
     """The value of an option: a name where the option is for a place, or the value is one of any machine."""
     is_place = option.removeprefix("--").replace("-", "_") in PLACES or value.startswith(("/", "~"))
+    is_place |= is_model(value)
     return str(shorten_place(value)) if is_place else value
 
 
 def shorten_place(value: Any) -> Any:
-    """'cats.npz' for '/home/me/cats.npz'; what is no path as it is."""
+    """'cats.npz' for '/home/me/cats.npz'; others as they are; 'transformers/bert' for a folder."""
+    if isinstance(value, str) and is_model(value):
+        return TRANSFORMERS + shorten_encoder(value.removeprefix(TRANSFORMERS))
     return Path(value).name or value if isinstance(value, str) else value
 
 
 def shorten_encoder(value: str) -> str:
     """The name of a folder or file of vectors; names of a hub, which have a slash, stay."""
+    if is_model(value):
+        return str(shorten_place(value))
     return (
         value
         if value.count("/") == 1 and value[0].isalnum() and not os.path.exists(value)
@@ -85,7 +92,10 @@ def without_places(data: "DistilledSet") -> "DistilledSet":
         name = shorten_place(name)  # else a name with a slash, as hubs have them, stays
     if text is not None:
         files = [shorten_place(place) for place in text["files"][:2]] + text["files"][2:]
-        source = "encoder" if "encoder" in text else "vectors"
-        text = {**text, source: shorten_encoder(text[source]), "files": files}
+        vectors = "encoder" if "encoder" in text else "vectors"
+        text = {**text, vectors: shorten_encoder(text[vectors]), "files": files}
+    network, word = data.network, data.network["name"]
+    network = {**network, "name": shorten_place(word)} if is_model(word) else network
     provenance = shorten_places(data.provenance)
-    return replace(data, source={**data.source, "name": name}, text=text, provenance=provenance)
+    source = {**data.source, "name": name}
+    return replace(data, source=source, network=network, text=text, provenance=provenance)

@@ -26,6 +26,7 @@ from distill.networks.functional import (
     weights_fit,
 )
 from distill.networks.initial import check_new_weights, draw_weights
+from distill.networks.pretrained import choose_arguments
 from distill.networks.resolve import NetworkLike, plain_torch, resolve_network
 from distill.randomness import seed_torch, stream
 from distill.registry import load
@@ -153,17 +154,10 @@ def build_set_network(data: DistilledSet, name: str | None = None) -> nn.Module:
     word = set_name if same else str(name)
     arguments = data.network.get("arguments", {}) if same else default_arguments(word, shape)
     if is_model(word):
-        arguments = model_arguments(data)
+        arguments = choose_arguments(data.network, data.text)
     elif word not in NETWORKS:
         raise UserError(unknown("network", word, NETWORKS) + "; pass your own module as `network` in Python")
     return build_network(word, tuple(shape), classes, **arguments).to(data.items.device)
-
-
-def model_arguments(data: DistilledSet) -> dict[str, Any]:
-    """Arguments of a pretrained network for a set: its own, and the checksum of the model of its words."""
-    text = data.text or {}
-    own = data.network.get("arguments", {}) if is_model(data.network["name"]) else {}
-    return {**own, **({"checksum": text["checksum"]} if is_model(text.get("vectors")) else {})}
 
 
 def build_set_augmentation(data: DistilledSet) -> Augment:

@@ -53,7 +53,7 @@ def test_n_decides_every_default(settings_type: type[Settings], n: int, init: st
     unset = (
         {"image_size", "cache", "autocast"}
         if settings_type is ImageSettings
-        else {*FILES, "encoder", "cache"}
+        else {*FILES, "encoder", "cache", "train_parts", "pooling", "attention_labels"}
     )
     if settings.outer.method == "frepo":
         unset |= {"engine"}  # it unrolls nothing

@@ -1,6 +1,7 @@
 """Pretrained transformers as data sees them: where their files lie, and texts as their tokens."""
 
 TRANSFORMERS = "transformers/"  # what names of pretrained models begin with; a folder or a hub's name follows
+OWN = "own"  # the tokenizer of a model, in a file's metadata
 
 
 def is_model(name: str | None) -> bool:

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.data.embedding import MAX_LENGTH, OWN, PAD, SPECIAL_WORDS, TextDataset
+from distill.data.embedding import MAX_LENGTH, PAD, SPECIAL_WORDS, TextDataset
 from distill.data.files.doubts import describe_case, describe_shared
+from distill.data.models import OWN
 from distill.data.models.files import PretrainedModel, load_model
 from distill.data.texts import Corpus, TextSplit
 from distill.errors import DataError
@@ -22,7 +23,7 @@ class TokenDataset(TextDataset):
         """A text's first token, those between again and again up to the learned length, and its last."""
         ids = ids[ids != PAD]
         inside = ids[1:-1] if len(ids) > 2 else ids
-        repeated = inside[torch.arange(self.learned_length, device=ids.device) % len(inside)]
+        repeated = inside[torch.arange(-1, self.learned_length - 1, device=ids.device) % len(inside)]
         repeated[0], repeated[-1] = ids[0], ids[-1]
         return repeated
 
@@ -34,6 +35,7 @@ class TokenDataset(TextDataset):
 def embed_tokens(
     corpus: Corpus,
     name: str,
+    asked: tuple[str, str],
     max_length: int | None,
     learned_length: int,
     word_dropout: float,
@@ -42,8 +44,10 @@ def embed_tokens(
     """(train, test) of a corpus as tokens of the model of a name, in texts of at most max_length tokens.
 
     max_length is by default the longest training text's, at most 200 and at most what the model reads. A text
-    that is cut keeps its last token. Raises DataError where the model reads less, or knows no word of them.
+    that is cut keeps its last token. asked: the tokenizer and the unknown words that the user asks for.
+    Raises DataError where these are not the model's, it reads less, or knows no word of the texts.
     """
+    check_own_words(name, *asked)
     model = load_model(name)
     tokens = {
         split: tokenize(model, part.texts) for split, part in (("train", corpus.train), ("test", corpus.test))
@@ -72,6 +76,16 @@ def embed_tokens(
     doubts += describe_shared(corpus.name, corpus.train.texts, corpus.test.texts)
     train = replace(embed(tokens["train"], corpus.train), remarks=tuple(doubts))
     return train, embed(tokens["test"], corpus.test)
+
+
+def check_own_words(model: str, tokenizer: str, unknown_words: str) -> None:
+    """Raise DataError where words are to be made in another way than a pretrained model's."""
+    for option, word, usual in (
+        ("tokenizer", tokenizer, "basic_english"),
+        ("unknown", unknown_words, "zeros"),
+    ):
+        if word not in (usual, OWN):
+            raise DataError(f"--{option} {word} has no effect on {model}, which brings its own: leave it out")
 
 
 def tokenize(model: PretrainedModel, texts: list[str]) -> list[list[int]]:

@@ -70,6 +70,5 @@ class TextSettings(Settings):
     network: NetworkSettings = field(default_factory=TextNetwork)
     inner: InnerSettings = field(default_factory=TextInner)
     outer: OuterSettings = field(default_factory=TextOuter)
-    measure: MeasureSettings = field(default_factory=lambda: MeasureSettings(test_networks=100))
 
     n_default: ClassVar[int] = 2

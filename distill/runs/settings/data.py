@@ -28,6 +28,7 @@ class DataSettings:
     held_out: int = option(5000, "ITEMS", above=0)
     """Training items that are held out to choose which state of the set is exported; at most a tenth."""
 
+    attention_labels: float | None = None  # an option of texts alone
     keep: str = "auto"  # these three are options of images alone
     cache: str | None = None
     skip_damaged: bool = False

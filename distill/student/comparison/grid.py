@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from distill.data.adapters import check_classes, pick_splits
 from distill.data.dataset import Dataset
+from distill.data.models import is_model
 from distill.errors import NetworkError, UserError, python_names, unknown
 from distill.inner import INNER_LOSSES
 from distill.networks import IMAGES, NETWORKS
@@ -126,10 +127,9 @@ def choose_networks(data: DistilledSet, names: Sequence[str]) -> list[str]:
     Raises UserError.
     """
     name, loss = data.network["name"], data.inner["loss"]
-    if name not in NETWORKS or loss not in INNER_LOSSES:
-        own = (
-            f"a network of your own, {name}" if name not in NETWORKS else f"an inner loss of your own, {loss}"
-        )
+    is_own = name not in NETWORKS and not is_model(name)
+    if is_own or loss not in INNER_LOSSES:
+        own = f"a network of your own, {name}" if is_own else f"an inner loss of your own, {loss}"
         raise UserError(f"the set is of {own}: measure it by distill.student.evaluate(set, test, …)")
     for word in names:
         resolve_set_network(data, word)

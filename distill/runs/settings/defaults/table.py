@@ -28,6 +28,7 @@ from distill.runs.settings.defaults.values import (
     rule,
     start,
     synthetic_length,
+    test_networks,
     validate_every,
     vectors,
     warmup,
@@ -119,6 +120,14 @@ DEFAULTS = (
         "measure", "validation_networks", lambda s: 2 if s.pretrained else 8 if s.text else 3,
         "3; for text 8, for a pretrained transformer 2",
         "random text networks differ much: three chose a lucky checkpoint",
+    ),
+    Default(
+        "measure", "test_networks", test_networks, "20; for text 100, for a pretrained transformer 3",
+        "random text networks differ much; a pretrained transformer takes a minute for 2,000 sentences",
+    ),
+    Default(
+        "measure", "full_data_networks", lambda s: 0 if s.pretrained else 3, "3; pretrained 0",
+        "the training on all data is for new networks: its rate is too high for pretrained ones",
     ),
     Default(
         "measure", "dc_networks", dc_networks, "random images: 3 up to n = 20, 1 up to n = 100; else 0",

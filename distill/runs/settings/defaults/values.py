@@ -120,6 +120,12 @@ def validate_every(s: Situation) -> int:
     return 400 if s.ridge and not s.implicit else 100 if s.pooled else 200
 
 
+def test_networks(s: Situation) -> int:
+    if s.pretrained:
+        return 3
+    return 100 if s.text else 20
+
+
 def synthetic_length(s: Situation) -> int:
     return 12 if s.pretrained else 6 if s.fixed else 10
 
