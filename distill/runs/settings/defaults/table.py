@@ -57,8 +57,8 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; dc and dm: hard, with --fixed-items softmax; for rat-bptt, mtt, and a random convnet and a"
-        " cross-entropy, softmax, unless --start holds signed labels",
+        "soft; dc and dm: hard, with --fixed-items softmax; for rat-bptt, mtt, random networks of an"
+        " --encoder, and a random convnet and a cross-entropy, softmax, unless --start holds signed labels",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(
@@ -105,7 +105,8 @@ DEFAULTS = (
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet, methods with a pool, and fixed images of a minute; where random"
+        "means for a random convnet, random networks of an --encoder, methods with a pool, fixed images of"
+        " a minute; where random"
         " frepo for rat-bptt and rcig; noise for sre2l; else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
