@@ -105,10 +105,10 @@ def save_sentences(path: Path, labels: "Tensor", classes: Sequence[str], text: d
     """A row for each of the first 30 sentences: the nearest word of each position, and its label's bars."""
     import textwrap
 
-    count, classes = min(MOST_SENTENCES, len(labels)), source["classes"]
-    lines = [
-        f"  {i + 1}. {sentence}  [{describe_label(label, classes)}]"
-        for i, (sentence, label) in enumerate(zip(join_nearest(text)[:count], labels[:count], strict=True))
+    sentences = join_nearest(text)[:MOST_SENTENCES]
+    wrapped = [textwrap.fill(sentence.replace("$", r"\$"), 60) for sentence in sentences]
+    bars = len(classes) if len(classes) <= MOST_ROWS else FEW_ROWS
+    heights = [max(3, w.count("\n") + 1, bars * 0.8) for w in wrapped]
     figure = make_figure(9, 0.25 * sum(heights) + 0.3 * len(heights))
     grid = figure.add_gridspec(len(sentences), 2, width_ratios=[3, 1], height_ratios=heights, hspace=0.25)
     for i, sentence in enumerate(wrapped):

@@ -26,6 +26,8 @@ def labels(s: Situation) -> str:
         return "softmax"
     if s.by_class:
         return "softmax" if s.fixed_items else "hard"
+    if s.encoded and s.random_unroll and not s.start:
+        return "softmax"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
     return "softmax"
@@ -44,7 +46,8 @@ def start(s: Situation) -> str:
         return "noise"
     if s.implicit and not (s.fixed or s.text or s.trained):
         return "frepo"
-    return "means" if s.random_convnet or s.pooled or s.quick else "real"
+    means = s.random_convnet or s.pooled or s.quick or (s.encoded and not s.fixed)
+    return "means" if means else "real"
 
 
 def pool_augment(s: Situation) -> str | None:
