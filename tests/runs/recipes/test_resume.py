@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,14 @@ def same_runs(first: Path, second: Path) -> bool:
 def whole(recipe: str, tmp_path: Path) -> Path:
     assert teach([recipe, "--out", str(tmp_path / "whole")]) == 0
     return tmp_path / "whole"
+
+
+@pytest.fixture(autouse=True)
+def handled_interrupts() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 10, 13, LAST])

@@ -62,9 +62,8 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; for a random pretrained transformer softmax; dc and dm: hard, with --fixed-items softmax;"
-        " for rat-bptt, mtt, random networks of an --encoder, and a random convnet and a cross-entropy,"
-        " softmax, unless --start holds signed labels",
+        "soft; dc and dm: hard; softmax with --fixed-items there, for rat-bptt, mtt, and random"
+        " pretrained networks, those of an --encoder, and convnets by cross-entropy",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(
