@@ -2,10 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
+
+MOST_LETTERS = 240  # of a list of known words: about three lines
 
 
 class UserError(Exception):
@@ -58,7 +60,17 @@ def unknown(noun: str, word: str, choices: Iterable[str]) -> str:
     choices, word = sorted(choices), cut(word)
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.4)
     hint = f'; did you mean "{near[0]}"?' if near else ""
-    return f'no {noun} called "{word}"{hint} (known: {", ".join(choices)})'
+    return f'no {noun} called "{word}"{hint} (known: {join_words(choices)})'
+
+
+def join_words(words: Sequence[str]) -> str:
+    """The words with commas; of more than MOST_LETTERS letters the first, and how many more there are."""
+    for count in range(len(words), 0, -1):
+        more = len(words) - count
+        line = ", ".join(words[:count]) + (f" and {more} more" if more else "")
+        if len(line) <= MOST_LETTERS or count == 1:
+            return line
+    return "none"
 
 
 def require(package: str, extra: str) -> None:

@@ -263,16 +263,17 @@ def test_a_curve_of_the_first_minute_never_falls_and_says_when_it_is_over(tmp_pa
     curve = anytime.read_curve(log)
     assert curve == [(9.0, 0.7), (20.0, 0.7)]
     assert anytime.read_curve(tmp_path / "missing") == []
-    assert not anytime.is_over(curve, 5)
-    assert anytime.is_over([*curve, (61.0, 0.92)], 5)
-    assert anytime.is_over([*curve, (60.0, 0.92)], 10)
+    assert not anytime.is_over(curve, 5, 60)
+    assert anytime.is_over([*curve, (61.0, 0.92)], 5, 100)
+    assert anytime.is_over([*curve, (60.0, 0.92)], 10, 60)
+    assert not anytime.is_over([*curve, (60.0, 0.92)], 10, 100)
 
 
 def test_the_first_minute_is_summed_up_by_medians() -> None:
     curves = [[(5.0, 0.5), (40.0, 0.92)], [(8.0, 0.6), (30.0, 0.95)], [(20.0, 0.9)]]
-    row = anytime.summarise(5, curves)
+    row = anytime.summarise(5, 60, curves)
     assert row["seconds"] == [40.0, 30.0, None]
     assert row["median_seconds"] == 40.0
     assert row["median_at"] == {"10": 0.5, "30": 0.9, "60": 0.92}
-    assert "| 5 | 91.6 % | 40 | 40, 30, - | 50.0 % | 90.0 % | 92.0 % |" in anytime.table([row])
-    assert anytime.summarise(5, curves[2:])["median_seconds"] is None
+    assert "| 5 | 60 | 91.6 % | 40 | 40, 30, - | 50.0 % | 90.0 % | 92.0 % |" in anytime.table([row])
+    assert anytime.summarise(5, 60, curves[2:])["median_seconds"] is None

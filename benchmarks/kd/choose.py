@@ -14,10 +14,9 @@ from benchmarks.kd import load_recipe
 from benchmarks.kd.choices import CHOICES, Choice, Settings, apply_record, change_turn, load_record
 from benchmarks.kd.protocol import list_lineage
 from benchmarks.kd.rows import ROWS
-from distill.kd.measure import Scores, score_networks
+from benchmarks.kd.runs import train_and_measure
+from distill.kd.measure import Scores
 from distill.kd.recipe.parts import Recipe, StagePart, TurnPart
-from distill.kd.sources import load_sources
-from distill.kd.state.run import RecipeRun
 
 CHOICE_SEEDS = (100, 101)
 
@@ -70,9 +69,7 @@ def add_record(key: str, description: dict[str, Any]) -> None:
 
 def score_recipe(recipe: Recipe, seed: int) -> Scores:
     """The scores of a recipe's networks with a seed."""
-    sources = load_sources(recipe.data, seed, "cpu")
-    recipe = replace(recipe, seed=seed)
-    return score_networks(recipe, RecipeRun(recipe, sources).finish(), sources)
+    return train_and_measure(replace(recipe, seed=seed)).scores
 
 
 def score_grid(recipe: Recipe, choice: Choice, seed: int) -> list[float]:

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.kd import load_recipe
+from distill.errors import UserError
+from distill.kd.measure import Measurement, measure_networks
+from distill.kd.recipe.parts import Recipe
+from distill.kd.run import run_recipe
+from distill.kd.sources import load_sources
 
 
 @dataclass(frozen=True)
@@ -29,22 +35,12 @@ class Job:
 
 def run_job(root: Path, job: Job) -> str | None:
     """Run a recipe, if it is not done, and keep its scores and predictions; a sentence where it fails."""
-    import torch
-
-    from distill.errors import UserError
-    from distill.kd.measure import measure_networks
-    from distill.kd.sources import load_sources
-    from distill.kd.state.run import RecipeRun
-
-    torch.set_num_threads(1)
     folder, began = job.folder(root), time.perf_counter()
     if (folder / "scores.json").exists():
         return None
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        recipe = load_recipe(job.recipe, [f"seed={job.seed}", *job.changes])
-        sources = load_sources(recipe.data, recipe.seed, "cpu")
-        measured = measure_networks(recipe, RecipeRun(recipe, sources).finish(), sources)
+        measured = train_and_measure(load_recipe(job.recipe, [f"seed={job.seed}", *job.changes]))
     except UserError as error:
         return f"{job.recipe}, seed {job.seed}: {error}"
     for split, predictions in measured.predictions.items():
@@ -53,6 +49,18 @@ def run_job(root: Path, job: Job) -> str | None:
     scores = {"networks": measured.scores, "seconds": round(time.perf_counter() - began, 1)}
     (folder / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
     return None
+
+
+def train_and_measure(recipe: Recipe) -> Measurement:
+    """The scores and predictions of a recipe's networks, trained in this process. Raises UserError."""
+    torch.set_num_threads(1)
+    sources = load_sources(recipe.data, recipe.seed, "cpu")
+    steps = run_recipe(recipe, sources)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return measure_networks(recipe, end.value, sources)
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:

@@ -162,7 +162,8 @@ def place_of_vectors(config: SetSettings, data: "DistilledSet") -> str | None:
     from distill.data.models import is_model
 
     network = getattr(config, "network", None)
-    is_own = data.text is not None and is_model(data.text["vectors"]) and is_model(network)
+    vectors = data.text["vectors"] if data.text is not None and "vectors" in data.text else None
+    is_own = is_model(vectors) and is_model(network)
     return network if config.vectors is None and is_own else config.vectors
 
 

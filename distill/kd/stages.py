@@ -20,7 +20,7 @@ from distill.kd.training.turns import build_turns
 from distill.randomness import stream
 from distill.student.loop import Batch, draw_batches, fall_linearly, run_turns
 
-SEARCH = "search"  # what the log calls a turn of no network
+SEARCH = "(search)"  # what the log calls a turn of no network: no network is called so
 
 
 class StageRecord(NamedTuple):

@@ -36,8 +36,9 @@ def forward_with_taps(
 
     def record(path: str, output: Tensor) -> Tensor:
         change = (changes or {}).get(path)
-        outputs[path] = change(output) if change else output
-        return outputs[path]
+        value = change(output) if change else output
+        outputs[path] = value.clone()  # the next layer may work in place, as ReLU(inplace=True)
+        return value
 
     with hooks_on(network, sorted({*paths, *(changes or {})}), record):
         return network(x), outputs
@@ -55,7 +56,7 @@ def forward_to_taps(
 
     def record(path: str, output: Tensor) -> None:
         nonlocal count
-        outputs[path], count = output, count + 1
+        outputs[path], count = output.clone(), count + 1
         if count == calls:
             raise LastTap
 

@@ -54,8 +54,7 @@ class BPTT(Method):
     step_doublings: int | None = option(None, "K", at_least=0, at_most=3)
     """Begin with T / 2^K inner steps, each at the rates of the 2^K that it stands for, and halve them into
     more, up to T, in the first 250, 700 and 2,000 outer steps: quicker steps while most is to learn. For
-    batches of all items (default: as far as three inner steps remain for fixed images of at most two minutes,
-    else 0)."""
+    batches of all items (default: 0)."""
     relative_clip: float | None = option(None, "FACTOR", at_least=1, at_most=1000)
     """Clip outer gradients to this multiple of the running mean of their norms, as 2, instead of to a fixed
     norm."""

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_IMAGES, MOST_SENTENCES = 60, 30  # drawn in a picture
-MOST_BARS, MOST_LETTERS = 50, 22  # of a label below an image 120 pixels wide, and of a class's name above it
+MOST_BARS, MOST_LETTERS = 50, 20  # of a label below an image 120 pixels wide, and of a class's name above it
+MOST_ROWS, FEW_ROWS = 20, 10  # classes of a sentence's label that are all listed; else the largest values
+LEAST = 0.005  # of a value that stands above an image: less is written as 0.00
 POSITIVE, NEGATIVE, GRID = "#2a6fbb", "#c8553d", "#dddddd"
 DPI = 120
 
@@ -52,14 +54,19 @@ def save_figure(figure: "Figure", path: Path, **options: Any) -> None:
 
 
 def list_sentences(labels: "Tensor", source: dict[str, Any], text: dict[str, Any] | None) -> list[str]:
-    """A line per learned sentence for a terminal: its nearest words and its label; no lines for images."""
+    """A line per learned sentence for a terminal: its nearest words and its label; no lines for images.
+
+    Of more than 30 sentences the first are listed, which the last line says.
+    """
     if text is None:
         return []
-    classes = source["classes"]
-    return [
+    count, classes = min(MOST_SENTENCES, len(labels)), source["classes"]
+    lines = [
         f"  {i + 1}. {sentence}  [{describe_label(label, classes)}]"
-        for i, (sentence, label) in enumerate(zip(join_nearest(text), labels, strict=True))
+        for i, (sentence, label) in enumerate(zip(join_nearest(text)[:count], labels[:count], strict=True))
     ]
+    more = [f"  … and {len(labels) - count:,} more: sentences.txt has all"] if count < len(labels) else []
+    return lines + more
 
 
 def join_nearest(text: dict[str, Any]) -> list[str]:
@@ -68,10 +75,10 @@ def join_nearest(text: dict[str, Any]) -> list[str]:
 
 
 def list_neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> list[str]:
-    """Per item its label, then a line per position: the nearest words by cosine and by Euclidean distance."""
+    """Up to 20 values of an item's label, then a line per position: the words nearest by both distances."""
     neighbours, lines = text["neighbours"], []
     for i, label in enumerate(labels):
-        lines.append(f"{i + 1}. {describe_label(label, classes, len(classes))}")
+        lines.append(f"{i + 1}. {describe_label(label, classes, MOST_ROWS)}")
         rows = [
             [" ".join(words) for words in neighbours[distance][i]] for distance in ("cosine", "euclidean")
         ]
@@ -95,12 +102,13 @@ def list_mixtures(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]
 
 
 def save_sentences(path: Path, labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> None:
-    """A row per learned sentence: the nearest word of each position, and its label's bars."""
+    """A row for each of the first 30 sentences: the nearest word of each position, and its label's bars."""
     import textwrap
 
     sentences = join_nearest(text)[:MOST_SENTENCES]
     wrapped = [textwrap.fill(sentence.replace("$", r"\$"), 60) for sentence in sentences]
-    heights = [max(3, w.count("\n") + 1, len(classes) * 0.8) for w in wrapped]
+    bars = len(classes) if len(classes) <= MOST_ROWS else FEW_ROWS
+    heights = [max(3, w.count("\n") + 1, bars * 0.8) for w in wrapped]
     figure = make_figure(9, 0.25 * sum(heights) + 0.3 * len(heights))
     grid = figure.add_gridspec(len(sentences), 2, width_ratios=[3, 1], height_ratios=heights, hspace=0.25)
     for i, sentence in enumerate(wrapped):
@@ -109,15 +117,21 @@ def save_sentences(path: Path, labels: "Tensor", classes: Sequence[str], text: d
         left.text(0, 0.5, f"{i + 1}.", va="center", fontsize=8, color="#777777")
         left.text(0.05, 0.5, sentence, va="center", fontsize=8, family="monospace")
         draw_sideways_label(right, labels[i].detach().cpu(), classes)
+    if len(sentences) < len(text["nearest"]):
+        count = f"the first {len(sentences)} of {len(text['nearest']):,} sentences"
+        figure.suptitle(count, y=0.88 + 0.1 / figure.get_figheight(), va="bottom", fontsize=10)
     save_figure(figure, path, bbox_inches="tight")
 
 
 def draw_sideways_label(axes: Any, label: "Tensor", classes: Sequence[str]) -> None:
-    """A label as horizontal bars, each with its class's name."""
+    """A label as horizontal bars with the names of the classes; of more than 20 classes the ten largest."""
+    if len(label) > MOST_ROWS:
+        largest = label.abs().topk(FEW_ROWS).indices
+        label, classes = label[largest], [classes[k] for k in largest.tolist()]
     places = range(len(label))
     axes.barh(places, label.numpy(), color=choose_colours(label))
     axes.axvline(0, color="black", linewidth=0.5)
-    axes.set_yticks(places, [str(c) for c in classes] if len(classes) <= 20 else [""] * len(classes))
+    axes.set_yticks(places, [shorten(c, MOST_LETTERS) for c in classes])
     axes.invert_yaxis()
     axes.tick_params(labelsize=6, length=0)
 
@@ -151,7 +165,8 @@ def save_images(path: Path, items: "Tensor", labels: "Tensor", source: dict[str,
         draw_image(image, images[i], labels[i], classes)
         draw_label(bars, labels[i])
     if count < len(items):
-        figure.suptitle(f"the first {count} of {len(items):,} images", y=0.905, fontsize=10)
+        top = 0.88 + 0.45 / figure.get_figheight()  # above the three lines of the images' titles
+        figure.suptitle(f"the first {count} of {len(items):,} images", y=top, va="bottom", fontsize=10)
     save_figure(figure, path, bbox_inches="tight")
 
 
@@ -163,7 +178,7 @@ def draw_image(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[s
     axes.set_axis_off()
     top = label.topk(min(3, len(label)))
     largest = zip(top.values.tolist(), top.indices.tolist(), strict=True)
-    names = [f"{shorten(classes[k], MOST_LETTERS)}: {v:.2f}" for v, k in largest if v]
+    names = [f"{shorten(classes[k], MOST_LETTERS)}: {v:.2f}" for v, k in largest if abs(v) >= LEAST]
     axes.set_title("\n".join(names), fontsize=6)
 
 

@@ -114,7 +114,6 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         unrolls=method.unrolls, by_class=method.matches_classes, method=settings.outer.method,
         fixed_items=settings.outer.fixed_items,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
-        takes_all=settings.inner.batch == n,
         trained=settings.network.weights is not None,
         mnist=settings.data.origin == "mnist",
         labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),

@@ -70,7 +70,7 @@ def accuracy(student: nn.Module, data: Any, numbers: int = 784_000) -> float:
     return int((predictions == labels).sum()) / len(labels)
 
 
-def predict_classes(student: nn.Module, data: Any, numbers: int = 784_000) -> tuple[Tensor, Tensor]:
+def predict_classes(student: Any, data: Any, numbers: int = 784_000) -> tuple[Tensor, Tensor]:
     """The class (n,) of each item's largest logit and that of its label, for the data of accuracy().
 
     Raises DataError.

@@ -1,5 +1,7 @@
 """Classes and probabilities of new texts and image files, by students of a set."""
 
+import csv
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +16,13 @@ from distill.data.embedding import embed_like_set
 from distill.data.encoders.dataset import encode_new_texts
 from distill.data.pictures.decoding import decode_pictures
 from distill.data.texts import Corpus, TextSplit
-from distill.errors import DataError
+from distill.errors import DataError, cut_to
 from distill.sets.distilled import DistilledSet
 from distill.sets.real_data import match_real_data
 from distill.student.training import Student
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue in the brightness of a picture (ITU-R BT.601)
+LETTERS = 60  # of a text in the table
 ROWS = 256  # items that a student sees at a time
 
 
@@ -111,3 +114,22 @@ def softmax_scale(data: DistilledSet, by_recipe: bool) -> float:
     """
     is_regression = by_recipe and data.inner["loss"] == "squared-error"
     return float(data.inner.get("softmax_scale", 1.0)) if is_regression else 1.0
+
+
+def format_predictions(names: Sequence[str], found: Sequence[Prediction]) -> str:
+    """A line per item: its class, the probability, the text or file."""
+    width = max(len(p.name) for p in found)
+    return "\n".join(
+        f"  {p.name:<{width}}  {100 * p.probability:5.1f} %  {cut_to(name, LETTERS)}"
+        for name, p in zip(names, found, strict=True)
+    )
+
+
+def format_csv(names: Sequence[str], found: Sequence[Prediction], classes: Sequence[str], word: str) -> str:
+    """The rows of a csv: the item, its class, and a column of probabilities for each class."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([word, "class", *classes])
+    for name, p in zip(names, found, strict=True):
+        writer.writerow([name, p.name, *(f"{v:.6f}" for v in p.probabilities)])
+    return file.getvalue()

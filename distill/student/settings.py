@@ -17,7 +17,8 @@ class StudentOptions:
     network: str | None = option(None, "NETWORK")
     """The network to train: lenet, convnet, mlp, alexcifarnet, resnet, alexnet, vgg11 or resnet18 for images,
     convnet-none or convnet-doubling, and with batch norm convnet-batch, vgg11-batch or resnet18-batch;
-    textcnn, ngram, bilstm, birnn, transformer or average for text (default: the set's own)."""
+    textcnn, ngram, bilstm, birnn, transformer or average for text; linear or mlp for embeddings (default: the
+    set's own)."""
     init: str | None = option(None, "INIT", choices=("fixed", "random"))
     """Initial weights: fixed (those in the set) or random (new ones) (default: as the set was learned)."""
     seeds: int = option(20, "COUNT", **COUNT)

@@ -4,10 +4,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from distill.kd.networks import Network, build_networks
+from distill.kd.recipe.parts import RecipeError
 from distill.kd.sources import load_sources
 from distill.kd.stages import Stage, run_stage
 from tests.helpers import waves
@@ -80,3 +82,29 @@ def test_a_connector_s_probe_moves_nothing(tmp_path: Path) -> None:
         for losses in ([CE], [CE, hint])
     )
     assert equal(buffers(plain), buffers(hinted))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_file_of_training_code_with_buffers_is_a_checkpoint(dtype: torch.dtype, tmp_path: Path) -> None:
+    """In another precision, with prefixes, inside of {"state_dict": …}."""
+    trained = train_recipe(build_raw_recipe(tmp_path, {"teacher": BATCH}, [TRAIN]))["teacher"]
+    state = trained.module.state_dict()
+    cast = {f"module.{k}": w.to(dtype) if w.is_floating_point() else w for k, w in state.items()}
+    torch.save({"state_dict": cast, "epoch": 4}, tmp_path / "teacher.pt")
+    raw = build_raw_recipe(tmp_path, {"teacher": {**BATCH, "checkpoint": str(tmp_path / "teacher.pt")}}, [])
+    loaded = train_recipe(raw)["teacher"]
+    torch.testing.assert_close(loaded.student.logits(X), trained.student.logits(X), rtol=1e-2, atol=1e-2)
+    fresh = train_recipe(build_raw_recipe(tmp_path, {"teacher": BATCH}, []))["teacher"]
+    assert not equal(buffers(loaded), buffers(fresh))
+
+
+def test_an_average_that_is_not_a_number_is_refused_by_name(tmp_path: Path) -> None:
+    trained = train_recipe(build_raw_recipe(tmp_path, {"teacher": BATCH}, []))["teacher"]
+    state = {**trained.module.state_dict(), "0.1.running_var": torch.full((4,), torch.nan)}
+    torch.save(state, tmp_path / "teacher.pt")
+    raw = build_raw_recipe(tmp_path, {"teacher": {**BATCH, "checkpoint": str(tmp_path / "teacher.pt")}}, [])
+    sentence = (
+        r"^networks.teacher.checkpoint: .*teacher.pt: its 0.1.running_var holds numbers that are not finite"
+    )
+    with pytest.raises(RecipeError, match=sentence):
+        train_recipe(raw)

@@ -18,7 +18,7 @@ def test_the_log_has_a_share_for_each_epoch_and_loss_of_logits(tmp_path: Path) -
     losses = [
         CE,
         hinton("teacher", 0.1, 2.0),
-        {"loss": "hint", "teacher": "teacher", "tap": "0", "weight": 0.01},
+        {"loss": "hint", "teacher": "teacher", "tap": "0", "weight": 1},
     ]
     stages = [{"turns": {"student": losses}, "epochs": 4}]
     recipe = parse_recipe(build_raw_recipe(tmp_path, {"teacher": {**NET, "seed": 1}, "student": NET}, stages))

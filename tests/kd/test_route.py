@@ -62,6 +62,14 @@ def test_anchors_share_the_epochs_of_a_route(tmp_path: Path) -> None:
     assert [leg.epochs for leg in few] == [1, 1, 1]
 
 
+def test_a_run_knows_the_batches_of_a_route_of_more_anchors_than_epochs(tmp_path: Path) -> None:
+    stage = {**ROUTE, "epochs": 1}
+    recipe = parse_recipe(build_raw_recipe(tmp_path, NETS, [TRAIN_TEACHER, stage], train=64))
+    run = RecipeRun(recipe, load_sources(recipe.data, 0, "cpu"))
+    assert run.count_batches() == [6, 6]
+    assert [progress.stage for progress in run] == [1] * 6 + [2] * 6
+
+
 def test_numbers_name_the_anchors_of_a_route_leg_by_leg(tmp_path: Path) -> None:
     trained = train_route(tmp_path)
     legs = list_legs(tmp_path, trained, anchors=[3, 3, 1])

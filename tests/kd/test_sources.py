@@ -76,3 +76,29 @@ def test_held_out_scores_read_no_test_items_of_the_target_either(tmp_path: Path)
     learned = {row.numpy().tobytes() for row in chosen.target.batch(slice(0, 90))[0]}
     assert set(held_out) <= training
     assert learned.isdisjoint(held_out)
+
+
+def test_validation_items_are_training_items_that_no_network_learns_from(tmp_path: Path) -> None:
+    name = str(write_npz(tmp_path / "blobs.npz"))
+    whole = load_sources(DataPart(name=name, train=100), 0, "cpu")
+    parts = load_sources(DataPart(name=name, train=100, validation=0.2), 0, "cpu")
+    assert whole.validation is None
+    assert parts.validation is not None
+    assert (len(parts.train), len(parts.validation)) == (80, 20)
+    assert torch.equal(parts.test.items, whole.test.items)
+    together = torch.cat([parts.train.items, parts.validation.items]).flatten(1)
+    expected = whole.train.items.flatten(1)
+    assert sorted(together.tolist()) == sorted(expected.tolist())
+    again = load_sources(DataPart(name=name, train=100, validation=0.2), 0, "cpu")
+    assert again.validation is not None
+    assert torch.equal(again.validation.items, parts.validation.items)
+
+
+def test_a_validation_share_without_an_item_is_refused(tmp_path: Path) -> None:
+    name = str(write_npz(tmp_path / "blobs.npz"))
+    with pytest.raises(
+        RecipeError, match=r"data.validation: 0.001 of 100 training items leaves none to measure"
+    ):
+        load_sources(DataPart(name=name, train=100, validation=0.001), 0, "cpu")
+    with pytest.raises(RecipeError, match=r"data.validation must be at least 0 and below 1, not 1"):
+        load_sources(DataPart(name=name, validation=1.0), 0, "cpu")

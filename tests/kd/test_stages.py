@@ -278,7 +278,7 @@ def test_outputs_of_unlike_shapes_are_refused_with_their_shapes(tmp_path: Path) 
     for part, message in (
         (
             {**hinton("teacher"), "tap": "0.2"},
-            r"stages.0.student.1: the loss hinton cannot take \(32, 4, 8, 8\)",
+            r"stages.0.student.1: the loss hinton cannot take \(4, 4, 8, 8\)",
         ),
         ({"loss": "attention", "teacher": "teacher", "tap": "0"}, "the loss attention cannot take"),
     ):

@@ -84,3 +84,18 @@ def test_a_teacher_answers_in_eval_mode_and_is_then_as_it_was() -> None:
     outputs = Outputs({"t": teacher}, "s", {}, {"source": x})
     torch.testing.assert_close(outputs("t", None, "source"), x / (1 + 1e-5) ** 0.5)
     assert [m.training for m in teacher.modules()] == [True, True, False, False]
+
+
+def test_a_tap_is_the_output_of_its_module_where_the_next_one_works_in_place() -> None:
+    """For the learner and for a teacher, in its first batch and in later ones, which end early."""
+    network, x, calls = (
+        nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True), nn.Linear(4, 2)),
+        waves(5, 3),
+        {},
+    )
+    network.double()
+    for learner in ("n", "other"):
+        for _ in range(2):
+            reads = {("n", "source"): {"0"}}
+            outputs = Outputs({"n": network}, learner, reads, {"source": x}, {}, calls)
+            torch.testing.assert_close(outputs("n", "0", "source"), network[0](x))

@@ -34,7 +34,37 @@ def test_a_label_of_many_classes_has_bars_that_can_be_seen(k: int) -> None:
     assert [bar.get_height() for bar in bars.patches] == [float(i == k // 4) for i in range(50)]
     names = [f"a class whose name has many letters {i}" for i in range(200)]
     pictures.draw_image(image, torch.zeros(3, 4, 4), label, names)
-    assert image.get_title() == "a class whose name ha…: 1.00"  # zeroes are not listed
+    assert image.get_title() == "a class whose name …: 1.00"  # zeroes are not listed
+
+
+@pytest.mark.parametrize("classes", [3, 20, 21, 1000])
+def test_a_sentence_of_many_classes_has_bars_of_the_largest_values(classes: int) -> None:
+    label, names = waves(classes).float(), [f"class {k}" for k in range(classes)]
+    axes = Figure().subplots()
+    pictures.draw_sideways_label(axes, label, names)
+    order = range(classes) if classes <= 20 else label.abs().topk(10).indices.tolist()
+    assert [t.get_text() for t in axes.get_yticklabels()] == [f"class {k}" for k in order]
+    assert [bar.get_width() for bar in axes.patches] == [label[k].item() for k in order]
+
+
+def test_the_picture_of_sentences_of_a_thousand_classes_fits_a_screen(tmp_path: Path) -> None:
+    text = {"nearest": [["a", "b"]] * 40}
+    names = [f"a class whose name has many letters {k}" for k in range(1000)]
+    pictures.save_sentences(tmp_path / "a.png", waves(40, 1000).float(), names, text)
+    height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape
+    assert height < 300 * 30
+    assert width < 1200
+
+
+def test_labels_of_a_thousand_classes_are_listed_by_their_largest_values() -> None:
+    words = [["a"]] * 40
+    text = {"nearest": words, "neighbours": {name: [[["a"]]] * 40 for name in ("cosine", "euclidean")}}
+    names, labels = [f"class {k}" for k in range(1000)], waves(40, 1000).float()
+    lines = pictures.list_neighbours(labels, names, text)
+    assert lines[0].count("class") == 20
+    lines = pictures.list_sentences(labels, {"classes": names}, text)
+    assert len(lines) == 31
+    assert lines[-1] == "  … and 10 more: sentences.txt has all"
 
 
 def read_ticks(log: list[dict[str, Any]], path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:

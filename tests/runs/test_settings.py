@@ -299,27 +299,25 @@ def test_only_images_for_random_networks_are_measured_by_dc_and_fewer_times_wher
 
 
 @pytest.mark.parametrize(
-    ("values", "doublings"),
+    ("values", "is_brief"),
     [
-        ({"n": 5, "minutes": 1.0}, 2),
-        ({"n": 10, "distil_minutes": 0.5}, 1),
-        ({"n": 5, "minutes": 2.0}, 0),
-        ({"n": 5}, 0),
-        ({"n": 5, "minutes": 1.0, "inner_steps": 5}, 0),
-        ({"n": 10, "minutes": 1.0, "batch": 5}, 0),
-        ({"n": 5, "minutes": 1.0, "rule": "momentum"}, 0),
+        ({"n": 5, "minutes": 1.0}, True),
+        ({"n": 10, "distil_minutes": 0.5}, True),
+        ({"n": 5, "minutes": 2.0}, True),
+        ({"n": 5, "minutes": 2.1}, False),
+        ({"n": 5}, False),
+        ({"n": 10, "minutes": 1.0, "batch": 5}, True),
     ],
 )
-def test_a_minute_for_known_weights_begins_with_few_inner_steps(values: dict, doublings: int) -> None:
+def test_two_minutes_for_known_weights_have_few_inner_steps_and_ggt(values: dict, is_brief: bool) -> None:
     settings = resolve(image_settings(**values))
-    assert settings.outer.method_options.get("step_doublings", 0) == doublings
-    is_brief = min(values.get("minutes", 9), values.get("distil_minutes", 9)) <= 1
+    long_steps = 12 if values["n"] == 5 else 8
+    assert settings.inner.inner_steps == (6 if is_brief else long_steps)
+    assert settings.outer.outer_rule == ("ggt" if is_brief else "adam")
     assert settings.outer.start == ("means" if is_brief else "real")
     assert settings.outer.warmup == (20 if is_brief else 200)
 
 
-def test_the_quick_start_counts_decoded_items_and_leaves_trained_networks_alone() -> None:
-    decoded = {"n": 5, "minutes": 1.0, "parametrisation": "multi-formation"}
-    assert resolve(image_settings(**decoded, batch=5)).outer.method_options.get("step_doublings", 0) == 0
+def test_the_quick_start_leaves_trained_networks_alone() -> None:
     trained = resolve(image_settings(n=5, minutes=1.0, weights="networks.pt"))
     assert (trained.outer.start, trained.outer.warmup) == ("real", 200)

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.cases import markdown
+from benchmarks.kd import SEEDS
 from benchmarks.kd.intervals import bootstrap
 from benchmarks.kd.runs import stack_correct
 from benchmarks.kd.tables import describe_interval, format_difference, format_verdict
@@ -72,9 +73,9 @@ def format_rows(rows: list[dict[str, Any]]) -> str:
 
 
 def write_study(root: Path) -> None:
-    """benchmarks/results/kd-gap.json and .md and the picture, where the recipe was run."""
+    """benchmarks/results/kd-gap.json and .md and the picture, where the recipe was run with ten seeds."""
     rows = build_rows(root)
-    if rows:
+    if rows and len(rows[0]["score"]) >= SEEDS:
         path = machine.write_results("kd-gap", "make bench-kd", {"rows": rows})
         write_text(path.with_suffix(".md"), format_rows(rows) + "\n")
         draw_picture({row["student"]: row for row in rows})

@@ -17,9 +17,8 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.cases import markdown
-from benchmarks.kd import load_recipe
+from benchmarks.kd import RECIPES
 from benchmarks.kd.runs import Job
-from distill.runs.recipes.job import Place, run_in_folder
 from distill.sets.storage import write_text
 
 ZOO = Path(__file__).parents[3] / "zoo"
@@ -96,8 +95,9 @@ def main() -> None:
     for seed in range(options.seeds):
         folder = Job("meeting", seed).folder(options.out)
         if not (folder / "scores.json").exists():
-            place = Place(folder, "meeting", overwrite=True)
-            run_in_folder(load_recipe("meeting", [f"seed={seed}"]), place)
+            arguments = ["--set", f"seed={seed}", "--out", str(folder), "--overwrite"]
+            line = [sys.executable, "-m", "distill", "teach", str(RECIPES / "meeting.yaml"), *arguments]
+            subprocess.run(line, check=True)
     for name in SETS:
         score_teachers(options.out, name)
     rows = build_meeting(options.out)

@@ -33,12 +33,13 @@ def embed_texts(
     place = find_place(texts, encoder, cache, numbers)
     others = [path for path in place.parent.glob(f"{place.name[:-EDGE]}*") if path != place]
     try:
-        with hold_folder(place.parent, "embeds texts"):
-            if read_index(place) is None:
-                build_cache(place, texts, encoder, device, numbers)
-                for other in others:
-                    shutil.rmtree(other, ignore_errors=True)
-        index = read_index(place)
+        if (index := read_index(place)) is None:  # who finds one does not wait for others that embed
+            with hold_folder(place.parent, "embeds texts"):
+                if read_index(place) is None:
+                    build_cache(place, texts, encoder, device, numbers)
+                    for other in others:
+                        shutil.rmtree(other, ignore_errors=True)
+            index = read_index(place)
     except OSError as error:
         raise DataError(
             f"{place} cannot be written ({error.strerror}): give --cache another folder"

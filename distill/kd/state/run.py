@@ -84,9 +84,9 @@ class RecipeRun:
         state, target = self.state, sources.target
         stage = Stage(leg.part, where, self.networks, items, classes, seed, target, state, self.leg)
         steps, before = run_stage(stage), sum(done.epochs for done in self.legs[: self.leg])
-        first, each = before + leg.epochs - leg.until, stage.total // leg.part.epochs
+        first, each = before + leg.epochs - leg.until, -(-count_items(leg.part, sources) // leg.part.batch)
         while state.step < leg.until * each and (record := self.advance(steps)) is not None:
-            share = (first + state.step / each) / count_epochs(part, self.networks)
+            share = (first + state.step / each) / self.count_epochs(part)
             records = self.end_epoch(leg.part, first + record.epoch) if record.epoch else ()
             yield Progress(self.stage + 1, len(self.recipe.stages), share, record.losses, records)
         steps.close()
@@ -125,9 +125,14 @@ class RecipeRun:
         """How many batches each stage has."""
         counts = [count_items(part, self.sources) for part in self.recipe.stages]
         return [
-            part.epochs * -(-count // part.batch)
+            self.count_epochs(part) * -(-count // part.batch)
             for part, count in zip(self.recipe.stages, counts, strict=True)
         ]
+
+    def count_epochs(self, part: StagePart) -> int:
+        """How many epochs a stage has, with those of the copies along its route."""
+        kept = [stage.keep for stage in self.recipe.stages if part.route in stage.turns]
+        return count_epochs(part, max(kept, default=0))
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which a run of the same recipe and data goes on to the same bits."""

@@ -46,7 +46,7 @@ def next_leg(part: StagePart, done: Sequence[Leg], networks: Networks, train: Da
     if not left:
         return None
     k = choose_anchor(part, left, networks, train) if part.gap else 0
-    total = count_epochs(part, networks)
+    total = count_epochs(part, len(anchors))
     epochs = total // len(anchors) if left[k + 1 :] else total - before
     stage = replace(follow(part, f"{part.route}@{left[k]}"), anchors=left[k + 1 :])
     if part.restart:
@@ -54,9 +54,9 @@ def next_leg(part: StagePart, done: Sequence[Leg], networks: Networks, train: Da
     return Leg(replace(stage, epochs=total), before + epochs, epochs)
 
 
-def count_epochs(part: StagePart, networks: Networks) -> int:
-    """The epochs of a stage: at least one for each anchor of its route."""
-    return max(part.epochs, len(number_anchors(part, networks))) if part.route else part.epochs
+def count_epochs(part: StagePart, kept: int) -> int:
+    """The epochs of a stage: at least one for each anchor of its route, or for each that is kept of it."""
+    return max(part.epochs, len(part.anchors or range(kept))) if part.route else part.epochs
 
 
 def number_anchors(part: StagePart, networks: Networks) -> list[int]:

@@ -42,10 +42,10 @@ def check_arguments(
 
 def check_argument(value: Any, parameter: inspect.Parameter, where: str) -> None:
     """Raise RecipeError for a value that is not of the type in a parameter's annotation, where it has one."""
-    annotation = str(parameter.annotation)
+    annotation = str(parameter.annotation).lower()  # as of float, Optional[int], tuple[float, float]
     words = set(re.findall(r"\w+", annotation))
-    lists_only = re.match(r"(\w+\.)*(Iterable|Sequence|tuple)\[", annotation) is not None
-    if not words & {"bool", "str", "Literal", "int", "float"}:
+    lists_only = re.match(r"(\w+\.)*(iterable|sequence|tuple)\[", annotation) is not None
+    if not words & {"bool", "str", "literal", "int", "float"}:
         return
     if isinstance(value, list):
         fits = (lists_only or "list" in words) and all(is_scalar(element, words) for element in value)
@@ -60,9 +60,11 @@ def check_argument(value: Any, parameter: inspect.Parameter, where: str) -> None
 def is_scalar(value: Any, words: Collection[str]) -> bool:
     """Whether a value is of one of the types that an annotation names."""
     if value is None:
-        return "None" in words
-    if isinstance(value, bool | str):
-        return bool({"bool"} & set(words) if isinstance(value, bool) else {"str", "Literal"} & set(words))
+        return bool({"none", "optional"} & set(words))
+    if isinstance(value, bool):
+        return "bool" in words
+    if isinstance(value, str):
+        return bool({"str", "literal"} & set(words))
     return "float" in words or ("int" in words and isinstance(value, int))
 
 

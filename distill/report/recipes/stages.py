@@ -45,9 +45,11 @@ def list_run_costs(reported: ReportedRun) -> list[Row]:
     seconds, machine = to_number(reported.result.get("seconds")), to_dict(reported.result.get("machine"))
     items = {name: to_count(n) for name, n in to_dict(reported.result.get("items")).items()}
     counts = ", ".join(f"{n:,} {name}" for name, n in items.items() if n)
+    memory = to_number(machine.pop("peak_mib", None))
     facts = ", ".join(f"{name} {shorten(value, 60)}" for name, value in machine.items() if value is not None)
     rows = [
         ("time", "" if seconds is None else format_duration(seconds)),
+        ("memory", "" if memory is None else f"{memory:,.0f} MiB at most"),
         ("items", counts),
         ("machine", facts),
     ]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,10 @@ def remove_empty(folder: Path) -> None:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, files: Iterable[str] = ("*",)) -> Iterator[None]:
     """Hold the run folder, made if it is not there, against other runs. Raises RunError where one holds it.
 
+    files: the names, as patterns, of what runs write there: what a killed run was writing of them is removed.
     The lock is on the folder itself and goes with the process however it ends, so that nothing is left to
     clean up after a kill. Systems without flock go without.
     """
@@ -95,7 +96,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         raise RunError(
             f"{folder} is in use by another run: wait for its end, or give --out another"
         ) from None
-    for part in folder.glob(".*.part"):  # what a killed run was writing
+    for part in [part for name in files for part in folder.glob(f".{name}.part")]:
         part.unlink()
     try:
         yield

@@ -7,7 +7,7 @@ from typing import Any
 from distill.data.dataset import Dataset
 from distill.data.whiten import to_pixels
 from distill.outer.synthetic import Synthetic
-from distill.report.pictures import list_sentences
+from distill.report.pictures import MOST_IMAGES, list_sentences
 
 
 class EventWriter:
@@ -40,7 +40,8 @@ class EventWriter:
         if sentences:
             self.writer.add_text("items", "\n".join(sentences), step)
         elif items.ndim == 4:
-            self.writer.add_images("items", to_pixels(items, source).clamp(0, 1), step)
+            pixels = to_pixels(items[:MOST_IMAGES], source).clamp(0, 1)
+            self.writer.add_images("items", pixels, step)
         self.writer.flush()
 
     def close(self) -> None:

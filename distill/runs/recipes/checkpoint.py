@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,15 @@ ANEW = "start the run anew with --overwrite"
 
 def save_checkpoint(folder: Path, run: RecipeRun, facts: fingerprint.Facts, seconds: float) -> None:
     """Write run.ckpt, whole or not at all; seconds are those that the run has taken so far."""
-    content = {"format": FORMAT, "recipe": to_plain(run.recipe), "data": facts, "seconds": seconds}
-    write_tensors(folder / CHECKPOINT, {**content, "run": run.state_dict()})
+    content = {
+        "format": FORMAT,
+        "recipe": to_plain(run.recipe),
+        "plugins": digest_plugins(run.recipe),
+        "data": facts,
+        "seconds": seconds,
+        "run": run.state_dict(),
+    }
+    write_tensors(folder / CHECKPOINT, content)
 
 
 def load_checkpoint(folder: Path, run: RecipeRun, facts: fingerprint.Facts) -> float:
@@ -38,6 +46,7 @@ def load_checkpoint(folder: Path, run: RecipeRun, facts: fingerprint.Facts) -> f
     if not has_type(content.get("seconds"), float):
         raise RunError(f"{path} is damaged (seconds): {ANEW}")
     check_recipe(path, content.get("recipe"), run.recipe)
+    check_plugins(path, content.get("plugins"), run.recipe)
     fingerprint.compare_facts(folder, path.name, content.get("data"), facts)
     with explain_state(path):
         run.load_state_dict(content.get("run", {}))
@@ -67,6 +76,18 @@ def check_recipe(path: Path, saved: Any, recipe: Recipe) -> None:
                 f"{path} is of a recipe that has changed: {key} was {old} and is {new}; give the same recipe,"
                 f" or {ANEW}"
             )
+
+
+def digest_plugins(recipe: Recipe) -> dict[str, str]:
+    """The hash of each of the recipe's Python files."""
+    return {file: sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins}
+
+
+def check_plugins(path: Path, saved: Any, recipe: Recipe) -> None:
+    """Raise RunError where a Python file of the recipe is another than it was."""
+    for file, digest in digest_plugins(recipe).items():
+        if not isinstance(saved, dict) or saved.get(file) != digest:
+            raise RunError(f"{path} is of a recipe whose plugin {file} has changed since: {ANEW}")
 
 
 def describe_value(values: Mapping[str, Any], key: str) -> str:

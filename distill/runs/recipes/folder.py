@@ -53,7 +53,7 @@ def create_folder(folder: Path) -> bool:
 
 def check_new(recipe: Recipe, folder: Path, overwrite: bool, inputs: Sequence[str]) -> None:
     """Raise UserError where a file that a new run writes would replace another's, or one it reads."""
-    for name in (RECIPE, CHECKPOINT, LOG, *AT_THE_END, *name_weights(recipe)):
+    for name in list_files(recipe):
         if (folder / name).exists() and not (has_ended(folder) or can_go_on(folder)):
             raise UserError(f"{folder} holds {name}, and no scores.json beside it: give another --out")
         if (folder / name).exists() and not overwrite:
@@ -76,13 +76,14 @@ def check_resumed(recipe: Recipe, folder: Path, overwrite: bool, inputs: Sequenc
         raise UserError(f"{folder} holds a run that has ended: its scores are in {SCORES}")
     if not (folder / CHECKPOINT).is_file():
         raise UserError(f"{folder} holds no run to go on with: leave --resume out to begin one")
-    for name in (CHECKPOINT, LOG, *AT_THE_END, *name_weights(recipe)):
-        check_output(folder / name, list_inputs(recipe, inputs))
+    for name in list_files(recipe):
+        if name != RECIPE:  # it stays, and may be what is read
+            check_output(folder / name, list_inputs(recipe, inputs))
 
 
-def name_weights(recipe: Recipe) -> list[str]:
-    """The files of the networks' weights."""
-    return [f"{name}.pt" for name in recipe.networks]
+def list_files(recipe: Recipe) -> list[str]:
+    """The names of all that a run writes."""
+    return [RECIPE, CHECKPOINT, LOG, *AT_THE_END, *(f"{name}.pt" for name in recipe.networks)]
 
 
 def list_inputs(recipe: Recipe, inputs: Sequence[str]) -> list[str | None]:

@@ -49,7 +49,7 @@ def run_in_folder(recipe: Recipe, place: Place, device: str = "cpu") -> dict[str
         else:
             is_new = files.create_folder(place.folder)
             files.check_new(recipe, place.folder, place.overwrite, [place.recipe])
-        with lock_folder(place.folder):
+        with lock_folder(place.folder, [f"{name}.*" for name in files.list_files(recipe)]):
             return run_recipe(recipe, place, device)
     except UserError as error:
         if is_new and not any(place.folder.iterdir()):
@@ -73,7 +73,7 @@ def run_recipe(recipe: Recipe, place: Place, device: str) -> dict[str, Any]:
     try:
         with explain_state(folder / files.CHECKPOINT):  # a stage loads its part when it is built
             train(run, keeper)
-        return write_result(folder, run, device, keeper.seconds())
+        return write_result(folder, run, device, start)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(str(error) or "stopped: the same command with --resume goes on") from None
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from distill.kd.state.run import Progress
 
 EVERY = 10.0  # seconds between two lines where there is no terminal
+BAR = "stage {n:.2f} of {total} |{bar}|{postfix}"  # the time that is left is the postfix's
 
 
 def estimate_seconds_left(left: Sequence[int], done: Sequence[int], seconds: Sequence[float]) -> float:
@@ -44,7 +45,8 @@ class ProgressBar:
     def __init__(self, batches: Sequence[int]) -> None:
         self.batches = batches
         self.done, self.seconds = [0] * len(batches), [0.0] * len(batches)
-        self.bar = tqdm(total=len(batches), unit="stage", disable=not sys.stderr.isatty(), leave=False)
+        quiet = not sys.stderr.isatty()
+        self.bar = tqdm(total=len(batches), bar_format=BAR, disable=quiet, leave=False)
         self.before = self.last_line = time.perf_counter()
 
     def show(self, progress: Progress) -> None:
@@ -54,7 +56,7 @@ class ProgressBar:
         self.seconds[k] += now - self.before
         self.before = now
         if not self.bar.disable:
-            self.bar.n = round(k + progress.share, 2)
+            self.bar.n = k + progress.share
             self.bar.set_postfix_str(self.describe(progress))
         elif now - self.last_line > EVERY:
             self.last_line = now

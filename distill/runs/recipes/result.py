@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ SCORE_LABELS = {
 }
 
 
-def write_result(folder: Path, run: RecipeRun, device: str, seconds: float) -> dict[str, Any]:
+def write_result(folder: Path, run: RecipeRun, device: str, start: float) -> dict[str, Any]:
     """Measure the networks and write what a run leaves, scores.json last; the result as it holds it.
 
-    seconds: what the run has taken before it is measured.
+    start: when the run began, by time.perf_counter(), sessions before a resumption put before this one.
     """
     scores, predictions = measure_networks(run.recipe, run.networks, run.sources)
     for name in run.recipe.networks:
@@ -40,7 +41,7 @@ def write_result(folder: Path, run: RecipeRun, device: str, seconds: float) -> d
     write_file(folder / PREDICTIONS, pack_predictions(predictions))
     result = {
         "networks": scores,
-        "seconds": round(seconds, 1),
+        "seconds": round(time.perf_counter() - start, 1),
         "items": count_items(run.sources),
         "machine": describe_machine(device),
     }

@@ -103,8 +103,8 @@ class TextData(DataSettings):
     """Also learn attention labels: where the first token of each item looks in the last layer of a pretrained
     transformer; WEIGHT is their weight in the inner loss (default: none are learned)."""
     max_length: int | None = option(None, "WORDS", above=0)
-    """How many words of a real text are read (default: as many as the longest text has, at most 200); with
-    --encoder, how many tokens (default: as many as it reads)."""
+    """How many words of a real text are read, or with --encoder how many tokens (default: as many as the
+    longest text has, at most 200, or as the encoder reads)."""
     synthetic_length: Auto[int] = option(
         AUTO, "WORDS", above=0, at_most=10**5, cost=(8000, "bytes"), without="encoder"
     )

@@ -29,7 +29,6 @@ class Situation:
     network: str = ""
     rule: str = ""
     inner_steps: int = 0
-    takes_all: bool = False  # each inner step takes all items
     trained: bool = False  # --weights: the networks were trained before
     labels: str = ""
     inner_loss: str = ""

@@ -200,3 +200,11 @@ def test_the_index_is_sealed_by_the_checksum_of_the_vectors(encoder: str, tmp_pa
     index = json.loads((find_place(TEXTS, folder, tmp_path, "float32") / "index.json").read_text())
     assert index["format"] == "distill-embeddings/1"
     assert len(index["checksum"]) == 64
+
+
+def test_a_cache_that_is_there_does_not_wait_for_another_process_that_embeds(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed_texts(TEXTS, read_encoder(encoder), tmp_path)
+    monkeypatch.setattr(cache_module, "hold_folder", None)  # taking the lock would fail
+    assert len(embed_texts(TEXTS, read_encoder(encoder), tmp_path).vectors) == len(TEXTS)

@@ -8,6 +8,7 @@ import torch
 
 from distill.kd.sources import load_sources
 from distill.kd.state.run import RecipeRun
+from distill.randomness import TorchStream, stream
 from distill.sets.storage import read_tensors, write_tensors
 from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, same_weights
 
@@ -17,7 +18,7 @@ LAYERS = {"loss": "aggregate", "teacher": "teacher", "tap": "0.6", "layers": ["0
 HINT = {"loss": "hint", "teacher": "teacher", "tap": "0.2", "teacher_tap": "0.6"}
 TEACHER = {"turns": {"teacher": [CE]}, "epochs": 2}
 WIDE = {"teacher": {**NET, "width": 8}, "student": NET}
-RESNET = {"name": "torchvision/shufflenet_v2_x0_5"}
+RESNET = {"name": "cifar-resnet-batch", "width": 2, "depth": 8}
 DROPOUT = {"name": "torchvision/squeezenet1_1"}
 MUTUAL = {"a": [CE, hinton("b", 1.0, 1.0)], "b": [CE, hinton("a", 0.1, 1.0, until=1.0)]}
 SGD = {"name": "SGD", "lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
@@ -51,6 +52,9 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         {"a": RESNET}, [{"turns": {"a": [CE]}, "train": 48, "batch": 16, "keep": 2, "epochs": 2}]
     ),
     "dropout": ({"a": DROPOUT}, [{"turns": {"a": [CE]}, "train": 48, "batch": 16}]),
+    "dropout and batch norm": (
+        {"a": DROPOUT, "b": RESNET}, [{"turns": {"a": [CE], "b": [CE]}, "train": 16, "batch": 8}]
+    ),
     "schedules": (
         {"a": NET, "b": NET},
         [{"turns": {"a": [CE]}, "schedule": {"name": "multistep", "milestones": [1]}, "epochs": 3},
@@ -77,7 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
 
 
 def build_run(folder: Path, case: str, **data: Any) -> RecipeRun:
-    recipe = parse_recipe(build_raw_recipe(folder, *CASES[case], train=144, **data))
+    recipe = parse_recipe(build_raw_recipe(folder, *CASES[case], **{"train": 144, **data}))
     return RecipeRun(recipe, load_sources(recipe.data, recipe.seed, "cpu"))
 
 
@@ -87,13 +91,46 @@ def collect(run: RecipeRun) -> list[dict[str, Any]]:
     return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
 
+def test_layers_draw_from_a_stream_that_touches_no_other_randomness() -> None:
+    first, second = (TorchStream(stream("layers")) for _ in range(2))
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    with first.use():
+        whole = torch.rand(6)
+    assert torch.equal(torch.rand(2), expected)
+    with second.use():
+        begin = torch.rand(2)
+    third = TorchStream(stream("others"))
+    third.load_state_dict(second.state_dict())
+    with third.use():
+        assert torch.equal(torch.cat([begin, torch.rand(4)]), whole)
+
+
+def test_measuring_held_out_items_changes_no_bit_of_the_training(tmp_path: Path, monkeypatch: Any) -> None:
+    """Dropout and batch norm of the networks that are measured included."""
+    runs = []
+    for measure in (True, False):
+        run = build_run(tmp_path, "dropout and batch norm", validation=0.1)
+        if not measure:
+            monkeypatch.setattr(run, "validate", lambda name: {})
+        assert len(collect(run)) == 2
+        runs.append(run)
+    assert all(same_weights(runs[0].networks[name], runs[1].networks[name]) for name in runs[0].networks)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_goes_on_bit_by_bit_from_any_batch(case: str, tmp_path: Path) -> None:
     whole, states = build_run(tmp_path, case), []
-    records = []
+    records, shares = [], dict[int, list[float]]()
     for progress in whole:
         records += progress.records
+        shares.setdefault(progress.stage, []).append(progress.share)
         states.append(whole.state_dict())
+    assert [len(stage) for stage in shares.values()] == whole.count_batches()
+    for stage in shares.values():
+        assert stage == pytest.approx([(k + 1) / len(stage) for k in range(len(stage))])
+        assert stage[-1] == 1  # when a checkpoint is written
     every = max(1, len(states) // 4)
     for state in [*states[every // 2 :: every], states[-1]]:
         write_tensors(tmp_path / "state.pt", {"format": FORMAT, **state})

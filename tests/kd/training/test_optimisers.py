@@ -1,5 +1,7 @@
 """Optimisers of a recipe: torch's own, with their arguments checked."""
 
+import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from torch import nn
 
 from distill.kd.recipe.files import parse_value
 from distill.kd.recipe.parts import OptimizerPart, RecipeError
+from distill.kd.training.arguments import check_argument
 from distill.kd.training.optimisers import build_optimiser, try_optimiser
 from distill.student.loop import list_optimisers
 from tests.helpers import waves
@@ -51,6 +54,29 @@ def test_every_optimiser_without_a_closure_is_a_word_in_any_case(name: str) -> N
     for word in (name, name.lower(), name.upper()):
         assert type(try_optimiser(parse(word), 0.01, "o")).__name__ == name
         assert try_optimiser(parse(word), 0.01, "o").param_groups[0]["lr"] == 0.01
+
+
+ANNOTATIONS: list[tuple[Any, Any, bool]] = [
+    (int, 3, True), (int, 3.5, False), (int, True, False), (float, 3, True), (float, "3", False),
+    ("float | torch.Tensor", 0.5, True), ("typing.Optional[int]", None, True), (int, None, False),
+    ("typing.Tuple[float, float]", [0.9, 0.99], True), (tuple[float, float], 0.9, False),
+    (Iterable[int], [1, 2], True), (Iterable[int], [1.5], False), (float, [0.1], False),
+    ("typing.Union[float, typing.List[float]]", [0.1], True), ("float | list[float]", 0.1, True),
+    (bool, True, True), (bool, 1, False), ("Literal['cos', 'linear']", "cos", True),
+    (inspect.Parameter.empty, object(), True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("annotation", "value", "fits"), ANNOTATIONS)
+def test_arguments_are_of_the_types_that_signatures_name(annotation: Any, value: Any, fits: bool) -> None:
+    """As torch of today and of its oldest version that is supported writes them."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameter = inspect.Parameter("x", kind, annotation=annotation)
+    if fits:
+        assert check_argument(value, parameter, "o.x") is None
+        return
+    with pytest.raises(RecipeError, match="^o.x must be "):
+        check_argument(value, parameter, "o.x")
 
 
 REFUSED: list[tuple[Any, str]] = [

@@ -21,7 +21,7 @@ from tests.recipes import CE, NET, build_raw_recipe, hinton, kd, parse_recipe, s
 BATCH = {"name": "convnet-batch", "width": 4, "depth": 2}
 SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
 COSINE = {"name": "cosine", "warmup": 1}
-HINT = {"loss": "hint", "teacher": "teacher", "tap": "0.6"}
+HINT = {"loss": "hint", "teacher": "teacher", "tap": "0.6", "weight": 1}
 
 
 def prepare(folder: Path, networks: dict[str, Any], stage: dict[str, Any], index: int = 0) -> Stage:

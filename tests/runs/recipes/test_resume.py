@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from distill.commands.report import main as report
 from distill.commands.teach import main as teach
 from distill.runs.files.folder import lock_folder
 from distill.runs.recipes import job
@@ -78,6 +80,14 @@ def same_runs(first: Path, second: Path) -> bool:
 def whole(recipe: str, tmp_path: Path) -> Path:
     assert teach([recipe, "--out", str(tmp_path / "whole")]) == 0
     return tmp_path / "whole"
+
+
+@pytest.fixture(autouse=True)
+def handled_interrupts() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 10, 13, LAST])
@@ -176,6 +186,23 @@ def test_other_data_are_refused(recipe: str, tmp_path: Path, monkeypatch: Any, c
     )
 
 
+def test_a_plugin_that_has_changed_is_named(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("def half(student, labels):\n    return student.pow(2).mean() / 2\n")
+    raw_recipe = build_raw_recipe(tmp_path, {"a": NET}, [{"turns": {"a": [CE, {"loss": "mine:half"}]}}])
+    path = str(write_recipe(tmp_path, raw_recipe | {"plugins": [str(plugin)]}))
+    arguments = [path, "--out", str(tmp_path / "run"), "--allow-plugins"]
+    with monkeypatch.context() as patch:
+        stop_at(2, patch, press_ctrl_c)
+        assert teach(arguments) == 130
+    text = plugin.read_text()
+    plugin.write_text(text.replace("/ 2", "/ 3"))
+    assert teach([*arguments, "--resume"]) == 2
+    assert f"is of a recipe whose plugin {plugin} has changed since" in capsys.readouterr().err
+    plugin.write_text(text)
+    assert teach([*arguments, "--resume"]) == 0
+
+
 DAMAGES = {
     "cut": lambda content: content[: len(content) // 2],
     "flipped": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
@@ -213,6 +240,16 @@ def test_a_checkpoint_without_its_parts_is_one_sentence(
         error = capsys.readouterr().err.splitlines()[-1]
         assert "run.ckpt" in error
         assert "start the run anew with --overwrite" in error
+
+
+def test_a_run_that_has_not_ended_can_be_looked_at(recipe: str, tmp_path: Path, monkeypatch: Any) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(7, patch, press_ctrl_c)
+        assert teach([recipe, "--out", str(tmp_path / "run")]) == 130
+    assert report([str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "This run has not ended" in page
+    assert "Loss of teacher" in page
 
 
 # Folders
@@ -290,6 +327,25 @@ def test_a_network_may_be_called_as_a_file_of_the_run(tmp_path: Path) -> None:
     raw_recipe = build_raw_recipe(tmp_path, dict.fromkeys(names, NET), [{"turns": {"run": [CE]}}])
     assert teach([str(write_recipe(tmp_path, raw_recipe)), "--out", str(tmp_path / "out")]) == 0
     assert {f"{name}.pt" for name in names} < {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_files_of_other_programs_stay_in_a_folder_that_runs_use(recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".film.mkv.part", ".student.pt.7.part", "notes.txt"):
+        (out / name).write_text("mine")
+    assert teach([recipe, "--out", str(out)]) == 0
+    left = {path.name for path in out.iterdir()}
+    assert {".film.mkv.part", "notes.txt"} < left
+    assert ".student.pt.7.part" not in left  # as a killed run leaves it
+
+
+def test_a_network_called_search_is_not_the_search(tmp_path: Path) -> None:
+    part = {"loss": "aggregate", "teacher": "teacher", "tap": "0.6", "layers": ["0.4", "0.5", "0.6"]}
+    stages = [{"turns": {"search": [CE, part]}, "search": True}]
+    raw_recipe = build_raw_recipe(tmp_path, {"teacher": NETWORKS["teacher"], "search": NET}, stages, train=64)
+    assert teach([str(write_recipe(tmp_path, raw_recipe)), "--out", str(tmp_path / "out")]) == 0
+    assert [record["network"] for record in read_records(tmp_path / "out")] == ["search", "(search)"]
 
 
 # The log and the predictions

@@ -27,7 +27,6 @@ from distill.runs.settings.defaults.values import (
     pool_augment,
     rule,
     start,
-    step_doublings,
     synthetic_length,
     test_networks,
     validate_every,
@@ -63,9 +62,8 @@ DEFAULTS = (
     ),
     Default(
         "data", "labels", labels,
-        "soft; for a random pretrained transformer softmax; dc and dm: hard, with --fixed-items softmax;"
-        " for rat-bptt, mtt, and a random convnet and a"
-        " cross-entropy, softmax, unless --start holds signed labels",
+        "soft; dc and dm: hard; softmax with --fixed-items there, for rat-bptt, mtt, and random"
+        " pretrained networks, those of an --encoder, and convnets by cross-entropy",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(
@@ -81,15 +79,10 @@ DEFAULTS = (
     ),
     Default(
         "inner", "inner_steps", inner_steps,
-        "fixed: 12 up to n = 5, else 8; random: n, at least 20; random convnet: 12 up to n = 20, else 50;"
-        " text: 10 where fixed, 20 where random, 4 where pretrained; frepo and rcig: 20 for convnet"
-        " and resnet, else 100; rat-bptt, mtt, and random images for dc and dm: 300",
+        "fixed: 12 up to n = 5, else 8, of two minutes 6; random: n, at least 20; random convnet: 12 up"
+        " to n = 20, else 50; text: 10 where fixed, 20 where random, 4 where pretrained; frepo and rcig: 20"
+        " for convnet and resnet, else 100; rat-bptt, mtt, and random images for dc and dm: 300",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
-    ),
-    Default(
-        METHOD, "step_doublings", step_doublings,
-        "as far as three inner steps remain, for fixed images of two minutes; else none",
-        "most is learned by a short training as well: of five digits 62 % in ten seconds, about 40 before",
     ),
     Default(
         METHOD, "max_horizon", max_horizon, "three times T for a random convnet and bounded labels, else T",
@@ -112,7 +105,8 @@ DEFAULTS = (
     ),
     Default(
         "outer", "start", start,
-        "means for a random convnet, methods with a pool, and fixed images of two minutes; where random"
+        "means for a random convnet, random networks of an --encoder, methods with a pool, fixed images of"
+        " two minutes; where random"
         " frepo for rat-bptt and rcig; noise for sre2l; else real",
         "k-means centres are worth eight points to a random ConvNet; kernel ridge, thirty in two minutes",
     ),
@@ -166,12 +160,14 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_rule", outer_rule, "adam; ggt for fixed images of at most two minutes",
-        "after 800 steps ten images had 91, 93 and 90 with adam, 96, 94 and 93 with ggt",
+        "after 800 steps ten images had 91, 93 and 90 with adam, 96, 94 and 93 with ggt; after 8,000 they"
+        " are alike",
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; methods with a pool: 0.01, frepo and rcig without a norm 0.1;"
-        " sre2l: 0.25; a pretrained transformer: 0.005, as its word vectors are small",
+        "0.05; 0.02 for random images; fixed ones of two minutes 0.04; methods with a pool: 0.01, frepo and"
+        " rcig without a norm 0.1; sre2l: 0.25; a pretrained transformer: 0.005, as its word vectors are"
+        " small",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(

@@ -5,7 +5,7 @@ from distill.runs.settings.situation import SQUARED, Situation
 FOREVER = 10**9  # outer steps where --minutes is the only limit
 LONGEST = 3  # a horizon, in recipes
 MOST_STEPS = 10**5
-LEAST_STEPS = 3  # of an inner training that is doubled
+QUICK_STEPS, QUICK_LR = 6, 0.04  # of runs that end within two minutes
 
 
 def network(s: Situation) -> str | None:
@@ -26,6 +26,8 @@ def labels(s: Situation) -> str:
         return "softmax"
     if s.by_class:
         return "softmax" if s.fixed_items else "hard"
+    if s.encoded and s.random_unroll and not s.start:
+        return "softmax"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
     return "softmax"
@@ -44,7 +46,8 @@ def start(s: Situation) -> str:
         return "noise"
     if s.implicit and not (s.fixed or s.text or s.trained):
         return "frepo"
-    return "means" if s.random_convnet or s.pooled or s.quick else "real"
+    means = s.random_convnet or s.pooled or s.quick or (s.encoded and not s.fixed)
+    return "means" if means else "real"
 
 
 def pool_augment(s: Situation) -> str | None:
@@ -67,13 +70,8 @@ def inner_steps(s: Situation) -> int:
     if s.text:
         return 10 if s.fixed else 20
     if s.fixed:
-        return 12 if s.n <= 5 else 8
+        return QUICK_STEPS if s.quick else 12 if s.n <= 5 else 8
     return (12 if s.n <= 20 else 50) if s.random_convnet else max(20, s.n)
-
-
-def step_doublings(s: Situation) -> int | None:
-    halves = [k for k in (1, 2) if s.inner_steps % 2**k == 0 and s.inner_steps >= LEAST_STEPS * 2**k]
-    return max(halves, default=0) if s.quick and s.rule == "sgd" and s.takes_all else None
 
 
 def rule(s: Situation) -> str:

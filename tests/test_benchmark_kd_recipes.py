@@ -8,10 +8,8 @@ import pytest
 from benchmarks.kd import RECIPES, VARIANTS, load_recipe
 from benchmarks.kd.datasets import place_data
 from benchmarks.kd.rows import ROWS
-from distill.kd.measure import measure_networks
+from benchmarks.kd.runs import train_and_measure
 from distill.kd.recipe.parts import Recipe
-from distill.kd.sources import load_sources
-from distill.kd.state.run import RecipeRun
 from tests.helpers import write_npz
 
 NAMES = sorted([*(path.stem for path in RECIPES.glob("*.yaml")), *VARIANTS])
@@ -20,7 +18,9 @@ STUDIED = {"orthogonality", "meeting"}  # recipes of studies, without a row
 
 def shorten(recipe: Recipe) -> Recipe:
     """The same stages on a few items."""
-    stages = [replace(s, train=s.train and 24, epochs=1, batch=16) for s in recipe.stages]
+    stages = [
+        replace(s, train=s.train and 24, epochs=1, batch=16, search=bool(s.search)) for s in recipe.stages
+    ]
     return replace(recipe, stages=stages, data=replace(recipe.data, train=48, test=40))
 
 
@@ -46,8 +46,7 @@ def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     changes = place_data(load_recipe(name), tmp_path, tmp_path / "cache")
     assert changes is not None
     recipe = shorten(load_recipe(name, changes))
-    sources = load_sources(recipe.data, recipe.seed, "cpu")
-    measured = measure_networks(recipe, RecipeRun(recipe, sources).finish(), sources)
+    measured = train_and_measure(recipe)
     assert set(measured.scores) == set(recipe.networks)
     assert all(0 <= value <= 1 for by_name in measured.scores.values() for value in by_name.values())
 

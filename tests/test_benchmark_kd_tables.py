@@ -66,13 +66,28 @@ def test_a_row_without_a_new_run_stays_and_without_any_is_left_out(
 ) -> None:
     monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path / "results")
     monkeypatch.setattr(tables, "ROWS", [ROW, Row("other", "another", "kd", "plain")])
-    write_run(tmp_path / "one", 0, {"plain": 40, "kd": 20})
-    write_run(tmp_path / "one", 1, {"plain": 40, "kd": 20})
+    for seed in range(10):
+        write_run(tmp_path / "one", seed, {"plain": 40, "kd": 20})
     tables.write_rows(tmp_path / "one")
     tables.write_rows(tmp_path / "two")
     names = [row["name"] for row in json.loads((tmp_path / "results" / "kd.json").read_text())["rows"]]
     assert names == ["distillation"]
     assert build_rows(tmp_path / "two", []) == []
+
+
+def test_a_row_of_few_seeds_is_printed_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path / "results")
+    monkeypatch.setattr(tables, "ROWS", [ROW])
+    for seed in range(9):
+        write_run(tmp_path, seed, {"plain": 40, "kd": 20})
+    tables.write_rows(tmp_path)
+    assert json.loads((tmp_path / "results" / "kd.json").read_text())["rows"] == []
+    assert (
+        tmp_path / "results" / "kd.md"
+    ).read_text() == "No row has 10 seeds yet: `make bench-kd` goes on.\n"
+    assert "| shown | 9 |" in capsys.readouterr().out
 
 
 def write_recipe(folder: Path, lr: float = 0.01) -> None:

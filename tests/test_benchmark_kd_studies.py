@@ -20,8 +20,8 @@ from benchmarks.kd.studies.orthogonality import (
 from benchmarks.kd.studies.students import Crowd, Setting, build_crowd, find_samples, train_crowd
 from distill.data.dataset import Dataset
 from distill.kd.losses.response import find_regularisation_samples
-from tests.benchmarks.test_kd_tables import write_run
 from tests.helpers import waves
+from tests.test_benchmark_kd_tables import write_run
 
 
 def draw_log_p(networks: int = 5, items: int = 7, classes: int = 4) -> torch.Tensor:

@@ -1,0 +1,129 @@
+"""A few embeddings of a frozen sentence encoder beside coresets of their size and beside all real texts.
+
+`python -m benchmarks.encoders --data-dir DIR --encoder FOLDER` distils every case that has no set yet, and
+compares it with real sentences (random, k-means, herding, k-center; hard labels and a teacher's) on new
+networks, linear and mlp, by the set's recipe and by Adam. It writes benchmarks/results/encoders.json and a
+table. Everything is chosen on held-out texts; the test texts are read once.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent
+from distill.commands.compare import main as compare
+from distill.sets.distilled import DistilledSet
+
+CASES: list[Any] = [
+    ("sst2", 2, "linear"),
+    ("trec", 6, "mlp"),
+    ("imdb", 2, "linear", "--max-length", "128", "--encoder-numbers", "bfloat16"),
+]  # set, embeddings, the network that they are learned for, and what differs from the defaults
+NETWORKS, PROTOCOLS = ("linear", "mlp"), ("recipe", "adam")
+CORESETS = ("random", "means", "herding", "k-center")
+
+
+def cases(data_dir: Path, encoder: str, steps: int) -> list[Case]:
+    """The rows whose data are there."""
+    rows = []
+    for name, n, network, *options in CASES:
+        if not (data_dir / name).is_dir():
+            continue
+        arguments = [
+            "--dataset", name, "--data-dir", str(data_dir), "--encoder", encoder, "--n", str(n),
+            "--init", "random", "--network", network, "--outer-steps", str(steps), "--test-networks", "5",
+            "--baseline-networks", "0", "--full-data-networks", "0", *options,
+        ]  # fmt: skip
+        rows.append(Case(f"{name}, n = {n}", tuple(arguments), (0,), "text"))
+    return rows
+
+
+def compare_case(path: Path, seeds: int) -> list[dict[str, Any]]:
+    """The rows of `distill compare` for a set, measured once and kept beside it."""
+    out = path.with_name("compare.json")
+    if not out.exists():
+        line = [str(path), "--networks", *NETWORKS, "--protocols", *PROTOCOLS, "--baselines", *CORESETS]
+        code = compare([*line, "--seeds", str(seeds), "--full-data", "--out", str(out)])
+        if code:
+            raise SystemExit(code)
+    rows: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+def row(root: Path, case: Case, seeds: int) -> dict[str, Any] | None:
+    """A case's facts and scores by network; None where it is not done."""
+    path = folder(root, case, 0) / "set.pt"
+    if not path.exists():
+        return None
+    data = DistilledSet.load(path)
+    text, provenance = data.text or {}, data.provenance
+    rows = compare_case(path, seeds)
+    return {
+        "case": case.name,
+        "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
+        "learned_for": data.network["name"],
+        "seconds": round(provenance["seconds"], 1),
+        "outer_steps": provenance["outer_steps"],
+        "encoder": {k: text.get(k) for k in ("checksum", "dim", "pooling", "max_length", "numbers")},
+        "networks": {network: summarise(rows, network) for network in NETWORKS},
+        "created": provenance["created"],
+    }
+
+
+def summarise(rows: list[dict[str, Any]], network: str) -> dict[str, Any]:
+    """The set by each protocol, the strongest coreset by any, and the network on all real texts."""
+    mine = [r for r in rows if r["network"] == network]
+    scores = {r["protocol"]: pick(r) for r in mine if r["kind"] == "set"}
+    strongest = max((r for r in mine if r["kind"] == "baseline"), key=lambda r: r["mean"])
+    everything = max((r for r in mine if r["kind"] == "all"), key=lambda r: r["mean"])
+    return {
+        "set": scores,
+        "coreset": {**pick(strongest), "items": strongest["items"], "protocol": strongest["protocol"]},
+        "all": everything["mean"],
+        "share": {word: score["mean"] / everything["mean"] for word, score in scores.items()},
+    }
+
+
+def pick(row: dict[str, Any]) -> dict[str, Any]:
+    """The accuracy of a row of a comparison."""
+    return {name: row[name] for name in ("mean", "std", "n")}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table: a line for each network."""
+    head = [
+        "case",
+        "network",
+        "recipe",
+        "adam",
+        "strongest coreset",
+        "all real texts",
+        "share (recipe, adam)",
+    ]
+    lines = []
+    for r in rows:
+        for network, scores in r["networks"].items():
+            learned = " (learned for it)" if network == r["learned_for"] else ""
+            best = scores["coreset"]
+            lines.append([
+                r["case"], network + learned, *(percent(scores["set"].get(word)) for word in PROTOCOLS),
+                f"{percent(best)} ({best['items']}, {best['protocol']})", f"{100 * scores['all']:.1f} %",
+                ", ".join(f"{100 * scores['share'][w]:.1f} %" for w in PROTOCOLS if w in scores["share"]),
+            ])  # fmt: skip
+    return markdown(head, lines)
+
+
+def main() -> None:
+    """The command."""
+    parser = make_parser(__doc__, "encoders")
+    parser.add_argument("--data-dir", type=Path, required=True, help="the folder with trec/, sst2/, imdb/")
+    parser.add_argument("--encoder", required=True, help="the folder of a sentence encoder")
+    parser.add_argument("--steps", type=int, default=1500, help="outer steps of each set")
+    parser.add_argument("--seeds", type=int, default=5, help="networks and draws of items for each score")
+    options = parser.parse_args()
+    all_cases = cases(options.data_dir, options.encoder, options.steps)
+    benchmark("encoders", all_cases, options, lambda root, case: row(root, case, options.seeds), table)
+
+
+if __name__ == "__main__":
+    main()
