@@ -60,14 +60,11 @@ class Beside:
     test: Dataset
 
     @staticmethod
-    def of(path: Path) -> "Beside":
+    def of(path: Path, data_dir: str) -> "Beside":
         """What the set of a run folder is compared with, split as the run split it."""
         data = DistilledSet.load(path / "set.pt")
         config = data.provenance["config"]
-        run = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        train, test = load_real_data(
-            data.text, data.source["name"], True, (None,) * 4, run["data_dir"], None, "cpu"
-        )
+        train, test = load_real_data(data.text, data.source["name"], True, (None,) * 4, data_dir, None, "cpu")
         rest, held_out = train.hold_out(config["held_out"], stream("split", config["seed"]))
         return Beside(data, rest, held_out, sort_by_length(test))
 
@@ -132,12 +129,12 @@ def score_random(beside: Beside) -> Report:
     return Report(f"rate {best:g}", scores)
 
 
-def measure_beside(path: Path, lr: float) -> dict[str, Any]:
+def measure_beside(path: Path, data_dir: str, lr: float) -> dict[str, Any]:
     """The two comparisons of a run folder, measured once and kept there as beside.json."""
     file = path / "beside.json"
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
-    beside, start = Beside.of(path), time.perf_counter()
+    beside, start = Beside.of(path, data_dir), time.perf_counter()
     result = {
         "full_data": accuracy(train_on_all(beside, lr), beside.test),
         "full_data_seconds": round(time.perf_counter() - start, 1),
@@ -152,8 +149,9 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
     result = read_row(root, case, SETTINGS)
     if result is None:
         return None
-    parts = case.arguments[-1]
-    result |= measure_beside(folder(root, case, 0), PARTS[parts])
+    values = dict(zip(case.arguments[::2], case.arguments[1::2], strict=True))
+    parts, data_dir = values["--train-parts"], values.get("--data-dir", "")
+    result |= measure_beside(folder(root, case, 0), data_dir, PARTS[parts])
     return result | {"share": result["accuracy"]["mean"] / result["full_data"]}
 
 
