@@ -214,6 +214,14 @@ def test_the_largest_values_of_labels_per_view_are_stored(
     assert top.provenance["command"].endswith("--views 3 --top 1 --tau 1")
 
 
+def test_a_teacher_of_selected_images_needs_no_batch_norm(folder: Path, tmp_path: Path) -> None:
+    teacher = str(folder / "plain.pt")
+    assert select(folder, tmp_path / "set.pt", "--n", "6", "--teacher", teacher) == 0
+    data, train = DistilledSet.load(tmp_path / "set.pt"), load(str(folder / "blobs.npz"))[0]
+    student = Student(load_trained(teacher, train, "cpu"))
+    torch.testing.assert_close(data.labels, student.logits(data.items).softmax(dim=1))
+
+
 @pytest.mark.parametrize("coreset", ["random", "means", "herding", "k-center"])
 def test_every_coreset_is_a_set_with_hard_labels(folder: Path, tmp_path: Path, coreset: str) -> None:
     options = ["--teacher", str(folder / "teacher.pt"), "--labels", "hard"]
