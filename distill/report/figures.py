@@ -98,7 +98,7 @@ def measure_views(labels: "ViewLabels | None") -> dict[str, int]:
     """{'labels of 300 views, the 5 largest of 100 values': their bytes}; {} where there are none."""
     if labels is None:
         return {}
-    kept = f", the {labels.k:,} largest of {labels.count:,} values" if isinstance(labels, TopLabels) else ""
+    kept = f", {labels.words}" if isinstance(labels, TopLabels) else ""
     return {f"labels of {len(labels):,} views{kept}": labels.nbytes}
 
 

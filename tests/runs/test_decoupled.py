@@ -204,7 +204,7 @@ def test_the_largest_values_of_labels_per_view_are_stored(
     options = ("--n", "6", "--teacher", str(folder / "teacher.pt"), "--views", "3")
     assert select(folder, tmp_path / "whole.pt", *options) == 0
     assert select(folder, tmp_path / "top.pt", *options, "--top", "1") == 0
-    assert "labels of 3 views, the 1 largest of 3 values: 54 bytes instead of 216" in capsys.readouterr().out
+    assert "labels of 3 views, the largest of 3 values: 54 bytes instead of 216" in capsys.readouterr().out
     whole, top = (DistilledSet.load(tmp_path / f"{name}.pt") for name in ("whole", "top"))
     assert isinstance(whole.view_labels, Tensor)
     assert isinstance(top.view_labels, TopLabels)
@@ -212,6 +212,14 @@ def test_the_largest_values_of_labels_per_view_are_stored(
     torch.testing.assert_close(top.view_labels.values, largest.values.half())
     assert torch.equal(top.view_labels.classes, largest.indices.byte())
     assert top.provenance["command"].endswith("--views 3 --top 1 --tau 1")
+
+
+def test_a_teacher_of_selected_images_needs_no_batch_norm(folder: Path, tmp_path: Path) -> None:
+    teacher = str(folder / "plain.pt")
+    assert select(folder, tmp_path / "set.pt", "--n", "6", "--teacher", teacher) == 0
+    data, train = DistilledSet.load(tmp_path / "set.pt"), load(str(folder / "blobs.npz"))[0]
+    student = Student(load_trained(teacher, train, "cpu"))
+    torch.testing.assert_close(data.labels, student.logits(data.items).softmax(dim=1))
 
 
 @pytest.mark.parametrize("coreset", ["random", "means", "herding", "k-center"])

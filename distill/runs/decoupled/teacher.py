@@ -14,7 +14,7 @@ from distill.kd.network_files import read_architecture, read_classes, read_state
 from distill.kd.networks import create_network, load_checkpoint
 from distill.kd.teachers import Reordered
 from distill.methods.base import Method
-from distill.methods.decoupled.recovery import SRe2L, build_teacher
+from distill.methods.decoupled.recovery import SRe2L
 from distill.networks.composed import TORCHVISION, TorchvisionNetwork
 from distill.sets.storage import check_path
 
@@ -154,7 +154,6 @@ class Renormalised(nn.Module):
 
 def check_teacher(network: nn.Module, word: str, data: Dataset) -> None:
     """Raise NetworkError where a network does not answer logits of the data's classes for its items."""
-    build_teacher(network)
     x = data.batch(torch.arange(min(2, len(data)), device=data.labels.device))[0]
     try:
         with torch.no_grad():

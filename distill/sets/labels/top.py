@@ -73,6 +73,11 @@ class TopLabels:
         return self.values.shape[-1]
 
     @property
+    def words(self) -> str:
+        """'the 5 largest of 100 values'."""
+        return f"the {f'{self.k:,} ' * (self.k > 1)}largest of {self.count:,} values"
+
+    @property
     def nbytes(self) -> int:
         """The bytes that the labels take."""
         return self.values.nbytes + self.classes.nbytes

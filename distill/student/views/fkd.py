@@ -48,7 +48,7 @@ class FKD(PlannedProtocol):
                 f"the labels per view are of the changes {schedule.words}, not of {self.augment:.80}: leave"
                 " augment out, or store others by `distill relabel --views`"
             )
-        kept = f", the {labels.k} largest values of each" if isinstance(labels, TopLabels) else ""
+        kept = f", {labels.words}" if isinstance(labels, TopLabels) else ""
         remark = f"targets are the labels stored for {len(labels)} views ({schedule.words}){kept}"
         steps = (self.epochs or len(labels)) * count_passes(data, self.batch)
         return Plan(
