@@ -11,7 +11,7 @@ from torch import nn
 from distill.randomness import seed_torch, stream
 from tests.helpers import FILLERS, NOUNS
 
-DIM, LONGEST = 16, 24
+DIM, LONGEST = 32, 24
 WORDS = [*FILLERS, *(word for nouns in NOUNS.values() for word in nouns)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -23,12 +23,12 @@ def write_encoder(
     pooling: dict[str, Any] | None = None,
     normalised: bool = True,
 ) -> str:
-    """A folder with a BERT of one layer and 16 dimensions that reads 24 tokens; its path."""
+    """A folder with a BERT of one layer and 32 dimensions that reads 24 tokens; its path."""
     transformers = pytest.importorskip("transformers")
     vocabulary = [*SPECIAL, *words]
     config = transformers.BertConfig(
         vocab_size=len(vocabulary), hidden_size=DIM, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=64, initializer_range=0.5,
+        intermediate_size=32, max_position_embeddings=64, initializer_range=0.05,
     )  # fmt: skip
     with seed_torch(stream("encoder", seed)):
         model: nn.Module = transformers.BertModel(config)

@@ -95,7 +95,11 @@ def test_every_protocol_trains_on_embeddings(
     protocol: str, finished: Path, capsys: pytest.CaptureFixture
 ) -> None:
     options = ["--protocol", protocol, "--seeds", "2", "--network", "mlp", "--json"]
-    options += [] if protocol in ("recipe", "adam") else ["--epochs", "20"]
+    options += {
+        "dc": ["--epochs", "20"],
+        "dsa": ["--epochs", "20", "--augment", "none"],
+        "frepo": ["--steps", "20", "--augment", "none"],
+    }.get(protocol, [])
     assert student([str(finished / "set.pt"), *options]) == 0
     assert read_json_line(capsys.readouterr().out)["accuracy"]["n"] == 2
 
@@ -117,7 +121,7 @@ def test_an_exported_set_names_its_encoder_without_its_place(finished: Path, tmp
 WRONG = {
     "has no effect beside --encoder": ["--vectors", "bundled"],
     "--synthetic-length has no effect beside --encoder": ["--synthetic-length", "5"],
-    'the network "textcnn" is for sequences (length, dim), not for items 16': ["--network", "textcnn"],
+    'the network "textcnn" is for sequences (length, dim), not for items 32': ["--network", "textcnn"],
     'no encoder numbers called "float16"': ["--encoder-numbers", "float16"],
     "is more than the 24 tokens that": ["--max-length", "100"],
 }  # fmt: skip
