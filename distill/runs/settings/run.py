@@ -10,8 +10,8 @@ class RunSettings:
     """The run: where, how long, on what"""
 
     minutes: float | None = option(None, "MINUTES", above=0, at_most=1e9, first=True)
-    """The time for the run, measuring included; at least a quarter of it distils. Such runs are not
-    bit-identical (default: no limit: --outer-steps ends the run)."""
+    """The time for the run, measuring included, a quarter or more of it to distil. Not bit-identical
+    (default: no limit: --outer-steps ends the run)."""
     distil_minutes: float | None = option(None, "MINUTES", above=0, at_most=1e9)
     """The time for the outer loop alone, in the place of --minutes: measuring comes on top, so that methods
     can be compared at equal time (default: no limit)."""
