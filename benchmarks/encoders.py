@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent
 from distill.commands.compare import main as compare
 from distill.sets.distilled import DistilledSet
+from distill.student.comparison.table import ALL, BASELINE, SET
 
 CASES: list[Any] = [
     ("sst2", 2, "linear"),
@@ -38,11 +39,21 @@ def cases(data_dir: Path, encoder: str, steps: int) -> list[Case]:
     return rows
 
 
-def compare_case(path: Path, seeds: int) -> list[dict[str, Any]]:
+def compare_case(path: Path, data_dir: Path, seeds: int) -> list[dict[str, Any]]:
     """The rows of `distill compare` for a set, measured once and kept beside it."""
     out = path.with_name("compare.json")
     if not out.exists():
-        line = [str(path), "--networks", *NETWORKS, "--protocols", *PROTOCOLS, "--baselines", *CORESETS]
+        line = [
+            str(path),
+            "--data-dir",
+            str(data_dir),
+            "--networks",
+            *NETWORKS,
+            "--protocols",
+            *PROTOCOLS,
+            "--baselines",
+            *CORESETS,
+        ]
         code = compare([*line, "--seeds", str(seeds), "--full-data", "--out", str(out)])
         if code:
             raise SystemExit(code)
@@ -50,14 +61,14 @@ def compare_case(path: Path, seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def row(root: Path, case: Case, seeds: int) -> dict[str, Any] | None:
+def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | None:
     """A case's facts and scores by network; None where it is not done."""
     path = folder(root, case, 0) / "set.pt"
     if not path.exists():
         return None
     data = DistilledSet.load(path)
     text, provenance = data.text or {}, data.provenance
-    rows = compare_case(path, seeds)
+    rows = compare_case(path, data_dir, seeds)
     return {
         "case": case.name,
         "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
@@ -73,9 +84,9 @@ def row(root: Path, case: Case, seeds: int) -> dict[str, Any] | None:
 def summarise(rows: list[dict[str, Any]], network: str) -> dict[str, Any]:
     """The set by each protocol, the strongest coreset by any, and the network on all real texts."""
     mine = [r for r in rows if r["network"] == network]
-    scores = {r["protocol"]: pick(r) for r in mine if r["kind"] == "set"}
-    strongest = max((r for r in mine if r["kind"] == "baseline"), key=lambda r: r["mean"])
-    everything = max((r for r in mine if r["kind"] == "all"), key=lambda r: r["mean"])
+    scores = {r["protocol"]: pick(r) for r in mine if r["kind"] == SET}
+    strongest = max((r for r in mine if r["kind"] == BASELINE), key=lambda r: r["mean"])
+    everything = max((r for r in mine if r["kind"] == ALL), key=lambda r: r["mean"])
     return {
         "set": scores,
         "coreset": {**pick(strongest), "items": strongest["items"], "protocol": strongest["protocol"]},
@@ -122,7 +133,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="networks and draws of items for each score")
     options = parser.parse_args()
     all_cases = cases(options.data_dir, options.encoder, options.steps)
-    benchmark("encoders", all_cases, options, lambda root, case: row(root, case, options.seeds), table)
+    benchmark(
+        "encoders",
+        all_cases,
+        options,
+        lambda root, case: row(root, case, options.data_dir, options.seeds),
+        table,
+    )
 
 
 if __name__ == "__main__":
