@@ -13,17 +13,21 @@ from typing import Any
 from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent
 from distill.commands.compare import main as compare
 from distill.sets.distilled import DistilledSet
+from distill.student.comparison.table import ALL, BASELINE, SET
 
 CASES: list[Any] = [
-    ("sst2", 2, "linear"),
-    ("trec", 6, "mlp"),
-    ("imdb", 2, "linear", "--max-length", "128", "--encoder-numbers", "bfloat16"),
-]  # set, embeddings, the network that they are learned for, and what differs from the defaults
+    ("sst2", 2, "mlp", "--outer-lr", "0.01", "--outer-steps", "600"),
+    ("trec", 6, "linear", "--outer-steps", "1500"),
+    ("trec", 6, "mlp", "--outer-steps", "1500"),
+    ("imdb", 2, "linear", "--outer-steps", "1500", "--max-length", "128", "--encoder-numbers", "bfloat16"),
+    ("imdb", 2, "mlp", "--outer-lr", "0.01", "--outer-steps", "600", "--max-length", "128",
+     "--encoder-numbers", "bfloat16"),
+]  # fmt: skip  # set, embeddings, the network that they are learned for, and what differs from the defaults
 NETWORKS, PROTOCOLS = ("linear", "mlp"), ("recipe", "adam")
-CORESETS = ("random", "means", "herding", "k-center")
+MEANS, CORESETS = "means", ("random", "means", "herding", "k-center")
 
 
-def cases(data_dir: Path, encoder: str, steps: int) -> list[Case]:
+def cases(data_dir: Path, encoder: str) -> list[Case]:
     """The rows whose data are there."""
     rows = []
     for name, n, network, *options in CASES:
@@ -31,18 +35,21 @@ def cases(data_dir: Path, encoder: str, steps: int) -> list[Case]:
             continue
         arguments = [
             "--dataset", name, "--data-dir", str(data_dir), "--encoder", encoder, "--n", str(n),
-            "--init", "random", "--network", network, "--outer-steps", str(steps), "--test-networks", "5",
+            "--init", "random", "--network", network, "--test-networks", "5",
             "--baseline-networks", "0", "--full-data-networks", "0", *options,
         ]  # fmt: skip
-        rows.append(Case(f"{name}, n = {n}", tuple(arguments), (0,), "text"))
+        rows.append(Case(f"{name}, n = {n}, {network}", tuple(arguments), (0,), "text"))
     return rows
 
 
-def compare_case(path: Path, seeds: int) -> list[dict[str, Any]]:
+def compare_case(path: Path, data_dir: Path, seeds: int) -> list[dict[str, Any]]:
     """The rows of `distill compare` for a set, measured once and kept beside it."""
     out = path.with_name("compare.json")
     if not out.exists():
-        line = [str(path), "--networks", *NETWORKS, "--protocols", *PROTOCOLS, "--baselines", *CORESETS]
+        line = [
+            str(path), "--data-dir", str(data_dir), "--networks", *NETWORKS, "--protocols", *PROTOCOLS,
+            "--baselines", *CORESETS,
+        ]  # fmt: skip
         code = compare([*line, "--seeds", str(seeds), "--full-data", "--out", str(out)])
         if code:
             raise SystemExit(code)
@@ -50,14 +57,14 @@ def compare_case(path: Path, seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def row(root: Path, case: Case, seeds: int) -> dict[str, Any] | None:
+def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | None:
     """A case's facts and scores by network; None where it is not done."""
     path = folder(root, case, 0) / "set.pt"
     if not path.exists():
         return None
     data = DistilledSet.load(path)
     text, provenance = data.text or {}, data.provenance
-    rows = compare_case(path, seeds)
+    rows = compare_case(path, data_dir, seeds)
     return {
         "case": case.name,
         "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
@@ -73,11 +80,14 @@ def row(root: Path, case: Case, seeds: int) -> dict[str, Any] | None:
 def summarise(rows: list[dict[str, Any]], network: str) -> dict[str, Any]:
     """The set by each protocol, the strongest coreset by any, and the network on all real texts."""
     mine = [r for r in rows if r["network"] == network]
-    scores = {r["protocol"]: pick(r) for r in mine if r["kind"] == "set"}
-    strongest = max((r for r in mine if r["kind"] == "baseline"), key=lambda r: r["mean"])
-    everything = max((r for r in mine if r["kind"] == "all"), key=lambda r: r["mean"])
+    scores = {r["protocol"]: pick(r) for r in mine if r["kind"] == SET}
+    baselines = [r for r in mine if r["kind"] == BASELINE]
+    strongest = max((r for r in baselines if not r["items"].startswith(MEANS)), key=lambda r: r["mean"])
+    means = max((r for r in baselines if r["items"].startswith(MEANS)), key=lambda r: r["mean"])
+    everything = max((r for r in mine if r["kind"] == ALL), key=lambda r: r["mean"])
     return {
         "set": scores,
+        "means": pick(means),
         "coreset": {**pick(strongest), "items": strongest["items"], "protocol": strongest["protocol"]},
         "all": everything["mean"],
         "share": {word: score["mean"] / everything["mean"] for word, score in scores.items()},
@@ -92,23 +102,19 @@ def pick(row: dict[str, Any]) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table: a line for each network."""
     head = [
-        "case",
-        "network",
-        "recipe",
-        "adam",
-        "strongest coreset",
-        "all real texts",
+        "case", "network", "recipe", "adam", "strongest real sentences", "class means", "all real texts",
         "share (recipe, adam)",
-    ]
+    ]  # fmt: skip
     lines = []
     for r in rows:
         for network, scores in r["networks"].items():
             learned = " (learned for it)" if network == r["learned_for"] else ""
-            best = scores["coreset"]
+            best, shares = scores["coreset"], scores["share"]
             lines.append([
                 r["case"], network + learned, *(percent(scores["set"].get(word)) for word in PROTOCOLS),
-                f"{percent(best)} ({best['items']}, {best['protocol']})", f"{100 * scores['all']:.1f} %",
-                ", ".join(f"{100 * scores['share'][w]:.1f} %" for w in PROTOCOLS if w in scores["share"]),
+                f"{percent(best)} ({best['items']}, {best['protocol']})", percent(scores["means"]),
+                f"{100 * scores['all']:.1f} %",
+                ", ".join(f"{100 * shares[word]:.1f} %" for word in PROTOCOLS if word in shares),
             ])  # fmt: skip
     return markdown(head, lines)
 
@@ -118,11 +124,16 @@ def main() -> None:
     parser = make_parser(__doc__, "encoders")
     parser.add_argument("--data-dir", type=Path, required=True, help="the folder with trec/, sst2/, imdb/")
     parser.add_argument("--encoder", required=True, help="the folder of a sentence encoder")
-    parser.add_argument("--steps", type=int, default=1500, help="outer steps of each set")
     parser.add_argument("--seeds", type=int, default=5, help="networks and draws of items for each score")
     options = parser.parse_args()
-    all_cases = cases(options.data_dir, options.encoder, options.steps)
-    benchmark("encoders", all_cases, options, lambda root, case: row(root, case, options.seeds), table)
+    all_cases = cases(options.data_dir, options.encoder)
+    benchmark(
+        "encoders",
+        all_cases,
+        options,
+        lambda root, case: row(root, case, options.data_dir, options.seeds),
+        table,
+    )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class EncodedDataset(Dataset):
         learned = items.detach().cpu().float() * self.std[0]  # mean 0
         cosines = F.normalize(learned, dim=1) @ F.normalize(atoms, dim=1).T
         similarity, nearest = cosines.topk(min(NEAREST, len(atoms)), dim=1)
-        mixtures = [fit_mixture(atoms, item, PARTS) for item in learned]
+        mixtures = [drop_zeros(*fit_mixture(atoms, item, PARTS)) for item in learned]
         explained = [
             share_explained(atoms, item, *mixture) for item, mixture in zip(learned, mixtures, strict=True)
         ]
@@ -72,6 +72,12 @@ class EncodedDataset(Dataset):
     def list_sentences(self, places: Tensor) -> list[str]:
         """The texts at places, each at most 300 letters long."""
         return [cut_to(self.texts[i], LETTERS) for i in places.tolist()]
+
+
+def drop_zeros(places: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """A mixture without the atoms whose weight is written as 0.0000: they fit the rounding of float32."""
+    kept = weights >= 0.5e-4
+    return places[kept], weights[kept]
 
 
 def encode_corpus(

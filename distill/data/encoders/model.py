@@ -16,6 +16,7 @@ from distill.errors import DataError, cut, require
 
 TOKENS_PER_BATCH = 4096  # padding counts: 16 texts of 256 tokens, 200 short ones
 TEXTS_PER_CALL = 100  # of the tokenizer, which keeps what it cuts off: 120 MB more at 1,000
+LENGTH_STEP = 8  # lengths are rounded up: kernels of 16 bits keep memory for each shape of a batch
 SECONDS_PER_LINE = 10
 
 
@@ -103,9 +104,14 @@ def plan_batches(lengths: list[int]) -> Iterator[list[int]]:
     """The texts in batches, the longest first, so that padding is little and memory is known early."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     while order:
-        size = max(1, TOKENS_PER_BATCH // max(1, lengths[order[0]]))
+        size = max(1, TOKENS_PER_BATCH // round_up(lengths[order[0]]))
         yield order[:size]
         order = order[size:]
+
+
+def round_up(length: int) -> int:
+    """The length to which a batch of texts is padded."""
+    return max(1, -(-length // LENGTH_STEP)) * LENGTH_STEP
 
 
 @torch.no_grad()
@@ -117,7 +123,10 @@ def embed_tokens(
     vectors = torch.empty(len(tokens.ids), encoder.dim)
     lengths = [len(row) for row in tokens.ids]
     for batch in report_progress(list(plan_batches(lengths)), lengths):
-        ids = torch.nn.utils.rnn.pad_sequence([tokens.ids[i] for i in batch], True, pad).long().to(device)
+        longest = min(round_up(max(lengths[i] for i in batch)), encoder.max_length)
+        ids = torch.full((len(batch), longest), pad, device=device)
+        for row, i in zip(ids, batch, strict=True):
+            row[: lengths[i]] = tokens.ids[i]
         mask = (torch.arange(ids.shape[1]) < torch.tensor([lengths[i] for i in batch])[:, None]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=numbers == "bfloat16"):
             states = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state

@@ -1,0 +1,44 @@
+"""The rows of the benchmark of sentence encoders, from what a comparison writes."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import encoders
+from distill.student.comparison.table import ALL, BASELINE, SET
+
+
+def make_row(items: str, kind: str, mean: float, protocol: str = "recipe", network: str = "linear") -> dict:
+    return {"items": items, "kind": kind, "mean": mean, "std": 0.01, "n": 5,
+            "protocol": protocol, "network": network}  # fmt: skip
+
+
+ROWS = [
+    make_row("distilled", SET, 0.8), make_row("distilled", SET, 0.7, "adam"),
+    make_row("random", BASELINE, 0.5), make_row("herding", BASELINE, 0.6, "adam"),
+    make_row("means", BASELINE, 0.75), make_row("means, teacher labels", BASELINE, 0.78),
+    make_row("all 100", ALL, 0.9), make_row("distilled", SET, 0.1, network="mlp"),
+]  # fmt: skip
+
+
+def test_class_means_are_apart_from_real_sentences() -> None:
+    summary = encoders.summarise(ROWS, "linear")
+    assert (summary["coreset"]["items"], summary["coreset"]["protocol"]) == ("herding", "adam")
+    assert summary["coreset"]["mean"] == 0.6
+    assert summary["means"]["mean"] == 0.78
+    assert summary["share"] == pytest.approx({"recipe": 0.8 / 0.9, "adam": 0.7 / 0.9})
+
+
+def test_the_table_says_for_which_network_a_set_was_learned() -> None:
+    networks = {name: encoders.summarise(ROWS, "linear") for name in encoders.NETWORKS}
+    table = encoders.table([{"case": "trec, n = 6", "learned_for": "mlp", "networks": networks}])
+    assert "| trec, n = 6 | linear | 80.0 ± 1.0 % | 70.0 ± 1.0 % | 60.0 ± 1.0 % (herding, adam) |" in table
+    assert "| mlp (learned for it) |" in table
+    assert table.endswith("| 90.0 % | 88.9 %, 77.8 % |")
+
+
+def test_sets_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "trec").mkdir()
+    rows = encoders.cases(tmp_path, "encoder")
+    assert [case.name for case in rows] == ["trec, n = 6, linear", "trec, n = 6, mlp"]
+    assert all(case.arguments[case.arguments.index("--encoder") + 1] == "encoder" for case in rows)
