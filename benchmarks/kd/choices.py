@@ -79,6 +79,7 @@ CHOICES = [
     Choice("features", ("relation",), {"weight": (1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (2.0, 50.0)}, ("rkd-angle",)),
     choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD)),
+    choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd"),
 ]
 
 
