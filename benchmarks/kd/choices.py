@@ -55,8 +55,8 @@ CHOICES = [
     choose_kd("kd", "kd"),
     choose_kd("kd", "kd-privileged"),
     choose_kd("takd", *TAKD),
-    Choice("fitnets", ("kd", "plain"), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
-    Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03)}, OPTIMIZER),
+    Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
+    Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"weight": (0.1, 1.0, 10.0)}, ("hint",)),
     Choice("fitnets", ("student-adam",), {"weight": (1.0, 10.0, 100.0)}, ("hint",)),
     Choice("fitnets", ("kd", "student", "kd-adam", "student-adam"), {"tau": (1.0, 2.0, 4.0, 8.0)}),
@@ -65,7 +65,11 @@ CHOICES = [
     choose_kd("subclass", "kd", "own", "information", "none"),
     Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0)}, ("negative-sampling",), "own"),
     Choice(
-        "subclass", ("teacher-information",), {"weight": (0.1, 1.0)}, ("mutual-information",), "information"
+        "subclass",
+        ("teacher-information",),
+        {"weight": (0.1, 1.0, 10.0)},
+        ("mutual-information",),
+        "information",
     ),
     choose_kd("rco", "kd", "restarts", "student", "greedy", "continued"),
     choose_kd("prokt", "kd", "rco"),
@@ -85,7 +89,8 @@ CHOICES = [
 def apply_settings(parts: list[LossPart], choice: Choice, settings: Settings) -> list[LossPart]:
     """A learner's losses with new settings; where the labels' weight is the rest to 1, it stays so."""
     weights = [part.weight for part in parts if isinstance(part.weight, float)]
-    shared = len(weights) == len(parts) == 2 and abs(sum(weights) - 1) < 1e-9
+    chosen = any(part.loss in choice.losses for part in parts)
+    shared = chosen and len(weights) == len(parts) == 2 and abs(sum(weights) - 1) < 1e-9
     rest = {"weight": round(1 - settings["weight"], 6)} if shared and "weight" in settings else {}
     return [
         replace(part, **settings) if part.loss in choice.losses else
