@@ -63,7 +63,7 @@ CHOICES = [
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
     choose_kd("subclass", "kd", "own", "information", "none"),
-    Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0)}, ("negative-sampling",), "own"),
+    Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0, 10.0)}, ("negative-sampling",), "own"),
     Choice(
         "subclass",
         ("teacher-information",),
