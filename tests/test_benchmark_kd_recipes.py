@@ -54,5 +54,5 @@ def test_a_recipe_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_without_its_data_a_recipe_is_left_out(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
-    bundled = recipe.data.name in ("mnist", "mnist-14.npz") and recipe.data.target is None
+    bundled = recipe.data.name in ("mnist", "mnist-14.npz", "clusters.npz") and recipe.data.target is None
     assert (place_data(recipe, tmp_path, tmp_path) is None) != bundled

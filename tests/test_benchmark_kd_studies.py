@@ -159,6 +159,19 @@ def test_an_interaction_stands_only_where_the_technique_moves_the_score(tmp_path
     assert build_techniques(tmp_path / "nothing") == []
 
 
+def test_a_technique_with_a_recipe_of_its_own_is_compared_within_it(tmp_path: Path) -> None:
+    write_orthogonality(tmp_path, {"plain": 200})
+    assert "qat" not in {row["technique"] for row in build_techniques(tmp_path)}
+    for seed in range(3):
+        wrong = {"plain": 40, "kd": 40, "qat": 60, "qat-kd": 20}
+        write_run(tmp_path, seed, wrong, "orthogonality-qat")
+    row = build_techniques(tmp_path)[-1]
+    assert row["alone"]["mean"] == pytest.approx(-0.05)
+    assert row["given"]["mean"] == pytest.approx(0.1)
+    text = orthogonality.format_techniques(build_techniques(tmp_path))
+    assert "| eight bits, quantisation-aware training | -5.00 (" in text
+
+
 def test_an_interaction_has_a_word() -> None:
     words = [describe_interaction({"verdict": v}) for v in ("shown", "opposite", "not shown", "undecided")]
     assert words == ["more than the sum", "less than the sum", "no interaction shown", "undecided"]

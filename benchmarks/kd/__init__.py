@@ -16,6 +16,8 @@ RECIPES = Path(__file__).parent / "recipes"
 SEEDS = 10  # of every row
 # Recipes that are another one with changes
 VARIANTS = {"uda-back": ("uda", ("data.name=usps.npz", "data.target=mnist-14.npz"))}
+# The networks whose test accuracy is measured after each epoch, by recipe; nothing is chosen by it
+CURVES = dict.fromkeys(("subclass", "subclass-table"), ("plain", "kd", "own", "information", "none"))
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:

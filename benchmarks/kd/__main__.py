@@ -15,8 +15,13 @@ from benchmarks.kd.datasets import place_data
 from benchmarks.kd.protocol import ProtocolError, check_items
 from benchmarks.kd.rows import ROWS
 from benchmarks.kd.runs import Job, run_all
-from benchmarks.kd.studies import gap, orthogonality
+from benchmarks.kd.studies import adaptation, alphas, gap, orthogonality, subclasses
 from benchmarks.kd.tables import build_rows, format_rows, write_rows
+
+WRITERS = (
+    write_rows, gap.write_study, alphas.write_alphas, adaptation.write_adaptation,
+    subclasses.write_subclasses, orthogonality.write_study,
+)  # fmt: skip
 
 
 def parse_options() -> argparse.Namespace:
@@ -79,7 +84,13 @@ def main() -> None:
     if options.quick:
         print(format_rows(build_rows(root, [])))
         return
-    for write in (write_rows, gap.write_study, orthogonality.write_study):
+    for write in (
+        write_rows,
+        gap.write_study,
+        alphas.write_alphas,
+        adaptation.write_adaptation,
+        orthogonality.write_study,
+    ):
         write(root)
 
 

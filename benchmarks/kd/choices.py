@@ -83,6 +83,16 @@ CHOICES = [
     Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
     choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD)),
+    choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd"),
+    choose_kd("subclass-table", "kd", "own", "information", "none"),
+    Choice("subclass-table", ("teacher-own",), {"weight": (0.01, 0.1, 1.0)}, ("negative-sampling",), "own"),
+    Choice(
+        "subclass-table",
+        ("teacher-information",),
+        {"weight": (0.1, 1.0)},
+        ("mutual-information",),
+        "information",
+    ),
 ]
 
 

@@ -1,10 +1,11 @@
 """The data of the recipes, by the names that they have there, from a folder of the user's.
 
 The folder holds cifar10.npz, usps.npz and sst2 (train.csv, test.csv). A recipe whose data is missing is left
-out. A name with a size, as cifar10-16.npz, is the set at half its height and width. MNIST is in the package.
+out. A name with a size, as cifar10-16.npz, is the set at half its height and width. MNIST is in the package,
+and clusters.npz is drawn from a formula.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ PLACES = {
 }
 HALVED = {"cifar10-16.npz": "cifar10.npz", "mnist-14.npz": "mnist"}
 BUNDLED = ("mnist",)
+Arrays = dict[str, NDArray[Any]]
 
 
 def place_data(recipe: Recipe, folder: Path | None, cache: Path) -> list[str] | None:
     """The --set changes that lead a recipe to its files; None where the folder has them not."""
     changes = []
     for key, name in (("name", recipe.data.name), ("target", recipe.data.target)):
-        if name is None or name not in {*PLACES, *HALVED}:
+        if name is None or name not in {*PLACES, *HALVED, *DRAWN}:
             continue
         path = find_data(name, folder, cache)
         if path is None:
@@ -38,7 +40,9 @@ def place_data(recipe: Recipe, folder: Path | None, cache: Path) -> list[str] | 
 
 
 def find_data(name: str, folder: Path | None, cache: Path) -> Path | None:
-    """The file or folder of a set, halved into the cache where its name says so; None where it is missing."""
+    """The file or folder of a set, drawn or halved into the cache where it is such a one; None if missing."""
+    if name in DRAWN:
+        return write_once(cache / name, DRAWN[name])
     if name in HALVED:
         source = HALVED[name]
         path = None if source in BUNDLED else find_file(PLACES[source], folder)
@@ -54,17 +58,26 @@ def find_file(places: Sequence[str], folder: Path | None) -> Path | None:
 
 def write_half(source: Path | None, path: Path) -> Path:
     """The arrays of an .npz, or of MNIST for None, with images of half the size, written once."""
+
+    def build_half() -> Arrays:
+        arrays = dict(np.load(source)) if source else load_mnist()
+        return {k: halve_images(v) if k.startswith("x") else v for k, v in arrays.items()}
+
+    return write_once(path, build_half)
+
+
+def write_once(path: Path, build: Callable[[], Arrays]) -> Path:
+    """The path of an .npz, which is written where it is not there yet."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = dict(np.load(source)) if source else load_mnist()
-        save_arrays(path, {k: halve_images(v) if k.startswith("x") else v for k, v in arrays.items()})
+        save_arrays(path, build())
     return path.resolve()
 
 
-def load_mnist() -> dict[str, Any]:
+def load_mnist() -> Arrays:
     """MNIST in the package as the arrays of an .npz."""
     splits = zip(("train", "test"), images.load("mnist", None, "cpu"), strict=True)
-    arrays: dict[str, Any] = {}
+    arrays: Arrays = {}
     for name, split in splits:
         arrays |= {f"x_{name}": split.items[:, 0].numpy(), f"y_{name}": split.labels.numpy()}
     return arrays
@@ -76,3 +89,33 @@ def halve_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     blocks = images.reshape(n, height // 2, 2, width // 2, 2, *channels).astype(np.float32)
     means: NDArray[np.uint8] = np.rint(blocks.mean(axis=(2, 4))).astype(np.uint8)
     return means
+
+
+BITS, INFORMATIVE, COLUMNS = 4, 10, 20  # 16 clusters; columns that depend on the cluster, and all
+DISTANCE = 2.5  # of a cluster's centre from 0 along each axis of the cube, in standard deviations
+COUNTS = {"train": 20_000, "test": 5_000}
+
+
+def draw_clusters() -> Arrays:
+    """A table whose rows are of 16 Gaussian clusters, with the number of the cluster as the label.
+
+    The centres are the vertices of a cube of four dimensions, in an order drawn at random, as those of
+    Guyon's generator (2003, "Design of experiments for the NIPS 2003 variable selection benchmark"): classes
+    that are put together of clusters cannot be parted by a plane. Ten columns are random sums of the four
+    dimensions, ten are noise. A row is held as an image of one row of 20 pixels in [0, 1].
+    """
+    rng = np.random.default_rng(0)
+    vertices = (np.arange(2**BITS)[:, None] >> np.arange(BITS)) % 2 * 2.0 - 1
+    centres, mixing = DISTANCE * rng.permutation(vertices), rng.normal(size=(BITS, INFORMATIVE))
+    arrays: Arrays = {}
+    for split, count in COUNTS.items():
+        labels = np.arange(count) % 2**BITS
+        z = centres[labels] + rng.normal(size=(count, BITS))
+        noise = rng.normal(size=(count, COLUMNS - INFORMATIVE))
+        x = np.hstack([z @ (mixing / np.linalg.norm(mixing, axis=0)), noise])
+        pixels = np.clip(0.5 + x / 20, 0, 1).astype(np.float32)
+        arrays |= {f"x_{split}": pixels[:, None, :], f"y_{split}": labels}
+    return arrays
+
+
+DRAWN = {"clusters.npz": draw_clusters}

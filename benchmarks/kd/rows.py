@@ -117,4 +117,11 @@ ROWS = [
     Row("- three generations together", "self", "generations", "plain3", "better still (Furlanello 2018)"),
     Row("- over as many plain twins together", "self", "generations", "twins"),
     Row("deep mutual learning", "self", "mutual0", "plain0", "CIFAR-100, better than alone (Zhang 2018)"),
+    Row("quantisation-aware distillation, over training alone", "orthogonality-qat", "qat-kd", "qat"),
+    Row("- over distillation, rounded afterwards", "orthogonality-qat", "qat-kd", "int8-kd"),
+    Row("- quantisation-aware training, over rounding afterwards", "orthogonality-qat", "qat", "int8"),
+    Row("subclass distillation of a table, its own loss", "subclass-table", "own", "kd"),
+    Row("- mutual information in its place, table", "subclass-table", "information", "kd"),
+    Row("- subclass logits with neither, table", "subclass-table", "none", "kd"),
+    Row("- its own loss over neither, table", "subclass-table", "own", "none"),
 ]

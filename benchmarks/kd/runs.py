@@ -1,4 +1,9 @@
-"""Runs: one recipe with one seed in a folder, all of them one after the other, and what they wrote."""
+"""Runs: one recipe with one seed in a folder, all of them one after the other, and what they wrote.
+
+A folder holds scores.json (scores, numbers of parameters, seconds), test.npz and target.npz (the class that
+each network gives each item), log.jsonl (as of `distill teach`), alphas.json (of a search), and curves.npz
+(which test items a network gets right after each epoch, for the networks in CURVES).
+"""
 
 import json
 import time
@@ -7,18 +12,23 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.kd import load_recipe
+from benchmarks.kd import CURVES, load_recipe
 from distill.errors import UserError
-from distill.kd.measure import Measurement, measure_networks
+from distill.kd.measure import Measurement, measure_networks, prepare_student
+from distill.kd.networks import Networks
 from distill.kd.recipe.parts import Recipe
-from distill.kd.run import run_recipe
 from distill.kd.sources import load_sources
+from distill.kd.state.run import RecipeRun, Record
+from distill.kd.techniques.alphas import format_alphas
+from distill.student.evaluation import predict_classes
+
+Curves = dict[str, list[NDArray[np.bool_]]]  # by network: for each epoch, which test items are right
 
 
 @dataclass(frozen=True)
@@ -40,27 +50,60 @@ def run_job(root: Path, job: Job) -> str | None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        measured = train_and_measure(load_recipe(job.recipe, [f"seed={job.seed}", *job.changes]))
+        recipe = load_recipe(job.recipe, [f"seed={job.seed}", *job.changes])
+        trained = train_recipe(recipe, CURVES.get(job.recipe, ()))
     except UserError as error:
         return f"{job.recipe}, seed {job.seed}: {error}"
-    for split, predictions in measured.predictions.items():
-        arrays = {name: classes.numpy() for name, classes in predictions.networks.items()}
-        save_arrays(folder / f"{split}.npz", arrays | {"labels": predictions.labels.numpy()})
-    scores = {"networks": measured.scores, "seconds": round(time.perf_counter() - began, 1)}
-    (folder / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    save_run(folder, trained, round(time.perf_counter() - began, 1))
     return None
+
+
+class Trained(NamedTuple):
+    """A recipe's trained networks, their scores, the log of their epochs, and curves of some of them."""
+
+    networks: Networks
+    measured: Measurement
+    log: list[Record]
+    curves: Curves
 
 
 def train_and_measure(recipe: Recipe) -> Measurement:
     """The scores and predictions of a recipe's networks, trained in this process. Raises UserError."""
+    return train_recipe(recipe).measured
+
+
+def train_recipe(recipe: Recipe, watched: Sequence[str] = ()) -> Trained:
+    """A recipe trained in this process; test items are read after each epoch of the watched networks.
+
+    Raises UserError.
+    """
     torch.set_num_threads(1)
     sources = load_sources(recipe.data, recipe.seed, "cpu")
-    steps = run_recipe(recipe, sources)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return measure_networks(recipe, end.value, sources)
+    run, log, curves = RecipeRun(recipe, sources), list[Record](), Curves()
+    for progress in run:
+        log += progress.records
+        for name in (record["network"] for record in progress.records if record["network"] in watched):
+            student = prepare_student(run.networks[name].copy(name), sources.train)
+            classes, labels = predict_classes(student, sources.test)
+            curves.setdefault(name, []).append((classes == labels).numpy())
+    return Trained(run.networks, measure_networks(recipe, run.networks, sources), log, curves)
+
+
+def save_run(folder: Path, trained: Trained, seconds: float) -> None:
+    """What a run keeps; scores.json is written last."""
+    for split, predictions in trained.measured.predictions.items():
+        arrays = {name: classes.numpy() for name, classes in predictions.networks.items()}
+        save_arrays(folder / f"{split}.npz", arrays | {"labels": predictions.labels.numpy()})
+    networks = {name: trained.networks[name] for name in trained.measured.scores}
+    if alphas := format_alphas({name: network.alphas for name, network in networks.items()}):
+        (folder / "alphas.json").write_text(alphas, encoding="utf-8")
+    if trained.curves:
+        save_arrays(folder / "curves.npz", {name: np.stack(rows) for name, rows in trained.curves.items()})
+    lines = "".join(json.dumps(record) + "\n" for record in trained.log)
+    (folder / "log.jsonl").write_text(lines, encoding="utf-8")
+    parameters = {name: sum(p.numel() for p in n.module.parameters()) for name, n in networks.items()}
+    scores = {"networks": trained.measured.scores, "parameters": parameters, "seconds": seconds}
+    (folder / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -115,3 +158,11 @@ def load_predictions(root: Path, recipe: str, split: str = "test") -> list[dict[
         with np.load(folder / f"{split}.npz") as file:
             arrays.append({name: file[name] for name in file.files})
     return arrays
+
+
+def find_files(root: Path, recipe: str, name: str) -> list[Path]:
+    """The files of this name in a recipe's finished runs, by seed; a word on runs without one."""
+    folders = [Job(recipe, seed).folder(root) for seed in list_seeds(root, recipe)]
+    for folder in (folder for folder in folders if not (folder / name).exists()):
+        print(f"{folder.name} has no {name}, and is passed over: remove {folder} to run it again")
+    return [folder / name for folder in folders if (folder / name).exists()]

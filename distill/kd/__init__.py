@@ -35,6 +35,10 @@ TECHNIQUES = {
     "int8": Entry(
         "distill.kd.techniques.quantisation:quantise", "weights and inputs of eight bits (Jacob et al. 2018)"
     ),
+    "qat": Entry(
+        "distill.kd.techniques.quantisation:apply_fake_quantisation",
+        "quantisation-aware training: eight bits in each forward pass (Jacob et al. 2018)",
+    ),
 }
 MODULES = {"relabel": "teachers", "teach": "run"}
 __all__ = sorted(MODULES)

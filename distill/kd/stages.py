@@ -12,8 +12,10 @@ from torch.utils.hooks import RemovableHandle
 
 from distill.data.augment import build_augmentation
 from distill.kd.networks import prepare_learner
+from distill.kd.state.stage import Tensors
 from distill.kd.techniques.mixing import mix_batch, smooth_labels
 from distill.kd.techniques.pruning import apply_masks, find_masks
+from distill.kd.techniques.quantisation import apply_fake_quantisation, build_ranges
 from distill.kd.training.search import build_search
 from distill.kd.training.stage import Stage as Stage
 from distill.kd.training.turns import build_turns
@@ -64,10 +66,14 @@ def end_learning(stage: Stage, handles: Sequence[RemovableHandle]) -> None:
 
 
 def begin_learning(stage: Stage) -> list[RemovableHandle]:
-    """Let the learners learn, where they are pruned with masks that the handles remove."""
-    handles = []
+    """Let the learners learn, where they are pruned or rounded until the handles are removed."""
+    handles = list[RemovableHandle]()
     for name, network in stage.learners.items():
         prepare_learner(network, stage.part.turns[name].frozen or ())
+        if stage.part.qat:
+            ranges = build_ranges(network.module)
+            stage.state.hold(f"ranges.{name}", Tensors(list(ranges.values())))
+            handles += apply_fake_quantisation(network.module, ranges)
         if stage.part.prune:
             parameters = {n: w for n, w in network.module.named_parameters() if w.requires_grad}
             masks = stage.state.recall(f"masks.{name}", partial(find_masks, parameters, stage.part.prune))

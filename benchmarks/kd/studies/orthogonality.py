@@ -1,4 +1,4 @@
-"""Distillation beside other techniques (Park et al. 2020), from the runs of the recipe orthogonality.
+"""Distillation beside other techniques (Park et al. 2020), from runs of orthogonality and orthogonality-qat.
 
 What a practitioner asks is KD's gain given the technique. An interaction (the gain of both beyond the sum of
 both gains) says something only where the technique itself moves the score, and is left out elsewhere.
@@ -29,25 +29,28 @@ TECHNIQUES = {
     "mixup": "mixup", "smoothing": "label smoothing", "augment": "augmentation", "prune": "pruning, a half",
     "int8": "eight bits", "separable": "separable convolutions", "wide": "twice the width",
 }  # fmt: skip
+OWN_RECIPES = {"qat": "orthogonality-qat"}  # of techniques that stand in a recipe of their own
+NAMES = TECHNIQUES | {"qat": "eight bits, quantisation-aware training"}
 Classes = NDArray[np.int64]
 
 
 def build_techniques(root: Path) -> list[dict[str, Any]]:
     """For each technique: its gain, KD's gain given it, and the interaction where it says something."""
-    plain, kd = (stack_correct(root, RECIPE, name) for name in ("plain", "kd"))
-    rows = []
-    for name in TECHNIQUES if plain is not None and kd is not None else ():
-        alone, both = (stack_correct(root, RECIPE, key) for key in (name, f"{name}-kd"))
-        assert plain is not None
-        assert kd is not None
-        assert alone is not None
-        assert both is not None
-        technique = describe_interval(bootstrap(alone - plain))
-        row = {"technique": name, "alone": technique, "given": describe_interval(bootstrap(both - alone))}
-        if technique["verdict"] in ("shown", "opposite"):
-            row["interaction"] = describe_interval(bootstrap(both - alone - kd + plain))
-        rows.append(row | {"kd": describe_interval(bootstrap(kd - plain))})
-    return rows
+    recipes = dict.fromkeys(TECHNIQUES, RECIPE) | OWN_RECIPES
+    rows = [build_technique(root, recipe, name) for name, recipe in recipes.items()]
+    return [row for row in rows if row]
+
+
+def build_technique(root: Path, recipe: str, name: str) -> dict[str, Any] | None:
+    """The row of a technique from the runs of its recipe; None where there are none."""
+    alone, both, plain, kd = (stack_correct(root, recipe, key) for key in (name, f"{name}-kd", "plain", "kd"))
+    if alone is None or both is None or plain is None or kd is None:
+        return None
+    technique = describe_interval(bootstrap(alone - plain))
+    row = {"technique": name, "alone": technique, "given": describe_interval(bootstrap(both - alone))}
+    if technique["verdict"] in ("shown", "opposite"):
+        row["interaction"] = describe_interval(bootstrap(both - alone - kd + plain))
+    return row | {"kd": describe_interval(bootstrap(kd - plain))}
 
 
 def format_techniques(rows: list[dict[str, Any]]) -> str:
@@ -61,7 +64,7 @@ def format_techniques(rows: list[dict[str, Any]]) -> str:
             [format_difference(interaction), describe_interaction(interaction)] if interaction else ["-", "-"]
         )
         given = [format_difference(row["given"]), format_verdict(row["given"])]
-        lines.append([TECHNIQUES[row["technique"]], format_difference(row["alone"]), *given, *cells])
+        lines.append([NAMES[row["technique"]], format_difference(row["alone"]), *given, *cells])
     return markdown(head, first + lines)
 
 
@@ -115,8 +118,9 @@ def format_bagging(rows: list[dict[str, Any]]) -> str:
 
 def write_study(root: Path) -> None:
     """benchmarks/results/kd-orthogonality.json and .md, where the recipe was run with ten seeds."""
-    techniques, bagging = build_techniques(root), build_bagging(root)
-    if techniques and bagging[0]["seeds"] >= SEEDS:
+    techniques = [row for row in build_techniques(root) if row["alone"]["seeds"] >= SEEDS]
+    bagging = build_bagging(root)
+    if techniques and bagging and bagging[0]["seeds"] >= SEEDS:
         content = {"techniques": techniques, "bagging": bagging}
         path = machine.write_results("kd-orthogonality", "make bench-kd", content)
         text = f"{format_techniques(techniques)}\n\n{format_bagging(bagging)}"

@@ -18,6 +18,7 @@ from distill.kd.recipe.parts import (
     check_numbers,
 )
 from distill.kd.taps import find_module
+from distill.kd.techniques.quantisation import find_layers
 from distill.kd.training.optimisers import try_optimiser
 from distill.kd.training.ramps import check_ramp
 from distill.kd.training.schedules import try_schedule
@@ -32,6 +33,7 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
         for learner, turn in stage.turns.items():
             check_learner(learner, where, recipe)
             check_frozen(turn, f"{where}.turns.{learner}", networks[learner])
+            check_rounding(stage, where, networks[learner])
             if not turn.losses:
                 raise RecipeError(f"{where}.turns.{learner}: it has no loss to learn from")
             check_rates(stage, learner, where)
@@ -101,6 +103,17 @@ def check_frozen(turn: TurnPart, where: str, network: Network) -> None:
     weights = {id(w) for module in frozen for w in module.parameters()}
     if all(id(w) in weights for w in network.module.parameters()):
         raise RecipeError(f"{where}: all weights of {network.name} are frozen, and nothing is left to learn")
+
+
+def check_rounding(stage: StagePart, where: str, network: Network) -> None:
+    """With qat, layers to round, and a network that is measured so. Raises RecipeError."""
+    if stage.qat and not find_layers(network.module):
+        raise RecipeError(f"{where}.qat: {network.name} has no convolution of images and no linear layer")
+    if stage.qat and not network.int8:
+        raise RecipeError(
+            f"{where}.qat: {network.name} would learn with eight bits and be measured without: give"
+            f" networks.{network.name}.int8: true"
+        )
 
 
 def check_loss(part: LossPart, where: str, learner: Network, networks: Networks, recipe: Recipe) -> None:

@@ -124,6 +124,8 @@ class StagePart:
     """Items drawn with replacement, by this seed."""
     prune: float = option(0.0, at_least=0, below=1)
     """This share of the learners' weights, the smallest, is zero throughout the stage."""
+    qat: bool = False
+    """Quantisation-aware training: the learners compute with weights and inputs of layers of eight bits."""
     search: bool | SearchPart = False
     """The weights of aggregate losses are searched, on half of the items (DFA's first stage)."""
     keep: int = option(0, **{**COUNT, "above": None, "at_least": 0})

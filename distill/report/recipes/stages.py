@@ -8,6 +8,7 @@ from distill.report.sanitise import JsonDict, is_number, shorten, to_count, to_d
 
 LONGEST = 100_000  # characters of a recipe on the page
 SETTINGS = ("epochs", "batch", "lr", "train")
+FLAGS = ("search", "route", "keep", "prune", "qat", "mixup", "augment")
 
 
 def describe_stages(reported: ReportedRun) -> JsonDict:
@@ -27,7 +28,9 @@ def describe_stage(stage: JsonDict) -> str:
     optimizer = stage.get("optimizer")
     name = to_dict(optimizer).get("name") if isinstance(optimizer, dict) else optimizer
     further = [shorten(name, 60)] if isinstance(name, str) else []
-    flags = [word for word in ("search", "route", "keep", "prune", "mixup", "augment") if stage.get(word)]
+    flags = [
+        word for word in ("search", "route", "keep", "prune", "qat", "mixup", "augment") if stage.get(word)
+    ]
     extras = [f"{word} {shorten(stage[word], 60)}" if stage[word] is not True else word for word in flags]
     return "; ".join([*turns, ", ".join([*numbers, *further, *extras])])
 

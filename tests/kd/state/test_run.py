@@ -43,6 +43,9 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "pruning and bootstrap": (
         {"a": NET}, [{"turns": {"a": [CE]}, "prune": 0.5, "bootstrap": 3, "optimizer": SGD, "epochs": 2}]
     ),
+    "quantisation-aware training": (
+        {"a": {**NET, "int8": True}}, [{"turns": {"a": [CE]}, "qat": True, "keep": 2, "epochs": 2}]
+    ),
     "connectors": (WIDE, [{"turns": {"student": [CE, HINT]}, "epochs": 2, "optimizer": "RMSprop"}]),
     "ensembles": (
         {"a": NET, "b": {**NET, "seed": 1}, "mean": {"mean_of": ["a", "b"]}, "student": MLP},
