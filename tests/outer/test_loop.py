@@ -287,7 +287,7 @@ def test_a_relative_clip_is_resumed_bit_identically() -> None:
 )
 def test_losses_that_are_back_at_the_uniform_one_roll_back_after_a_few_steps(lowest, rollbacks) -> None:
     data, optimizer = make_synthetic(), replace(LOOSE, patience=3, save_every=4)
-    losses = {step: 1.0 for step in (5, 8, 9, 10)}  # of 1: one alone, then three in a row
+    losses = dict.fromkeys((5, 8, 9, 10), 1.0)  # of 1: one alone, then three in a row
 
     def objective(synthetic: Synthetic, step: int) -> OuterGradient:
         gradients = {name: torch.full_like(t, 1e-9) for name, t in synthetic.tensors().items()}
