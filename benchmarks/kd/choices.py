@@ -55,17 +55,21 @@ CHOICES = [
     choose_kd("kd", "kd"),
     choose_kd("kd", "kd-privileged"),
     choose_kd("takd", *TAKD),
-    Choice("fitnets", ("kd", "plain"), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
-    Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03)}, OPTIMIZER),
+    Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
+    Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"weight": (0.1, 1.0, 10.0)}, ("hint",)),
     Choice("fitnets", ("student-adam",), {"weight": (1.0, 10.0, 100.0)}, ("hint",)),
     Choice("fitnets", ("kd", "student", "kd-adam", "student-adam"), {"tau": (1.0, 2.0, 4.0, 8.0)}),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
     choose_kd("subclass", "kd", "own", "information", "none"),
-    Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0)}, ("negative-sampling",), "own"),
+    Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0, 10.0)}, ("negative-sampling",), "own"),
     Choice(
-        "subclass", ("teacher-information",), {"weight": (0.1, 1.0)}, ("mutual-information",), "information"
+        "subclass",
+        ("teacher-information",),
+        {"weight": (0.1, 1.0, 10.0)},
+        ("mutual-information",),
+        "information",
     ),
     choose_kd("rco", "kd", "restarts", "student", "greedy", "continued"),
     choose_kd("prokt", "kd", "rco"),
@@ -75,9 +79,9 @@ CHOICES = [
     Choice("prokt-text", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
     Choice("prokt-text", ("student",), {"tau": (1.0, 2.0, 4.0)}),
     choose_kd("features", "kd"),
-    Choice("features", ("attention",), {"weight": (1.0, 10.0, 100.0)}, ("attention",)),
-    Choice("features", ("relation",), {"weight": (1.0, 25.0)}, ("rkd-distance",)),
-    Choice("features", ("relation",), {"weight": (2.0, 50.0)}, ("rkd-angle",)),
+    Choice("features", ("attention",), {"weight": (0.1, 1.0, 10.0, 100.0, 1000.0)}, ("attention",)),
+    Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
+    Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
     choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD)),
     choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd"),
     choose_kd("subclass-table", "kd", "own", "information", "none"),
@@ -95,7 +99,8 @@ CHOICES = [
 def apply_settings(parts: list[LossPart], choice: Choice, settings: Settings) -> list[LossPart]:
     """A learner's losses with new settings; where the labels' weight is the rest to 1, it stays so."""
     weights = [part.weight for part in parts if isinstance(part.weight, float)]
-    shared = len(weights) == len(parts) == 2 and abs(sum(weights) - 1) < 1e-9
+    chosen = any(part.loss in choice.losses for part in parts)
+    shared = chosen and len(weights) == len(parts) == 2 and abs(sum(weights) - 1) < 1e-9
     rest = {"weight": round(1 - settings["weight"], 6)} if shared and "weight" in settings else {}
     return [
         replace(part, **settings) if part.loss in choice.losses else

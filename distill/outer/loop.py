@@ -16,6 +16,7 @@ from distill.methods.base import Named, Objective, OuterGradient
 from distill.outer.full_matrix import GGT
 from distill.outer.synthetic import Synthetic
 
+FAR_BELOW, BACK_AT = 0.8, 0.97  # shares of the loss of equal logits
 NORM_WEIGHT = 0.1  # of a new norm in the running mean of a group's gradient norms
 
 
@@ -100,7 +101,7 @@ def descend(
         memory = (state.method_memory,) if state.method_memory else ()
         gradient = objective(synthetic.replace_tensors(state.tensors), state.step, *memory)
         state = replace(state, method_memory=gradient.memory)
-        if is_usable(gradient):
+        if is_usable(gradient) and not has_collapsed(state, gradient):
             done, floor = progress(state.step), optimizer.lr_floor
             decay = floor + (1 - floor) * cosine_decay(done)
             lr_factor = decay * optimizer.warm_up(state.step, done)
@@ -193,6 +194,15 @@ def clip(gradient: Tensor, norm: float) -> Tensor:
 def cosine_decay(progress: float) -> float:
     """Half a cosine from 1 at progress 0 to 0 at progress 1."""
     return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def has_collapsed(state: OuterState, gradient: OuterGradient) -> bool:
+    """Whether the loss, once far below that of equal logits, is back there: most units are dead.
+
+    The tensors stay as they are after such a step: a few in a row, each with other real items, roll back.
+    """
+    was_low = state.last_good_trend < FAR_BELOW * gradient.uniform_loss
+    return was_low and float(gradient.loss) >= BACK_AT * gradient.uniform_loss
 
 
 def is_usable(gradient: OuterGradient) -> bool:

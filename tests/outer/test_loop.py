@@ -280,3 +280,21 @@ def test_a_relative_clip_is_resumed_bit_identically() -> None:
         assert torch.equal(whole[-1].gradient_norms[name], resumed[-1].gradient_norms[name])
     assert whole[0].gradient_norms.keys() == whole[0].tensors.keys()
     assert run_steps(1)[0].gradient_norms == {}
+
+
+@pytest.mark.parametrize(
+    ("lowest", "rollbacks"), [(0.5, 1), (0.9, 0)], ids=["far below", "never far below the uniform loss"]
+)
+def test_losses_that_are_back_at_the_uniform_one_roll_back_after_a_few_steps(lowest, rollbacks) -> None:
+    data, optimizer = make_synthetic(), replace(LOOSE, patience=3, save_every=4)
+    losses = dict.fromkeys((5, 8, 9, 10), 1.0)  # of 1: one alone, then three in a row
+
+    def objective(synthetic: Synthetic, step: int) -> OuterGradient:
+        gradients = {name: torch.full_like(t, 1e-9) for name, t in synthetic.tensors().items()}
+        return OuterGradient(torch.tensor(losses.get(step, lowest)), gradients, uniform_loss=1.0)
+
+    loop = descend(data, objective, optimizer, initial_state(data, optimizer), lambda step: step / 20)
+    states = list(islice(loop, 11))
+    assert states[6].rollbacks == 0
+    assert states[10].rollbacks == rollbacks
+    assert states[10].skipped == (4 if rollbacks else 0)
