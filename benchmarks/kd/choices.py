@@ -89,7 +89,7 @@ CHOICES = [
     Choice(
         "subclass-table",
         ("teacher-information",),
-        {"weight": (0.1, 1.0)},
+        {"weight": (0.1, 1.0, 10.0)},
         ("mutual-information",),
         "information",
     ),
