@@ -46,20 +46,21 @@ def score_students(
     )
 
 
-def measure_further(
+def summarise_scores(
     steps: int | None, protocol: TrainingProtocol, data: DistilledSet, start: Start, reports: list[Report],
     test: Dataset,
 ) -> dict[str, Any]:  # fmt: skip
-    """With --steps-on: students of the protocol and so many steps more, whose report joins the others.
+    """The set's report, the first, as the result holds it: accuracy; with --steps-on also steps_on.
 
-    Without the option {}.
+    That is of students of the protocol and so many steps more, whose report joins the others.
     """
+    result: dict[str, Any] = {"accuracy": reports[0].summary()}
     if steps is None:
-        return {}
+        return result
     longer = continue_protocol(protocol, data, steps)
     scores = score_students(longer, lambda k: data, start.network, start.weights, test)
     reports.append(Report(f"{steps:,} steps on", scores))
-    return {"steps_on": {"steps": steps, **reports[-1].summary()}}
+    return result | {"steps_on": {"steps": steps, **reports[-1].summary()}}
 
 
 def score_baselines(
