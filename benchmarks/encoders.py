@@ -97,6 +97,7 @@ def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | 
         return None
     data = DistilledSet.load(path)
     text, provenance = data.text or {}, data.provenance
+    places = ("--data-dir", str(data_dir), "--seeds", str(seeds))
     compared = None if is_data(case) else compare_case(path, data_dir, seeds)
     return {
         "case": case.name,
@@ -105,11 +106,7 @@ def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | 
         "seconds": round(provenance["seconds"], 1),
         "outer_steps": provenance["outer_steps"],
         "encoder": {k: text.get(k) for k in ("checksum", "dim", "pooling", "max_length", "numbers")},
-        "networks": {
-            network: score_network(path, network, ("--data-dir", str(data_dir), "--seeds", str(seeds)))
-            | (summarise(compared, network) if compared else {})
-            for network in NETWORKS
-        },
+        "networks": {network: score_network(path, network, places, compared) for network in NETWORKS},
         "created": provenance["created"],
     }
 
@@ -119,14 +116,18 @@ def is_data(case: Case) -> bool:
     return case.name.endswith((LASTING_WORD, RIDGE_WORD))
 
 
-def score_network(path: Path, network: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The set by its recipe, by adam, and so many steps beyond the end of adam."""
+def score_network(
+    path: Path, network: str, arguments: Sequence[str], compared: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The set by its recipe, by adam, and so many steps beyond the end of adam; baselines where compared."""
     line = ("--network", network, *arguments)
-    recipe = measure_students(path, f"recipe-{network}", line)["accuracy"]
     adam = measure_students(
         path, f"adam-{network}", (*line, "--protocol", "adam", "--steps-on", str(STEPS_ON))
     )
-    return {"set": {"recipe": recipe, "adam": adam["accuracy"]}, "steps_on": adam["steps_on"]}
+    if compared:
+        return summarise(compared, network) | {"steps_on": adam["steps_on"]}
+    recipe = measure_students(path, f"recipe-{network}", line)
+    return {"set": {"recipe": recipe["accuracy"], "adam": adam["accuracy"]}, "steps_on": adam["steps_on"]}
 
 
 def summarise(rows: list[dict[str, Any]], network: str) -> dict[str, Any]:

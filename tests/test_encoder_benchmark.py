@@ -70,7 +70,7 @@ def test_students_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert scores[0]["steps_on"] == {"mean": 0.6}
     start = ["student", str(tmp_path / "set.pt"), "--network", "mlp", "--seeds", "5"]
     assert [line[3:9] for line in lines] == [start, start]
-    assert lines[1][9:13] == ["--protocol", "adam", "--steps-on", "2000"]
+    assert lines[0][9:13] == ["--protocol", "adam", "--steps-on", "2000"]
 
 
 def test_sets_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
