@@ -102,6 +102,27 @@ def read_row(root: Path, case: Case, settings: Sequence[str]) -> dict[str, Any] 
     }
 
 
+def measure_students(path: Path, name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """What `distill student` says of new networks on a set, measured once and kept beside it as NAME.json."""
+    out = path.with_name(f"{name}.json")
+    if not out.exists():
+        line = [
+            sys.executable,
+            "-m",
+            "distill",
+            "student",
+            str(path),
+            *arguments,
+            "--init",
+            "random",
+            "--json",
+        ]
+        result = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
+        out.write_text(result.splitlines()[-1], encoding="utf-8")
+    scores: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return scores
+
+
 def percent(score: dict[str, Any] | None) -> str:
     """'85.2 ± 1.3 %', or '85.2 %' of a single network, or '-'."""
     if score is None:

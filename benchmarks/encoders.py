@@ -7,22 +7,54 @@ table. Everything is chosen on held-out texts; the test texts are read once.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent
+from benchmarks.cases import (
+    Case,
+    benchmark,
+    folder,
+    make_parser,
+    markdown,
+    measure_students,
+    percent,
+)
 from distill.commands.compare import main as compare
 from distill.sets.distilled import DistilledSet
 from distill.student.comparison.table import ALL, BASELINE, SET
 
+LASTING = (
+    "--rule",
+    "adam",
+    "--inner-steps",
+    "200",
+    "--lr",
+    "0.001",
+    "--lr-per",
+    "step",
+    "--lr-lr-scale",
+    "0.001",
+    "--engine",
+    "truncated",
+    "--window",
+    "20",
+)  # the training of the protocol adam, as long as that, at its rate
+RIDGE = ("--method", "frepo", "--networks", "linear", "--label-scale", "40", "--inner-steps", "200")
+LASTING_WORD, RIDGE_WORD = ", lasting", ", ridge"
 CASES: list[Any] = [
     ("sst2", 2, "mlp", "--outer-lr", "0.01", "--outer-steps", "600"),
+    ("sst2", 2, "linear", *LASTING, "--outer-lr", "0.01", "--outer-steps", "300"),
+    ("sst2", 2, "mlp", *RIDGE, "--outer-steps", "1000"),
     ("trec", 6, "linear", "--outer-steps", "1500"),
+    ("trec", 6, "linear", *LASTING, "--outer-steps", "400"),
     ("trec", 6, "mlp", "--outer-steps", "1500"),
+    ("trec", 6, "mlp", *RIDGE, "--outer-steps", "1000"),
     ("imdb", 2, "linear", "--outer-steps", "1500", "--max-length", "128", "--encoder-numbers", "bfloat16"),
     ("imdb", 2, "mlp", "--outer-lr", "0.01", "--outer-steps", "600", "--max-length", "128",
      "--encoder-numbers", "bfloat16"),
 ]  # fmt: skip  # set, embeddings, the network that they are learned for, and what differs from the defaults
+STEPS_ON = 2000  # beyond the end of the protocol adam: what a set that is data bears
 NETWORKS, PROTOCOLS = ("linear", "mlp"), ("recipe", "adam")
 MEANS, CORESETS = "means", ("random", "means", "herding", "k-center")
 
@@ -38,7 +70,8 @@ def cases(data_dir: Path, encoder: str) -> list[Case]:
             "--init", "random", "--network", network, "--test-networks", "5",
             "--baseline-networks", "0", "--full-data-networks", "0", *options,
         ]  # fmt: skip
-        rows.append(Case(f"{name}, n = {n}, {network}", tuple(arguments), (0,), "text"))
+        kind = LASTING_WORD if "--rule" in options else RIDGE_WORD if "--method" in options else ""
+        rows.append(Case(f"{name}, n = {n}, {network}{kind}", tuple(arguments), (0,), "text"))
     return rows
 
 
@@ -64,7 +97,8 @@ def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | 
         return None
     data = DistilledSet.load(path)
     text, provenance = data.text or {}, data.provenance
-    rows = compare_case(path, data_dir, seeds)
+    places = ("--data-dir", str(data_dir), "--seeds", str(seeds))
+    compared = None if is_data(case) else compare_case(path, data_dir, seeds)
     return {
         "case": case.name,
         "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
@@ -72,9 +106,28 @@ def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | 
         "seconds": round(provenance["seconds"], 1),
         "outer_steps": provenance["outer_steps"],
         "encoder": {k: text.get(k) for k in ("checksum", "dim", "pooling", "max_length", "numbers")},
-        "networks": {network: summarise(rows, network) for network in NETWORKS},
+        "networks": {network: score_network(path, network, places, compared) for network in NETWORKS},
         "created": provenance["created"],
     }
+
+
+def is_data(case: Case) -> bool:
+    """Whether the case differs from another one in how its set is learned, and has the same baselines."""
+    return case.name.endswith((LASTING_WORD, RIDGE_WORD))
+
+
+def score_network(
+    path: Path, network: str, arguments: Sequence[str], compared: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The set by its recipe, by adam, and so many steps beyond the end of adam; baselines where compared."""
+    line = ("--network", network, *arguments)
+    adam = measure_students(
+        path, f"adam-{network}", (*line, "--protocol", "adam", "--steps-on", str(STEPS_ON))
+    )
+    if compared:
+        return summarise(compared, network) | {"steps_on": adam["steps_on"]}
+    recipe = measure_students(path, f"recipe-{network}", line)
+    return {"set": {"recipe": recipe["accuracy"], "adam": adam["accuracy"]}, "steps_on": adam["steps_on"]}
 
 
 def summarise(rows: list[dict[str, Any]], network: str) -> dict[str, Any]:
@@ -102,21 +155,30 @@ def pick(row: dict[str, Any]) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table: a line for each network."""
     head = [
-        "case", "network", "recipe", "adam", "strongest real sentences", "class means", "all real texts",
-        "share (recipe, adam)",
+        "case", "network", "recipe", "adam", f"adam, {STEPS_ON:,} steps on", "strongest real sentences",
+        "class means", "all real texts", "share (recipe, adam)",
     ]  # fmt: skip
     lines = []
     for r in rows:
         for network, scores in r["networks"].items():
             learned = " (learned for it)" if network == r["learned_for"] else ""
-            best, shares = scores["coreset"], scores["share"]
             lines.append([
                 r["case"], network + learned, *(percent(scores["set"].get(word)) for word in PROTOCOLS),
-                f"{percent(best)} ({best['items']}, {best['protocol']})", percent(scores["means"]),
-                f"{100 * scores['all']:.1f} %",
-                ", ".join(f"{100 * shares[word]:.1f} %" for word in PROTOCOLS if word in shares),
+                percent(scores.get("steps_on")), *describe_baselines(scores),
             ])  # fmt: skip
     return markdown(head, lines)
+
+
+def describe_baselines(scores: dict[str, Any]) -> list[str]:
+    """The cells of the baselines and the shares; empty ones where another row has them."""
+    if "coreset" not in scores:
+        return [""] * 4
+    best, shares = scores["coreset"], scores["share"]
+    return [
+        f"{percent(best)} ({best['items']}, {best['protocol']})", percent(scores["means"]),
+        f"{100 * scores['all']:.1f} %",
+        ", ".join(f"{100 * shares[word]:.1f} %" for word in PROTOCOLS if word in shares),
+    ]  # fmt: skip
 
 
 def main() -> None:

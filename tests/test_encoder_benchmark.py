@@ -1,10 +1,11 @@
 """The rows of the benchmark of sentence encoders, from what a comparison writes."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import encoders
+from benchmarks import cases, encoders
 from distill.student.comparison.table import ALL, BASELINE, SET
 
 
@@ -32,13 +33,50 @@ def test_class_means_are_apart_from_real_sentences() -> None:
 def test_the_table_says_for_which_network_a_set_was_learned() -> None:
     networks = {name: encoders.summarise(ROWS, "linear") for name in encoders.NETWORKS}
     table = encoders.table([{"case": "trec, n = 6", "learned_for": "mlp", "networks": networks}])
-    assert "| trec, n = 6 | linear | 80.0 ± 1.0 % | 70.0 ± 1.0 % | 60.0 ± 1.0 % (herding, adam) |" in table
+    assert (
+        "| trec, n = 6 | linear | 80.0 ± 1.0 % | 70.0 ± 1.0 % | - | 60.0 ± 1.0 % (herding, adam) |" in table
+    )
     assert "| mlp (learned for it) |" in table
     assert table.endswith("| 90.0 % | 88.9 %, 77.8 % |")
+
+
+def test_the_table_shows_what_is_left_after_more_steps() -> None:
+    networks = {
+        "linear": encoders.summarise(ROWS, "linear") | {"steps_on": {"mean": 0.69, "std": 0.02, "n": 5}}
+    }
+    table = encoders.table([{"case": "trec, n = 6", "learned_for": "linear", "networks": networks}])
+    assert "| adam | adam, 2,000 steps on |" in table
+    assert "| 70.0 ± 1.0 % | 69.0 ± 2.0 % | 60.0 ± 1.0 %" in table
+
+
+def test_a_set_that_is_data_has_the_baselines_of_another_row() -> None:
+    score = {"mean": 0.7, "std": 0.01, "n": 5}
+    networks = {"mlp": {"set": {"recipe": score, "adam": score}, "steps_on": score}}
+    table = encoders.table([{"case": "trec, n = 6, mlp, ridge", "learned_for": "mlp", "networks": networks}])
+    assert table.endswith("(learned for it) | 70.0 ± 1.0 % | 70.0 ± 1.0 % | 70.0 ± 1.0 % |  |  |  |  |")
+
+
+def test_students_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[list[str]] = []
+
+    def run(line: list[str], **options: object) -> SimpleNamespace:
+        lines.append(line)
+        return SimpleNamespace(stdout='table\n{"accuracy": {"mean": 0.7}, "steps_on": {"mean": 0.6}}\n')
+
+    monkeypatch.setattr(cases.subprocess, "run", run)
+    scores = [encoders.score_network(tmp_path / "set.pt", "mlp", ["--seeds", "5"]) for _ in range(2)]
+    assert scores[0] == scores[1]
+    assert scores[0]["set"] == {"recipe": {"mean": 0.7}, "adam": {"mean": 0.7}}
+    assert scores[0]["steps_on"] == {"mean": 0.6}
+    start = ["student", str(tmp_path / "set.pt"), "--network", "mlp", "--seeds", "5"]
+    assert [line[3:9] for line in lines] == [start, start]
+    assert lines[0][9:13] == ["--protocol", "adam", "--steps-on", "2000"]
 
 
 def test_sets_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "trec").mkdir()
     rows = encoders.cases(tmp_path, "encoder")
-    assert [case.name for case in rows] == ["trec, n = 6, linear", "trec, n = 6, mlp"]
+    assert [case.name for case in rows] == [
+        "trec, n = 6, linear", "trec, n = 6, linear, lasting", "trec, n = 6, mlp", "trec, n = 6, mlp, ridge",
+    ]  # fmt: skip
     assert all(case.arguments[case.arguments.index("--encoder") + 1] == "encoder" for case in rows)

@@ -28,7 +28,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     from distill.sets.storage import write_tensors
     from distill.student.comparison.baselines import report_full_data
     from distill.student.evaluation import report_students
-    from distill.student.protocol_scores import check_saving, measure_and_save
+    from distill.student.protocol_scores import check_saving, measure_and_save, summarise_scores
     from distill.student.protocols import build_start, choose_by_options, train_students
 
     data, train, test = load_set_and_data(config)
@@ -40,7 +40,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     students = train_students(protocol, data, start)
     reports = [report_students(data.count("distilled items"), students, test)]
     facts = {"init": start.init, "network": start.name, "path": config.set, "protocol": chosen}
-    result: dict[str, Any] = {"accuracy": reports[0].summary(), **facts}
+    result = summarise_scores(config.steps_on, protocol, data, start, reports, test) | facts
     if with_teacher:
         reports.append(report_teacher(with_teacher, config.teacher, data, start, test))
         result["with_teacher"] = reports[-1].summary()

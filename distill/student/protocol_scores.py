@@ -21,7 +21,7 @@ from distill.student.comparison.candidates import as_baseline
 from distill.student.comparison.coresets import Draw, k_means, random_real, with_equal_bytes
 from distill.student.evaluation import accuracy
 from distill.student.loop import build_student
-from distill.student.protocols import Start, TrainingProtocol, name_protocol
+from distill.student.protocols import Start, TrainingProtocol, continue_protocol, name_protocol
 from distill.student.protocols.base import PlannedProtocol, run_plan
 from distill.student.scores import Report
 from distill.student.training import Weights
@@ -44,6 +44,23 @@ def score_students(
         accuracy(protocol.train(draw(k), network, start, stream("ordinary", k)), test)
         for k, start in enumerate(advance(weights))
     )
+
+
+def summarise_scores(
+    steps: int | None, protocol: TrainingProtocol, data: DistilledSet, start: Start, reports: list[Report],
+    test: Dataset,
+) -> dict[str, Any]:  # fmt: skip
+    """The set's report, the first, as the result holds it: accuracy; with --steps-on also steps_on.
+
+    That is of students of the protocol and so many steps more, whose report joins the others.
+    """
+    result: dict[str, Any] = {"accuracy": reports[0].summary()}
+    if steps is None:
+        return result
+    longer = continue_protocol(protocol, data, steps)
+    scores = score_students(longer, lambda k: data, start.network, start.weights, test)
+    reports.append(Report(f"{steps:,} steps on", scores))
+    return result | {"steps_on": {"steps": steps, **reports[-1].summary()}}
 
 
 def score_baselines(

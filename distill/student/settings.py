@@ -37,6 +37,9 @@ class StudentOptions:
     steps: int | None = option(None, "STEPS", **STEPS)
     """For protocols that count steps, recipe, frepo and adam: how many; beyond its end a recipe comes round
     again at the last rate (default: the protocol's)."""
+    steps_on: int | None = option(None, "STEPS", **STEPS)
+    """Also train students this many steps beyond the protocol's end, and measure them again: at the
+    protocol's first rate, or at the recipe's last one. A set that is data loses nothing by that."""
     batch_size: int | None = option(None, "ITEMS", above=0, at_most=10**6)
     """Items per minibatch (default: the protocol's; 10 with --optimizer)."""
     labels: str | None = option(None, "LABELS", choices=LABELS, noun="label map")

@@ -325,6 +325,21 @@ def test_a_student_trains_the_ordinary_way_and_saves_its_weights(
     assert weights["1.weight"].shape == (16, 64)
 
 
+def test_steps_on_measure_the_same_students_after_more_steps(
+    finished_run: tuple, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(finished_run[1] / "set.pt"), "--dataset", str(folder / "blobs.npz"), "--json"]
+    adam = [*arguments, "--init", "random", "--seeds", "2", "--protocol", "adam", "--steps", "5"]
+    assert measure_student([*adam, "--steps-on", "7"]) == 0
+    longer = read_json_line(capsys.readouterr().out)
+    assert longer["steps_on"]["steps"] == 7
+    assert longer["steps_on"]["n"] == 2
+    assert measure_student(adam) == 0
+    plain = read_json_line(capsys.readouterr().out)
+    assert plain["accuracy"] == longer["accuracy"]
+    assert "steps_on" not in plain
+
+
 @pytest.mark.parametrize("module", ["distill", "distill.mnist", "distill.student"])
 def test_help_answers_in_half_a_second(module: str) -> None:
     def seconds() -> float:

@@ -17,9 +17,15 @@ from distill.networks.build import build_network
 from distill.randomness import stream
 from distill.registry import load as load_entry
 from distill.student import LABELS, PROTOCOLS, Student, evaluate, initial_weights, train
-from distill.student.protocols import Ordinary, choose_protocol, describe_protocol
+from distill.student.protocols import (
+    Ordinary,
+    SetRecipe,
+    choose_protocol,
+    continue_protocol,
+    describe_protocol,
+)
 from distill.student.protocols.augment import DSA, FREPO, build_changes, build_dc
-from distill.student.protocols.base import PlannedProtocol
+from distill.student.protocols.base import Continued, PlannedProtocol
 from distill.student.protocols.frepo import FRePo, count_steps
 from distill.student.protocols.ordinary import Adam
 from distill.student.protocols.standard import DC, DDRanking, SiameseAugmentation, TrajectoryMatching
@@ -498,3 +504,45 @@ def test_a_network_of_a_name_is_trained_by_a_protocol() -> None:
     data = labelled(SHARES)
     student = train(data, "mlp", protocol=DC(epochs=2))
     assert student.state_dict().keys() == build_network("mlp", SHAPE, CLASSES).state_dict().keys()
+
+
+# Beyond the end of a protocol
+
+
+def test_a_continued_protocol_goes_on_at_its_first_rate() -> None:
+    data = labelled(SHARES)
+    longer = continue_protocol(Adam(steps=3), data, 2)
+    assert isinstance(longer, Continued)
+    assert factors_of(longer, data) == [*factors_of(Adam(steps=3), data), 1.0, 1.0]
+
+
+def test_a_continued_recipe_repeats_its_last_rate() -> None:
+    data = labelled(SHARES)
+    longer = continue_protocol(SetRecipe(), data, 5)
+    assert longer == SetRecipe(steps=len(data.schedule) + 5)
+    assert continue_protocol(SetRecipe(steps=2), data, 5) == SetRecipe(steps=7)
+
+
+def test_a_protocol_without_a_plan_cannot_go_on() -> None:
+    class Own:
+        """A protocol of a user, of one step."""
+
+        def train(self, *arguments: Any) -> None: ...
+
+    message = "Own cannot go on after its end: derive it from PlannedProtocol"
+    with pytest.raises(UserError, match=f"^{message}$"):
+        continue_protocol(Own(), labelled(SHARES), 5)  # type: ignore[arg-type]
+
+
+def test_adam_stays_where_the_loss_of_shares_is_least() -> None:
+    """One linear layer of few items fits any shares, and then more steps change nothing."""
+    data = labelled(SHARES)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(data.items[0].numel(), 3))
+    weights = {name: p.detach().clone() for name, p in network.named_parameters()}
+    protocol = Adam(steps=300, lr=0.02)
+    ends = [
+        p.train(data, network, weights, stream("on"))(data.items).softmax(dim=1)
+        for p in (protocol, continue_protocol(protocol, data, 300))
+    ]
+    assert torch.allclose(ends[0], SHARES, atol=0.02)
+    assert torch.allclose(ends[1], SHARES, atol=0.02)

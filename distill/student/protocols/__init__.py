@@ -4,6 +4,7 @@ from distill.student.protocols.base import TrainingProtocol
 from distill.student.protocols.choose import (
     choose_by_options,
     choose_protocol,
+    continue_protocol,
     describe_protocol,
     name_protocol,
 )
@@ -13,5 +14,5 @@ from distill.student.protocols.start import Start, build_start, train, train_stu
 
 __all__ = [
     "Ordinary", "SetRecipe", "Start", "TrainingProtocol", "build_start", "choose_by_options",
-    "choose_protocol", "describe_protocol", "name_protocol", "train", "train_students",
+    "choose_protocol", "continue_protocol", "describe_protocol", "name_protocol", "train", "train_students",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -74,6 +74,22 @@ class PlannedProtocol(ABC):
             ) from error
         student.zero_grad()
         return student.eval()
+
+
+@dataclass(frozen=True)
+class Continued(PlannedProtocol):
+    """Another protocol, and so many steps more after its end, at its first rate.
+
+    Items that are data still teach the same then; items that are a sequence of steps do not.
+    """
+
+    protocol: PlannedProtocol
+    more_steps: int
+
+    def plan(self, data: DistilledSet) -> Plan:
+        """The plan of the protocol, longer. Raises UserError where the protocol does."""
+        plan = self.protocol.plan(data)
+        return replace(plan, factors=[*plan.factors, *[1.0] * self.more_steps])
 
 
 def run_plan(plan: Plan, student: Student, items: Tensor, generator: torch.Generator) -> None:

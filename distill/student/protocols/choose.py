@@ -10,7 +10,7 @@ from distill.registry import flag, load
 from distill.sets.distilled import DistilledSet
 from distill.student import PROTOCOLS, RECOMMENDED
 from distill.student.loop import list_optimisers
-from distill.student.protocols.base import PlannedProtocol, TrainingProtocol
+from distill.student.protocols.base import Continued, PlannedProtocol, TrainingProtocol
 from distill.student.protocols.ordinary import Ordinary
 from distill.student.protocols.recipe import SetRecipe
 from distill.student.settings import SETTINGS, StudentOptions
@@ -64,6 +64,18 @@ def change_protocol(protocol: TrainingProtocol, settings: dict[str, Any]) -> Tra
 def list_settings(protocol: Any) -> list[str]:
     """The names of a protocol's settings, which are plain values."""
     return [f.name for f in fields(protocol) if f.name not in ("optimiser", "inner_loss")]
+
+
+def continue_protocol(protocol: TrainingProtocol, data: DistilledSet, steps: int) -> TrainingProtocol:
+    """The protocol, and so many steps more after its end: at its first rate, or a recipe's last one.
+
+    Raises UserError for an object that has neither steps nor a plan.
+    """
+    if isinstance(protocol, SetRecipe):
+        return replace(protocol, steps=(protocol.steps or len(data.schedule)) + steps)
+    if isinstance(protocol, PlannedProtocol):
+        return Continued(protocol, steps)
+    raise UserError(f"{name_protocol(protocol)} cannot go on after its end: derive it from PlannedProtocol")
 
 
 def name_protocol(protocol: Any) -> str:
