@@ -1,0 +1,55 @@
+"""From a set of texts to n of them with labels and weights: candidates, the choice, the labels."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from distill.data.encoders.dataset import EncodedDataset
+from distill.errors import DataError
+from distill.runs.sentences.greedy import build_space, choose_greedily
+from distill.runs.sentences.labels import learn_labels
+from distill.runs.sentences.spaces import list_spaces
+
+MOST_CANDIDATES, MOST_TEXTS = 3000, 6000  # that are looked at: drawn at random where there are more
+
+
+class Sentences(NamedTuple):
+    """Places of the chosen texts in a data set, their soft labels, rows of sum one, and weights of mean 1."""
+
+    places: Int[Tensor, " n"]
+    labels: Float[Tensor, "n classes"]
+    weights: Float[Tensor, " n"]
+
+
+def select_sentences(train: EncodedDataset, n: int, generator: torch.Generator) -> Sentences:
+    """n texts chosen by choose_greedily(), with labels by learn_labels(). Raises DataError."""
+    check_candidates(train, n)
+    order = torch.randperm(len(train), generator=generator)[:MOST_TEXTS]
+    drawn = train.select(order.to(train.items.device))
+    y = drawn.labels.cpu()
+    one_hot = F.one_hot(y, len(train.classes)).float()
+    centred = one_hot - one_hot.mean(dim=0)
+    candidates = torch.arange(min(MOST_CANDIDATES, len(drawn)))
+    features = list_spaces(drawn)
+    spaces = [build_space(f, candidates, centred) for f in features]
+    chosen = torch.tensor(choose_greedily(spaces, centred[candidates], n))
+    labels, weights = learn_labels(features, chosen, y, one_hot, generator)
+    return Sentences(order[chosen], labels, weights)
+
+
+def check_candidates(train: EncodedDataset, n: int) -> None:
+    """Raise DataError where a class has no training text, or there are fewer texts than are to be chosen."""
+    counts = torch.bincount(train.labels.cpu(), minlength=len(train.classes)).tolist()
+    for name, count in zip(train.classes, counts, strict=True):
+        if not count:
+            raise DataError(
+                f'{train.name} has no candidate sentence for the class "{name}": add a training text of it,'
+                " or leave its test texts out"
+            )
+    if n > len(train):
+        raise DataError(
+            f"{train.name} has {len(train):,} candidate sentences, {n:,} were asked for: give a smaller --n"
+        )
