@@ -43,6 +43,10 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
     with ExitStack() as stack:  # holds the run folder to the end
         with processes.process_group(settings.run.device):
             settings, data = prepare(settings, load)
+            if settings.data.read_out == "sentences":  # of the run to go on with
+                raise RunError(
+                    f"{settings.run.resume} has no checkpoint, as it learns no items: start it anew"
+                )
             stack.enter_context(explain_memory(settings))
             train, test = data or load(settings)
             facts = fingerprint.describe_data(train, test)

@@ -9,20 +9,12 @@ from torch import Tensor
 
 from distill.data.dataset import Dataset
 from distill.data.encoders.dataset import EncodedDataset
-from distill.errors import UserError
 from distill.sets.distilled import DistilledSet
 
 
 def read_out_nearest(data: DistilledSet, train: Dataset) -> DistilledSet:
-    """The set whose items are the embeddings of the nearest real sentences, each sentence once.
-
-    Raises UserError where a label is not one of shares: a network on words cannot learn from others.
-    """
+    """The set whose items are the embeddings of the nearest real sentences, each sentence once."""
     assert isinstance(train, EncodedDataset)
-    if bool((data.labels < 0).any()) or not torch.allclose(
-        data.labels.sum(dim=1), torch.ones(len(data)).to(data.labels), atol=1e-3
-    ):
-        raise UserError("--read-out nearest needs labels that are shares: give --labels softmax or hard")
     places = find_nearest(data.items, train.batch(slice(None))[0])
     return replace(data, items=train.batch(places)[0], text=train.sentence_metadata(places))
 

@@ -14,6 +14,7 @@ from distill.runs.sentences.labels import learn_labels
 from distill.runs.sentences.spaces import list_spaces
 
 MOST_CANDIDATES, MOST_TEXTS = 3000, 6000  # that are looked at: drawn at random where there are more
+MOST = 1000  # sentences that are chosen: the time rises with the third power
 
 
 class Sentences(NamedTuple):
@@ -49,7 +50,8 @@ def check_candidates(train: EncodedDataset, n: int) -> None:
                 f'{train.name} has no candidate sentence for the class "{name}": add a training text of it,'
                 " or leave its test texts out"
             )
-    if n > len(train):
-        raise DataError(
-            f"{train.name} has {len(train):,} candidate sentences, {n:,} were asked for: give a smaller --n"
+    if n > min(len(train), MOST):
+        most = (
+            f"has {len(train):,} candidate sentences" if n > len(train) else f"gives at most {MOST:,} of them"
         )
+        raise DataError(f"{train.name} {most}, and {n:,} were asked for: give a smaller --n")
