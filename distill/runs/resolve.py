@@ -48,7 +48,7 @@ def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
         settings = change(settings, "run", out=default_folder(settings))
     if settings.data.read_out == "nearest" and settings.data.labels == "soft":
         raise UserError(
-            "--read-out nearest needs labels that are shares, which suit any network: give --labels softmax, or"
+            "--read-out nearest needs labels that are shares, for any network: give --labels softmax, or"
             " --init random"
         )
     if knows_n:
