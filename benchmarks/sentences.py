@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import machine
-from benchmarks.cases import Case, distil, folder, make_parser, markdown, read_rows
+from benchmarks.cases import make_parser, markdown, read_rows
 from benchmarks.kd.intervals import bootstrap
 from benchmarks.sentence_learners import LEARNERS, Sentences, Texts, read_texts, score, train_teachers
+from distill.commands.text import main as distil_text
 from distill.data.texts import load_corpus
 from distill.randomness import stream
 from distill.runs.measure import split_data
@@ -29,11 +30,13 @@ from distill.sets.distilled import DistilledSet
 from distill.student.comparison.coresets import pick_herding, pick_k_center, pick_medoids
 
 CASES = (("sst2", 20), ("trec", 60))
+SENTENCES, NEAREST, NEAREST_DRAWS = "sentences", "nearest", 2  # whose vectors take longest to learn
 READ_OUTS: dict[str, tuple[str, ...]] = {
-    "sentences": (),
-    "nearest": ("--init", "random", "--outer-steps", "600", "--validation-networks", "2"),
+    SENTENCES: (),
+    NEAREST: ("--init", "random", "--outer-steps", "300", "--validation-networks", "1"),
 }
-OURS, HARD, NEAREST = "chosen, learned labels", "chosen, hard labels", "nearest to learned vectors"
+OURS, HARD = "chosen, learned labels", "chosen, hard labels"
+NEAREST_ROW = "nearest to learned vectors"
 FAST = ("--test-networks", "1", "--baseline-networks", "0", "--dc-networks", "0", "--full-data-networks", "0")
 Pick = Callable[[Tensor, int, torch.Generator], Tensor]
 CORESETS: dict[str, Pick] = {
@@ -59,19 +62,18 @@ class Options:
     out: Path
 
 
-def list_cases(options: Options) -> list[tuple[str, int, Case]]:
-    """(set, sentences, case) of each run whose data are there: for each read-out a seed per draw."""
-    found = []
-    for name, n in CASES:
-        for read_out, more in READ_OUTS.items() if (options.data_dir / name).is_dir() else ():
-            arguments = [
-                "--dataset", name, "--data-dir", str(options.data_dir), "--encoder", options.encoder,
-                *(("--cache", options.cache) if options.cache else ()),
-                "--n", str(n), "--read-out", read_out, *FAST, *more,
-            ]  # fmt: skip
-            case = Case(f"{name}, n = {n}, {read_out}", tuple(arguments), tuple(range(options.draws)), "text")
-            found.append((name, n, case))
-    return found
+def distil(name: str, n: int, read_out: str, draw: int, options: Options) -> DistilledSet:
+    """The set of one run of `distill text`, made if it is not there."""
+    path = options.out / f"{name}-n{n}-{read_out}-s{draw}"
+    if not (path / "set.pt").exists():
+        arguments = [
+            "--dataset", name, "--data-dir", str(options.data_dir), "--encoder", options.encoder,
+            *(("--cache", options.cache) if options.cache else ()), "--n", str(n), "--read-out", read_out,
+            *READ_OUTS[read_out], *FAST, "--seed", str(draw), "--out", str(path), "--overwrite",
+        ]  # fmt: skip
+        if code := distil_text(arguments):
+            raise SystemExit(code)
+    return DistilledSet.load(path / "set.pt")
 
 
 def score_draw(name: str, n: int, draw: int, texts: tuple[Texts, Texts], options: Options) -> Scores:
@@ -83,10 +85,10 @@ def score_draw(name: str, n: int, draw: int, texts: tuple[Texts, Texts], options
     train, test = texts
     rest, held_out = split_places(train, test, draw)
     rows = choose_coresets(train, rest, n, draw)
-    for read_out, label in (("sentences", OURS), ("nearest", NEAREST)):
-        case = Case(f"{name}, n = {n}, {read_out}", ())
-        data = DistilledSet.load(folder(options.out, case, draw) / "set.pt")
-        rows[label] = Sentences(find_places(data, train), data.labels)
+    for read_out, label in ((SENTENCES, OURS), (NEAREST, NEAREST_ROW)):
+        if read_out == SENTENCES or draw < NEAREST_DRAWS:
+            data = distil(name, n, read_out, draw, options)
+            rows[label] = Sentences(find_places(data, train), data.labels)
     rows[HARD] = with_hard_labels(rows[OURS].places, train)
     scores = {
         row: {word: score(word, sentences, train, held_out, test, draw) for word in LEARNERS}
@@ -141,13 +143,18 @@ def summarise(draws: list[Scores]) -> dict[str, dict[str, Any]]:
     """Row → learner → the test texts that are right (draws, N), at the steps that held-out texts choose."""
     summary: dict[str, dict[str, Any]] = {}
     for row in draws[0]:
-        for learner in draws[0][row]:
-            by_steps = draws[0][row][learner]
-            best = max(by_steps, key=lambda s: sum(scores[row][learner][s][0] for scores in draws))
-            held_out = sum(scores[row][learner][best][0] for scores in draws) / len(draws)
-            right = torch.stack([scores[row][learner][best][1] for scores in draws]).double().numpy()
+        mine = [scores[row] for scores in draws if row in scores]
+        for learner in LEARNERS:
+            best = choose_steps([scores[learner] for scores in mine])
+            held_out = sum(scores[learner][best][0] for scores in mine) / len(mine)
+            right = torch.stack([scores[learner][best][1] for scores in mine]).double().numpy()
             summary.setdefault(row, {})[learner] = {"steps": best, "held_out": held_out, "right": right}
     return merge_teachers(summary)
+
+
+def choose_steps(draws: list[dict[int, tuple[float, Tensor]]]) -> int:
+    """The number of steps of the highest mean accuracy on held-out texts."""
+    return max(draws[0], key=lambda steps: sum(scores[steps][0] for scores in draws))
 
 
 def merge_teachers(summary: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -185,7 +192,11 @@ def describe_case(name: str, n: int, draws: list[Scores]) -> dict[str, Any]:
 def measure(right: Any) -> dict[str, Any]:
     """Mean and standard deviation over draws."""
     shares = right.mean(axis=1)
-    return {"mean": float(shares.mean()), "std": float(shares.std(ddof=1)), "n": len(shares)}
+    return {
+        "mean": float(shares.mean()),
+        "std": float(shares.std(ddof=1)) if len(shares) > 1 else 0.0,
+        "n": len(shares),
+    }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -232,13 +243,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     new: dict[str, dict[str, Any]] = {}
-    cases = list_cases(options)
-    for name, n in dict.fromkeys((name, n) for name, n, _ in cases):
-        if parsed.only and f"{name}, n = {n}" not in parsed.only:
+    for name, n in CASES:
+        if (parsed.only and f"{name}, n = {n}" not in parsed.only) or not (options.data_dir / name).is_dir():
             continue
-        for case in (case for other, size, case in cases if (other, size) == (name, n)):
-            for seed in case.seeds:
-                distil(options.out, case, seed)
         texts = read_texts(
             load_corpus(name, str(options.data_dir)), options.encoder, options.vectors, options.cache
         )

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-RIDGE = 0.1
+RIDGE = 0.3
 SWEEPS = 5  # at most, in which each chosen text is compared with all others in its place
 LEAST_GAIN = 1e-6  # of a sweep, below which it was the last
 

@@ -51,9 +51,9 @@ def choose_sentences(settings: Settings, command: list[str], train: Dataset, tes
     """Run the job of resolved settings; the result for --json. Raises UserError."""
     splits = split_data(train, test, settings.data.held_out, settings.run.seed)
     assert isinstance(splits.train, EncodedDataset)
-    start = time.perf_counter()
-    generator = stream("sentences", settings.run.seed)
-    sentences = select_sentences(splits.train, settings.data.n, generator)
+    assert isinstance(splits.held_out, EncodedDataset)
+    start, generator = time.perf_counter(), stream("sentences", settings.run.seed)
+    sentences = select_sentences(splits.train, splits.held_out, settings.data.n, generator)
     data = build_sentence_set(settings, sentences, splits)
     seconds = time.perf_counter() - start
     path = Path(settings.run.out)
@@ -65,9 +65,8 @@ def choose_sentences(settings: Settings, command: list[str], train: Dataset, tes
         measurement = measure(
             settings.measure, data, problem, splits, settings.data.items_word, "random", pretrained=False
         )
-        return finish(
-            settings, path, data, measurement, describe_command(settings, command, seconds, OUTER_STEPS)
-        )
+        source = describe_command(settings, command, seconds, OUTER_STEPS)
+        return finish(settings, path, data, measurement, {**source, "label_choice": sentences.chosen})
 
 
 def build_sentence_set(settings: Settings, sentences: Sentences, splits: Splits) -> DistilledSet:
@@ -80,7 +79,7 @@ def build_sentence_set(settings: Settings, sentences: Sentences, splits: Splits)
     batch = max(b for b in range(1, MOST + 1) if n % b == 0)
     data = DistilledSet(
         train.batch(places)[0],
-        (sentences.labels * sentences.weights[:, None]).to(train.items.device),
+        (sentences.labels.shares * sentences.labels.weights[:, None]).to(train.items.device),
         cyclic_schedule(n, batch, STEPS).to(train.items.device),
         torch.full((STEPS,), LRS[0], device=train.items.device),
         {"rule": "sgd", "momentum": 0.9, "loss": "soft-cross-entropy", "augment": ""},

@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from distill.data.encoders.dataset import EncodedDataset
 from distill.errors import DataError
+from distill.runs.sentences.choose import choose_labels
 from distill.runs.sentences.greedy import build_space, choose_greedily
-from distill.runs.sentences.labels import learn_labels
+from distill.runs.sentences.labels import Labels, learn_labels, teach_shares
 from distill.runs.sentences.spaces import list_spaces
 
 MOST_CANDIDATES, MOST_TEXTS = 3000, 6000  # that are looked at: drawn at random where there are more
@@ -18,27 +19,37 @@ MOST = 1000  # sentences that are chosen: the time rises with the third power
 
 
 class Sentences(NamedTuple):
-    """Places of the chosen texts in a data set, their soft labels, rows of sum one, and weights of mean 1."""
+    """Places of the chosen texts in a data set, their labels, and which of the candidates those are."""
 
     places: Int[Tensor, " n"]
-    labels: Float[Tensor, "n classes"]
-    weights: Float[Tensor, " n"]
+    labels: Labels
+    chosen: str
 
 
-def select_sentences(train: EncodedDataset, n: int, generator: torch.Generator) -> Sentences:
-    """n texts chosen by choose_greedily(), with labels by learn_labels(). Raises DataError."""
+def select_sentences(
+    train: EncodedDataset, held_out: EncodedDataset, n: int, generator: torch.Generator
+) -> Sentences:
+    """n texts by choose_greedily(), and the best of three labels of them by choose_labels().
+
+    Labels are "hard" (of the class), "teacher" (the mean of that and of the shares of linear networks on all
+    texts) or "learned" from there by learn_labels(). Raises DataError.
+    """
     check_candidates(train, n)
     order = torch.randperm(len(train), generator=generator)[:MOST_TEXTS]
     drawn = train.select(order.to(train.items.device))
-    y = drawn.labels.cpu()
-    one_hot = F.one_hot(y, len(train.classes)).float()
+    y, classes = drawn.labels.cpu(), len(train.classes)
+    one_hot = F.one_hot(y, classes).float()
     centred = one_hot - one_hot.mean(dim=0)
     candidates = torch.arange(min(MOST_CANDIDATES, len(drawn)))
     features = list_spaces(drawn)
     spaces = [build_space(f, candidates, centred) for f in features]
     chosen = torch.tensor(choose_greedily(spaces, centred[candidates], n))
-    labels, weights = learn_labels(features, chosen, y, one_hot, generator)
-    return Sentences(order[chosen], labels, weights)
+    hard, ones = one_hot[chosen], torch.ones(n)
+    soft = (hard + teach_shares(features, chosen, y, classes, generator)) / 2
+    learned = learn_labels(features, chosen, y, soft, generator)
+    labels = {"hard": Labels(hard, ones), "teacher": Labels(soft, ones), "learned": learned}
+    word, best = choose_labels(labels, drawn, chosen, held_out)
+    return Sentences(order[chosen], best, word)
 
 
 def check_candidates(train: EncodedDataset, n: int) -> None:

@@ -26,10 +26,17 @@ def list_spaces(train: EncodedDataset) -> list[Float[Tensor, "N f"]]:
     return [F.normalize(embeddings - embeddings.mean(dim=0), dim=1), count_words(train.texts)]
 
 
-def count_words(texts: Sequence[str], most: int = MOST_WORDS) -> Float[Tensor, "N words"]:
-    """Which words a text holds, scaled to length 1; a text without one of the words is zeros."""
-    tokens = tokenize(list(texts), load_tokenizer(TOKENIZER))
-    counts = Counter(word for words in tokens for word in set(words))
+def count_words(
+    texts: Sequence[str], vocabulary: Sequence[str] | None = None, most: int = MOST_WORDS
+) -> Float[Tensor, "N words"]:
+    """Which words a text holds, scaled to length 1; a text without one of the words is zeros.
+
+    The words are the most frequent ones of the texts of the vocabulary, which are by default the same texts.
+    """
+    split_words = load_tokenizer(TOKENIZER)
+    tokens = tokenize(list(texts), split_words)
+    source = tokens if vocabulary is None else tokenize(list(vocabulary), split_words)
+    counts = Counter(word for words in source for word in set(words))
     places = {word: i for i, (word, _) in enumerate(counts.most_common(most))}
     bags = torch.zeros(len(tokens), max(1, len(places)))
     for row, words in zip(bags, tokens, strict=True):
