@@ -30,7 +30,7 @@ from distill.sets.distilled import DistilledSet
 from distill.student.comparison.coresets import pick_herding, pick_k_center, pick_medoids
 
 CASES = (("sst2", 20), ("trec", 60))
-SENTENCES, NEAREST, NEAREST_DRAWS = "sentences", "nearest", 2  # whose vectors take longest to learn
+SENTENCES, NEAREST = "sentences", "nearest"
 READ_OUTS: dict[str, tuple[str, ...]] = {
     SENTENCES: (),
     NEAREST: ("--init", "random", "--outer-steps", "300", "--validation-networks", "1"),
@@ -59,6 +59,7 @@ class Options:
     vectors: str
     cache: str | None
     draws: int
+    nearest_draws: int
     out: Path
 
 
@@ -77,25 +78,31 @@ def distil(name: str, n: int, read_out: str, draw: int, options: Options) -> Dis
 
 
 def score_draw(name: str, n: int, draw: int, texts: tuple[Texts, Texts], options: Options) -> Scores:
-    """The scores of each row of one draw, computed once and kept beside the runs."""
-    path = options.out / f"{name}-n{n}-scores-{draw}.pt"
-    if path.exists():
-        scores: Scores = torch.load(path, weights_only=True)
+    """The scores of each row of one draw, each computed once and kept beside the runs."""
+    path, (train, test) = options.out / f"{name}-n{n}-scores-{draw}.pt", texts
+    scores: Scores = torch.load(path, weights_only=True) if path.exists() else {}
+    expected = [OURS, *([NEAREST_ROW] if draw < options.nearest_draws else []), HARD, *CORESETS]
+    if all(any(row.startswith(word) for row in scores) for word in expected):
         return scores
-    train, test = texts
     rest, held_out = split_places(train, test, draw)
-    rows = choose_coresets(train, rest, n, draw)
-    for read_out, label in ((SENTENCES, OURS), (NEAREST, NEAREST_ROW)):
-        if read_out == SENTENCES or draw < NEAREST_DRAWS:
-            data = distil(name, n, read_out, draw, options)
-            rows[label] = Sentences(find_places(data, train), data.labels)
-    rows[HARD] = with_hard_labels(rows[OURS].places, train)
-    scores = {
-        row: {word: score(word, sentences, train, held_out, test, draw) for word in LEARNERS}
-        for row, sentences in rows.items()
-    }
-    torch.save(scores, path)
+    for row, sentences in list_rows(name, n, draw, train, rest, options).items():
+        if row not in scores:
+            scores[row] = {word: score(word, sentences, train, held_out, test, draw) for word in LEARNERS}
+            torch.save(scores, path)
     return scores
+
+
+def list_rows(
+    name: str, n: int, draw: int, train: Texts, rest: Tensor, options: Options
+) -> dict[str, Sentences]:
+    """The sentences of each row of a draw: what was chosen, what is near to learned vectors, and coresets."""
+    rows = {}
+    for read_out, row in ((SENTENCES, OURS), (NEAREST, NEAREST_ROW)):
+        if read_out == SENTENCES or draw < options.nearest_draws:
+            data = distil(name, n, read_out, draw, options)
+            rows[row] = Sentences(find_places(data, train), data.labels)
+    rows[HARD] = with_hard_labels(rows[OURS].places, train)
+    return rows | choose_coresets(train, rest, n, draw)
 
 
 def split_places(train: Texts, test: Texts, draw: int) -> tuple[Tensor, Tensor]:
@@ -233,8 +240,10 @@ def read_options() -> tuple[Options, argparse.Namespace]:
     parser.add_argument("--vectors", required=True, help="word vectors for TextCNN")
     parser.add_argument("--cache", help="where embeddings are kept")
     parser.add_argument("--draws", type=int, default=5, help="sets, coresets and networks of each row")
+    parser.add_argument("--nearest-draws", type=int, default=2, help="of vectors, which take long to learn")
     o = parser.parse_args()
-    return Options(o.data_dir, o.encoder, o.vectors, o.cache, o.draws, o.out), o
+    places = (o.data_dir, o.encoder, o.vectors, o.cache)
+    return Options(*places, o.draws, o.nearest_draws, o.out), o
 
 
 def main() -> None:
