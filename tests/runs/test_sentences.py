@@ -15,7 +15,7 @@ from distill.runs.sentences.choose import choose_labels
 from distill.runs.sentences.greedy import build_space, choose_greedily, find_best, score_candidates
 from distill.runs.sentences.labels import Labels, learn_labels, teach_shares, train_linear
 from distill.runs.sentences.nearest import find_nearest
-from distill.runs.sentences.select import select_sentences
+from distill.runs.sentences.select import draw_order, select_sentences
 from distill.runs.sentences.spaces import count_words
 from tests.helpers import FILLERS, NOUNS
 
@@ -151,6 +151,13 @@ def test_teachers_are_surer_of_texts_that_all_others_agree_with() -> None:
     shares = teach_shares([x.float()], torch.arange(9), y, 3, stream("teachers"))
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(9))
     assert float((shares.argmax(dim=1) == y[:9]).float().mean()) > 0.7
+
+
+def test_an_order_begins_with_a_text_of_each_class() -> None:
+    labels = torch.tensor([0] * 50 + [1] * 50 + [2])
+    order = draw_order(labels, stream("order"))
+    assert sorted(labels[order[:3]].tolist()) == [0, 1, 2]
+    assert sorted(order.tolist()) == list(range(101))
 
 
 def test_a_class_without_a_text_is_named() -> None:

@@ -35,7 +35,7 @@ def select_sentences(
     texts) or "learned" from there by learn_labels(). Raises DataError.
     """
     check_candidates(train, n)
-    order = torch.randperm(len(train), generator=generator)[:MOST_TEXTS]
+    order = draw_order(train.labels.cpu(), generator)[:MOST_TEXTS]
     drawn = train.select(order.to(train.items.device))
     y, classes = drawn.labels.cpu(), len(train.classes)
     one_hot = F.one_hot(y, classes).float()
@@ -50,6 +50,14 @@ def select_sentences(
     labels = {"hard": Labels(hard, ones), "teacher": Labels(soft, ones), "learned": learned}
     word, best = choose_labels(labels, drawn, chosen, held_out)
     return Sentences(order[chosen], best, word)
+
+
+def draw_order(labels: Int[Tensor, " N"], generator: torch.Generator) -> Int[Tensor, " N"]:
+    """A random order that begins with a text of each class, so that a rare one has a candidate."""
+    order = torch.randperm(len(labels), generator=generator)
+    first = torch.stack([(labels[order] == label).int().argmax() for label in labels.unique()])
+    is_first = torch.zeros(len(order), dtype=torch.bool).index_fill(0, first, True)
+    return torch.cat([order[is_first], order[~is_first]])
 
 
 def check_candidates(train: EncodedDataset, n: int) -> None:
