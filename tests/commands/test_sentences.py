@@ -144,7 +144,7 @@ def test_what_is_wrong_is_one_sentence(
 
 def test_a_run_of_sentences_is_not_resumed(finished: Path, capsys: pytest.CaptureFixture) -> None:
     assert distil(["--resume", str(finished)]) == 2
-    assert "has no checkpoint, as it learns no items: start it anew" in capsys.readouterr().err
+    assert "learns no items, and has no checkpoint: start anew" in capsys.readouterr().err
 
 
 def test_sentences_need_an_encoder(folder: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """The job of `distill text --read-out sentences`: choose real sentences, label them, measure, write."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from distill.randomness import stream
 from distill.registry import flag
 from distill.runs.build import describe_source, network_arguments
 from distill.runs.files import fingerprint, folder
+from distill.runs.job import prepare
 from distill.runs.measure import Splits, measure, split_data
 from distill.runs.resolve import change, identity
 from distill.runs.result import describe_command, finish
@@ -34,6 +36,14 @@ OPTIONS = {  # beside those of the data, what has an effect
     "seed", "device", "threads", "out", "overwrite", "json",
 }  # fmt: skip
 WITHOUT = {"labels", "synthetic_length", "word_dropout", "vectors", "attention_labels"}  # options of the data
+
+
+def distil_sentences(
+    settings: Any, command: list[str], load: Callable[[Any], tuple[Dataset, Dataset]]
+) -> dict[str, Any]:
+    """Prepare and run the job; the result for --json. load reads the real data. Raises UserError."""
+    settings, data = prepare(prepare_settings(settings), load)
+    return choose_sentences(settings, command, *(data or load(settings)))
 
 
 def prepare_settings(settings: Settings) -> Settings:

@@ -1,4 +1,4 @@
-"""The real sentences nearest to learned embeddings, as a set with the learned labels."""
+"""What a learned set says of its items in words, or the real sentences nearest to them as a set."""
 
 from dataclasses import replace
 
@@ -12,8 +12,13 @@ from distill.data.encoders.dataset import EncodedDataset
 from distill.sets.distilled import DistilledSet
 
 
-def read_out_nearest(data: DistilledSet, train: Dataset) -> DistilledSet:
-    """The set whose items are the embeddings of the nearest real sentences, each sentence once."""
+def read_out(data: DistilledSet, train: Dataset, word: str) -> DistilledSet:
+    """The set with its metadata on texts, as --read-out says: of its vectors, or of the nearest sentences.
+
+    For "nearest" the items become the embeddings of these sentences, each once, with the learned labels.
+    """
+    if word != "nearest":
+        return replace(data, text=train.text_metadata(data.items))
     assert isinstance(train, EncodedDataset)
     places = find_nearest(data.items, train.batch(slice(None))[0])
     return replace(data, items=train.batch(places)[0], text=train.sentence_metadata(places))
