@@ -228,7 +228,7 @@ def describe_verdict(case: dict[str, Any]) -> str:
     reached = "at least two points are shown" if low >= 100 * MARGIN else "two points are not shown"
     return (
         f"- {case['case']}: {word} the best coreset with teacher labels ({case['best'].split(',')[0]}), by"
-        f" {mean:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f} over {case['draws']} draws and the test"
+        f" {mean:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f} over {case['draws']} draws and test"
         f" texts; {reached}."
     )
 
