@@ -35,7 +35,7 @@ READ_OUTS: dict[str, tuple[str, ...]] = {
     SENTENCES: (),
     NEAREST: ("--init", "random", "--outer-steps", "300", "--validation-networks", "1"),
 }
-OURS, HARD = "chosen, learned labels", "chosen, hard labels"
+OURS, HARD = "chosen, labels of the set", "chosen, hard labels"
 NEAREST_ROW = "nearest to learned vectors"
 FAST = ("--test-networks", "1", "--baseline-networks", "0", "--dc-networks", "0", "--full-data-networks", "0")
 Pick = Callable[[Tensor, int, torch.Generator], Tensor]
