@@ -4,7 +4,7 @@ OLDEST ?= python3.10
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-pretrained bench-encoders bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-large-images bench-processes bench-gpu bench-scale bench-anytime bench-page clean
+.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-pretrained bench-encoders bench-sentences bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-large-images bench-processes bench-gpu bench-scale bench-anytime bench-page clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-pretrained: .venv/ready ## Sequences for a pretrained transformer (make be
 
 bench-encoders: .venv/ready ## Embeddings of a sentence encoder (make bench-encoders ARGS="--data-dir DIR --encoder FOLDER")
 	$(RUN) -m benchmarks.encoders $(ARGS)
+
+bench-sentences: .venv/ready ## Real sentences with learned labels (make bench-sentences ARGS="--data-dir DIR --encoder FOLDER --vectors FILE")
+	$(RUN) -m benchmarks.sentences $(ARGS)
 
 bench-images: .venv/ready ## Random ConvNets on image sets (make bench-images ARGS="--data-dir DIR")
 	$(RUN) -m benchmarks.images $(ARGS)

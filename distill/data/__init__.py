@@ -80,6 +80,11 @@ CACHE = Path(
     os.environ.get("DISTILL_CACHE")
     or (HOME / ".cache" if HOME.is_absolute() else Path(tempfile.gettempdir())) / "distill"
 )
+READ_OUTS = {
+    "vectors": "the learned embeddings themselves",
+    "sentences": "real sentences, chosen for what they teach, with learned labels and weights",
+    "nearest": "the real sentence nearest to each learned embedding, with its label",
+}
 ENCODER_NUMBERS = ("float32", "bfloat16")  # in which a sentence encoder computes
 KEEP = ("auto", "device", "memory", "disk")  # where the images of a run are
 MODULES = {"load": "images", "to_dataset": "adapters"}

@@ -27,6 +27,7 @@ def draw_items(reported: ReportedSet) -> JsonDict:
         "group": -(-len(classes) // BARS), "ticks": short_names,
         "sideways": reported.item_type == "sentences" and len(classes) <= 10,
         "encoded": reported.is_encoded,
+        "real": reported.is_real,
         "script": {**script_data(drawings, current, classes), "heads": word_heads(reported)},
     }  # fmt: skip
 

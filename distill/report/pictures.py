@@ -38,7 +38,7 @@ def save_pictures(
         save_images(folder / "images.png", items, labels, source)
         return
     save_sentences(folder / "sentences.png", labels, source["classes"], text)
-    list_lines = list_mixtures if "encoder" in text else list_neighbours
+    list_lines = list_real if "sentences" in text else list_mixtures if "encoder" in text else list_neighbours
     lines = list_lines(labels, source["classes"], text)
     write_text(folder / "sentences.txt", "\n".join(lines) + "\n")
 
@@ -85,6 +85,14 @@ def list_neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, An
         width = max(map(len, rows[0]))
         lines += [f"   {p:>3}  {a:<{width}}  | {b}" for p, (a, b) in enumerate(zip(*rows, strict=True), 1)]
     return lines
+
+
+def list_real(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> list[str]:
+    """Per real sentence its label and the sentence in full."""
+    return [
+        f"{i}. {describe_label(label, classes, len(classes))}\n   {sentence}"
+        for i, (label, sentence) in enumerate(zip(labels, text["sentences"], strict=True), 1)
+    ]
 
 
 def list_mixtures(labels: "Tensor", classes: Sequence[str], text: dict[str, Any]) -> list[str]:

@@ -54,6 +54,11 @@ class ReportedSet:
         return "encoder" in to_dict(self.data.text)
 
     @property
+    def is_real(self) -> bool:
+        """Whether the items are real sentences."""
+        return "sentences" in to_dict(self.data.text)
+
+    @property
     def classes(self) -> list[str]:
         return [shorten(name, 60) for name in self.data.source["classes"]]
 

@@ -8,6 +8,7 @@ from distill.report.sanitise import JsonDict, shorten, to_count, to_dict, to_num
 BASELINES = {
     "random-real": "random real {}",
     "k-means": "k-means centres",
+    "medoids": "real {} nearest to k-means centres",
     "herding": "real {} chosen by herding",
     "k-center": "real {} chosen by k-center",
     "class-means": "class means",

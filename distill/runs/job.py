@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from distill.runs.first_set import begins_with_first_set, check_first_set, go_on
 from distill.runs.measure import Measurement, Splits, load_data, measure, split_data
 from distill.runs.resolve import change, identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_run, finish
+from distill.runs.sentences.nearest import read_out
 from distill.runs.settings import Settings
 from distill.runs.settings.situation import count_items, parametrisation_of
 from distill.runs.starts import build_synthetic
@@ -37,9 +38,15 @@ Data = tuple[Dataset, Dataset]
 
 def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load_data) -> dict[str, Any]:
     """Run the job, or go on with it; the result for --json. load reads the real data. Raises UserError."""
+    if settings.data.read_out == "sentences":
+        from distill.runs.sentences.job import distil_sentences
+
+        return distil_sentences(settings, command, load)
     with ExitStack() as stack:  # holds the run folder to the end
         with processes.process_group(settings.run.device):
             settings, data = prepare(settings, load)
+            if settings.data.read_out == "sentences":  # of the run to go on with
+                raise RunError(f"{settings.run.resume} learns no items, and has no checkpoint: start anew")
             stack.enter_context(explain_memory(settings))
             train, test = data or load(settings)
             facts = fingerprint.describe_data(train, test)
@@ -233,7 +240,7 @@ def export(
 ) -> tuple[DistilledSet, Measurement]:
     """The set that did best on held-out items, and what it is worth on the test items."""
     data = build_set(plan, plan.learned(synthetic, last.best.tensors, last.best.step))
-    data = replace(data, text=splits.train.text_metadata(data.items))
+    data = read_out(data, splits.train, settings.data.read_out)
     word = settings.data.items_word
     beside = f", random real {word}, and all real ones" if settings.measure.baseline_networks else ""
     print(f"measuring: this set{beside}", file=sys.stderr)

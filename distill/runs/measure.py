@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from distill.student.comparison.baselines import (
     full_data_accuracy,
     score_baseline,
 )
-from distill.student.comparison.coresets import k_means, random_real, with_equal_bytes
+from distill.student.comparison.coresets import Draw, k_means, medoids, random_real, with_equal_bytes
 from distill.student.evaluation import accuracy
 from distill.student.protocol_scores import (
     Advance,
@@ -34,6 +34,12 @@ from distill.student.scores import Report
 from distill.student.training import Student, initial_weights, replay
 
 BASELINES = {"random-real": "random real", "k-means": "k-means centres of"}
+OF_SENTENCES = {"random-real": "random real", "medoids": "k-means medoids of"}  # which centres are not
+
+
+BUILDERS: dict[str, Callable[[DistilledSet, Dataset], Draw]] = {
+    "random-real": random_real, "k-means": k_means, "medoids": medoids,
+}  # fmt: skip
 
 
 class Splits(NamedTuple):
@@ -130,12 +136,13 @@ def measure(
             before = tuple(accuracy(Student(problem.network, w), splits.test) for w in weights)
             reports.append(Report("the same networks before", before))
             baselines["before"] = reports[-1].summary()
-        builders = {"random-real": random_real, "k-means": k_means} if draws else {}
-        for name, build in advance(builders.items()):
+        names = list_baselines(data) if draws else {}
+        for name in advance(names):
+            build = BUILDERS[name]
             values, lr_text = score_baseline(
                 name, build(small, splits.train), small, problem, splits.held_out, splits.test, weights, draws
             )
-            reports.append(Report(f"{len(small)} {BASELINES[name]} {word} ({lr_text})", tuple(values)))
+            reports.append(Report(f"{len(small)} {names[name]} {word} ({lr_text})", tuple(values)))
             baselines[name] = {**reports[-1].summary(), "rates": lr_text}
         by_dc, protocols = measure_by_dc(settings, data, problem.network, splits, word, advance)
         full = [
@@ -150,6 +157,11 @@ def measure(
         "baselines": baselines,
     }
     return Measurement([*reports, *by_dc, *everything], measured | protocols)
+
+
+def list_baselines(data: DistilledSet) -> dict[str, str]:
+    """The baselines of a set, and what their items are called: beside real sentences stand sentences."""
+    return OF_SENTENCES if data.text is not None and "sentences" in data.text else BASELINES
 
 
 def count_draws(settings: MeasureSettings) -> int:

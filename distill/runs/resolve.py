@@ -46,6 +46,11 @@ def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
         settings = fill_in(settings, default, start)
     if settings.run.out is None:
         settings = change(settings, "run", out=default_folder(settings))
+    if settings.data.read_out == "nearest" and settings.data.labels == "soft":
+        raise UserError(
+            "--read-out nearest needs labels that are shares, for any network: give --labels softmax, or"
+            " --init random"
+        )
     if knows_n:
         check_batch(settings)
         check_plug_ins(settings)

@@ -26,6 +26,7 @@ from distill.runs.settings.defaults.values import FOREVER
 from distill.sets.distilled import DistilledSet
 from distill.sets.metadata import check_plain
 from distill.sets.provenance import shorten_places
+from distill.sets.sentences import write_sentences
 
 
 def describe_run(
@@ -40,20 +41,27 @@ def describe_run(
     seconds are those of the outer loop; those of training its experts count apart.
     """
     facts = {
-        "command": shlex.join(command),
-        "config": identity(settings),
-        "seed": settings.run.seed,
-        "versions": machine.versions(),
-        "seconds": last.seconds,
-        "outer_steps": last.state.step,
+        **describe_command(settings, command, last.seconds, last.state.step),
         "chosen_step": last.best.step,
         "skipped": last.state.skipped,
         "rollbacks": last.state.rollbacks,
         "peak_mib": peak_mib,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     experts = {} if expert_seconds is None else {"expert_seconds": expert_seconds}
     return shorten_places(facts | experts)
+
+
+def describe_command(settings: Settings, command: list[str], seconds: float, steps: int) -> dict[str, Any]:
+    """The part of a set's provenance that every run has: the command, all settings, time and outer steps."""
+    return shorten_places({
+        "command": shlex.join(command),
+        "config": identity(settings),
+        "seed": settings.run.seed,
+        "versions": machine.versions(),
+        "seconds": seconds,
+        "outer_steps": steps,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    })  # fmt: skip
 
 
 def check_exportable(plan: Plan, synthetic: Synthetic, train: Dataset, provenance: dict[str, Any]) -> None:
@@ -123,6 +131,8 @@ def warn_of_signed_labels(data: DistilledSet) -> None:
 
 def write_files(path: Path, data: DistilledSet) -> Path:
     """Write the pictures, the page and then the set, so that where it stands the run is whole."""
+    if data.text is not None and "sentences" in data.text:
+        write_sentences(path / "sentences.csv", data)
     save_curve(path / "curve.png", log.read_log(path))
     save_pictures(path, data.items, data.labels, data.source, data.text)
     write_page(path / "report.html", [read_run(path, data, path.resolve().name)])

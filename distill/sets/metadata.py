@@ -141,6 +141,8 @@ def check_encoder(text: Metadata, item: Sequence[int], n: int) -> None:
         counts = [list(map(len, text[name])) for name in (rows, numbers)]
         if counts[0] != counts[1] or len(counts[0]) != n or len(text["explained"]) != n:
             raise SetError(f"text.{rows} and text.{numbers} must hold sentences for each of the {n} items")
+    if len(text.get("sentences") or [""] * n) != n:
+        raise SetError(f"text.sentences must hold one sentence for each of the {n} items")
 
 
 def check_files(files: list[Any]) -> None:

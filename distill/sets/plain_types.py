@@ -153,7 +153,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
         "encoder": str, "checksum": str, "pooling": str, "normalised": bool, "numbers": str, "dim": int,
         "max_length": int, "files": list[str | None], "nearest": list[list[str]],
         "similarity": list[list[float]], "mixture": list[list[str]], "weights": list[list[float]],
-        "explained": list[float],
+        "explained": list[float], "sentences": list[str] | Absent,
     },
     "scores": {
         "accuracy": Dict | None | Absent, "full_data": Share | None | Absent,

@@ -55,6 +55,9 @@ CORESETS = {
         "distill.student.comparison.coresets:k_means",
         "class means; of several items per class the centres of k-means",
     ),
+    "medoids": Entry(
+        "distill.student.comparison.coresets:medoids", "real items nearest to the centres of k-means"
+    ),
     "herding": Entry(
         "distill.student.comparison.coresets:herding",
         "items whose mean feature follows the class mean (Welling 2009)",

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.data import CACHE
@@ -68,6 +68,17 @@ class EncodedDataset(Dataset):
             "weights": [[round(v, 4) for v in weights.tolist()] for _, weights in mixtures],
             "explained": [round(v, 4) for v in explained],
         }
+
+    def sentence_metadata(self, places: Int[Tensor, " n"]) -> dict[str, Any]:
+        """What the file of a set of real sentences says of them: the encoder, and each sentence in full.
+
+        The nearest sentence of each item, and its whole mixture, is itself.
+        """
+        shown, ones = [[sentence] for sentence in self.list_sentences(places)], [[1.0]] * len(places)
+        return {
+            **self.metadata, "sentences": [self.texts[i] for i in places.tolist()], "nearest": shown,
+            "similarity": ones, "mixture": shown, "weights": ones, "explained": [1.0] * len(places),
+        }  # fmt: skip
 
     def list_sentences(self, places: Tensor) -> list[str]:
         """The texts at places, each at most 300 letters long."""

@@ -15,7 +15,7 @@ OLDER: dict[str, Any] = {  # settings that older runs lack, as they were then
     "fixed_items": False, "parametrisation": "pixels", "parametrisation_options": {}, "baseline_networks": 20,
     "keep": "auto", "cache": None, "encoder": None, "encoder_numbers": "float32",
     "skip_damaged": False, "checkpoint_blocks": False, "autocast": None, "outer_rule": "adam",
-    "train_parts": None, "pooling": None, "attention_labels": None,
+    "train_parts": None, "pooling": None, "attention_labels": None, "read_out": "vectors",
 }  # fmt: skip
 OLDER_UNROLL = {"step_doublings": 0}
 

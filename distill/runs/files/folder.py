@@ -36,7 +36,7 @@ RUN = Owner(
     is_config,
     (
         "config.json", "log.jsonl", "checkpoint.pt", "history.pt", "set.pt", "curve.png", "images.png",
-        "sentences.png", "sentences.txt", "report.html", "compare.json", "compare.png",
+        "sentences.png", "sentences.txt", "sentences.csv", "report.html", "compare.json", "compare.png",
         "events.out.tfevents.*", "start/*", "experts/*",
     ),
     "another run: --resume {folder} goes on with it, --overwrite replaces it",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from distill.data import ENCODER_NUMBERS, KEEP
+from distill.data import ENCODER_NUMBERS, KEEP, READ_OUTS
 from distill.outer import LABEL_MAPS
 from distill.registry import AUTO, ITEMS, RATE, Auto, option
 
@@ -32,8 +32,9 @@ class DataSettings:
     keep: str = "auto"  # these three are options of images alone
     cache: str | None = None
     skip_damaged: bool = False
-    encoder: str | None = None  # these two are options of texts alone
+    encoder: str | None = None  # these three are options of texts alone
     encoder_numbers: str = "float32"
+    read_out: str = "vectors"
 
     items_word: ClassVar[str] = "items"
 
@@ -90,6 +91,10 @@ class TextData(DataSettings):
     encoder_numbers: str = option("float32", "NUMBERS", choices=ENCODER_NUMBERS, needs={"encoder": ()})
     """In which numbers the encoder computes: bfloat16 takes a third of the time where the processor has it,
     and changes embeddings by about one part in 10,000."""
+    read_out: str = option(
+        "vectors", "ITEMS", choices=READ_OUTS, noun="read-out", needs={"encoder": ()}, first=True
+    )
+    """What the items of the set are. Of sentences a csv is written, too, which trains any network."""
     cache: str | None = option(None, "FOLDER", needs={"encoder": ()})
     """Where the embeddings are kept (default: ~/.cache/distill, or $DISTILL_CACHE)."""
     vectors: Auto[str] = option(AUTO, "VECTORS", without="encoder")

@@ -53,6 +53,11 @@ def k_means(data: DistilledSet, train: Dataset, teacher: Student | None = None, 
     return draw_by_class(data, train, lambda x, label, k, generator: fit_k_means(x, k, generator), most)
 
 
+def medoids(data: DistilledSet, train: Dataset, teacher: Student | None = None, most: int = 2000) -> Draw:
+    """The real items nearest to the centres of k-means within each class, the classes in turn."""
+    return draw_by_class(data, train, lambda x, label, k, generator: x[pick_medoids(x, k, generator)], most)
+
+
 def herding(data: DistilledSet, train: Dataset, teacher: Student, most: int = 2000) -> Draw:
     """Real items chosen by pick_herding on the teacher's features, the classes in turn."""
     return draw_picked(data, train, teacher, pick_herding, most)
@@ -139,6 +144,18 @@ def draw_by_class(data: DistilledSet, train: Dataset, choose: Choose, most: int)
         return items, encode_one_hot(labels, data)
 
     return draw
+
+
+def pick_medoids(x: Tensor, k: int, generator: torch.Generator) -> Int[Tensor, " k"]:
+    """For each centre of k-means in turn, the nearest item that is not chosen yet, while there are others."""
+    centres = fit_k_means(x, k, generator)
+    distances = torch.cdist(centres.flatten(1), x.flatten(1))
+    picks: list[int] = []
+    for row in distances:
+        if len(picks) < len(x):
+            row = row.index_fill(0, torch.tensor(picks, dtype=torch.long, device=row.device), torch.inf)
+        picks.append(int(row.argmin()))
+    return torch.tensor(picks, device=x.device)
 
 
 def pick_herding(features: Float[Tensor, "m f"], k: int) -> Int[Tensor, " k"]:

@@ -16,7 +16,8 @@ class CompareOptions:
     """The networks to train (default: the set's own, lenet and mlp; for text textcnn and average; those that
     the items are large enough for)."""
     baselines: tuple[str, ...] = option((), "BASELINE")
-    """Real items to compare with: random, means (class means, centres of k-means), herding, k-center, rded
+    """Real items to compare with: random, means (class means, centres of k-means), medoids
+    (the items nearest to those centres), herding, k-center, rded
     (default: all)."""
     seeds: int = option(3, "COUNT", **COUNT)
     """How many networks, and draws of items, give a mean ± std."""
