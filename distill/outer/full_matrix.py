@@ -10,6 +10,10 @@ from torch import Tensor
 from distill.inner.rules import Adam, Tensors
 
 WINDOW = 60  # gradients
+OUTER_SETTINGS = {
+    "window": WINDOW,
+    "save_every": 25,
+}  # 100 steps are a fifth of a quick run, lost if it falls
 SMALLEST = 1e-9  # eigenvalue, as a share of the largest, that is more than rounding
 
 

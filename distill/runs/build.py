@@ -22,7 +22,7 @@ from distill.methods import METHODS
 from distill.methods.base import Method, Named, Objective, Tasks
 from distill.networks import IMAGES
 from distill.networks.build import build_network, check_no_buffers, default_arguments
-from distill.outer.full_matrix import WINDOW
+from distill.outer.full_matrix import OUTER_SETTINGS
 from distill.outer.loop import OuterOptimizer
 from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
@@ -175,15 +175,11 @@ def build_method(settings: Settings, problem: Problem, data: Dataset | None = No
 
 # The outer loop
 
-GGT_SAVE_EVERY = 25  # a quick run that fell would lose a fifth of its time until step 100
-
 
 def build_outer(settings: OuterSettings, method: Method) -> OuterOptimizer:
     """How the outer loop moves; what the method says of it goes first."""
-    changes: dict[str, Any] = {"relative_clip": method.relative_clip, **method.outer_settings}
-    changes |= {"restarts": method.restarts}
-    if settings.outer_rule == "ggt":
-        changes |= {"window": WINDOW, "save_every": GGT_SAVE_EVERY}
+    changes: dict[str, Any] = {**(OUTER_SETTINGS if settings.outer_rule == "ggt" else {})}
+    changes |= {"relative_clip": method.relative_clip, "restarts": method.restarts, **method.outer_settings}
     lr = settings.outer_lr
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}
     lrs |= {BASES: lr, ATTENTION: lrs["labels"], **method.outer_lrs}
