@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from distill.sets.distilled import DistilledSet
+from tests.encoders import write_encoder
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,3 +61,28 @@ def test_a_scikit_learn_user_fits_predicts_and_resamples() -> None:
     assert "first rows are aster, daisy, iris, rose" in output
     assert "600 rows became 4: aster, daisy, iris, rose" in output
     assert read_percentages(output.splitlines()[2])[0] > 80
+
+
+def test_messages_become_sentences_whose_personal_data_are_counted(tmp_path: Path) -> None:
+    words = [
+        "won", "call", "order", "account", "password", "earn", "home", "meet", "after", "work", "minutes",
+        "late", "dinner", "bring", "moves",
+    ]  # fmt: skip
+    encoder = write_encoder(tmp_path / "encoder", words)
+    options = ["--count", 300, "--n", 4, "--cache", tmp_path / "cache"]
+    plain = run_example("moderation", encoder, *options, "--out", tmp_path / "plain")
+    assert "300 messages became these 4:" in plain
+    data = DistilledSet.load(tmp_path / "plain" / "run" / "set.pt")
+    assert data.text is not None
+    assert all(sentence in plain for sentence in data.text["sentences"])
+    personal = data.text["personal"]
+    assert personal["mails"][1] > 20
+    assert personal["numbers"][1] > 20
+    assert f"{personal['names'][0]} of {personal['names'][1]} names" in plain
+    distilled, real = read_percentages(plain.split("a probe")[1] + plain.split("a probe")[2])
+    assert distilled > 60
+    assert real > 70
+    masked = run_example("moderation", encoder, *options, "--mask", "--out", tmp_path / "masked")
+    assert "no sentence holds a mail address or a number" in masked
+    assert "@example.org" not in masked
+    assert "<mail>" in (tmp_path / "masked" / "train.csv").read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.data.dataset import Dataset
+from distill.data.encoders.personal import describe_items
 from distill.outer.synthetic import Synthetic
 from distill.report.page import write_page
 from distill.report.pictures import list_sentences, save_curve, save_pictures
@@ -91,6 +92,7 @@ def finish(
     if settings.is_judged:
         print_verdict(settings, data, source["outer_steps"])
     warn_of_signed_labels(data)
+    warn_of_personal(data)
     print(f"look at it: {path / 'report.html'}\ntrain on it: {program_name()} student {set_path}")
     steps = source["outer_steps"]
     return {**measurement.scores, "seconds": seconds, **experts, "outer_steps": steps, "path": str(set_path)}
@@ -127,6 +129,14 @@ def warn_of_signed_labels(data: DistilledSet) -> None:
             " network that trains on it for longer gets worse; leave --labels out for a set that lasts",
             file=sys.stderr,
         )
+
+
+def warn_of_personal(data: DistilledSet) -> None:
+    """A line on stderr where the real sentences in a set's file hold a mail address or a number."""
+    text = data.text or {}
+    sentence = describe_items(text["personal"], len(data), "sentences" in text) if "personal" in text else ""
+    if sentence:
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def write_files(path: Path, data: DistilledSet) -> Path:

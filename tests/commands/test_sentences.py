@@ -90,6 +90,33 @@ def test_the_report_shows_the_sentences(finished: Path) -> None:
         assert row["text"] in (finished / "sentences.txt").read_text()
 
 
+def test_kept_mails_and_names_are_counted_and_the_sentences_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rows = read_table(folder / "train.csv")
+    for i, row in enumerate(rows):
+        row["text"] = f"{row['text']} for Anna at a{i}@example.org"
+    lines = ["text,label", *(f"{row['text']},{row['label']}" for row in rows)]
+    (tmp_path / "train.csv").write_text("\n".join(lines) + "\n")
+    files = ["--train", str(tmp_path / "train.csv"), "--test", str(folder / "test.csv"),
+             "--encoder", str(folder / "encoder")]  # fmt: skip
+    line = [*files, *QUICK, "--n", "2", "--read-out", "sentences", "--out", str(tmp_path / "run")]
+    assert distil(line) == 0
+    warning = "2 of the 2 sentences hold a mail address or a number: look at sentences 1 and 2 before you"
+    assert f"warning: {warning} publish the set" in capsys.readouterr().err
+    kept = "2 of 270 mails (0.7 %), 1 of 1 names (100.0 %)"
+    listed = (tmp_path / "run" / "sentences.txt").read_text()
+    assert f"kept of what the rules find in all training texts: {kept}\n" in listed
+    assert warning in listed
+    assert f"the real sentences in this file keep {kept}." in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_nothing_is_warned_of_where_there_is_nothing(finished: Path) -> None:
+    listed = (finished / "sentences.txt").read_text()
+    assert "there were no mails, links, numbers or names" in listed
+    assert "before you publish" not in listed
+
+
 def test_the_csv_is_a_file_of_texts_for_networks_on_words(
     finished: Path, folder: Path, tmp_path: Path
 ) -> None:

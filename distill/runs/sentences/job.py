@@ -23,6 +23,7 @@ from distill.runs.measure import Splits, measure, split_data
 from distill.runs.resolve import change, identity
 from distill.runs.result import describe_command, finish
 from distill.runs.sentences.labels import OUTER_STEPS
+from distill.runs.sentences.nearest import add_personal
 from distill.runs.sentences.select import Sentences, select_sentences
 from distill.runs.settings import Settings, TextData
 from distill.sets.distilled import DistilledSet
@@ -95,7 +96,7 @@ def build_sentence_set(settings: Settings, sentences: Sentences, splits: Splits)
         {"rule": "sgd", "momentum": 0.9, "loss": "soft-cross-entropy", "augment": ""},
         {"name": network.network, "arguments": arguments, "init": "random", "scheme": network.weight_init},
         describe_source(settings.data.origin, train, len(splits.test)),
-        text=train.sentence_metadata(places),
+        text=add_personal(train.sentence_metadata(places), train),
     )
     return choose_rate(data, splits.held_out)
 
