@@ -18,6 +18,7 @@ from pathlib import Path
 from distill.commands.text import main as distil_texts
 from distill.data.encoders.personal import describe_items, describe_kept, mask
 from distill.data.files.rows import LABEL_KINDS, read_rows, select_column
+from distill.errors import UserError
 from distill.sets.distilled import DistilledSet
 
 Message = tuple[str, str]
@@ -105,7 +106,10 @@ def main() -> None:
     parser.add_argument("--cache", help="the folder that keeps the embeddings")
     parser.add_argument("--out", type=Path, default=Path("moderation"), help="a folder for files and run")
     options = parser.parse_args()
-    messages = read_messages(options.csv) if options.csv else draw_messages(options.count)
+    try:
+        messages = read_messages(options.csv) if options.csv else draw_messages(options.count)
+    except UserError as error:
+        parser.error(str(error))
     if options.mask:
         messages = [(mask(text), label) for text, label in messages]
     options.out.mkdir(parents=True, exist_ok=True)

@@ -147,23 +147,23 @@ def test_the_command_writes_a_row_per_protocol_network_and_kind_of_items(
     captured = capsys.readouterr()
     assert "| items | recipe, mlp | short, mlp | mean | worst |" in captured.out
     assert "short: targets are hard labels" in captured.err
-    assert captured.err.index(" for 24 cells") < captured.err.index("training the teacher, mlp")
+    assert captured.err.index(" for 28 cells") < captured.err.index("training the teacher, mlp")
     assert "soft labels are those of the teacher after " in captured.err
     content = json.loads((tmp_path / "compare.json").read_text())
     rows = content["rows"]
     assert read_json_line(captured.out)["rows"] == rows
-    words = ("random", "means", "herding", "k-center", "rded")
+    words = ("random", "means", "medoids", "herding", "k-center", "rded")
     items = ["distilled", "distilled, hard labels", *words, *(f"{word}, teacher labels" for word in words)]
-    assert [(r["protocol"], r["items"]) for r in rows[:24]] == [
+    assert [(r["protocol"], r["items"]) for r in rows[:28]] == [
         (protocol, name) for protocol in ("recipe", "short") for name in items
     ]
-    assert [r["items"] for r in rows[24:]] == [
+    assert [r["items"] for r in rows[28:]] == [
         "distilled, no augmentation", "random, no augmentation", "random, teacher labels, no augmentation",
         "all 270",
     ]  # fmt: skip
     assert {r["n"] for r in rows[:-1]} == {2}
     assert all(0 <= r["mean"] <= 1 for r in rows)
-    assert all(r["rates"] for r in rows[:12])
+    assert all(r["rates"] for r in rows[:14])
     assert content["ddranking"] == rank_columns(rows)
     assert content["ddranking"][1]["ars"] is not None
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")

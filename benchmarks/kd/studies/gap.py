@@ -108,6 +108,7 @@ def draw_picture(rows: dict[str, dict[str, Any]]) -> None:
     for axis, title in zip(axes, ("the students", "their teachers"), strict=True):
         axis.set(xscale="log", xlabel="filters of the teacher", ylabel="test accuracy, %", title=title)
         axis.set_xticks(WIDTHS, [str(w) for w in WIDTHS])
+        axis.set_xticks([], minor=True)
         axis.legend(frameon=False, fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURE, dpi=110)
