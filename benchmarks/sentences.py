@@ -35,7 +35,7 @@ READ_OUTS: dict[str, tuple[str, ...]] = {
     SENTENCES: (),
     NEAREST: ("--init", "random", "--outer-steps", "300", "--validation-networks", "1"),
 }
-OURS, HARD = "chosen, labels of the set", "chosen, hard labels"
+CHOICE, HARD = "chosen, labels of the set", "chosen, hard labels"
 NEAREST_ROW = "nearest to learned vectors"
 FAST = ("--test-networks", "1", "--baseline-networks", "0", "--dc-networks", "0", "--full-data-networks", "0")
 Pick = Callable[[Tensor, int, torch.Generator], Tensor]
@@ -81,7 +81,7 @@ def score_draw(name: str, n: int, draw: int, texts: tuple[Texts, Texts], options
     """The scores of each row of one draw, each computed once and kept beside the runs."""
     path, (train, test) = options.out / f"{name}-n{n}-scores-{draw}.pt", texts
     scores: Scores = torch.load(path, weights_only=True) if path.exists() else {}
-    expected = [OURS, *([NEAREST_ROW] if draw < options.nearest_draws else []), HARD, *CORESETS]
+    expected = [CHOICE, *([NEAREST_ROW] if draw < options.nearest_draws else []), HARD, *CORESETS]
     if all(any(row.startswith(word) for row in scores) for word in expected):
         return scores
     rest, held_out = split_places(train, test, draw)
@@ -97,11 +97,11 @@ def list_rows(
 ) -> dict[str, Sentences]:
     """The sentences of each row of a draw: what was chosen, what is near to learned vectors, and coresets."""
     rows = {}
-    for read_out, row in ((SENTENCES, OURS), (NEAREST, NEAREST_ROW)):
+    for read_out, row in ((SENTENCES, CHOICE), (NEAREST, NEAREST_ROW)):
         if read_out == SENTENCES or draw < options.nearest_draws:
             data = distil(name, n, read_out, draw, options)
             rows[row] = Sentences(find_places(data, train), data.labels)
-    rows[HARD] = with_hard_labels(rows[OURS].places, train)
+    rows[HARD] = with_hard_labels(rows[CHOICE].places, train)
     return rows | choose_coresets(train, rest, n, draw)
 
 
@@ -185,7 +185,7 @@ def describe_case(name: str, n: int, draws: list[Scores]) -> dict[str, Any]:
     }
     taught = [row for row in right if row.endswith("teacher labels")]
     best = max(taught, key=lambda row: float(right[row].mean()))
-    interval = bootstrap(right[OURS] - right[best])
+    interval = bootstrap(right[CHOICE] - right[best])
     return {
         "case": f"{name}, n = {n}", "draws": len(draws), "best": best,
         "rows": {row: {
@@ -216,7 +216,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             scores = [
                 f"{100 * facts[w]['mean']:.1f} ± {100 * facts[w]['std']:.1f} %" for w in ("mean", *LEARNERS)
             ]
-            lines.append([case["case"], f"**{row}**" if row == OURS else row, *scores])
+            lines.append([case["case"], f"**{row}**" if row == CHOICE else row, *scores])
         verdicts.append(describe_verdict(case))
     return markdown(["case", "sentences", "mean", *LEARNERS], lines) + "\n\n" + "\n".join(verdicts)
 

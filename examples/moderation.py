@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distill.commands.text import main as distil_texts
-from distill.data.encoders.personal import describe_items, describe_kept, mask
+from distill.data.encoders.personal import describe_counts, describe_items, mask
 from distill.data.files.rows import LABEL_KINDS, read_rows, select_column
 from distill.errors import UserError
 from distill.sets.distilled import DistilledSet
@@ -133,7 +133,7 @@ def show(data: DistilledSet, count: int) -> None:
     print(f"\n{count:,} messages became these {len(data)}:")
     for sentence, label in zip(text["sentences"], data.labels, strict=True):
         print(f"  {data.source['classes'][int(label.argmax())]:>8}  {sentence}")
-    print(f"kept of the personal data: {describe_kept(text['personal'])}")
+    print(f"kept of the personal data: {describe_counts(text['personal'])}")
     print(
         describe_items(text["personal"], len(data), real=True)
         or "no sentence holds a mail address or a number"

@@ -17,7 +17,7 @@ def make_score(held_out: float, share: float, texts: int = 400) -> dict[int, tup
 
 
 def make_draw(ours: float, coreset: float) -> sentences.Scores:
-    rows = {sentences.OURS: (0.7, ours), sentences.HARD: (0.6, ours), "random, hard labels": (0.5, 0.3)}
+    rows = {sentences.CHOICE: (0.7, ours), sentences.HARD: (0.6, ours), "random, hard labels": (0.5, 0.3)}
     rows |= {f"medoids, teacher labels ({TEACHERS[0]})": (0.5, 0.9)}
     rows |= {f"medoids, teacher labels ({TEACHERS[1]})": (0.6, coreset)}
     return {row: {word: make_score(*values) for word in LEARNERS} for row, values in rows.items()}
@@ -25,7 +25,12 @@ def make_draw(ours: float, coreset: float) -> sentences.Scores:
 
 def test_held_out_texts_choose_steps_and_teacher() -> None:
     summary = sentences.summarise([make_draw(0.8, 0.6)] * 3)
-    assert set(summary) == {sentences.OURS, sentences.HARD, "random, hard labels", "medoids, teacher labels"}
+    assert set(summary) == {
+        sentences.CHOICE,
+        sentences.HARD,
+        "random, hard labels",
+        "medoids, teacher labels",
+    }
     facts = summary["medoids, teacher labels"]["textcnn"]
     assert (facts["steps"], facts["held_out"]) == (10, pytest.approx(0.6))
     assert facts["right"].shape == (3, 400)
@@ -45,14 +50,14 @@ def test_the_verdict_is_the_interval_of_the_difference(ours: float, words: str) 
     text = sentences.describe_verdict(case)
     assert text.startswith(f"- sst2, n = 20: {words}")
     assert ("at least two points are shown" in text) == (ours == 0.8)
-    assert f"| sst2, n = 20 | **{sentences.OURS}** | {100 * ours:.1f} ± 0.0 % |" in sentences.table([case])
+    assert f"| sst2, n = 20 | **{sentences.CHOICE}** | {100 * ours:.1f} ± 0.0 % |" in sentences.table([case])
 
 
 def test_a_row_may_have_fewer_draws() -> None:
     draws = [make_draw(0.8, 0.6) for _ in range(3)]
     draws[0][sentences.NEAREST_ROW] = draws[0][sentences.HARD]
     rows = sentences.describe_case("sst2", 20, draws)["rows"]
-    assert (rows[sentences.NEAREST_ROW]["mean"]["n"], rows[sentences.OURS]["mean"]["n"]) == (1, 3)
+    assert (rows[sentences.NEAREST_ROW]["mean"]["n"], rows[sentences.CHOICE]["mean"]["n"]) == (1, 3)
 
 
 def test_a_bag_knows_the_words_of_its_set_alone() -> None:

@@ -30,7 +30,7 @@ def place_data(recipe: Recipe, folder: Path | None, cache: Path) -> list[str] | 
     """The --set changes that lead a recipe to its files; None where the folder has them not."""
     changes = []
     for key, name in (("name", recipe.data.name), ("target", recipe.data.target)):
-        if name is None or name not in {*PLACES, *HALVED, *DRAWN}:
+        if name is None or name not in {*PLACES, *HALVED, *GENERATORS}:
             continue
         path = find_data(name, folder, cache)
         if path is None:
@@ -41,8 +41,8 @@ def place_data(recipe: Recipe, folder: Path | None, cache: Path) -> list[str] | 
 
 def find_data(name: str, folder: Path | None, cache: Path) -> Path | None:
     """The file or folder of a set, drawn or halved into the cache where it is such a one; None if missing."""
-    if name in DRAWN:
-        return write_once(cache / name, DRAWN[name])
+    if name in GENERATORS:
+        return write_once(cache / name, GENERATORS[name])
     if name in HALVED:
         source = HALVED[name]
         path = None if source in BUNDLED else find_file(PLACES[source], folder)
@@ -118,4 +118,4 @@ def draw_clusters() -> Arrays:
     return arrays
 
 
-DRAWN = {"clusters.npz": draw_clusters}
+GENERATORS = {"clusters.npz": draw_clusters}

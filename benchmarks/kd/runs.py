@@ -58,7 +58,7 @@ def run_job(root: Path, job: Job) -> str | None:
     return None
 
 
-class Trained(NamedTuple):
+class RunResult(NamedTuple):
     """A recipe's trained networks, their scores, the log of their epochs, and curves of some of them."""
 
     networks: Networks
@@ -72,7 +72,7 @@ def train_and_measure(recipe: Recipe) -> Measurement:
     return train_recipe(recipe).measured
 
 
-def train_recipe(recipe: Recipe, watched: Sequence[str] = ()) -> Trained:
+def train_recipe(recipe: Recipe, watched: Sequence[str] = ()) -> RunResult:
     """A recipe trained in this process; test items are read after each epoch of the watched networks.
 
     Raises UserError.
@@ -86,10 +86,10 @@ def train_recipe(recipe: Recipe, watched: Sequence[str] = ()) -> Trained:
             student = prepare_student(run.networks[name].copy(name), sources.train)
             classes, labels = predict_classes(student, sources.test)
             curves.setdefault(name, []).append((classes == labels).numpy())
-    return Trained(run.networks, measure_networks(recipe, run.networks, sources), log, curves)
+    return RunResult(run.networks, measure_networks(recipe, run.networks, sources), log, curves)
 
 
-def save_run(folder: Path, trained: Trained, seconds: float) -> None:
+def save_run(folder: Path, trained: RunResult, seconds: float) -> None:
     """What a run keeps; scores.json is written last."""
     for split, predictions in trained.measured.predictions.items():
         arrays = {name: classes.numpy() for name, classes in predictions.networks.items()}

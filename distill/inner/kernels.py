@@ -65,7 +65,12 @@ class FastProblem(Problem):
 
 
 def replace_modules(network: nn.Module, fast: "type[FastConvolution] | type[FastPooling]") -> nn.Module:
-    """A copy of the network, of the same parameters, in which `fast` replaces the modules that it can."""
+    """A copy of the network, of the same parameters, in which `fast` replaces the modules that it can.
+
+    The network itself where there are none.
+    """
+    if not any(fast.can_replace(module) for module in network.modules()):
+        return network
     network = copy_network(network)
     for module in network.modules():
         if fast.can_replace(module):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,10 +11,7 @@ from torch import Tensor
 from distill.inner.rules import Adam, Tensors
 
 WINDOW = 60  # gradients
-OUTER_SETTINGS = {
-    "window": WINDOW,
-    "save_every": 25,
-}  # 100 steps are a fifth of a quick run, lost if it falls
+SAVE_EVERY = 25  # steps between saved states: 100 are a fifth of a quick run, which is lost if it falls
 SMALLEST = 1e-9  # eigenvalue, as a share of the largest, that is more than rounding
 
 
@@ -68,3 +66,8 @@ class GGT:
 def graft(direction: Tensor, step: Tensor) -> Tensor:
     """A direction with the length of a step; zeros stay zeros."""
     return direction * (step.norm() / direction.norm().clamp_min(torch.finfo(step.dtype).tiny))
+
+
+def outer_settings(known_weights: bool) -> dict[str, Any]:
+    """The fields of an OuterOptimizer by this rule; known_weights: all steps train the same networks."""
+    return {"window": WINDOW, "save_every": SAVE_EVERY, "detects_collapse": known_weights}

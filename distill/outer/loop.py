@@ -34,6 +34,7 @@ class OuterOptimizer:
     average_decay: float = 0.998
     patience: int = 5  # useless gradients in a row before the state is rolled back
     save_every: int = 100  # steps between the states that a rollback returns to
+    detects_collapse: bool = False  # at once; for steps that all train the same known networks
     lr_floor: float = 0.0  # the share of the learning rates at the end of the cosine
     warmup: int = 200  # steps over which the learning rates rise from zero, at most a tenth of the run
 
@@ -101,7 +102,8 @@ def descend(
         memory = (state.method_memory,) if state.method_memory else ()
         gradient = objective(synthetic.replace_tensors(state.tensors), state.step, *memory)
         state = replace(state, method_memory=gradient.memory)
-        if is_usable(gradient) and not has_collapsed(state, gradient):
+        collapsed = optimizer.detects_collapse and has_collapsed(state, gradient)
+        if is_usable(gradient) and not collapsed:
             done, floor = progress(state.step), optimizer.lr_floor
             decay = floor + (1 - floor) * cosine_decay(done)
             lr_factor = decay * optimizer.warm_up(state.step, done)
@@ -200,6 +202,7 @@ def has_collapsed(state: OuterState, gradient: OuterGradient) -> bool:
     """Whether the loss, once far below that of equal logits, is back there: most units are dead.
 
     The tensors stay as they are after such a step: a few in a row, each with other real items, roll back.
+    Not for networks drawn anew in each step, some of which are young and have such a loss.
     """
     was_low = state.last_good_trend < FAR_BELOW * gradient.uniform_loss
     return was_low and float(gradient.loss) >= BACK_AT * gradient.uniform_loss

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from distill.data.encoders.personal import KINDS, describe_kept
+from distill.data.encoders.personal import KINDS, describe_counts
 from distill.report.charts import BARS, draw_bars, group_values
 from distill.report.sanitise import JsonDict, get_at, is_number, to_count, to_dict, to_words
 from distill.report.snapshots import ReportedSet, Snapshot, describe_snapshot, list_snapshots
@@ -38,7 +38,7 @@ def describe_personal(reported: ReportedSet) -> str:
     """What the real sentences in a set's file keep of personal data; "" where it was not counted."""
     stored = to_dict(to_dict(reported.data.text).get("personal"))
     counts = {kind: [to_count(get_at(stored.get(kind), k)) for k in (0, 1)] for kind in KINDS}
-    return "" if any(None in pair for pair in counts.values()) else describe_kept(counts)
+    return "" if any(None in pair for pair in counts.values()) else describe_counts(counts)
 
 
 def script_data(snapshots: list[JsonDict], current: int, classes: list[str]) -> JsonDict:

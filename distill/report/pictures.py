@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.data.encoders.personal import list_kept
+from distill.data.encoders.personal import list_count_lines
 from distill.report.charts import (
     Axis,
     group_values,
@@ -40,7 +40,7 @@ def save_pictures(
         return
     save_sentences(folder / "sentences.png", labels, source["classes"], text)
     list_lines = list_real if "sentences" in text else list_mixtures if "encoder" in text else list_neighbours
-    lines = [*list_lines(labels, source["classes"], text), *list_kept(text)]
+    lines = [*list_lines(labels, source["classes"], text), *list_count_lines(text)]
     write_text(folder / "sentences.txt", "\n".join(lines) + "\n")
 
 

@@ -22,7 +22,7 @@ from distill.methods import METHODS
 from distill.methods.base import Method, Named, Objective, Tasks
 from distill.networks import IMAGES
 from distill.networks.build import build_network, check_no_buffers, default_arguments
-from distill.outer.full_matrix import OUTER_SETTINGS
+from distill.outer.full_matrix import outer_settings
 from distill.outer.loop import OuterOptimizer
 from distill.outer.parametrisations.bases import BASES
 from distill.outer.parametrisations.codes import describe_codes
@@ -96,7 +96,7 @@ def assemble_plan(
     def tasks(data: Dataset) -> Tasks:
         return build_task_drawer(outer, states, data, method).draw_steps(outer.networks_per_step)
 
-    optimizer = build_outer(outer, method)
+    optimizer = build_outer(outer, method, bool(initial.exported))
     return Plan(problem, method, initial, optimizer, tasks, outer.augment, description, source, vmapped)
 
 
@@ -176,9 +176,9 @@ def build_method(settings: Settings, problem: Problem, data: Dataset | None = No
 # The outer loop
 
 
-def build_outer(settings: OuterSettings, method: Method) -> OuterOptimizer:
+def build_outer(settings: OuterSettings, method: Method, known_weights: bool) -> OuterOptimizer:
     """How the outer loop moves; what the method says of it goes first."""
-    changes: dict[str, Any] = {**(OUTER_SETTINGS if settings.outer_rule == "ggt" else {})}
+    changes: dict[str, Any] = outer_settings(known_weights) if settings.outer_rule == "ggt" else {}
     changes |= {"relative_clip": method.relative_clip, "restarts": method.restarts, **method.outer_settings}
     lr = settings.outer_lr
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}

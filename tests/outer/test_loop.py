@@ -286,7 +286,7 @@ def test_a_relative_clip_is_resumed_bit_identically() -> None:
     ("lowest", "rollbacks"), [(0.5, 1), (0.9, 0)], ids=["far below", "never far below the uniform loss"]
 )
 def test_losses_that_are_back_at_the_uniform_one_roll_back_after_a_few_steps(lowest, rollbacks) -> None:
-    data, optimizer = make_synthetic(), replace(LOOSE, patience=3, save_every=4)
+    data, optimizer = make_synthetic(), replace(LOOSE, patience=3, save_every=4, detects_collapse=True)
     losses = dict.fromkeys((5, 8, 9, 10), 1.0)  # of 1: one alone, then three in a row
 
     def objective(synthetic: Synthetic, step: int) -> OuterGradient:

@@ -13,9 +13,9 @@ from distill.randomness import stream
 from distill.runs.sentences import labels as label_room
 from distill.runs.sentences.choose import choose_labels
 from distill.runs.sentences.greedy import build_space, choose_greedily, find_best, score_candidates
-from distill.runs.sentences.labels import Labels, learn_labels, teach_shares, train_linear
+from distill.runs.sentences.labels import Labels, average_teacher_shares, learn_labels, train_linear
 from distill.runs.sentences.nearest import find_nearest
-from distill.runs.sentences.select import choose_once, draw_order, select_sentences
+from distill.runs.sentences.select import draw_order, run_trial, select_sentences
 from distill.runs.sentences.spaces import count_words
 from tests.helpers import FILLERS, NOUNS
 
@@ -141,7 +141,7 @@ def test_chosen_sentences_are_of_every_class_and_have_shares() -> None:
 def test_of_three_choices_the_best_on_held_out_texts_is_taken() -> None:
     train, held_out = make_texts(), make_texts(40)
     best, generator = select_sentences(train, held_out, 4, stream("select")), stream("select")
-    trials = [choose_once(train, held_out, 4, generator) for _ in range(3)]
+    trials = [run_trial(train, held_out, 4, generator) for _ in range(3)]
     assert best.score == max(trial.score for trial in trials)
     assert best.places.tolist() in [trial.places.tolist() for trial in trials]
     assert 0 <= best.score <= 1
@@ -157,7 +157,7 @@ def test_the_labels_that_teach_held_out_texts_best_are_chosen() -> None:
 
 def test_teachers_are_surer_of_texts_that_all_others_agree_with() -> None:
     x, y, _ = make_problem(300)
-    shares = teach_shares([x.float()], torch.arange(9), y, 3, stream("teachers"))
+    shares = average_teacher_shares([x.float()], torch.arange(9), y, 3, stream("teachers"))
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(9))
     assert float((shares.argmax(dim=1) == y[:9]).float().mean()) > 0.7
 

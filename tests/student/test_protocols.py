@@ -25,7 +25,7 @@ from distill.student.protocols import (
     describe_protocol,
 )
 from distill.student.protocols.augment import DSA, FREPO, build_changes, build_dc
-from distill.student.protocols.base import Continued, PlannedProtocol
+from distill.student.protocols.base import LongerProtocol, PlannedProtocol
 from distill.student.protocols.frepo import FRePo, count_steps
 from distill.student.protocols.ordinary import Adam
 from distill.student.protocols.standard import DC, DDRanking, SiameseAugmentation, TrajectoryMatching
@@ -512,7 +512,7 @@ def test_a_network_of_a_name_is_trained_by_a_protocol() -> None:
 def test_a_continued_protocol_goes_on_at_its_first_rate() -> None:
     data = labelled(SHARES)
     longer = continue_protocol(Adam(steps=3), data, 2)
-    assert isinstance(longer, Continued)
+    assert isinstance(longer, LongerProtocol)
     assert factors_of(longer, data) == [*factors_of(Adam(steps=3), data), 1.0, 1.0]
 
 

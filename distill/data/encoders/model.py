@@ -124,9 +124,10 @@ def embed_tokens(
     lengths = [len(row) for row in tokens.ids]
     for batch in report_progress(list(plan_batches(lengths)), lengths):
         longest = min(round_up(max(lengths[i] for i in batch)), encoder.max_length)
-        ids = torch.full((len(batch), longest), pad, device=device)
-        for row, i in zip(ids, batch, strict=True):
+        rows = torch.full((len(batch), longest), pad)
+        for row, i in zip(rows, batch, strict=True):
             row[: lengths[i]] = tokens.ids[i]
+        ids = rows.to(device)
         mask = (torch.arange(ids.shape[1]) < torch.tensor([lengths[i] for i in batch])[:, None]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=numbers == "bfloat16"):
             states = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state

@@ -85,7 +85,7 @@ def count_personal(text: Mapping[str, Any], training_texts: Sequence[str]) -> di
     }
 
 
-def describe_kept(counts: Mapping[str, Any]) -> str:
+def describe_counts(counts: Mapping[str, Any]) -> str:
     """'0 of 812 mails, 1 of 903 numbers, 3 of 2,110 names (0.1 %)', but for kinds without any."""
     parts = []
     for kind in KINDS:
@@ -111,11 +111,11 @@ def describe_items(counts: Mapping[str, Any], n: int, real: bool) -> str:
     return f"{len(places):,} of the {n:,} {noun}s {holds} {what}: look at {where} before you publish the set"
 
 
-def list_kept(text: Mapping[str, Any]) -> list[str]:
+def list_count_lines(text: Mapping[str, Any]) -> list[str]:
     """The lines on personal data at the end of sentences.txt; none where it was not counted."""
     if "personal" not in text:
         return []
     counts, n = text["personal"], len(text["nearest"])
-    kept = f"kept of what the rules find in all training texts: {describe_kept(counts)}"
+    kept = f"kept of what the rules find in all training texts: {describe_counts(counts)}"
     warning = describe_items(counts, n, "sentences" in text)
     return ["", kept, "(a name is a capitalised word inside a sentence)", *([warning] if warning else [])]

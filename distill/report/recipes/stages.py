@@ -28,9 +28,7 @@ def describe_stage(stage: JsonDict) -> str:
     optimizer = stage.get("optimizer")
     name = to_dict(optimizer).get("name") if isinstance(optimizer, dict) else optimizer
     further = [shorten(name, 60)] if isinstance(name, str) else []
-    flags = [
-        word for word in ("search", "route", "keep", "prune", "qat", "mixup", "augment") if stage.get(word)
-    ]
+    flags = [word for word in FLAGS if stage.get(word)]
     extras = [f"{word} {shorten(stage[word], 60)}" if stage[word] is not True else word for word in flags]
     return "; ".join([*turns, ", ".join([*numbers, *further, *extras])])
 

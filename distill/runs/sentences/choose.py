@@ -31,7 +31,7 @@ def choose_labels(
 
     def score(name: str) -> float:
         labels = candidates[name].shares * candidates[name].weights[:, None]
-        parts = [share_right(*views[word], labels, y, rate) for word, rate in RATES.items()]
+        parts = [measure_accuracy(*views[word], labels, y, rate) for word, rate in RATES.items()]
         return sum(parts) / len(parts)
 
     scores = {name: score(name) for name in candidates}
@@ -49,7 +49,7 @@ def list_views(
     return {"probe": embedded, "bag of words": (bags[: len(texts)], bags[len(texts) :])}
 
 
-def share_right(x: Tensor, others: Tensor, labels: Tensor, y: Tensor, rate: float) -> float:
+def measure_accuracy(x: Tensor, others: Tensor, labels: Tensor, y: Tensor, rate: float) -> float:
     """The accuracy on others of a linear network after 300 steps of Adam on x."""
     with seed_torch(stream("sentences", "labels")):
         network = nn.Linear(x.shape[1], labels.shape[1])

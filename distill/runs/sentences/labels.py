@@ -34,7 +34,7 @@ class Labels(NamedTuple):
     weights: Float[Tensor, " n"]
 
 
-def teach_shares(
+def average_teacher_shares(
     features: Sequence[Float[Tensor, "N f"]], chosen: Int[Tensor, " n"], y: Int[Tensor, " N"], classes: int,
     generator: torch.Generator,
 ) -> Float[Tensor, "n C"]:  # fmt: skip

@@ -11,7 +11,7 @@ from distill.data.encoders.dataset import EncodedDataset
 from distill.errors import DataError
 from distill.runs.sentences.choose import choose_labels
 from distill.runs.sentences.greedy import build_space, choose_greedily
-from distill.runs.sentences.labels import Labels, learn_labels, teach_shares
+from distill.runs.sentences.labels import Labels, average_teacher_shares, learn_labels
 from distill.runs.sentences.spaces import list_spaces
 
 MOST_CANDIDATES, MOST_TEXTS = 3000, 6000  # that are looked at: drawn at random where there are more
@@ -34,11 +34,11 @@ def select_sentences(
 ) -> Sentences:
     """The best of three choices of n texts, by held-out ones. Raises DataError."""
     check_candidates(train, n)
-    trials = [choose_once(train, held_out, n, generator) for _ in range(TRIALS)]
+    trials = [run_trial(train, held_out, n, generator) for _ in range(TRIALS)]
     return max(trials, key=lambda trial: trial.score)
 
 
-def choose_once(
+def run_trial(
     train: EncodedDataset, held_out: EncodedDataset, n: int, generator: torch.Generator
 ) -> Sentences:
     """n texts by choose_greedily(), and the best of three labels of them by choose_labels().
@@ -56,7 +56,7 @@ def choose_once(
     spaces = [build_space(f, candidates, centred) for f in features]
     chosen = torch.tensor(choose_greedily(spaces, centred[candidates], n))
     hard, ones = one_hot[chosen], torch.ones(n)
-    soft = (hard + teach_shares(features, chosen, y, classes, generator)) / 2
+    soft = (hard + average_teacher_shares(features, chosen, y, classes, generator)) / 2
     learned = learn_labels(features, chosen, y, soft, generator)
     labels = {"hard": Labels(hard, ones), "teacher": Labels(soft, ones), "learned": learned}
     score, word, best = choose_labels(labels, drawn, chosen, held_out)

@@ -77,7 +77,7 @@ class PlannedProtocol(ABC):
 
 
 @dataclass(frozen=True)
-class Continued(PlannedProtocol):
+class LongerProtocol(PlannedProtocol):
     """Another protocol, and so many steps more after its end, at its first rate.
 
     Items that are data still teach the same then; items that are a sequence of steps do not.

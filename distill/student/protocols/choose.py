@@ -10,7 +10,7 @@ from distill.registry import flag, load
 from distill.sets.distilled import DistilledSet
 from distill.student import PROTOCOLS, RECOMMENDED
 from distill.student.loop import list_optimisers
-from distill.student.protocols.base import Continued, PlannedProtocol, TrainingProtocol
+from distill.student.protocols.base import LongerProtocol, PlannedProtocol, TrainingProtocol
 from distill.student.protocols.ordinary import Ordinary
 from distill.student.protocols.recipe import SetRecipe
 from distill.student.settings import SETTINGS, StudentOptions
@@ -74,7 +74,7 @@ def continue_protocol(protocol: TrainingProtocol, data: DistilledSet, steps: int
     if isinstance(protocol, SetRecipe):
         return replace(protocol, steps=(protocol.steps or len(data.schedule)) + steps)
     if isinstance(protocol, PlannedProtocol):
-        return Continued(protocol, steps)
+        return LongerProtocol(protocol, steps)
     raise UserError(f"{name_protocol(protocol)} cannot go on after its end: derive it from PlannedProtocol")
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from distill.data.encoders.personal import (
     count_personal,
+    describe_counts,
     describe_items,
-    describe_kept,
     find_names,
     find_personal,
     mask,
@@ -64,7 +64,7 @@ def test_what_real_sentences_keep_is_counted() -> None:
     text = {"sentences": [TEXTS[3], TEXTS[1]], "nearest": [[]] * 2, "mixture": [[]] * 2}
     counts = count_personal(text, TEXTS)
     assert counts == {"mails": [0, 1], "links": [0, 2], "numbers": [2, 3], "names": [1, 3], "items": [2]}
-    assert describe_kept(counts) == (
+    assert describe_counts(counts) == (
         "0 of 1 mails, 0 of 2 links, 2 of 3 numbers (66.7 %), 1 of 3 names (33.3 %)"
     )
 
@@ -77,7 +77,7 @@ def test_the_sentences_beside_a_learned_item_count() -> None:
 
 def test_where_there_is_nothing_it_is_said() -> None:
     counts = count_personal({"sentences": ["3 cats"], "nearest": [[]], "mixture": [[]]}, ["3 cats", "I"])
-    assert describe_kept(counts) == "there were no mails, links, numbers or names"
+    assert describe_counts(counts) == "there were no mails, links, numbers or names"
     assert describe_items(counts, 1, real=True) == ""
 
 
