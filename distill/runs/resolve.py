@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 HORIZONS = ("min_horizon", "max_horizon")
-RATES = ("lr_per", "lr_lr_scale")  # settings that only methods that learn rates have
+RATES = ("lr_per", "lr_profile", "lr_lr_scale")  # settings that only methods that learn rates have
 
 
 def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
@@ -119,6 +119,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         unrolls=method.unrolls, by_class=method.matches_classes, method=settings.outer.method,
         fixed_items=settings.outer.fixed_items,
         rule=settings.inner.rule or "", inner_steps=settings.inner.inner_steps or 0,
+        lr_per=settings.inner.lr_per or "",
         trained=settings.network.weights is not None,
         mnist=settings.data.origin == "mnist",
         labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),

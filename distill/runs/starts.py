@@ -17,8 +17,9 @@ from distill.kd.network_files import load_weights
 from distill.methods import METHODS
 from distill.methods.base import Method
 from distill.networks.initial import draw_weights
-from distill.outer import STARTS
+from distill.outer import RATE_PROFILES, STARTS
 from distill.outer.parametrisations.base import build_parametrisation
+from distill.outer.rate_profiles import shape_rates
 from distill.outer.starts import (
     assign_classes,
     continue_from,
@@ -28,7 +29,7 @@ from distill.outer.starts import (
 )
 from distill.outer.synthetic import Synthetic, cyclic_schedule, inverse_softplus
 from distill.randomness import stream
-from distill.registry import find
+from distill.registry import find, load
 from distill.runs.settings import Settings
 from distill.runs.settings.situation import parametrisation_of
 from distill.sets.distilled import DistilledSet
@@ -114,10 +115,11 @@ def build_synthetic(
         )
     tensors = len(problem.names) if inner.lr_per == "tensor" else None
     items, labels = start_items_and_labels(settings, method, data, m, rows)
+    lrs = start_lrs(inner.lr, inner.inner_steps, tensors, method.lr_end_for(problem))
     synthetic = Synthetic(
         items,
         scale_labels(labels, settings, problem, method),
-        start_lrs(inner.lr, inner.inner_steps, tensors, method.lr_end_for(problem)),
+        shape_rates(lrs, load(RATE_PROFILES[inner.lr_profile]), inner.lr_profile),
         cyclic_schedule(m, inner.batch, inner.inner_steps),
         settings.data.labels,
         method.label_scale_for(problem),

@@ -316,6 +316,12 @@ def test_two_minutes_for_known_weights_have_few_inner_steps_and_ggt(values: dict
     assert settings.outer.outer_rule == ("ggt" if is_brief else "adam")
     assert settings.outer.start == ("means" if is_brief else "real")
     assert settings.outer.warmup == (20 if is_brief else 200)
+    assert settings.inner.lr_profile == ("lenet" if is_brief else "even")
+
+
+@pytest.mark.parametrize("changes", [{"network": "mlp"}, {"inner_steps": 4}, {"lr_per": "step"}])
+def test_other_networks_and_steps_begin_with_even_rates(changes: dict) -> None:
+    assert resolve(image_settings(n=5, minutes=1.0, **changes)).inner.lr_profile == "even"
 
 
 def test_the_quick_start_leaves_trained_networks_alone() -> None:

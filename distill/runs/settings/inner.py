@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from distill.inner import RULES
 from distill.inner.engines import ENGINES
+from distill.outer import RATE_PROFILES
 from distill.registry import AUTO, RATE, Auto, option
 
 PlugInOptions = dict[str, float | bool | str | None]  # what a method or an engine brings with it
@@ -23,6 +24,8 @@ class InnerSettings:
     """The inner learning rate at the start; --method unroll learns it from there."""
     lr_per: Auto[str] = option(AUTO, "UNIT", choices=("step", "tensor"), noun="unit")
     """A learned learning rate for each step, or for each step and parameter tensor."""
+    lr_profile: Auto[str] = option(AUTO, "PROFILE", choices=RATE_PROFILES, noun="profile of rates")
+    """The shape of the first rates over inner steps and parameter tensors."""
     engine: Auto[str] = option(AUTO, "ENGINE", choices=ENGINES)
     """How the outer gradient is computed (--engine ENGINE --help shows an engine's own options)."""
     engine_options: PlugInOptions = field(default_factory=dict)

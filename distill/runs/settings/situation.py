@@ -29,6 +29,7 @@ class Situation:
     network: str = ""
     rule: str = ""
     inner_steps: int = 0
+    lr_per: str = ""
     trained: bool = False  # --weights: the networks were trained before
     labels: str = ""
     inner_loss: str = ""

@@ -17,6 +17,7 @@ from distill.runs.settings.defaults.values import (
     label_lr_scale,
     labels,
     lr_lr_scale,
+    lr_profile,
     max_age,
     max_horizon,
     network,
@@ -136,6 +137,11 @@ DEFAULTS = (
     Default(
         "inner", "lr_per", lambda s: "tensor" if (s.fixed or s.text) and not s.ridge else "step",
         "tensor where fixed or text, else step", "rates per tensor are the largest single gain where fixed",
+    ),
+    Default(
+        "inner", "lr_profile", lr_profile,
+        "lenet for fixed images of at most two minutes by LeNet in 6 steps, else even",
+        "rates learned by other networks, on other images, are worth three points after a minute",
     ),
     Default(
         "inner", "lr", inner_lr,

@@ -153,6 +153,11 @@ def inner_lr(s: Situation) -> float:
     return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
 
 
+def lr_profile(s: Situation) -> str:
+    is_known = s.network == "lenet" and s.inner_steps == QUICK_STEPS and s.lr_per == "tensor"
+    return "lenet" if s.quick and is_known else "even"
+
+
 def outer_steps(s: Situation) -> int:
     if s.limited:
         return FOREVER
