@@ -42,8 +42,8 @@ class BPTT(Method):
     """The loss by which a network trains on the items (default: squared-error for a random convnet, unless
     --labels says otherwise; that of the set of --start; else soft-cross-entropy)."""
     start_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
-    """With the squared error: labels start at so many times one-hot less the mean (default: 10 where random;
-    one-hot where fixed)."""
+    """Labels start at so many times the shares of their classes; with the squared error, of one-hot less the
+    mean (default: 10 where random with the squared error, 8 for fixed images of two minutes, else 1)."""
     min_horizon: int | None = option(None, "STEPS", above=0, at_most=10**5, cost=(40_000, "bytes"))
     """The fewest inner steps that an outer step makes: each draws a number between this and --max-horizon
     (default: T)."""
@@ -65,11 +65,6 @@ class BPTT(Method):
             raise UserError(
                 f"min_horizon is {self.min_horizon}, max_horizon {self.max_horizon}: the fewest inner steps"
                 " must not exceed the most"
-            )
-
-        if self.start_scale and self.inner_loss != "squared-error":
-            raise UserError(
-                "start_scale has no effect without the inner loss squared-error: give that, or leave it out"
             )
 
     def check_steps(self, steps: int) -> None:

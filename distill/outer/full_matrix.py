@@ -12,6 +12,7 @@ from distill.inner.rules import Adam, Tensors
 
 WINDOW = 60  # gradients
 SAVE_EVERY = 25  # steps between saved states: 100 are a fifth of a quick run, which is lost if it falls
+LARGEST_JUMP = 1.4  # of the loss over its mean
 SMALLEST = 1e-9  # eigenvalue, as a share of the largest, that is more than rounding
 
 
@@ -70,4 +71,8 @@ def graft(direction: Tensor, step: Tensor) -> Tensor:
 
 def outer_settings(known_weights: bool) -> dict[str, Any]:
     """The fields of an OuterOptimizer by this rule; known_weights: all steps train the same networks."""
-    return {"window": WINDOW, "save_every": SAVE_EVERY, "detects_collapse": known_weights}
+    return {
+        "window": WINDOW,
+        "save_every": SAVE_EVERY,
+        "largest_jump": LARGEST_JUMP if known_weights else None,
+    }

@@ -16,7 +16,12 @@ from distill.methods.base import Named, Objective, OuterGradient
 from distill.outer.full_matrix import GGT
 from distill.outer.synthetic import Synthetic
 
-FAR_BELOW, BACK_AT = 0.8, 0.97  # shares of the loss of equal logits
+KEPT, MOST_STEPS_BACK = (
+    0.3,
+    5,
+)  # the share of a step that is kept where it is shortened, and how often in a row
+ADDED_LATER = ("method_memory", "gradient_norms", "steps_back", "mean_loss", "tensors_before")  # to a state
+LOSS_WEIGHT = 0.1  # of a loss in the running mean that jumps are seen by
 NORM_WEIGHT = 0.1  # of a new norm in the running mean of a group's gradient norms
 
 
@@ -34,7 +39,7 @@ class OuterOptimizer:
     average_decay: float = 0.998
     patience: int = 5  # useless gradients in a row before the state is rolled back
     save_every: int = 100  # steps between the states that a rollback returns to
-    detects_collapse: bool = False  # at once; for steps that all train the same known networks
+    largest_jump: float | None = None  # of a loss over the mean, before the last step is shortened
     lr_floor: float = 0.0  # the share of the learning rates at the end of the cosine
     warmup: int = 200  # steps over which the learning rates rise from zero, at most a tenth of the run
 
@@ -69,6 +74,9 @@ class OuterState:
     skipped: int = 0  # steps whose gradient was useless
     skipped_in_a_row: int = 0
     rollbacks: int = 0
+    steps_back: int = 0  # in a row
+    mean_loss: float = math.nan  # where jumps are looked for
+    tensors_before: Named = field(default_factory=dict)  # the last step; there too
     gradient_norms: Named = field(default_factory=dict)  # their running means; empty without relative_clip
     method_memory: Named = field(default_factory=dict)  # what the method keeps from step to step
 
@@ -80,7 +88,8 @@ def initial_state(
     tensors = {name: t.detach().clone() for name, t in synthetic.tensors().items()}
     memory = optimizer.rule.start(list(tensors.values()))
     norms = {n: t.new_zeros(()) for n, t in tensors.items()} if optimizer.relative_clip else {}
-    start = OuterState(0, tensors, memory, dict(tensors), dict(tensors))
+    before = dict(tensors) if optimizer.largest_jump else {}
+    start = OuterState(0, tensors, memory, dict(tensors), dict(tensors), tensors_before=before)
     return replace(start, gradient_norms=norms, method_memory=method_memory or {})
 
 
@@ -102,8 +111,10 @@ def descend(
         memory = (state.method_memory,) if state.method_memory else ()
         gradient = objective(synthetic.replace_tensors(state.tensors), state.step, *memory)
         state = replace(state, method_memory=gradient.memory)
-        collapsed = optimizer.detects_collapse and has_collapsed(state, gradient)
-        if is_usable(gradient) and not collapsed:
+        if optimizer.largest_jump and has_jumped(state, gradient, optimizer.largest_jump):
+            state = step_back(state)
+        elif is_usable(gradient):
+            state = remember(state, gradient) if optimizer.largest_jump else state
             done, floor = progress(state.step), optimizer.lr_floor
             decay = floor + (1 - floor) * cosine_decay(done)
             lr_factor = decay * optimizer.warm_up(state.step, done)
@@ -170,6 +181,7 @@ def roll_back(state: OuterState, optimizer: OuterOptimizer) -> OuterState:
         memory=optimizer.rule.start(list(state.last_good.values())),
         lr_scale=state.lr_scale / 2,
         trend=math.nan,
+        mean_loss=math.nan,
         skipped_in_a_row=0,
         rollbacks=state.rollbacks + 1,
     )
@@ -198,14 +210,29 @@ def cosine_decay(progress: float) -> float:
     return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
 
-def has_collapsed(state: OuterState, gradient: OuterGradient) -> bool:
-    """Whether the loss, once far below that of equal logits, is back there: most units are dead.
+def has_jumped(state: OuterState, gradient: OuterGradient, largest: float) -> bool:
+    """Whether the loss is so many times the mean of the last ones, and the step may be shortened again."""
+    return state.steps_back < MOST_STEPS_BACK and float(gradient.loss) > largest * state.mean_loss
 
-    The tensors stay as they are after such a step: a few in a row, each with other real items, roll back.
-    Not for networks drawn anew in each step, some of which are young and have such a loss.
+
+def step_back(state: OuterState) -> OuterState:
+    """The state before its last step, and a share of that step.
+
+    A loss far above the mean says that a step went too far: units died, or rates grew too large. Only for
+    steps that all train the same known networks: of networks drawn anew some are young, with a high loss.
     """
-    was_low = state.last_good_trend < FAR_BELOW * gradient.uniform_loss
-    return was_low and float(gradient.loss) >= BACK_AT * gradient.uniform_loss
+    before, after = state.tensors_before, state.tensors
+    tensors = {name: torch.lerp(before[name], after[name], KEPT) for name in after}
+    return replace(
+        state, step=state.step + 1, tensors=tensors, steps_back=state.steps_back + 1, loss=math.nan
+    )
+
+
+def remember(state: OuterState, gradient: OuterGradient) -> OuterState:
+    """The state with its tensors and its loss in the mean, for a look at the next loss."""
+    loss, mean = float(gradient.loss), state.mean_loss
+    mean = loss if math.isnan(mean) else mean + LOSS_WEIGHT * (min(loss, 1.5 * mean) - mean)
+    return replace(state, tensors_before=state.tensors, mean_loss=mean, steps_back=0)
 
 
 def is_usable(gradient: OuterGradient) -> bool:

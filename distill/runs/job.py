@@ -10,7 +10,7 @@ from typing import Any
 from distill.data.dataset import Dataset
 from distill.errors import RunError, require
 from distill.outer import processes
-from distill.outer.loop import OuterState
+from distill.outer.loop import ADDED_LATER, OuterState
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_plan, build_set, set_depth
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
@@ -229,7 +229,7 @@ def load_snapshot(settings: Settings, path: Path, start: Snapshot) -> Snapshot:
     if saved is None:
         return start
     if isinstance(saved.get("state"), dict):  # checkpoints of older versions lack these
-        saved["state"] = {"method_memory": {}, "gradient_norms": {}, **saved["state"]}
+        saved["state"] = {**{name: getattr(start.state, name) for name in ADDED_LATER}, **saved["state"]}
     checkpoint.check_form(path, saved, asdict(start))
     check_same_experts(path, saved["state"]["method_memory"], start.state.method_memory)
     return Snapshot(OuterState(**saved["state"]), Candidate(**saved["best"]), saved["seconds"])

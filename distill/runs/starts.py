@@ -191,9 +191,19 @@ def inner_loss_word(settings: Settings, saved: DistilledSet | None = None) -> st
 
 
 def scale_labels(labels: Tensor, settings: Settings, problem: Problem, method: Method) -> Tensor:
-    """Labels (n, classes) at the start as the inner loss takes them: for a squared error they have mean 0."""
+    """Labels (n, classes) at the start as the inner loss takes them: for a squared error they have mean 0.
+
+    Raises UserError where they are given a scale and are shares or classes, which have none.
+    """
+    if method.start_scale and settings.data.labels != "soft":
+        raise UserError(
+            f"--start-scale is for labels without bounds, not --labels {settings.data.labels}: give --labels"
+            " soft, or leave it out"
+        )
     scale = None if method.regresses else regression_scale(settings, problem, method)
-    return labels if scale is None else scale * (labels - labels.mean(dim=1, keepdim=True))
+    if scale is None:
+        return (method.start_scale or 1.0) * labels
+    return scale * (labels - labels.mean(dim=1, keepdim=True))
 
 
 def regression_scale(settings: Settings, problem: Problem, method: Method) -> float | None:

@@ -97,8 +97,6 @@ def test_horizons_that_cannot_be_are_refused() -> None:
         BPTT(max_horizon=8).check_steps(12)
     with pytest.raises(UserError, match="relative_clip must be"):
         BPTT(relative_clip=0.5)
-    with pytest.raises(UserError, match="start_scale has no effect without the inner loss squared-error"):
-        BPTT(start_scale=3.0)
 
 
 def test_each_inner_step_is_augmented_anew() -> None:

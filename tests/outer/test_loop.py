@@ -14,6 +14,8 @@ from distill.inner.rules import SGD
 from distill.methods.base import OuterGradient
 from distill.methods.unroll import bilevel, meta_gradient
 from distill.outer.loop import (
+    KEPT,
+    MOST_STEPS_BACK,
     OuterOptimizer,
     OuterState,
     clip,
@@ -282,19 +284,37 @@ def test_a_relative_clip_is_resumed_bit_identically() -> None:
     assert run_steps(1)[0].gradient_norms == {}
 
 
-@pytest.mark.parametrize(
-    ("lowest", "rollbacks"), [(0.5, 1), (0.9, 0)], ids=["far below", "never far below the uniform loss"]
-)
-def test_losses_that_are_back_at_the_uniform_one_roll_back_after_a_few_steps(lowest, rollbacks) -> None:
-    data, optimizer = make_synthetic(), replace(LOOSE, patience=3, save_every=4, detects_collapse=True)
-    losses = dict.fromkeys((5, 8, 9, 10), 1.0)  # of 1: one alone, then three in a row
+def descend_with_losses(losses: dict[int, float], largest_jump: float | None) -> list[OuterState]:
+    """Sixteen states of a loop whose losses are 1 but for these steps."""
+    data = make_synthetic()
+    optimizer = replace(LOOSE, patience=100, save_every=100, largest_jump=largest_jump)
 
     def objective(synthetic: Synthetic, step: int) -> OuterGradient:
-        gradients = {name: torch.full_like(t, 1e-9) for name, t in synthetic.tensors().items()}
-        return OuterGradient(torch.tensor(losses.get(step, lowest)), gradients, uniform_loss=1.0)
+        gradients = {name: torch.ones_like(t) for name, t in synthetic.tensors().items()}
+        return OuterGradient(torch.tensor(losses.get(step, 1.0)), gradients, uniform_loss=2.0)
 
     loop = descend(data, objective, optimizer, initial_state(data, optimizer), lambda step: step / 20)
-    states = list(islice(loop, 11))
-    assert states[6].rollbacks == 0
-    assert states[10].rollbacks == rollbacks
-    assert states[10].skipped == (4 if rollbacks else 0)
+    return list(islice(loop, 16))
+
+
+def test_a_step_after_which_the_loss_jumps_is_shortened() -> None:
+    states = descend_with_losses({8: 1.5, 9: 1.5}, 1.4)
+    before, after = (states[i].tensors["items"] for i in (6, 7))
+    for i, share in ((8, KEPT), (9, KEPT**2)):
+        torch.testing.assert_close(states[i].tensors["items"], torch.lerp(before, after, share))
+        assert (states[i].memory, states[i].average) == (states[7].memory, states[7].average)
+    assert [state.steps_back for state in states[7:11]] == [0, 1, 2, 0]
+    assert not torch.equal(states[10].tensors["items"], states[9].tensors["items"])
+
+
+def test_a_loss_that_stays_high_is_believed_after_a_few_steps_back() -> None:
+    states = descend_with_losses(dict.fromkeys(range(8, 30), 1.5), 1.4)
+    assert [state.steps_back for state in states[7:13]] == [0, *range(1, MOST_STEPS_BACK + 1), 0]
+    assert states[12].mean_loss == pytest.approx(1.05)  # a tenth of the way
+
+
+@pytest.mark.parametrize(("loss", "largest_jump"), [(1.3, 1.4), (50.0, None)])
+def test_smaller_jumps_and_networks_drawn_anew_go_on(loss: float, largest_jump: float | None) -> None:
+    states = descend_with_losses({8: loss}, largest_jump)
+    assert states[8].steps_back == 0
+    assert not torch.equal(states[8].tensors["items"], states[7].tensors["items"])

@@ -36,6 +36,19 @@ def test_labels_of_a_squared_error_start_at_ten_times_one_hot_less_its_mean(regr
     torch.testing.assert_close(fixed.labels, torch.eye(3), rtol=0, atol=1e-4)
 
 
+def test_labels_of_a_cross_entropy_start_at_so_many_times_their_shares() -> None:
+    data = learn(labels="soft", method=BPTT(inner_loss="soft-cross-entropy", start_scale=8.0))
+    torch.testing.assert_close(data.labels, 8 * torch.eye(3), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", ["softmax", "hard"])
+def test_a_scale_of_labels_that_are_shares_is_refused(labels: str) -> None:
+    with pytest.raises(
+        UserError, match=f"start_scale is for labels without bounds, not labels {labels}: give"
+    ):
+        learn(labels=labels, method=BPTT(start_scale=3.0))
+
+
 @pytest.mark.parametrize("as_file", [True, False])
 def test_a_start_carries_its_loss_labels_and_rates_over(
     regression: DistilledSet, tmp_path: Path, as_file: bool

@@ -50,6 +50,10 @@ def start(s: Situation) -> str:
     return "means" if means else "real"
 
 
+def start_scale(s: Situation) -> float | None:
+    return 8.0 if s.quick and s.labels == "soft" and not s.regresses else None
+
+
 def pool_augment(s: Situation) -> str | None:
     return "affine" if s.patient and s.mnist else None
 
@@ -149,7 +153,7 @@ def inner_lr(s: Situation) -> float:
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
         return {"momentum": 0.004, "adam": 0.001}[s.rule]
     if s.rule == "sgd":
-        return (0.2 if s.text else 0.24 if s.quick else 0.1) / s.inner_steps
+        return (0.2 if s.text else 0.18 if s.quick else 0.1) / s.inner_steps
     return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
 
 
