@@ -35,13 +35,19 @@ def distil(root: Path, case: Case, seed: int) -> None:
     out = folder(root, case, seed)
     if (out / "set.pt").exists():
         return
-    arguments = ["--resume", str(out)] if (out / "checkpoint.pt").exists() else [
+    arguments = ["--resume", str(out), *find_data(case)] if (out / "checkpoint.pt").exists() else [
         *case.arguments, "--seed", str(seed), "--out", str(out), "--overwrite",
     ]  # fmt: skip
     with open(out.with_suffix(".log"), "w") as log:
         line = [sys.executable, "-m", "distill", case.verb, *arguments]
         code = subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     print(f"{out.name}: {'done' if code == 0 else f'failed, see {log.name}'}", flush=True)
+
+
+def find_data(case: Case) -> tuple[str, ...]:
+    """The option that says where the data of a case are: a run that goes on needs it, too."""
+    words = case.arguments
+    return next((words[i : i + 2] for i, word in enumerate(words) if word == "--data-dir"), ())
 
 
 def make_parser(description: str | None, name: str) -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -61,9 +62,36 @@ def test_a_row_of_text_is_its_share_of_all_sentences(tmp_path: Path) -> None:
         "config": dict.fromkeys(text.SETTINGS, 1),
     }
     small_set(scores=scores, provenance=provenance).save(path / "set.pt")
+    by_adam = {"mean": 0.71, "std": 0.02, "n": 5}
+    students = {"accuracy": by_adam, "steps_on": by_adam | {"mean": 0.705, "steps": text.STEPS_ON}}
+    (path / "adam.json").write_text(json.dumps(students))
     row = text.row(tmp_path, case)
     assert row["share"] == pytest.approx(0.9)
-    assert "| 72.0 ± 1.0 % | 80.0 % | 90.0 % | 60.0 ± 10.0 % | 60.0 ± 10.0 % | 181 |" in text.table([row])
+    cells = "72.0 ± 1.0 % | 71.0 ± 2.0 % | 70.5 ± 2.0 % | 80.0 % | 90.0 % | 60.0 ± 10.0 % | 60.0 ± 10.0 %"
+    assert f"| {cells} | 181 |" in text.table([row])
+    older = {name: value for name, value in row.items() if name not in ("adam", "steps_on")}
+    assert "| 72.0 ± 1.0 % | - | - | 80.0 %" in text.table([older])
+    assert cases.find_data(cases.Case("a", ("--n", "2", "--data-dir", "d", "--x"))) == ("--data-dir", "d")
+    assert cases.find_data(case) == ()
+
+
+def test_students_by_adam_train_on_the_set_of_a_row_and_two_thousand_steps_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[list[str]] = []
+
+    def run(line: list[str], **options: object) -> SimpleNamespace:
+        lines.append(line)
+        return SimpleNamespace(stdout='{"accuracy": {"mean": 0.7}, "steps_on": {"mean": 0.6}}\n')
+
+    monkeypatch.setattr(cases.subprocess, "run", run)
+    students = cases.measure_students(
+        tmp_path / "set.pt", "adam", text.student_options(("--vectors", "v"), 3)
+    )
+    assert students["steps_on"] == {"mean": 0.6}
+    options = ["--protocol", "adam", "--steps-on", "2000", "--seeds", "3", "--vectors", "v"]
+    assert lines[0][4:12] == [str(tmp_path / "set.pt"), *options[:7]]
+    assert lines[0][12] == "v"
 
 
 def test_image_sets_are_named_files_or_folders(tmp_path: Path) -> None:
@@ -77,7 +105,9 @@ def test_image_sets_are_named_files_or_folders(tmp_path: Path) -> None:
 
 def test_missing_sets_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "trec").mkdir()
-    assert [c.name for c in text.cases(None, None)] == ["sentences, n = 2, random"]
+    assert [c.name for c in text.cases(None, None)] == [
+        "sentences, n = 2, random", "sentences, n = 2, random, by adam",
+    ]  # fmt: skip
     names = {c.name.split(",")[0] for c in text.cases(tmp_path, tmp_path / "v.npz")}
     assert names == {"sentences", "trec"}
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.inner.memory.autocast import outer_precision
-from distill.inner.rules import SGD
+from distill.inner.problem import Problem
+from distill.inner.rules import SGD, Adam, Rule
 from distill.inner.step import Step
 from distill.methods.base import Learnable, Named
 from distill.methods.visits import TEMPERATURE, SGDPoolMethod, Visit
@@ -27,6 +28,8 @@ class RaTBPTT(SGDPoolMethod):
     the cross-entropy of τ · logits for a batch of real items through them; τ is learned. Then the network is
     trained for `pool_steps` steps without a graph. So a window may start after as many as pool_steps ·
     max_age steps, at no greater cost: sets that are learned so stay good however long students train.
+    Where the set's own rule is Adam, the pool trains by it: its networks carry Adam's moments from one visit
+    to the next, and a window is unrolled through them.
     """
 
     rule: ClassVar[SGD] = SGD(momentum=0.9, weight_decay=0.0005)  # of the protocol dc
@@ -39,6 +42,17 @@ class RaTBPTT(SGDPoolMethod):
     """Through how many inner steps the outer gradient travels."""
     temperature: float = option(3.0, "FLOAT", above=0)
     """τ at the start: the factor of a network's logits in the outer loss; it is learned."""
+
+    def rule_of(self, problem: Problem) -> Rule:
+        """Adam where the set's recipe is Adam's, else that of the protocol dc."""
+        return problem.rule if isinstance(problem.rule, Adam) else self.rule
+
+    def recommend(self) -> dict[str, Any]:
+        by_adam = self.families and isinstance(self.families[0].problem.rule, Adam)
+        return {"name": "adam"} if by_adam else super().recommend()
+
+    def lr_end_for(self, problem: Problem) -> float:
+        return 0.01 if isinstance(problem.rule, Adam) else super().lr_end_for(problem)
 
     def learned_tensors(self) -> Named:
         return {TEMPERATURE: torch.tensor(math.log(self.temperature))}

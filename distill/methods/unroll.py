@@ -55,6 +55,9 @@ class BPTT(Method):
     """Begin with T / 2^K inner steps, each at the rates of the 2^K that it stands for, and halve them into
     more, up to T, in the first 250, 700 and 2,000 outer steps: quicker steps while most is to learn. For
     batches of all items (default: 0)."""
+    lr_end: float | None = option(None, "SHARE", above=0, at_most=1)
+    """The last learning rate at the start, as a share of --lr; between them half a cosine (default: 0.01 for
+    embeddings of texts by adam, as the protocol adam has it; else 1)."""
     relative_clip: float | None = option(None, "FACTOR", at_least=1, at_most=1000)
     """Clip outer gradients to this multiple of the running mean of their norms, as 2, instead of to a fixed
     norm."""
@@ -79,6 +82,9 @@ class BPTT(Method):
                 f"--max-horizon {self.max_horizon} is below the {steps} inner steps, the last of which would"
                 " not be learned: give a larger one, or fewer --inner-steps"
             )
+
+    def lr_end_for(self, problem: Problem) -> float:
+        return self.lr_end or 1.0
 
     @property
     def restarts(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from distill.errors import UserError
 from distill.inner.losses import soft_cross_entropy
 from distill.inner.memory.autocast import outer_precision
 from distill.inner.problem import Problem, State, Task
-from distill.inner.rules import SGD
+from distill.inner.rules import SGD, Rule
 from distill.inner.step import Step
 from distill.methods.base import (
     Augment,
@@ -142,8 +142,12 @@ class SGDPoolMethod(PoolMethod):
     """The learning rate of the networks of the pool."""
 
     def family_of(self, problem: Problem, draw: Callable[[int], State]) -> Family:
-        changed = replace(problem, rule=self.rule, inner_loss=soft_cross_entropy)
+        changed = replace(problem, rule=self.rule_of(problem), inner_loss=soft_cross_entropy)
         return Family(changed, lambda number: changed.start(problem.weights(draw(number))), self.pool_lr)
+
+    def rule_of(self, problem: Problem) -> Rule:
+        """The update rule of the pool's networks, where the set's own is that of a problem."""
+        return self.rule
 
     @property
     def student_augment(self) -> str:

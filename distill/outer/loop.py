@@ -16,10 +16,8 @@ from distill.methods.base import Named, Objective, OuterGradient
 from distill.outer.full_matrix import GGT
 from distill.outer.synthetic import Synthetic
 
-KEPT, MOST_STEPS_BACK = (
-    0.3,
-    5,
-)  # the share of a step that is kept where it is shortened, and how often in a row
+KEPT = 0.3  # of a step that is shortened
+MOST_STEPS_BACK = 5  # in a row
 ADDED_LATER = ("method_memory", "gradient_norms", "steps_back", "mean_loss", "tensors_before")  # to a state
 LOSS_WEIGHT = 0.1  # of a loss in the running mean that jumps are seen by
 NORM_WEIGHT = 0.1  # of a new norm in the running mean of a group's gradient norms

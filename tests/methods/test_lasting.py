@@ -9,9 +9,11 @@ import torch
 import distill
 from distill.commands.image import main as image
 from distill.methods.unroll import BPTT
+from distill.outer.starts import start_lrs
 from distill.runs.resolve import identity, resolve, resume
-from distill.runs.settings import ImageSettings, Settings
+from distill.runs.settings import ImageSettings, Settings, TextSettings
 from distill.sets.distilled import DistilledSet
+from distill.student.protocols.frepo import warm_up_and_fall
 from distill.student.training import Student, build_problem, initial_weights
 from tests.helpers import change_settings, write_npz
 from tests.runs.test_library import Net, make_data
@@ -44,6 +46,43 @@ def test_a_rate_of_labels_needs_no_word_for_their_kind() -> None:
 
 def test_signed_labels_of_a_cross_entropy_are_for_exactly_T_steps() -> None:
     assert choose(labels="soft") == ("soft", {})
+
+
+def choose_text(**values: Any) -> TextSettings:
+    return resolve(change_settings(TextSettings(), init="random", n=6, **values))
+
+
+@pytest.mark.parametrize("values", [{"encoder": "folder"}, {"network": "textcnn", "rule": "adam"}])
+def test_texts_are_learned_through_the_training_of_the_protocol_adam(values: dict[str, Any]) -> None:
+    settings = choose_text(**values)
+    inner, options = settings.inner, settings.outer.method_options
+    assert (settings.outer.method, inner.rule, settings.data.labels) == ("unroll", "adam", "softmax")
+    assert (inner.engine, inner.lr_per, settings.outer.lr_lr_scale) == ("unroll", "step", 0)
+    lrs = torch.nn.functional.softplus(start_lrs(inner.lr, inner.inner_steps, None, options["lr_end"]))
+    protocol = torch.tensor(warm_up_and_fall(200, 0, 0.0)) * 0.001  # of the protocol adam
+    assert lrs.sum().item() == pytest.approx(protocol.sum().item(), rel=0.02)
+    assert lrs.max() / lrs.min() == pytest.approx(100)
+
+
+@pytest.mark.parametrize("values", [{"rule": "momentum"}, {"labels": "soft"}, {"rule": "sgd"}])
+def test_other_embeddings_are_for_their_own_twenty_steps(values: dict[str, Any]) -> None:
+    settings = choose_text(encoder="folder", **values)
+    assert settings.inner.rule == values.get("rule", "momentum")
+    assert (settings.inner.inner_steps, settings.inner.lr_per, settings.outer.lr_lr_scale) == (
+        20,
+        "tensor",
+        2,
+    )
+    assert settings.outer.method_options == {}
+
+
+def test_a_pool_by_adam_has_its_rate_and_a_recipe_as_long_as_the_protocol() -> None:
+    for settings in (choose_text(method="rat-bptt", rule="adam"), resolve(change_settings(
+        ImageSettings(), init="random", network="mlp", method="rat-bptt", rule="adam"
+    ))):  # fmt: skip
+        assert settings.outer.method_options["pool_lr"] == settings.inner.lr == 0.001
+        assert settings.inner.inner_steps == 200
+    assert "pool_lr" not in choose_text(method="rat-bptt").outer.method_options
 
 
 @pytest.mark.parametrize("values", [{"init": "fixed"}, {"method": "frepo"}])

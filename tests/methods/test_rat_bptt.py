@@ -10,7 +10,7 @@ import torch
 
 from distill.commands.image import main as image
 from distill.inner.problem import State, Task
-from distill.inner.rules import SGD
+from distill.inner.rules import SGD, Adam, Rule
 from distill.methods.pool import Family, Pool
 from distill.methods.rat_bptt import RaTBPTT
 from distill.outer.loop import OuterOptimizer, OuterState, descend, initial_state
@@ -23,15 +23,16 @@ from tests.helpers import CLASSES, SHAPE, small_problem, small_weights, waves, w
 LR = 0.05
 MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005  # of the protocol dc
 WINDOW = 3
+DC_RULE, ADAM = SGD(MOMENTUM, WEIGHT_DECAY), Adam()
+RULES = pytest.mark.parametrize("rule", [DC_RULE, ADAM], ids=["dc", "adam"])
 
 
-def draw_state(i: int) -> State:
-    problem = small_problem(SGD(MOMENTUM, WEIGHT_DECAY))
-    return problem.start(small_weights(problem, i))
+def make_method(rule: Rule = DC_RULE, **changes: object) -> RaTBPTT:
+    problem = small_problem(rule)
 
+    def draw_state(i: int) -> State:
+        return problem.start(small_weights(problem, i))
 
-def make_method(**changes: object) -> RaTBPTT:
-    problem = small_problem(SGD(MOMENTUM, WEIGHT_DECAY))
     family = Family(problem, draw_state, LR)
     return replace(
         RaTBPTT(pool_size=3, max_age=4, pool_steps=2, pool_window=WINDOW, families=(family,)), **changes
@@ -50,12 +51,16 @@ def draw_tasks(step: int) -> list[Task]:
     return [Task((), x, torch.tensor([0, 1, 2, 0, 1, 2]), stream("visit", step))]
 
 
-def train_by_torch(data: Synthetic, steps: int) -> torch.nn.Module:
-    """The first network of the pool after so many steps of torch.optim's SGD."""
+def train_by_torch(data: Synthetic, steps: int, rule: Rule = DC_RULE) -> torch.nn.Module:
+    """The first network of the pool after so many steps of torch.optim's SGD or Adam."""
     problem = small_problem()
     module = problem.network
     module.load_state_dict(small_weights(problem, 0))
-    optimizer = torch.optim.SGD(module.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    optimizer: torch.optim.Optimizer
+    if rule == ADAM:
+        optimizer = torch.optim.Adam(module.parameters(), LR)
+    else:
+        optimizer = torch.optim.SGD(module.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY)
     targets = data.labels.softmax(dim=1)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -64,28 +69,43 @@ def train_by_torch(data: Synthetic, steps: int) -> torch.nn.Module:
     return module
 
 
-def test_the_loss_is_that_of_a_network_that_torch_trained_for_the_window() -> None:
+@RULES
+def test_the_loss_is_that_of_a_network_that_torch_trained_for_the_window(rule: Rule) -> None:
     data, task = make_synthetic(), draw_tasks(0)[0]
-    module = train_by_torch(data, WINDOW)
+    module = train_by_torch(data, WINDOW, rule)
     expected = torch.nn.functional.cross_entropy(math.exp(0.5) * module(task.x), task.y)
-    result = make_method().objective(small_problem(), draw_tasks)(data, 0)
+    result = make_method(rule).objective(small_problem(), draw_tasks)(data, 0)
     torch.testing.assert_close(result.loss, expected.detach())
     assert result.uniform_loss == pytest.approx(math.log(CLASSES))
 
 
-def test_a_visit_trains_the_network_for_pool_steps_and_makes_it_older() -> None:
+@RULES
+def test_a_visit_trains_the_network_for_pool_steps_and_makes_it_older(rule: Rule) -> None:
     data = make_synthetic()
-    memory = make_method().objective(small_problem(), draw_tasks)(data, 0).memory
-    for i, parameter in enumerate(train_by_torch(data, 2).parameters()):
+    memory = make_method(rule).objective(small_problem(), draw_tasks)(data, 0).memory
+    for i, parameter in enumerate(train_by_torch(data, 2, rule).parameters()):
         torch.testing.assert_close(memory[f"0.{i}"], parameter.detach())
     assert memory["ages"].tolist() == [1, 1, 2]
 
 
+@RULES
+def test_two_visits_of_a_network_are_one_training_with_the_memory_of_the_rule(rule: Rule) -> None:
+    data, method = make_synthetic(), make_method(rule, pool_size=1)
+    objective, memory = method.objective(small_problem(), draw_tasks), method.start_memory()
+    for step in range(2):
+        memory = objective(data, step, memory).memory
+    for i, parameter in enumerate(train_by_torch(data, 4, rule).parameters()):
+        torch.testing.assert_close(memory[f"0.{i}"], parameter.detach())
+
+
+@RULES
 @pytest.mark.parametrize("step", [0, 4])
 @pytest.mark.parametrize("augment", ["", "affine"])
 @pytest.mark.parametrize("name", ["items", "labels", "log_temperature"])
-def test_every_gradient_agrees_with_finite_differences(name: str, augment: str, step: int) -> None:
-    method = make_method(pool_augment=augment)
+def test_every_gradient_agrees_with_finite_differences(
+    name: str, augment: str, step: int, rule: Rule
+) -> None:
+    method = make_method(rule, pool_augment=augment)
     objective, memory = method.objective(small_problem(), draw_tasks), method.start_memory()
     data = make_synthetic()
     tensor = data.tensors()[name]
@@ -104,12 +124,13 @@ def test_rates_of_students_are_not_learned() -> None:
     )
 
 
-def test_a_run_that_goes_on_from_its_memory_has_the_same_bits() -> None:
+@RULES
+def test_a_run_that_goes_on_from_its_memory_has_the_same_bits(rule: Rule) -> None:
     outer = OuterOptimizer(
         lr={"items": 0.03, "labels": 0.01, "lrs": 0.0, "log_temperature": 0.03}, clip_norm=math.inf,
         beta1=0.9, average_decay=0.9, warmup=1, relative_clip=2.0,
     )  # fmt: skip
-    data, method = make_synthetic(), make_method(pool_augment="affine")
+    data, method = make_synthetic(), make_method(rule, pool_augment="affine")
 
     def run(count: int, state: OuterState) -> OuterState:
         objective = method.objective(small_problem(), draw_tasks)
@@ -152,6 +173,19 @@ def test_changes_go_round_among_the_networks_of_a_family() -> None:
 )  # fmt: skip
 def test_the_file_recommends_the_training_of_the_pool(augment: str, protocol: dict) -> None:
     assert make_method(pool_augment=augment).recommend() == protocol
+
+
+def test_the_pool_trains_by_adam_where_the_recipe_does() -> None:
+    problem = small_problem(ADAM)
+    family = RaTBPTT().family_of(problem, lambda i: problem.start(small_weights(problem, i)))
+    assert family.problem.rule == ADAM
+    assert len(family.draw(0)) == 3 * len(problem.names) + 1  # weights, two moments, and the count of steps
+    method = make_method(ADAM)
+    assert method.recommend() == {"name": "adam"}
+    assert (method.lr_end_for(problem), method.lr_end_for(small_problem(SGD(0.9)))) == (0.01, 0.1)
+    momentum = small_problem(SGD(0.9))
+    family = RaTBPTT().family_of(momentum, lambda i: momentum.start(small_weights(momentum, i)))
+    assert family.problem.rule == DC_RULE
 
 
 def test_a_run_after_kernel_ridge_keeps_the_shares_of_its_labels(tmp_path: Path, capsys) -> None:

@@ -47,8 +47,9 @@ class OuterSettings:
     """The outer learning rate for the items."""
     label_lr_scale: Auto[float] = option(AUTO, "FACTOR", **RATE, needs={"labels": ("soft", "softmax")})
     """The outer learning rate for the labels, as a multiple of --outer-lr."""
-    lr_lr_scale: Auto[float] = option(AUTO, "FACTOR", **RATE)
-    """The outer learning rate for the inner learning rates, as a multiple of --outer-lr."""
+    lr_lr_scale: Auto[float] = option(AUTO, "FACTOR", at_least=0, at_most=RATE["at_most"])
+    """The outer learning rate for the inner learning rates, as a multiple of --outer-lr; 0: they stay as
+    they are."""
     ema_decay: Auto[float] = option(AUTO, "DECAY", at_least=0, at_most=1)
     """Decay of the exponential moving average (EMA) of what is learned."""
     warmup: Auto[int] = option(AUTO, "STEPS", above=0)

@@ -49,6 +49,12 @@ class Situation:
         return self.method == "unroll" and not self.fixed
 
     @property
+    def by_adam(self) -> bool:
+        """Networks that nobody knows train as the protocol adam trains them: texts, or a pool."""
+        unrolled = self.text and self.random_unroll and not self.pretrained
+        return self.rule == "adam" and (unrolled or self.windowed)
+
+    @property
     def quick(self) -> bool:
         """Images for known weights, learned within two minutes: most of it is the way from chance."""
         is_new = not (self.text or self.trained or self.start)

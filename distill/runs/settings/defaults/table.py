@@ -16,7 +16,9 @@ from distill.runs.settings.defaults.values import (
     inner_steps,
     label_lr_scale,
     labels,
+    lr_end,
     lr_lr_scale,
+    lr_per,
     lr_profile,
     max_age,
     max_horizon,
@@ -26,6 +28,7 @@ from distill.runs.settings.defaults.values import (
     outer_rule,
     outer_steps,
     pool_augment,
+    pool_lr,
     rule,
     start,
     start_scale,
@@ -65,15 +68,16 @@ DEFAULTS = (
     Default(
         "data", "labels", labels,
         "soft; dc and dm: hard; softmax with --fixed-items there, for rat-bptt, mtt, and random"
-        " pretrained networks, those of an --encoder, and convnets by cross-entropy",
+        " pretrained networks, those of an --encoder, texts by adam, and convnets by cross-entropy",
         "shares leave a cross-entropy bounded; they are learned more slowly than labels of a regression",
     ),
     Default(
         "inner", "rule", rule,
-        "sgd where fixed, momentum where random or pretrained and for rat-bptt; frepo and rcig: momentum for"
-        " convnet and resnet, else adam",
-        "plain steps give the cleanest gradient; random networks have a longer way to go; momentum diverges"
-        " on the large labels of frepo where nothing normalises",
+        "sgd where fixed, momentum where random or pretrained and for rat-bptt, adam for random networks of"
+        " an --encoder; frepo and rcig: momentum for convnet and resnet, else adam",
+        "plain steps give the cleanest gradient; random networks have a longer way to go; embeddings learned"
+        " through momentum teach nobody who trains by Adam, as most do; momentum diverges on the large labels"
+        " of frepo where nothing normalises",
     ),
     Default(
         "inner", "batch", batch, "all where fixed, else at most 20; frepo, rcig, rat-bptt, mtt: at most 100",
@@ -82,8 +86,9 @@ DEFAULTS = (
     Default(
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8, of two minutes 6; random: n, at least 20; random convnet: 12 up"
-        " to n = 20, else 50; text: 10 where fixed, 20 where random, 4 where pretrained; frepo and rcig: 20"
-        " for convnet and resnet, else 100; rat-bptt, mtt, and random images for dc and dm: 300",
+        " to n = 20, else 50; text: 10 where fixed, 20 where random, by adam 50, 4 where pretrained; frepo"
+        " and rcig: 20 for convnet and resnet, else 100; rat-bptt, mtt, and random images for dc and dm: 300;"
+        " rat-bptt by adam: 200",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
@@ -97,6 +102,10 @@ DEFAULTS = (
     Default(
         METHOD, "pool_augment", pool_augment, "rat-bptt, dc, dm: affine for mnist, as in dc, else none",
         "where people change the images that they train on, a set does best that was learned so",
+    ),
+    Default(
+        METHOD, "pool_lr", pool_lr, "0.01; for rat-bptt by adam 0.001",
+        "the rate at which most people train by that rule",
     ),
     Default(
         METHOD, "max_age", max_age,
@@ -140,8 +149,8 @@ DEFAULTS = (
         "1,000 epochs of 20 images take less than one network on all real data; of more items, more",
     ),
     Default(
-        "inner", "lr_per", lambda s: "tensor" if (s.fixed or s.text) and not s.ridge else "step",
-        "tensor where fixed or text, else step", "rates per tensor are the largest single gain where fixed",
+        "inner", "lr_per", lr_per, "tensor where fixed or text, else step; step by adam",
+        "rates per tensor are the largest single gain where fixed",
     ),
     Default(
         "inner", "lr_profile", lr_profile,
@@ -152,10 +161,14 @@ DEFAULTS = (
         "inner", "lr", inner_lr,
         "sgd: 0.1 / T, for text 0.2 / T, pretrained 0.05, for images of two minutes 0.18 / T; momentum:"
         " 0.01, for a random"
-        " convnet 0.02; adam: 0.003;"
+        " convnet 0.02; adam: 0.003, for random text 0.2 / T;"
         " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
-        " rat-bptt, dc, dm: 0.01; mtt: 0.02",
+        " rat-bptt, dc, dm: 0.01, rat-bptt by adam 0.001; mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
+    ),
+    Default(
+        METHOD, "lr_end", lr_end, "0.01 for random text by adam, else 1",
+        "as the protocol adam trains, whose rate falls to zero",
     ),
     Default(
         "outer", "outer_steps", outer_steps,
@@ -176,26 +189,26 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; fixed ones of two minutes 0.04; methods with a pool: 0.01, frepo and"
-        " rcig without a norm 0.1; sre2l: 0.25; a pretrained transformer: 0.005, as its word vectors are"
-        " small",
+        "0.05; 0.02 for random images; fixed ones of two minutes 0.04; random text by adam: 0.03; methods"
+        " with a pool: 0.01, frepo and rcig without a norm 0.1; sre2l: 0.25; a pretrained transformer: 0.005,"
+        " as its word vectors are small",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(
         "outer", "label_lr_scale", label_lr_scale,
-        "4 where fixed, 0.5 where random; for text, methods with a pool and mtt 1; for a pretrained"
-        " transformer 10",
+        "4 where fixed, 0.5 where random; for text, methods with a pool and mtt 1, for text by adam 3; for a"
+        " pretrained transformer 10",
         "labels of a fixed set grow from 1 to 30",
     ),
     Default(
         "outer", "lr_lr_scale", lr_lr_scale,
-        "2; 0.5 for random images; 20 for a pretrained transformer",
-        "as for the labels",
+        "2; 0.5 for random images; 20 for a pretrained transformer; 0 for random text by adam",
+        "as for the labels; rates that are learned are no longer those at which others train",
     ),
     Default(
         "outer", "ema_decay", ema_decay,
-        "0.998 where fixed; 0.99 for random images, 0.997 for random text; pretrained 0.98; frepo, rcig:"
-        " 0.99; rat-bptt, dc,"
+        "0.998 where fixed; 0.99 for random images and text by adam, 0.997 for other random text; pretrained"
+        " 0.98; frepo, rcig: 0.99; rat-bptt, dc,"
         " dm, mtt: 0.98",
         "single iterates are noisy: their average scored 88 where the iterate scored 77",
     ),
@@ -216,9 +229,8 @@ DEFAULTS = (
     ),
     Default(
         "inner", "engine", engine,
-        "unroll up to 30 steps, recompute for a pretrained transformer, where random of the longest"
-        " horizon; truncated beyond; none for methods that"
-        " do not unroll",
+        "unroll up to 30 steps, for text by adam 50, recompute for a pretrained transformer, where random of"
+        " the longest horizon; truncated beyond; none for methods that do not unroll",
         "beyond 30 steps the whole graph is slow and its gradient wild; a window costs a tenth more than T",
     ),
 )  # fmt: skip

@@ -5,6 +5,8 @@ from distill.runs.settings.situation import SQUARED, Situation
 FOREVER = 10**9  # outer steps where --minutes is the only limit
 LONGEST = 3  # a horizon, in recipes
 MOST_STEPS = 10**5
+ADAM_STEPS, ADAM_LR, ADAM_LR_END = 200, 0.001, 0.01  # of the protocol adam, whose rate falls to zero
+UNROLLED_STEPS = 50  # that go as far, at four times the rate, in a quarter of the time
 QUICK_STEPS, QUICK_LR = 6, 0.04  # of runs that end within two minutes
 
 
@@ -26,7 +28,7 @@ def labels(s: Situation) -> str:
         return "softmax"
     if s.by_class:
         return "softmax" if s.fixed_items else "hard"
-    if s.encoded and s.random_unroll and not s.start:
+    if (s.encoded or s.by_adam) and s.random_unroll and not s.start:
         return "softmax"
     if not s.random_unroll or s.regresses or s.start == "signed" or not (s.start or s.random_convnet):
         return "soft"
@@ -64,9 +66,19 @@ def max_age(s: Situation) -> int | None:
     return 1 if s.n <= 20 or s.method == "dm" else 10 if s.n <= 200 else 50
 
 
+def pool_lr(s: Situation) -> float | None:
+    return ADAM_LR if s.by_adam else None
+
+
+def lr_end(s: Situation) -> float | None:
+    return ADAM_LR_END if s.by_adam else None
+
+
 def inner_steps(s: Situation) -> int:
     if s.pretrained:
         return 4
+    if s.by_adam:
+        return UNROLLED_STEPS if s.unrolls else ADAM_STEPS
     if s.ridge:
         return 20 if s.normed and s.n <= 20 else 100
     if s.patient or s.by_trajectory:
@@ -83,6 +95,8 @@ def rule(s: Situation) -> str:
         return "momentum"
     if s.ridge:
         return "momentum" if s.normed else "adam"
+    if s.encoded and s.random_unroll and s.labels == "softmax":
+        return "adam"
     return "sgd" if s.fixed and not s.windowed else "momentum"
 
 
@@ -95,6 +109,8 @@ def batch(s: Situation) -> int:
 def label_lr_scale(s: Situation) -> float:
     if s.pretrained:
         return 10.0
+    if s.text and s.by_adam:
+        return 3.0
     return 1.0 if s.text or s.pooled or s.by_trajectory else 4.0 if s.fixed else 0.5
 
 
@@ -105,7 +121,7 @@ def ema_decay(s: Situation) -> float:
         return 0.99 if s.ridge else 0.98
     if s.by_trajectory:
         return 0.98
-    return 0.998 if s.fixed else 0.997 if s.text else 0.99
+    return 0.998 if s.fixed else 0.99 if s.by_adam or not s.text else 0.997
 
 
 def engine(s: Situation) -> str | None:
@@ -114,10 +130,16 @@ def engine(s: Situation) -> str | None:
     if s.pretrained:
         return "recompute"
     longest = max(s.inner_steps, s.max_horizon) if s.random_unroll else s.inner_steps
-    return "unroll" if longest <= 30 else "truncated"
+    return "unroll" if longest <= (UNROLLED_STEPS if s.by_adam else 30) else "truncated"
+
+
+def lr_per(s: Situation) -> str:
+    return "tensor" if (s.fixed or s.text) and not (s.ridge or s.by_adam) else "step"
 
 
 def lr_lr_scale(s: Situation) -> float:
+    if s.by_adam:
+        return 0.0
     return 20.0 if s.pretrained else 2.0 if s.fixed or s.text else 0.5
 
 
@@ -150,6 +172,8 @@ def inner_lr(s: Situation) -> float:
         return 0.02
     if s.patient and s.rule == "momentum":
         return 0.01
+    if s.by_adam:
+        return ADAM_LR * ADAM_STEPS / s.inner_steps if s.unrolls else ADAM_LR
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
         return {"momentum": 0.004, "adam": 0.001}[s.rule]
     if s.rule == "sgd":
@@ -193,7 +217,7 @@ def outer_lr(s: Situation) -> float:
         return 0.25
     if s.pretrained:
         return 0.005
-    return 0.05 if s.fixed or s.text else 0.02
+    return 0.03 if s.by_adam else 0.05 if s.fixed or s.text else 0.02
 
 
 def warmup(s: Situation) -> int:
