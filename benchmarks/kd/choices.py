@@ -82,6 +82,8 @@ CHOICES = [
     Choice("features", ("attention",), {"weight": (0.1, 1.0, 10.0, 100.0, 1000.0)}, ("attention",)),
     Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
+    Choice("attention", ("student",), {"weight": (0.3, 1.0, 3.0)}, ("attention",)),
+    Choice("attention", ("plain", "student"), {"lr": (0.03, 0.1, 0.3)}, OPTIMIZER),
     choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD)),
     choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd"),
     choose_kd("subclass-table", "kd", "own", "information", "none"),
