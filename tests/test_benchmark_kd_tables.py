@@ -150,6 +150,17 @@ def test_the_quick_table_is_printed_and_no_result_is_written(
     assert not (tmp_path / "results").exists()
 
 
+def test_the_command_writes_the_tables_of_all_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of subclasses stood in the list, and was not written."""
+    written: list[int] = []
+    monkeypatch.setattr(command, "WRITERS", [lambda _, k=k: written.append(k) for k in range(3)])
+    monkeypatch.setattr("sys.argv", ["kd", "--table", "--out", str(tmp_path / "out")])
+    command.main()
+    assert written == [0, 1, 2]
+
+
 def test_halved_images_are_means_of_four_pixels() -> None:
     x = np.arange(2 * 4 * 4 * 3).reshape(2, 4, 4, 3).astype(np.uint8)
     half = halve_images(x)

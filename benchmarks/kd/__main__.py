@@ -84,13 +84,7 @@ def main() -> None:
     if options.quick:
         print(format_rows(build_rows(root, [])))
         return
-    for write in (
-        write_rows,
-        gap.write_study,
-        alphas.write_alphas,
-        adaptation.write_adaptation,
-        orthogonality.write_study,
-    ):
+    for write in WRITERS:
         write(root)
 
 

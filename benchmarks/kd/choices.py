@@ -12,6 +12,8 @@ from benchmarks.kd.rows import ROWS
 from distill.kd.recipe.parts import LossPart, OptimizerPart, Recipe, TurnPart
 
 Settings = dict[str, Any]
+TAUS = (1.0, 2.0, 4.0, 8.0)
+HIGH_TAUS = (*TAUS, 16.0, 32.0)  # where the best of TAUS is the last one
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Choice:
         return [dict(zip(self.values, point, strict=True)) for point in product(*self.values.values())]
 
 
-def choose_kd(recipe: str, *learners: str) -> Choice:
+def choose_kd(recipe: str, *learners: str, taus: tuple[float, ...] = TAUS) -> Choice:
     """The grid of plain distillation: the temperature, and the teacher's share λ beside the labels."""
-    return Choice(recipe, learners, {"tau": (1.0, 2.0, 4.0, 8.0), "weight": (0.5, 0.9)})
+    return Choice(recipe, learners, {"tau": taus, "weight": (0.5, 0.9)})
 
 
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
@@ -52,7 +54,7 @@ WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide"
 WEIGHTED = {"tau": (1.0, 2.0, 4.0), "weight": (1.0, 2.25)}
 TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "chain3")
 CHOICES = [
-    choose_kd("kd", "kd"),
+    choose_kd("kd", "kd", taus=HIGH_TAUS),
     choose_kd("kd", "kd-privileged"),
     choose_kd("takd", *TAKD),
     Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
@@ -82,6 +84,8 @@ CHOICES = [
     Choice("features", ("attention",), {"weight": (0.1, 1.0, 10.0, 100.0, 1000.0)}, ("attention",)),
     Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
+    Choice("attention", ("student",), {"weight": (0.3, 1.0, 3.0)}, ("attention",)),
+    Choice("attention", ("plain", "student"), {"lr": (0.03, 0.1, 0.3)}, OPTIMIZER),
     choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD)),
     choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd"),
     choose_kd("subclass-table", "kd", "own", "information", "none"),

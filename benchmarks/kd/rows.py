@@ -105,6 +105,13 @@ ROWS = [
     Row(
         "attention transfer", "features", "attention", "plain", "CIFAR-10, better than plain (Zagoruyko 2017)"
     ),
+    Row(
+        "- from a teacher of twice the width",
+        "attention",
+        "student",
+        "plain",
+        "as above, WRN-16-2 to WRN-16-1",
+    ),
     Row("relational distillation", "features", "relation", "plain", "better than plain (Park 2019)"),
     Row("- plain distillation of these networks", "features", "kd", "plain"),
     Row(

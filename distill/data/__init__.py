@@ -46,6 +46,9 @@ AUGMENTATIONS = {
 }
 IMAGE_CHANGES = {
     "affine": Entry("distill.data.augment:affine", "by four pixels, a fifth of the size or 45 degrees"),
+    "standard": Entry(
+        "distill.data.augment:standard", "by an eighth of the side, and left for right half of the time"
+    ),
 }
 IMAGE_SETS = {
     "mnist": Entry("torchvision.datasets:MNIST", "handwritten digits, 28×28, in the package"),

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from distill.data import AUGMENTATIONS, IMAGE_CHANGES
-from distill.data.augment import build_augmentation, color, crop, cutout, flip, rotate, scale, shift
+from distill.data.augment import build_augmentation, color, crop, cutout, flip, rotate, scale, shift, standard
 from distill.errors import SetError, UserError
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
@@ -61,6 +62,24 @@ def test_pixels_move_as_the_names_of_augmentations_say() -> None:
     rotated = rotate(make_picture(), ONES)
     assert rotated[0, 0, 4, 6] < 1
     torch.testing.assert_close(rotate(rotated, -ONES)[0, 0].argmax(), make_picture()[0, 0].argmax())
+
+
+def test_standard_moves_each_image_on_zeros_and_flips_half_of_them() -> None:
+    """Of a picture of the numbers 1 … 256, what is seen is a shift of it or of its mirror image."""
+    picture = torch.arange(1.0, 257).view(1, 1, 16, 16)
+    padded = {
+        flipped: F.pad(picture.flip(3) if flipped else picture, (2, 2, 2, 2)) for flipped in (False, True)
+    }
+    changed = standard(picture.expand(400, -1, -1, -1), torch.tensor([0.7, -0.4, 0.2]))
+    cases = {
+        (flipped, down, right): image[0, 0, down : down + 16, right : right + 16]
+        for flipped, image in padded.items()
+        for down in range(5)
+        for right in range(5)
+    }
+    seen = [next(case for case, image in cases.items() if torch.equal(image, y[0])) for y in changed]
+    assert set(seen) == set(cases)
+    assert 160 < sum(flipped for flipped, _, _ in seen) < 240
 
 
 def test_cutout_and_color() -> None:

@@ -17,7 +17,8 @@ def hint(student: Features, teacher: Features) -> Scalar:
 def attention(student: Features, teacher: Features) -> Scalar:
     """Mean squared distance of unit attention maps Σ_channels a² (Zagoruyko and Komodakis 2017, eq. 2).
 
-    The sum over the places of a map, the mean over the items.
+    The sum over the places of a map, the mean over the items. The equation has β / 2 times the distance; its
+    square is what their code has, and what their β = 1,000 over items and places is for.
     """
     return square_distances(student, teacher).sum(dim=1).mean()
 
