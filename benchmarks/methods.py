@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 
 from benchmarks import standard
-from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent, read_row
+from benchmarks.cases import Case, benchmark, folder, make_parser, markdown, percent, read_row, read_rows
 from benchmarks.standard_sets import list_items
 from distill.runs.files.machine import speed_up_cpu
 from distill.sets.distilled import DistilledSet
@@ -121,7 +121,8 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
     if read is None:
         return None
     path = folder(root, case, 0) / "set.pt"
-    return read | {"peak_mib": DistilledSet.load(path).provenance["peak_mib"], "bytes": path.stat().st_size}
+    peak, curve = DistilledSet.load(path).provenance["peak_mib"], read_curve(path.with_name("log.jsonl"))
+    return read | {"peak_mib": peak, "bytes": path.stat().st_size, "curve": curve}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -158,21 +159,24 @@ def read_curve(log: Path) -> list[tuple[float, float]]:
     return [(r["seconds"], 100 * r["validation"]) for r in records if "validation" in r]
 
 
-def draw(root: Path, options: argparse.Namespace, data: str, n: int) -> Path | None:
-    """Held-out accuracy against seconds: of each method its longest run that is there."""
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for method in options.methods:
-        cases = [Case(name_case(data, n, method, m), (), (0,)) for m in sorted(options.minutes, reverse=True)]
-        logs = [log for case in cases if (log := folder(root, case, 0) / "log.jsonl").exists()]
-        if logs and (curve := read_curve(logs[0])):
-            axes.plot(*zip(*curve, strict=True), label=method, marker="o", markersize=4)
-    if not axes.lines:
+def draw(rows: dict[str, dict[str, Any]], data: str, n: int) -> Path | None:
+    """Held-out accuracy against seconds, of each method its longest run.
+
+    None where no run is measured, or the curve of one is not kept: the picture that is there has it.
+    """
+    selected = {name: r for name, r in rows.items() if name.startswith(f"{data}, n = {n}, ")}
+    if not selected or any("curve" not in r for r in selected.values()):
         return None
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    longest = {name.split(", ")[2]: r for name, r in selected.items()}  # runs stand in the order of minutes
+    for method, r in longest.items():
+        if r["curve"]:
+            axes.plot(*zip(*r["curve"], strict=True), label=method, marker="o", markersize=4)
     axes.set(xscale="log", xlabel="seconds of one thread", ylabel="held-out accuracy by its recipe, %")
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(10, 300 * max(options.minutes))
+    axes.set_xlim(10, 2 * max(r["seconds"] for r in selected.values()))
     axes.set_title(f"{data}, {n} images")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
@@ -205,8 +209,9 @@ def main() -> None:
     paths = [p for case in cases if (p := folder(options.out, case, 0) / "set.pt").exists()]
     if options.protocols and paths and not options.table:
         score(paths, options)
+    rows = read_rows("methods")
     for data, n in itertools.product(options.data, options.n):
-        if picture := draw(options.out, options, data, n):
+        if picture := draw(rows, data, n):
             print(picture)
 
 
