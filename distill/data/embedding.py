@@ -165,7 +165,19 @@ def embed_corpus(
     doubts = describe_case(corpus.name, corpus.classes)
     doubts += describe_shared(corpus.name, corpus.train.texts, corpus.test.texts)
     train = replace(embed(tokens["train"], corpus.train), remarks=tuple(doubts))
-    return train, embed(tokens["test"], corpus.test)
+    test = embed(tokens["test"], corpus.test)
+    for split, word in ((train, "training"), (test, "test")):
+        check_known(split, word, word_vectors.name)
+    return train, test
+
+
+def check_known(split: TextDataset, word: str, vectors: str) -> None:
+    """Raise DataError where no text of a split (the word) has a word with a vector: all would be one text."""
+    if not (split.items > UNKNOWN).any():
+        raise DataError(
+            f"{vectors} holds a vector for no word of the {word} texts of {split.name}: give --vectors of"
+            " their language, or the --text-column that holds the texts"
+        )
 
 
 def build_vocabulary(words: Iterable[str]) -> list[str]:

@@ -54,6 +54,40 @@ def test_labels_from_1_and_labels_with_gaps_keep_their_names(
     assert f"the 3 classes are called {', '.join(names)}" in train.remarks[0]
 
 
+WORDS = np.array(["cat", "dog", "ant"])
+LABEL_FORMS = {  # how the labels 0, 1, 2 are saved, and the names that their classes then have
+    "column": (lambda y: y[:, None], "0 1 2"),  # as Keras has those of CIFAR-10
+    "one-hot": (lambda y: np.eye(3, dtype=int)[y], "0 1 2"),
+    "one-hot floats": (lambda y: np.eye(3)[y], "0 1 2"),
+    "whole floats": (lambda y: y.astype(float), "0 1 2"),
+    "words": (lambda y: WORDS[y], "cat dog ant"),
+    "bytes": (lambda y: WORDS.astype("S")[y], "cat dog ant"),
+}
+
+
+@pytest.mark.parametrize("form", LABEL_FORMS)
+def test_labels_in_every_form_that_tensors_may_have(tmp_path: Path, form: str) -> None:
+    save, names = LABEL_FORMS[form]
+    y, test_y = np.arange(30) % 3, 2 - np.arange(30) % 3
+    train, test = load(write_arrays(tmp_path, y_train=save(y), y_test=save(test_y)))
+    for split, numbers in ((train, y), (test, test_y)):
+        assert [split.classes[i] for i in split.labels.tolist()] == [names.split()[i] for i in numbers]
+
+
+def test_words_are_found_among_the_named_classes_and_other_labels_count_them(tmp_path: Path) -> None:
+    y = np.arange(30) % 3
+    for labels in (WORDS[y], np.eye(3)[y], y):
+        train, _ = load(write_arrays(tmp_path, y_train=labels, y_test=labels, classes=WORDS))
+        assert train.classes == tuple(WORDS.tolist())
+        assert train.labels.tolist() == y.tolist()
+
+
+def test_a_word_that_is_no_class_of_the_training_images_is_refused(tmp_path: Path) -> None:
+    y = WORDS[np.arange(30) % 3]
+    with pytest.raises(DataError, match='a.npz: y_test has the class "eel", which .*ant, cat, dog'):
+        load(write_arrays(tmp_path, y_train=y, y_test=np.where(y == "ant", "eel", y)))
+
+
 def test_a_named_class_without_an_image_is_said(tmp_path: Path) -> None:
     train, _ = load(write_arrays(tmp_path, classes=np.array(["a", "b", "c", "d"])))
     assert train.remarks == tuple(f"a.npz: no {s} image of 1 of 4 classes: d" for s in ("training", "test"))

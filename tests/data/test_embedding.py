@@ -1,5 +1,6 @@
 """Text as a Dataset: tokens become vectors, padding is left out, and learned vectors have nearest words."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,16 @@ def test_real_data_of_a_set_come_from_its_files_or_from_those_that_are_named(
     assert load_real_data(original, a, True, files, None, vectors_file, "cpu")[0].classes == ("b", "z")
     images = write_npz(tmp_path / "blobs.npz")
     assert load_real_data(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("split", ["training", "test"])
+def test_a_split_without_a_known_word_is_refused(vectors_file: str, split: str) -> None:
+    corpus, foreign = make_corpus(), TextSplit(["", "zebra xyzzy"], [0, 1])
+    corpus = replace(corpus, **{"train" if split == "training" else "test": foreign})
+    with pytest.raises(
+        DataError, match=f"v.txt holds a vector for no word of the {split} texts of toy: give"
+    ):
+        embed_corpus(corpus, vectors_file)
 
 
 def test_an_unknown_tokenizer_or_choice_gets_a_suggestion(vectors_file: str) -> None:

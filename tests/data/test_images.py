@@ -169,13 +169,17 @@ BROKEN = {
     "lacks y_test; it holds x_train": {"y_test": None},
     "test label 7 is out of range: 3 classes are 0 … 2": {"y_test": np.full(60, 7)},
     "train label -1 is out of range": {"y_train": np.arange(300) % 3 - 1},
-    "must be a vector of whole numbers": {"y_train": np.linspace(0, 2, 300)},
+    "y_train in .*: row 1 of y is 0.0066.*, which is no class number": {"y_train": np.linspace(0, 2, 300)},
     "holds 299 train images and 300 train labels": {"x_train": blobs(299)[0]},
     "images of different shapes": {"x_test": blobs(60, size=9)[0]},
     "must hold uint8 or floating-point pixels": {"x_train": blobs(300)[0].astype(np.int64)},
     "NaN or infinite": {"x_train": np.full((300, 8, 8), np.nan)},
     "has 1 class": {"y_train": np.zeros(300, int), "y_test": np.zeros(60, int)},
+    "damaged or not an .npz .*: y_train holds Python objects; save words by y_train.astype": {
+        "y_train": np.array(["a", "b", "c"] * 100, dtype=object)
+    },
     "damaged or not an .npz": {"y_train": np.array([{}] * 300, dtype=object)},
+    "labels of one split are words, of the other numbers": {"y_train": np.array(["a", "b", "c"] * 100)},
 }
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill.data.files.labels import encode_labels
 from distill.data.files.limits import check_growth, check_regular
+from distill.data.own.labels import Labels, match_names, read_labels
 from distill.errors import DataError
 
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -42,13 +43,14 @@ def read_npz(path: Path) -> ImageArrays:
     check_regular(path)
     arrays = load_arrays(path, NPZ_ARRAYS, ("classes",))
     x, test_x = (to_images(arrays[k], f"{k} in {path}") for k in ("x_train", "x_test"))
+    for images, split in ((x, "train"), (test_x, "test")):
+        count = len(np.atleast_1d(arrays[f"y_{split}"]))
+        if len(images) != count or not count:
+            raise DataError(f"{path} holds {len(images)} {split} images and {count} {split} labels")
     y, test_y = (to_labels(arrays[k], f"{k} in {path}") for k in ("y_train", "y_test"))
-    for images, labels, split in ((x, y, "train"), (test_x, test_y, "test")):
-        if len(images) != len(labels) or not len(images):
-            raise DataError(f"{path} holds {len(images)} {split} images and {len(labels)} {split} labels")
     check_same_images(path, x, test_x)
-    y, test_y, classes, remarks = name_classes(path, y, test_y, arrays.get("classes"))
-    return ImageArrays(x, y, test_x, test_y, classes, remarks)
+    numbers, test_numbers, classes, remarks = name_classes(path, y, test_y, arrays.get("classes"))
+    return ImageArrays(x, numbers, test_x, test_numbers, classes, remarks)
 
 
 def load_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Arrays:
@@ -59,6 +61,8 @@ def load_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
             missing = [name for name in required if name not in members]
             wanted = [members[name] for name in (*required, *optional) if name in members]
             is_whole = all(has_stated_size(archive, info) for info in wanted)
+    except DataError as error:
+        raise DataError(f"{path} is damaged or not an .npz file of plain arrays: {error}") from None
     except Exception:  # zipfile and numpy pass on whatever a foreign byte makes them raise
         is_whole, missing, wanted = False, [], []
     if not is_whole:
@@ -76,25 +80,58 @@ def load_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
 
 
 def has_stated_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    """Whether a member is as long as its header says, so that what is read is bounded by the file."""
+    """Whether a member is as long as its header says, so that what is read is bounded by the file.
+
+    Raises DataError for one of Python's objects, as columns of pandas are saved.
+    """
     with archive.open(info) as file:
         shape, _, dtype = HEADERS[npy.read_magic(file)](file)
-        return math.prod(shape) * dtype.itemsize == info.file_size - file.tell() and not dtype.hasobject
+        if dtype.hasobject:
+            name = info.filename.removesuffix(".npy")
+            raise DataError(
+                f"{name} holds Python objects; save words by {name}.astype(str), else one array of numbers"
+            )
+        return math.prod(shape) * dtype.itemsize == info.file_size - file.tell()
 
 
-def to_labels(array: NDArray[Any], where: str) -> Tensor:
-    """Class numbers (N,) long. Raises DataError that names where they stand."""
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise DataError(f"{where} must be a vector of whole numbers, not {array.dtype} {array.shape}")
-    return torch.from_numpy(array.astype(np.int64))
+def to_labels(array: NDArray[Any], where: str) -> Labels:
+    """Labels in any of the forms that read_labels() knows. Raises DataError that names where they stand."""
+    try:
+        return read_labels(array)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def name_classes(
-    path: Path, y: Tensor, test_y: Tensor, names: NDArray[Any] | None
+    path: Path, train: Labels, test: Labels, names: NDArray[Any] | None
 ) -> tuple[Tensor, Tensor, tuple[str, ...], tuple[str, ...]]:
-    """(train labels, test labels, classes, remarks); labels with gaps are numbered anew, by their names."""
-    if names is not None:
-        return y, test_y, read_names(path, names), ()
+    """(train labels, test labels, classes, remarks). Words are found by name, all else counts from 0.
+
+    Raises DataError where one split has words and the other has not.
+    """
+    if train.are_words != test.are_words:
+        raise DataError(f"{path}: the labels of one split are words, of the other numbers: save both alike")
+    if names is None and train.names is None:
+        return name_numbers(path, train.numbers, test.numbers)
+    classes = train.names or () if names is None else read_names(path, names)
+    y, test_y = (find_classes(v, classes, f"{path}: y_{s}") for v, s in ((train, "train"), (test, "test")))
+    return y, test_y, classes, ()
+
+
+def find_classes(labels: Labels, classes: tuple[str, ...], where: str) -> Tensor:
+    """Labels as numbers of these classes: words by name, all else as it is. Raises DataError."""
+    if not labels.are_words:
+        return labels.numbers
+    try:
+        return match_names(labels, classes)
+    except DataError as error:
+        raise DataError(f"{where}{str(error).removeprefix('y')}") from None
+
+
+def name_numbers(
+    path: Path, y: Tensor, test_y: Tensor
+) -> tuple[Tensor, Tensor, tuple[str, ...], tuple[str, ...]]:
+    """The same of class numbers without names; those with gaps are numbered anew, by their names."""
     values = y.unique().tolist()
     if values[0] < 0 or values == list(range(len(values))):
         return y, test_y, tuple(map(str, range(len(values)))), ()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.data.files.arrays import to_images
+from distill.data.own.labels import check_unmasked
 from distill.data.pictures.image_file import decode
 from distill.errors import DataError
 
@@ -92,13 +93,6 @@ def read_images(images: Sequence[Any]) -> Sequence[Tensor]:
         pixels.append(decode(Path(f"item {row}"), image))
     are_grey = all(bool((image[:1] == image).all()) for image in pixels)
     return [image[:1] if are_grey else image for image in pixels]
-
-
-def check_unmasked(values: Any, name: str) -> None:
-    """Raise DataError for an array of numpy or torch, or a list of them, some of whose values are masked."""
-    parts = values if isinstance(values, list | tuple) else [values]
-    if any(np.ma.is_masked(part) for part in parts) or type(values).__name__ == "MaskedTensor":
-        raise DataError(f"{name} has masked values: drop those rows, or say by filled() what they are")
 
 
 def is_item(value: Any) -> bool:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.data.files.labels import check_spelling, clean_labels, is_integer, sort_classes
-from distill.data.own.items import check_unmasked
 from distill.errors import DataError
 
 FORMS = "class numbers (m,), names of classes (m,), or one-hot rows (m, classes)"
@@ -55,6 +54,13 @@ def to_array(labels: Any) -> NDArray[Any]:
         return np.asarray(labels, dtype=object if is_words else None)  # else numbers would become words
     except (ValueError, TypeError, RuntimeError):  # lists of unequal lengths, tensors without numbers
         raise DataError(f"y is a {type(labels).__name__} that is no array: it must be {FORMS}") from None
+
+
+def check_unmasked(values: Any, name: str) -> None:
+    """Raise DataError for an array of numpy or torch, or a list of them, some of whose values are masked."""
+    parts = values if isinstance(values, list | tuple) else [values]
+    if any(np.ma.is_masked(part) for part in parts) or type(values).__name__ == "MaskedTensor":
+        raise DataError(f"{name} has masked values: drop those rows, or say by filled() what they are")
 
 
 def from_vector(array: NDArray[Any]) -> Labels:
