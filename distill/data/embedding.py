@@ -18,7 +18,7 @@ from distill.data.files.doubts import describe_case, describe_shared
 from distill.data.images import load as load_images
 from distill.data.models import is_model
 from distill.data.texts import Corpus, TextSplit, load_corpus, load_tokenizer, tokenize
-from distill.data.vectors import WordVectors, load_vectors
+from distill.data.vectors import WordVectors, check_known, load_vectors
 from distill.errors import DataError, unknown
 from distill.randomness import stream
 
@@ -110,8 +110,7 @@ class TextDataset(Dataset):
                 f"; {share:.1f} % of the words are beyond the first {self.items.shape[1]} of their text and"
                 " are not read (--max-length reads more)"
             )
-        empty = int((~has_vector.any(dim=1)).sum())
-        if empty:
+        if empty := int((~has_vector.any(dim=1)).sum()):
             notes.append(f"{self.name}: {empty} of {len(self)} texts hold no word with a vector")
         return [*self.remarks, *notes]
 
@@ -146,6 +145,7 @@ def embed_corpus(
     words = build_vocabulary(word for texts in tokens.values() for text in texts for word in text)
     word_vectors = load_vectors(vectors, set(words))
     vocabulary, table = look_up_vectors(words, word_vectors, unknown_words)
+    check_known(tokens, set(vocabulary), f"of {corpus.name}", word_vectors.name)
     longest = max_length or min(MAX_LENGTH, max(1, *(len(text) for text in tokens["train"])))
     width = min(longest, max(1, *(len(text) for texts in tokens.values() for text in texts)))
     metadata = {
@@ -165,19 +165,7 @@ def embed_corpus(
     doubts = describe_case(corpus.name, corpus.classes)
     doubts += describe_shared(corpus.name, corpus.train.texts, corpus.test.texts)
     train = replace(embed(tokens["train"], corpus.train), remarks=tuple(doubts))
-    test = embed(tokens["test"], corpus.test)
-    for split, word in ((train, "training"), (test, "test")):
-        check_known(split, word, word_vectors.name)
-    return train, test
-
-
-def check_known(split: TextDataset, word: str, vectors: str) -> None:
-    """Raise DataError where no text of a split (the word) has a word with a vector: all would be one text."""
-    if not (split.items > UNKNOWN).any():
-        raise DataError(
-            f"{vectors} holds a vector for no word of the {word} texts of {split.name}: give --vectors of"
-            " their language, or the --text-column that holds the texts"
-        )
+    return train, embed(tokens["test"], corpus.test)
 
 
 def build_vocabulary(words: Iterable[str]) -> list[str]:

@@ -54,6 +54,16 @@ def load_vectors(source: str, vocabulary: Container[str]) -> WordVectors:
     return WordVectors(source, tuple(words), torch.from_numpy(rows), checksum)
 
 
+def check_known(splits: dict[str, list[list[str]]], known: set[str], where: str, vectors: str) -> None:
+    """Raise DataError where no word of a split's texts has a vector: all of them would be one text."""
+    for split, texts in splits.items():
+        if all(known.isdisjoint(text) for text in texts):
+            raise DataError(
+                f"{vectors} holds a vector for no word of the {split} texts {where}: give --vectors of their"
+                " language, or the --text-column that holds the texts"
+            )
+
+
 def find_vector_file(source: str) -> Path:
     """The file behind a path or a name; the file of GloVe's names is downloaded once."""
     if source == "bundled":

@@ -188,8 +188,8 @@ def run_with_files(
             if "validation" in record:
                 checkpoint.save_checkpoint(path, identity(settings), asdict(snapshot))
     except KeyboardInterrupt:
-        run = settings.run.resume or settings.run.out
-        raise RunError(f"stopped at step {snapshot.state.step}; go on with --resume {run}") from None
+        words = f"stopped at step {snapshot.state.step}; go on with --resume"
+        raise RunError(f"{words} {settings.run.resume or settings.run.out}") from None
     finally:
         progress.close()
         events.close()
@@ -213,12 +213,12 @@ def find_first_set(
 def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
     """'mnist: 55,000 images for training, 5,000 to choose by, 10,000 to measure on; …'."""
     word, n = settings.data.items_word, settings.data.n
-    m = count_items(n, *parametrisation_of(settings))
-    decoded = "" if m == n else f", decoded to {m},"
+    decoded = "" if (m := count_items(n, *parametrisation_of(settings))) == n else f", decoded to {m},"
+    more = f", more than the {word} that they are learned from" if n > len(splits.train) else ""
     return (
         f"{splits.train.name}: {len(splits.train):,} {word} for training, {len(splits.held_out):,} to choose"
         f" what is exported, {len(splits.test):,} to measure it; {n} {word}{decoded} are learned in {path}"
-        f" by --method {settings.outer.method}"
+        f" by --method {settings.outer.method}{more}"
     )
 
 

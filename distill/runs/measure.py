@@ -11,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from distill.data.dataset import Dataset
+from distill.data.files.doubts import describe_majority
 from distill.errors import DataError, UserError
 from distill.inner.problem import Problem
 from distill.randomness import stream
@@ -58,9 +59,9 @@ def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
     else:
         assert isinstance(data, ImageData)
         splits = load_images(data, settings.run.device)
-    for split in splits:
-        for remark in split.coverage_notes():
-            print(remark, file=sys.stderr)
+    train, test = splits
+    for remark in (*train.coverage_notes(), *test.coverage_notes(), *describe_majority(test)):
+        print(remark, file=sys.stderr)
     return splits
 
 

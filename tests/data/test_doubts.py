@@ -27,6 +27,18 @@ def test_classes_that_differ_in_case_only_are_said(tmp_path: Path) -> None:
     assert 'a: "Pos" and "pos" are two classes: rename one if they are the same' in texts.coverage_notes()
 
 
+def test_a_test_split_of_almost_one_class_and_more_items_than_real_ones_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rare = np.where(np.arange(30) == 3, "spam", "ham")
+    path = write_npz(tmp_path / "a.npz", 30, 30, y_train=np.array(["ham", "spam"] * 15), y_test=rare)
+    words = ["--network", "mlp", "--outer-steps", "1", "--baseline-networks", "0", "--test-networks", "1"]
+    assert image(["--dataset", str(path), "--n", "28", "--out", str(tmp_path / "run"), *words]) == 0
+    said = capsys.readouterr().err
+    assert 'a.npz: 96.7 % of the test items are of the class "ham": who always says so has this' in said
+    assert "by --method unroll, more than the images that they are learned from\n" in said
+
+
 def test_test_items_that_also_train_are_said(tmp_path: Path) -> None:
     y = np.arange(20) % 2
     np.savez(tmp_path / "a.npz", x_train=PIXELS, y_train=y, x_test=PIXELS[5:], y_test=y[5:])

@@ -181,10 +181,10 @@ def test_real_data_of_a_set_come_from_its_files_or_from_those_that_are_named(
     assert load_real_data(None, str(images), True, none, None, None, "cpu")[0].shape == (1, 8, 8)
 
 
-@pytest.mark.parametrize("split", ["training", "test"])
+@pytest.mark.parametrize("split", ["train", "test"])
 def test_a_split_without_a_known_word_is_refused(vectors_file: str, split: str) -> None:
     corpus, foreign = make_corpus(), TextSplit(["", "zebra xyzzy"], [0, 1])
-    corpus = replace(corpus, **{"train" if split == "training" else "test": foreign})
+    corpus = replace(corpus, **{split: foreign})
     with pytest.raises(
         DataError, match=f"v.txt holds a vector for no word of the {split} texts of toy: give"
     ):

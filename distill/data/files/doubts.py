@@ -11,6 +11,8 @@ from distill.data.pictures.stored import StoredItems
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
 
+MAJORITY = 0.75  # of the test items: accuracy says little from here on
+
 
 def describe_case(name: str, classes: Sequence[str]) -> list[str]:
     """A sentence on two classes that differ in upper and lower case only; none where there are none."""
@@ -59,6 +61,19 @@ def describe_missing(split: "Dataset", word: str) -> list[str]:
         return []
     shown = ", ".join(missing[:5])[:80] + (" …" if len(missing) > 5 else "")
     return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
+
+
+def describe_majority(test: "Dataset") -> list[str]:
+    """A sentence where most test items are of one class, whose share is an accuracy without learning."""
+    counts = test.labels.bincount()
+    share = float(counts.max()) / len(test)
+    if share < MAJORITY:
+        return []
+    word = test.classes[int(counts.argmax())][:80]
+    return [
+        f'{test.name}: {100 * share:.1f} % of the test items are of the class "{word}": who always says so'
+        " has this accuracy, compare scores with it"
+    ]
 
 
 def describe_copies(train: "Dataset", test: "Dataset") -> list[str]:
