@@ -126,7 +126,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
             label = f"{row['n']} images, {row['length']} s" if i == 0 else None
             axes.plot(seconds, [100 * s for s in scores], color=color, alpha=0.6, label=label)
         axes.axhline(100 * row["target"], color=color, linestyle=":", linewidth=1)
-    axes.set(xlabel="seconds of one thread", ylabel="held-out accuracy, %", ylim=(0, 100))
+    axes.set(xlabel="seconds of one thread", ylabel="held-out accuracy, %", ylim=(50, 100))
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(ASSETS / "anytime.png", dpi=110)

@@ -110,7 +110,7 @@ def descend(
         gradient = objective(synthetic.replace_tensors(state.tensors), state.step, *memory)
         state = replace(state, method_memory=gradient.memory)
         if optimizer.largest_jump and has_jumped(state, gradient, optimizer.largest_jump):
-            state = step_back(state)
+            state = step_back(state, float(gradient.loss))
         elif is_usable(gradient):
             state = remember(state, gradient) if optimizer.largest_jump else state
             done, floor = progress(state.step), optimizer.lr_floor
@@ -213,7 +213,7 @@ def has_jumped(state: OuterState, gradient: OuterGradient, largest: float) -> bo
     return state.steps_back < MOST_STEPS_BACK and float(gradient.loss) > largest * state.mean_loss
 
 
-def step_back(state: OuterState) -> OuterState:
+def step_back(state: OuterState, loss: float) -> OuterState:
     """The state before its last step, and a share of that step.
 
     A loss far above the mean says that a step went too far: units died, or rates grew too large. Only for
@@ -221,9 +221,7 @@ def step_back(state: OuterState) -> OuterState:
     """
     before, after = state.tensors_before, state.tensors
     tensors = {name: torch.lerp(before[name], after[name], KEPT) for name in after}
-    return replace(
-        state, step=state.step + 1, tensors=tensors, steps_back=state.steps_back + 1, loss=math.nan
-    )
+    return replace(state, step=state.step + 1, tensors=tensors, steps_back=state.steps_back + 1, loss=loss)
 
 
 def remember(state: OuterState, gradient: OuterGradient) -> OuterState:

@@ -304,6 +304,7 @@ def test_a_step_after_which_the_loss_jumps_is_shortened() -> None:
         torch.testing.assert_close(states[i].tensors["items"], torch.lerp(before, after, share))
         assert (states[i].memory, states[i].average) == (states[7].memory, states[7].average)
     assert [state.steps_back for state in states[7:11]] == [0, 1, 2, 0]
+    assert [state.loss for state in states[7:11]] == [1, 1.5, 1.5, 1]
     assert not torch.equal(states[10].tensors["items"], states[9].tensors["items"])
 
 
