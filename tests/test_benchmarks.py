@@ -106,7 +106,7 @@ def test_image_sets_are_named_files_or_folders(tmp_path: Path) -> None:
 def test_missing_sets_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "trec").mkdir()
     assert [c.name for c in text.cases(None, None)] == [
-        "sentences, n = 2, random", "sentences, n = 2, random, by adam",
+        "sentences, n = 2, random", "sentences, n = 2, random, by adam", "sentences, n = 2, random, by ridge",
     ]  # fmt: skip
     names = {c.name.split(",")[0] for c in text.cases(tmp_path, tmp_path / "v.npz")}
     assert names == {"sentences", "trec"}
@@ -170,8 +170,8 @@ def test_every_engine_of_the_benchmark_gives_one_gradient() -> None:
 
 def test_peak_memory_is_measured_above_the_imports() -> None:
     assert (
-        engines.measure_peak_in_process(80, "Unroll")
-        > 1.5 * engines.measure_peak_in_process(80, "Recompute")
+        engines.measure_peak_in_process(200, "Unroll")
+        > 1.5 * engines.measure_peak_in_process(200, "Recompute")
         > 0
     )
 
