@@ -43,7 +43,7 @@ class BPTT(Method):
     --labels says otherwise; that of the set of --start; else soft-cross-entropy)."""
     start_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
     """Labels start at so many times the shares of their classes; with the squared error, of one-hot less the
-    mean (default: 10 where random with the squared error, 8 for fixed images of two minutes, else 1)."""
+    mean (default: 10 where random with that, 8 for a known lenet or mlp of two minutes, else 1)."""
     min_horizon: int | None = option(None, "STEPS", above=0, at_most=10**5, cost=(40_000, "bytes"))
     """The fewest inner steps that an outer step makes: each draws a number between this and --max-horizon
     (default: T)."""

@@ -319,6 +319,15 @@ def test_two_minutes_for_known_weights_have_few_inner_steps_and_ggt(values: dict
     assert settings.inner.lr_profile == ("lenet" if is_brief else "even")
 
 
+@pytest.mark.parametrize(
+    ("network", "minutes", "scale"),
+    [("lenet", 1.0, 8.0), ("mlp", 1.0, 8.0), ("convnet", 1.0, None), ("lenet", 9.0, None)],
+)
+def test_labels_begin_large_where_that_is_measured(network: str, minutes: float, scale: float | None) -> None:
+    settings = resolve(image_settings(n=5, minutes=minutes, network=network))
+    assert settings.outer.method_options.get("start_scale") == scale
+
+
 @pytest.mark.parametrize("changes", [{"network": "mlp"}, {"inner_steps": 4}, {"lr_per": "step"}])
 def test_other_networks_and_steps_begin_with_even_rates(changes: dict) -> None:
     assert resolve(image_settings(n=5, minutes=1.0, **changes)).inner.lr_profile == "even"
