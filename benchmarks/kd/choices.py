@@ -51,12 +51,12 @@ def choose_kd(recipe: str, *learners: str, taus: tuple[float, ...] = TAUS) -> Ch
 
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
-WEIGHTED = {"tau": (1.0, 2.0, 4.0), "weight": (1.0, 2.25)}
+WEIGHTED = {"tau": (1.0, 2.0, 4.0, 8.0, 16.0), "weight": (1.0, 2.25, 5.0)}
 TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "chain3")
 CHOICES = [
     choose_kd("kd", "kd", taus=HIGH_TAUS),
     choose_kd("kd", "kd-privileged"),
-    choose_kd("takd", *TAKD),
+    choose_kd("takd", *TAKD, taus=HIGH_TAUS),
     Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"weight": (0.1, 1.0, 10.0)}, ("hint",)),
@@ -86,8 +86,8 @@ CHOICES = [
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
     Choice("attention", ("student",), {"weight": (0.3, 1.0, 3.0)}, ("attention",)),
     Choice("attention", ("plain", "student"), {"lr": (0.03, 0.1, 0.3)}, OPTIMIZER),
-    choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD)),
-    choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd"),
+    choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD), taus=HIGH_TAUS),
+    choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd", taus=HIGH_TAUS),
     choose_kd("subclass-table", "kd", "own", "information", "none"),
     Choice("subclass-table", ("teacher-own",), {"weight": (0.01, 0.1, 1.0)}, ("negative-sampling",), "own"),
     Choice(
