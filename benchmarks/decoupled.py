@@ -26,9 +26,9 @@ from distill.kd.network_files import load_weights, save_network
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
 from distill.randomness import stream
-from distill.runs.build import describe_source
 from distill.runs.files.machine import speed_up_cpu
 from distill.sets.distilled import DistilledSet
+from distill.sets.provenance import describe_source
 from distill.student.comparison.coresets import Draw, label_by_teacher, random_real, rded, remember_draws
 from distill.student.comparison.teachers import train_with_checkpoints
 from distill.student.evaluation import accuracy
@@ -68,7 +68,7 @@ class Bench:
             torch.zeros(n, *self.train.shape), torch.full((n, classes), 1 / classes), torch.arange(n)[None],
             torch.full((1,), 0.01), {"rule": "sgd", "momentum": 0.0, "loss": "soft-cross-entropy"},
             {"name": "convnet", "arguments": {"width": self.width}, "init": "random", "scheme": "own"},
-            describe_source("cifar10", self.train, len(self.test)),
+            describe_source("cifar10", self.train, self.test),
         )  # fmt: skip
 
     def train_student(self, row: "Row", seed: int, epochs: int, purpose: str, lr: float) -> Student:

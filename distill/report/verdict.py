@@ -35,41 +35,44 @@ class Score(NamedTuple):
 
 def judge_scores(
     scores: JsonDict, classes: int, steps_run: int | None = None, steps_planned: int | None = None,
-    test_items: int | None = None, item_type: str = "items",
+    test_items: int | None = None, item_type: str = "items", majority: float | None = None,
 ) -> Verdict:  # fmt: skip
     """How a set's accuracy compares with chance and with its strongest baseline.
 
     scores: as a set's file holds them: {"accuracy": {"mean", "std", "n"}, "baselines": {NAME: the same}}.
     steps_planned: None where the number of outer steps was not limited. test_items: how many items the
     accuracy was measured on; it gives the standard error of a single network. item_type: "images" or
-    "sentences".
+    "sentences". majority: the share of the test items that are of the most frequent class, where it is known.
     Two means differ where they are more than two standard errors apart. Images for random initial weights
     are judged by the standard protocol dc where the file has scores by it, under "protocols".
     """
     dc = read_protocols(scores).get("dc")
     is_random = to_dict(scores.get("accuracy")).get("weights") != "fixed"
     if dc is None or not is_random or item_type == "sentences":
-        return judge_protocol(scores, classes, steps_run, steps_planned, test_items, item_type)
+        return judge_protocol(
+            scores, find_chance(classes, majority), steps_run, steps_planned, test_items, item_type
+        )
     dc_scores = {"accuracy": dc, "baselines": dc.get("baselines")}
-    level, sentence = judge_protocol(dc_scores, classes, steps_run, steps_planned, test_items, item_type)
+    chance = find_chance(classes, majority)
+    level, sentence = judge_protocol(dc_scores, chance, steps_run, steps_planned, test_items, item_type)
     return Verdict(level, f"By the standard protocol dc: {sentence[0].lower()}{sentence[1:]}")
 
 
 def judge_protocol(
-    scores: JsonDict, classes: int, steps_run: int | None, steps_planned: int | None, test_items: int | None,
+    scores: JsonDict, chance: Score, steps_run: int | None, steps_planned: int | None, test_items: int | None,
     item_type: str,
 ) -> Verdict:  # fmt: skip
     """The verdict by the accuracy and the baselines of one protocol."""
     result = read_score("this set", to_dict(scores.get("accuracy")), test_items)
     if result is None:
         return Verdict("unknown", "The accuracy of this set was not measured.")
-    chance = 1 / max(1, classes)
-    if result.mean - ERRORS * result.error <= chance:
+    guess = f"{chance.name} ({100 * chance.mean:.3g} %)"
+    if result.mean - ERRORS * result.error <= chance.mean:
         ending = describe_steps(steps_run, steps_planned)
-        return Verdict("chance", f"No better than chance ({100 * chance:.3g} %){ending}.")
+        return Verdict("chance", f"No better than {guess}{ending}.")
     strongest = find_strongest(scores, test_items, item_type)
     if strongest is None:
-        return Verdict("unknown", f"Better than chance ({100 * chance:.3g} %); no baseline was measured.")
+        return Verdict("unknown", f"Better than {guess}; no baseline was measured.")
     name = f"the strongest baseline ({strongest.name}, {100 * strongest.mean:.1f} %)"
     points = 100 * (result.mean - strongest.mean)
     if abs(points) <= 100 * ERRORS * math.hypot(result.error, strongest.error):
@@ -80,6 +83,14 @@ def judge_protocol(
         ending = describe_steps(steps_run, steps_planned)
         return Verdict("worse", f"Below {name} by {-points:.1f} points{ending}.")
     return Verdict("better", f"Above {name} by {points:.1f} points.")
+
+
+def find_chance(classes: int, majority: float | None) -> Score:
+    """What an accuracy is worth nothing below: 1 / classes, or the share of the most frequent class."""
+    chance = 1 / max(1, classes)
+    if majority is not None and majority > chance:
+        return Score("the most frequent class alone", majority, 0.0)
+    return Score("chance", chance, 0.0)
 
 
 def read_protocols(scores: JsonDict) -> dict[str, JsonDict]:

@@ -36,6 +36,7 @@ from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.settings.memory import check_memory
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
+from distill.sets.provenance import describe_source
 
 ARGUMENTS = ("depth", "width", "train_parts", "pooling")  # options that a network may have
 S = TypeVar("S", bound=Settings)
@@ -70,7 +71,7 @@ def build_plan(settings: Settings, train: Dataset, test: Dataset) -> Plan:
     name, size = settings.network.network, getattr(settings.data, "image_size", None)
     return assemble_plan(
         settings, problem, build_method(settings, problem, train), initial_weights(settings, problem),
-        {"name": name, "arguments": arguments}, describe_source(settings.data.origin, train, len(test), size),
+        {"name": name, "arguments": arguments}, describe_source(settings.data.origin, train, test, size),
     )  # fmt: skip
 
 
@@ -98,14 +99,6 @@ def assemble_plan(
 
     optimizer = build_outer(outer, method, bool(initial.exported))
     return Plan(problem, method, initial, optimizer, tasks, outer.augment, description, source, vmapped)
-
-
-def describe_source(name: str, train: Dataset, test: int, image_size: int | None = None) -> dict[str, Any]:
-    """What the exported file says of the real data; image_size, where images were resized."""
-    return {
-        "name": name, "classes": list(train.classes), "mean": list(train.mean), "std": list(train.std),
-        "train": len(train), "test": test, "zca": train.zca, "size": image_size,
-    }  # fmt: skip
 
 
 def build_problem(settings: Settings, data: Dataset) -> Problem:

@@ -108,7 +108,13 @@ def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> Non
     planned = None if settings.outer.outer_steps == FOREVER else settings.outer.outer_steps
     tests = data.source.get("test")
     verdict = judge_scores(
-        data.scores, data.labels.shape[1], steps_run, planned, tests, settings.data.items_word
+        data.scores,
+        data.labels.shape[1],
+        steps_run,
+        planned,
+        tests,
+        settings.data.items_word,
+        data.source.get("majority"),
     )
     if not data.scores.get("baselines"):
         print(verdict.sentence)  # as it was asked for

@@ -143,6 +143,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
         "name": str, "classes": list[str], "mean": list[float] | None | Absent,
         "std": list[Positive] | None | Absent, "size": Annotated[int, Between(1)] | None | Absent,
         "train": Count | None | Absent, "test": Count | None | Absent,
+        "majority": Share | None | Absent,
     },
     "text": {
         "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,

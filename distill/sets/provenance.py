@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distill.data.dataset import Dataset
+from distill.data.files.doubts import find_majority
 from distill.data.models import TRANSFORMERS, is_model
 
 if TYPE_CHECKING:
@@ -99,3 +101,14 @@ def without_places(data: "DistilledSet") -> "DistilledSet":
     provenance = shorten_places(data.provenance)
     source = {**data.source, "name": name}
     return replace(data, source=source, network=network, text=text, provenance=provenance)
+
+
+def describe_source(
+    name: str, train: Dataset, test: Dataset | None, image_size: int | None = None
+) -> dict[str, Any]:
+    """What the exported file says of the real data; image_size, where images were resized."""
+    return {
+        "name": name, "classes": list(train.classes), "mean": list(train.mean), "std": list(train.std),
+        "train": len(train), "test": len(test or ()), "majority": find_majority(test)[0] if test else None,
+        "zca": train.zca, "size": image_size,
+    }  # fmt: skip

@@ -86,6 +86,17 @@ def test_a_single_network_is_judged_by_the_number_of_test_items() -> None:
     assert judge_scores(make_scores(0.52), 2, test_items=100).level == "chance"
 
 
+def test_chance_is_the_share_of_the_most_frequent_class_where_that_is_more() -> None:
+    case = make_scores(0.72, random_real=(0.7, 0.01, 20))
+    sentence = "No better than the most frequent class alone (74 %), after 30 outer steps."
+    assert judge_scores(case, 2, 30, majority=0.74) == ("chance", sentence)
+    assert judge_scores(make_scores(0.72), 2).level == "unknown"
+    assert judge_scores(case, 2, majority=0.5) == judge_scores(case, 2)
+    assert judge_scores(make_scores(0.8), 2, majority=0.74).sentence == (
+        "Better than the most frequent class alone (74 %); no baseline was measured."
+    )
+
+
 def make_dc_scores(**changes: Any) -> dict[str, Any]:
     dc = make_scores(0.7, 0.02, 5, random_real=(0.57, 0.04, 5), k_means=(0.79, 0.001, 5))
     scores = make_scores(0.92, 0.01, 20, k_means=(0.78, 0.02, 20))

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from distill.data.dataset import Dataset
 from distill.registry import load
 from distill.sets.formats import WRITERS, huggingface
 from distill.sets.formats.base import load_set
-from distill.sets.provenance import PLACES, shorten_command, shorten_places
+from distill.sets.provenance import PLACES, describe_source, shorten_command, shorten_places
 from tests.helpers import small_set, waves
 
 ZOO = Path(__file__).parents[2] / "zoo"
@@ -61,3 +63,13 @@ def test_the_files_of_a_text_set_are_named_only(tmp_path: Path) -> None:
 def test_the_zoo_publishes_no_local_path(path: Path) -> None:
     data = load_set(path)
     assert shorten_places(data.provenance) == data.provenance
+
+
+def test_the_share_of_the_most_frequent_class_of_the_test_split_is_kept() -> None:
+    def make(*counts: int) -> Dataset:
+        labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        return Dataset("mine", torch.zeros(len(labels), 1, 2, 2), labels, ("a", "b"), (0.0,), (1.0,))
+
+    train, test = make(5, 5), make(3, 1)
+    assert describe_source("mine", train, test)["majority"] == 0.75
+    assert describe_source("mine", train, None)["majority"] is None

@@ -63,13 +63,18 @@ def describe_missing(split: "Dataset", word: str) -> list[str]:
     return [f"{split.name}: no {word} image of {len(missing)} of {len(split.classes)} classes: {shown}"]
 
 
+def find_majority(test: "Dataset") -> tuple[float, int]:
+    """The share of the class that most items are of, and its label."""
+    counts = test.labels.bincount()
+    return float(counts.max()) / len(test), int(counts.argmax())
+
+
 def describe_majority(test: "Dataset") -> list[str]:
     """A sentence where most test items are of one class, whose share is an accuracy without learning."""
-    counts = test.labels.bincount()
-    share = float(counts.max()) / len(test)
+    share, label = find_majority(test)
     if share < MAJORITY:
         return []
-    word = test.classes[int(counts.argmax())][:80]
+    word = test.classes[label][:80]
     return [
         f'{test.name}: {100 * share:.1f} % of the test items are of the class "{word}": who always says so'
         " has this accuracy, compare scores with it"

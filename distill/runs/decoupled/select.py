@@ -12,14 +12,13 @@ from distill.networks.build import build_network, default_arguments
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
 from distill.registry import load
-from distill.runs.build import describe_source
 from distill.runs.decoupled.settings import SelectSettings
 from distill.runs.decoupled.teacher import check_teacher, load_trained
 from distill.runs.files.machine import check_device, versions
 from distill.runs.measure import load_images
 from distill.runs.settings import ImageData
 from distill.sets.distilled import DistilledSet
-from distill.sets.provenance import shorten_places
+from distill.sets.provenance import describe_source, shorten_places
 from distill.student import CORESETS
 from distill.student.training import Student
 from distill.student.views.labels import label_items, label_views
@@ -39,7 +38,7 @@ def select_set(config: SelectSettings) -> DistilledSet:
     train, test = load_images(data, config.device)
     print_remarks(train)
     teacher = read_teacher(config, train)
-    blank = build_blank(config, train, len(test))
+    blank = build_blank(config, train, test)
     draw = load(CORESETS[config.coreset])(blank, train, teacher)
     items, labels = draw(stream("select", config.coreset, config.seed))
     selected = replace(blank, items=items, labels=labels)
@@ -72,7 +71,7 @@ def read_teacher(config: SelectSettings, train: Dataset) -> Student | None:
     return Student(network).to(config.device).requires_grad_(False)
 
 
-def build_blank(config: SelectSettings, train: Dataset, test: int) -> DistilledSet:
+def build_blank(config: SelectSettings, train: Dataset, test: Dataset) -> DistilledSet:
     """The set before its items are chosen: its size, recipe, network and provenance. Raises UserError."""
     classes = len(train.classes)
     n = config.n or (config.ipc or PER_CLASS) * classes

@@ -25,14 +25,7 @@ from distill.networks.resolve import NetworkLike, factory_of, plain_torch, resol
 from distill.outer import processes
 from distill.outer.parametrisations.base import Parametrisation
 from distill.registry import AUTO, find
-from distill.runs.build import (
-    Plan,
-    assemble_plan,
-    build_method,
-    describe_source,
-    network_arguments,
-    problem_class,
-)
+from distill.runs.build import Plan, assemble_plan, build_method, network_arguments, problem_class
 from distill.runs.estimates.memory import explain_memory
 from distill.runs.measure import split_data
 from distill.runs.pool import fill_networks
@@ -65,6 +58,7 @@ from distill.runs.starts import (
     unseen_weights,
 )
 from distill.sets.distilled import DistilledSet
+from distill.sets.provenance import describe_source
 
 DRY_RUN_ITEMS = 16  # items of the forward and backward passes before the first step
 
@@ -166,7 +160,7 @@ def distill(
         problem = problem_type(module_of(network, train), rule, inner_loss, loss)
         dry_run(problem, *splits.train.batch(slice(0, DRY_RUN_ITEMS)), len(train.classes))
         method_object = method_of(settings, problem, method, engine, splits.train)
-        plan = plan_of(settings, problem, method_object, splits.train, len(test_data or ()))
+        plan = plan_of(settings, problem, method_object, splits.train, test_data)
         splits = splits if test_data else splits._replace(test=splits.held_out)
         with processes.process_group(settings.run.device), explain_memory(settings):
             synthetic = build_synthetic(settings, problem, plan.method, splits.train, saved)
@@ -234,7 +228,9 @@ def method_of(
     return replace(changed, engine=engine)
 
 
-def plan_of(settings: Settings, problem: Problem, method: Method, train: Dataset, test: int) -> Plan:
+def plan_of(
+    settings: Settings, problem: Problem, method: Method, train: Dataset, test: Dataset | None
+) -> Plan:
     """The plan of the objects; what was not passed is what the command's words mean."""
     method = fill_networks(settings, problem, method, train)
     name = settings.network.network or type(problem.network).__name__

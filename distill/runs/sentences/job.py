@@ -16,7 +16,7 @@ from distill.networks.build import build_network
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
 from distill.registry import flag
-from distill.runs.build import describe_source, network_arguments
+from distill.runs.build import network_arguments
 from distill.runs.files import fingerprint, folder
 from distill.runs.job import prepare
 from distill.runs.measure import Splits, measure, split_data
@@ -27,6 +27,7 @@ from distill.runs.sentences.nearest import add_personal
 from distill.runs.sentences.select import Sentences, select_sentences
 from distill.runs.settings import Settings, TextData
 from distill.sets.distilled import DistilledSet
+from distill.sets.provenance import describe_source
 from distill.student.comparison.baselines import LRS
 from distill.student.evaluation import accuracy
 from distill.student.training import build_problem, initial_weights, replay
@@ -95,7 +96,7 @@ def build_sentence_set(settings: Settings, sentences: Sentences, splits: Splits)
         torch.full((STEPS,), LRS[0], device=train.items.device),
         {"rule": "sgd", "momentum": 0.9, "loss": "soft-cross-entropy", "augment": ""},
         {"name": network.network, "arguments": arguments, "init": "random", "scheme": network.weight_init},
-        describe_source(settings.data.origin, train, len(splits.test)),
+        describe_source(settings.data.origin, train, splits.test),
         text=add_personal(train.sentence_metadata(places), train),
     )
     return choose_rate(data, splits.held_out)
