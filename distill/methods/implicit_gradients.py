@@ -6,8 +6,10 @@ direction for c of the logits' shape. S are the synthetic items, L their labels,
 neural tangent kernel, a matrix of n · classes rows, which is never formed.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -27,6 +29,14 @@ from distill.registry import option
 CHUNK = 64  # real items that are forwarded at once
 Dual = Float[Tensor, "n classes"]
 Linear = Callable[[Tensor], Tensor]
+
+
+@cache
+def load_forward_rules() -> None:
+    """Let torch load its rules of forward differentiation, at whose first use it warns of itself."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore", FutureWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,7 @@ class LinearNetwork:
         By forward differentiation, which costs two more forward passes; where an operation of the network
         has none, by differentiating backwards twice.
         """
+        load_forward_rules()
         try:
             with forward_ad.dual_level():
                 weights = list(self.weights)
