@@ -204,7 +204,8 @@ def outer_batch(s: Situation) -> int:
         return 256
     if s.text:
         return 32 if s.pretrained else 64 if s.fixed else 128
-    return 128 if s.fixed or s.random_convnet or s.windowed else 256
+    small = s.fixed or s.random_convnet or s.windowed
+    return 128 if small and not s.quick else 256
 
 
 def outer_rule(s: Situation) -> str:
