@@ -16,6 +16,7 @@ from distill.methods.base import Learnable, Named
 from distill.methods.pool import Family, has_norm, pool_rule
 from distill.methods.visits import TEMPERATURE, PoolMethod
 from distill.networks.images import ConvNet
+from distill.networks.sequences import TextCNN
 from distill.registry import option
 
 
@@ -36,8 +37,8 @@ class RegressionPoolMethod(PoolMethod):
     """τ at the start: the factor of the regression's answers before the softmax; it is learned."""
     label_scale: float | None = option(None, "FACTOR", above=0)
     """How many times the regression's labels those are on which networks train (default: 10;
-    without a norm 4, but for convnets): a new network's last layer answers as loudly as the labels are, and
-    the regression ignores it."""
+    textcnn 20; others without a norm 4, but for convnets): a new network's last layer answers as loudly as
+    the labels are, and the regression ignores it."""
     lr_end: float | None = option(None, "SHARE", above=0, at_most=1)
     """The last rate of a student's steps as a share of --lr; between them half a cosine (default: 0.1, and
     0.01 with Adam)."""
@@ -60,8 +61,11 @@ class RegressionPoolMethod(PoolMethod):
         return {TEMPERATURE: torch.tensor(math.log(self.temperature))}
 
     def label_scale_for(self, problem: Problem) -> float:
-        usual = 10.0 if has_norm(problem.network) or isinstance(problem.network, ConvNet) else 4.0
-        return self.label_scale or usual
+        if self.label_scale:
+            return self.label_scale
+        if isinstance(problem.network, TextCNN):
+            return 20.0
+        return 10.0 if has_norm(problem.network) or isinstance(problem.network, ConvNet) else 4.0
 
     def lr_end_for(self, problem: Problem) -> float:
         return self.lr_end or (0.01 if isinstance(problem.rule, Adam) else 0.1)
