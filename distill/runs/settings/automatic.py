@@ -3,7 +3,7 @@
 import math
 
 from distill.methods import METHODS
-from distill.registry import AUTO, load, options_of
+from distill.registry import load, options_of
 from distill.runs.settings import Settings, TextData
 from distill.runs.settings.situation import count_items, parametrisation_of
 
@@ -14,7 +14,6 @@ COLOUR = ("cifar-10", "cifar-100", "svhn")  # where kernel ridge is ahead: resul
 def pick_method(settings: Settings, start: str) -> str:
     """The method that --method auto means: for images and random networks windows or, sooner, kernel ridge.
 
-    For a random TextCNN it is implicit gradients, on whose sets it may train for as long as it likes.
     It is unrolling where an option asks for that: an engine, labels of a softmax, or one of unroll's own.
     start: what the labels of a set to go on from are.
     """
@@ -22,11 +21,8 @@ def pick_method(settings: Settings, start: str) -> str:
     own = {f.name for f in options_of(load(METHODS["frepo"]))}
     unrolls = inner.engine or inner.engine_options or inner.compile or settings.data.labels == "softmax"
     of_unroll = start in ("shares", "signed")  # labels to go on from
-    if not is_random or unrolls or of_unroll:
+    if isinstance(settings.data, TextData) or not is_random or unrolls or of_unroll:
         return "unroll"
-    if isinstance(settings.data, TextData):
-        lasts = settings.network.network in (AUTO, "textcnn") and not settings.data.encoder
-        return "rcig" if lasts else "unroll"
     if not own.issuperset(settings.outer.method_options):
         return "unroll"
     return "rat-bptt" if has_time_for_windows(settings) else "frepo"
