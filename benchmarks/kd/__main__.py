@@ -12,7 +12,7 @@ from benchmarks.kd import SEEDS, load_recipe
 from benchmarks.kd.choices import CHOICES, check_choices, check_students, load_record
 from benchmarks.kd.choose import choose_settings, choose_students
 from benchmarks.kd.datasets import place_data
-from benchmarks.kd.protocol import ProtocolError, check_items
+from benchmarks.kd.protocol import ProtocolError, check_assistants, check_items, check_twins
 from benchmarks.kd.rows import ROWS
 from benchmarks.kd.runs import Job, run_all
 from benchmarks.kd.studies import adaptation, alphas, gap, orthogonality, subclasses
@@ -49,6 +49,8 @@ def list_jobs(names: list[str], seeds: int, data: Path | None, cache: Path) -> l
             continue
         for row in (row for row in ROWS if row.recipe == name):
             check_items(row, recipe)
+            check_twins(row, recipe)
+        check_assistants(name, recipe)
         check_choices(name, recipe, load_record())
         check_students(name, load_record())
         jobs += [Job(name, seed, tuple(changes)) for seed in range(seeds)]

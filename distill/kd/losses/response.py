@@ -54,8 +54,8 @@ def hinton_filtered(student: Logits, teacher: Logits, labels: Tensor, tau: float
     """τ² · mean of (1 - r) · KL, where r is 1 for regularisation samples, which have no part in it.
 
     The control of Zhou et al. 2021, section 3.3: without them a student is worse than with all. Where we
-    differ: the KL stands for the cross-entropy to the soft labels, as in hinton; the mean is over all items of
-    the batch, so that the others weigh what they weigh there.
+    differ: the KL stands for the cross-entropy to the soft labels, as in hinton; the mean is over all items
+    of the batch, so that the others weigh what they weigh there.
     """
     kept = 1 - find_regularisation_samples(student, teacher, labels, tau)
     return tau**2 * (kept * divergences(student, teacher, tau)).mean()
