@@ -8,7 +8,14 @@ import pytest
 from benchmarks.kd import choices, choose, load_recipe
 from benchmarks.kd.choices import Choice, apply_settings, check_choices
 from benchmarks.kd.choose import expand_recipe, score_grid
-from benchmarks.kd.protocol import ProtocolError, check_items, list_lineage
+from benchmarks.kd.protocol import (
+    DIFFERENCES,
+    PUBLISHED,
+    ProtocolError,
+    check_items,
+    check_twins,
+    list_lineage,
+)
 from benchmarks.kd.rows import ROWS, Row
 from distill.kd.recipe.parts import Recipe
 from tests.helpers import write_npz
@@ -70,6 +77,7 @@ def test_lineages_follow_teachers_anchors_and_ensembles(tmp_path: Path) -> None:
 def test_every_row_of_the_table_follows_the_protocol(row: Row) -> None:
     recipe = load_recipe(row.recipe)
     assert check_items(row, recipe) is None
+    assert check_twins(row, recipe) is None
     assert {row.student, row.over} <= set(recipe.networks)
 
 
@@ -175,7 +183,48 @@ def test_the_best_of_the_grid_is_recorded(tmp_path: Path, monkeypatch: pytest.Mo
 def test_every_chosen_setting_is_in_its_recipe() -> None:
     """The record of the repository, and the recipes of which it speaks."""
     record = choices.load_record()
-    for name in {choice.recipe for choice in choices.CHOICES}:
-        known = {key: row for key, row in record.items() if key.startswith(f"{name}/")}
-        if len(known) == sum(choice.recipe == name for choice in choices.CHOICES):
-            assert check_choices(name, load_recipe(name), record) is None
+    for name in {row.recipe for row in ROWS} | {choice.recipe for choice in choices.CHOICES}:
+        assert check_choices(name, load_recipe(name), record) is None
+        assert choices.check_students(name, record) is None
+
+
+SETTINGS = [(c, key) for c in choices.CHOICES for key in c.values]
+
+
+@pytest.mark.parametrize(("choice", "key"), SETTINGS, ids=[f"{c.key} {key}" for c, key in SETTINGS])
+def test_another_value_than_the_chosen_one_is_refused(choice: Choice, key: str) -> None:
+    """For every grid of every recipe, those with students that were chosen among some too."""
+    record = choices.load_record()
+    chosen = record[choice.key]["chosen"] | {key: -1.0}
+    changed = record | {choice.key: {"chosen": chosen}}
+    with pytest.raises(ProtocolError, match=rf"{choice.recipe}: {key} of .* is .*, and -1 was chosen"):
+        check_choices(choice.recipe, load_recipe(choice.recipe), changed)
+
+
+CHOSEN_ROWS = [row for row in ROWS if row.among]
+
+
+@pytest.mark.parametrize("row", CHOSEN_ROWS, ids=lambda row: row.key)
+def test_another_student_than_the_chosen_one_is_refused(row: Row) -> None:
+    other = next(name for name in row.among if name != row.student)
+    record = choices.load_record() | {row.key: {"chosen": {"network": other}}}
+    with pytest.raises(ProtocolError, match=f"is {row.student}, and {other} was chosen"):
+        choices.check_students(row.recipe, record)
+
+
+def test_a_recipe_without_a_grid_needs_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "CHOICES", [])
+    recipe = build_recipe(tmp_path, 50, 50)
+    with pytest.raises(ProtocolError) as error:
+        check_choices("some", recipe, {})
+    assert str(error.value) == (
+        "some: it has no grid of settings to choose: add one to CHOICES, or say in PUBLISHED whose settings"
+        " it has"
+    )
+    monkeypatch.setitem(PUBLISHED, "some", "of the paper")
+    assert check_choices("some", recipe, {}) is None
+
+
+def test_the_tables_of_exceptions_speak_of_what_is_there() -> None:
+    assert set(DIFFERENCES) <= {(row.recipe, row.student, row.over) for row in ROWS}
+    assert set(PUBLISHED) <= {row.recipe for row in ROWS}

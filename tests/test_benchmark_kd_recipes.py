@@ -1,14 +1,18 @@
 """The recipes of benchmarks/kd/recipes/ run from end to end on a few generated items."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks import machine
 from benchmarks.kd import RECIPES, VARIANTS, load_recipe
-from benchmarks.kd.datasets import place_data
+from benchmarks.kd import __main__ as command
+from benchmarks.kd.datasets import PLACES, place_data
 from benchmarks.kd.rows import ROWS
-from benchmarks.kd.runs import train_and_measure
+from benchmarks.kd.runs import Job, train_and_measure
 from distill.kd.recipe.parts import Recipe
 from tests.helpers import write_npz
 
@@ -56,3 +60,29 @@ def test_without_its_data_a_recipe_is_left_out(name: str, tmp_path: Path) -> Non
     recipe = load_recipe(name)
     bundled = recipe.data.name in ("mnist", "mnist-14.npz", "clusters.npz") and recipe.data.target is None
     assert (place_data(recipe, tmp_path, tmp_path) is None) != bundled
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_quick_run_has_a_part_of_the_epochs_of_each_stage(name: str) -> None:
+    job = command.shorten_job(Job(name, 0, ("data.train=48",)))
+    recipe, short = load_recipe(name), load_recipe(name, job.changes)
+    epochs = [max(1, stage.epochs // command.QUICK) for stage in recipe.stages]
+    assert [stage.epochs for stage in short.stages] == epochs
+    assert short.data.train == 48
+    assert [stage.turns for stage in short.stages] == [stage.turns for stage in recipe.stages]
+
+
+def test_a_quick_run_of_all_rows_takes_about_ten_minutes() -> None:
+    """By the seconds of one seed of each recipe that the results hold."""
+    rows = json.loads((machine.RESULTS / "kd.json").read_text(encoding="utf-8"))["rows"]
+    seconds = {row["recipe"]: row["seconds"] for row in rows}
+    assert 200 < sum(seconds.values()) / command.QUICK < 600
+
+
+def test_the_help_names_the_data_that_recipes_read() -> None:
+    files = {name for path in RECIPES.glob("*.yaml") for name in PLACES
+             if re.search(rf"\b{name.partition('.')[0]}\b", path.read_text(encoding="utf-8"))}  # fmt: skip
+    assert files == set(PLACES)
+    assert command.__doc__ is not None
+    assert [name for name in PLACES if name not in command.__doc__] == []
+    assert "fashion" not in command.__doc__

@@ -9,7 +9,13 @@ import torch
 
 from benchmarks.kd.studies import bias_variance, gap, orthogonality
 from benchmarks.kd.studies.bias_variance import SETTINGS, STUDENT, decompose
-from benchmarks.kd.studies.bias_variance_table import build_filtering, build_row, build_trend, load_draws
+from benchmarks.kd.studies.bias_variance_table import (
+    build_filtering,
+    build_row,
+    build_trend,
+    format_shares,
+    load_draws,
+)
 from benchmarks.kd.studies.meeting import build_meeting, format_meeting
 from benchmarks.kd.studies.orthogonality import (
     build_bagging,
@@ -121,6 +127,9 @@ def test_the_table_of_bias_and_variance_takes_differences_from_plain(tmp_path: P
     assert row["bias over plain"]["mean"] == pytest.approx(0.03)
     assert row["variance over plain"]["verdict"] == "opposite"
     assert row["shares"] == [0.0, 0.4]
+    assert row["last share"] == {"low": 0.4, "high": 0.4, "draws": 2}
+    assert format_shares(row) == "0.00 → 0.40 (0.40 … 0.40)"
+    assert format_shares(build_row(draws, "plain", 1.0)) == "-"
     assert build_filtering(draws)[0]["right"]["mean"] == pytest.approx(-0.1)
     assert build_trend(draws, "privileged", "variance")["mean"] == pytest.approx(-0.07)
 

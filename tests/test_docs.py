@@ -109,6 +109,23 @@ def test_the_commands_of_the_pages_parse(line: str, monkeypatch: pytest.MonkeyPa
     assert module.main(arguments[1:], "distill") == 0
 
 
+FILE = re.compile(r"(?<![\w./-])(?:benchmarks|distill|docs|examples|tests|zoo)/[\w./-]*\.(?:md|pt|py|yaml)\b")
+WITH_FILES = [*PAGES, ROOT / "README.md", *(ROOT / "benchmarks" / "kd" / "recipes").glob("*.yaml"),
+              *(ROOT / "examples").rglob("*.yaml")]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", WITH_FILES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_that_a_page_or_a_recipe_names_exist(page: Path) -> None:
+    names = FILE.findall(page.read_text(encoding="utf-8"))
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_a_file_in_a_command_is_found() -> None:
+    """The pattern reads commands, quoted words and comments, and leaves paths of the user's alone."""
+    text = "distill teach benchmarks/kd/takd.yaml --out runs/a.yaml # as `zoo/mnist-5.pt` (docs/index.md)"
+    assert FILE.findall(text) == ["benchmarks/kd/takd.yaml", "zoo/mnist-5.pt", "docs/index.md"]
+
+
 def test_every_page_is_in_the_navigation() -> None:
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert [page_name(p) for p in PAGES if page_name(p) not in settings] == []

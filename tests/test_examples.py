@@ -4,8 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from benchmarks.kd.protocol import begin_with, check_assistants
+from benchmarks.kd.runs import train_and_measure
+from distill.kd.recipe.files import read_recipe
 from distill.sets.distilled import DistilledSet
 from tests.encoders import write_encoder
 
@@ -82,3 +88,30 @@ def test_messages_become_sentences_whose_personal_data_are_counted(tmp_path: Pat
     distilled, real = read_percentages(plain.split("a probe")[1] + plain.split("a probe")[2])
     assert distilled > 60
     assert real > 70
+
+
+CELLS = ROOT / "examples" / "survey-cells.yaml"
+
+
+@pytest.mark.parametrize("name", ["online-features", "online-relations", "self-features", "self-relations"])
+def test_a_network_of_the_survey_is_of_its_cell(name: str) -> None:
+    recipe, (when, _, what) = read_recipe(CELLS), name.partition("-")
+    (stage,) = [stage for stage in recipe.stages if name in stage.turns]
+    losses = [loss for loss in stage.turns[name].losses if loss.teacher]
+    (teacher,) = {str(loss.teacher) for loss in losses}
+    families = {"features": {"attention", "hint"}, "relations": {"rkd-distance", "rkd-angle"}}
+    assert {loss.loss for loss in losses} <= families[what]
+    assert (teacher in stage.turns) == (when == "online")
+    starts = [{**begin_with(recipe, network), "seed": None} for network in (name, teacher)]
+    assert (starts[0] == starts[1]) == (when == "self")
+    assert f"`{name}`" in (ROOT / "docs" / "reference" / "kd.md").read_text(encoding="utf-8")
+
+
+def test_the_cells_of_the_survey_run_from_end_to_end() -> None:
+    recipe = read_recipe(CELLS)
+    assert check_assistants("survey-cells", recipe) is None
+    stages = [replace(stage, epochs=1, batch=16) for stage in recipe.stages]
+    short = replace(recipe, stages=stages, data=replace(recipe.data, train=96, test=40))
+    scores = train_and_measure(short).scores
+    assert set(scores) == set(recipe.networks)
+    assert all(0 <= by_name["accuracy"] <= 1 for by_name in scores.values())

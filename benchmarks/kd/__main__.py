@@ -1,18 +1,20 @@
 """Knowledge distillation: every recipe of benchmarks/kd/recipes/ with ten seeds, and the table of verdicts.
 
 `python -m benchmarks.kd --data DIR` goes on where it stopped and writes benchmarks/results/kd*.json and .md.
-`--choose RECIPE …` scores the grids of settings on held-out items instead. DIR holds cifar10.npz, usps.npz,
-fashion-mnist and sst2; recipes whose data is not there are left out.
+`--choose RECIPE …` scores the grids of settings on held-out items instead. DIR holds cifar10.npz, usps.npz
+and sst2; recipes whose data is not there are left out. Bias and variance of students are a study with a
+command of its own: `python -m benchmarks.kd.studies.bias_variance --data DIR`.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.kd import SEEDS, load_recipe
 from benchmarks.kd.choices import CHOICES, check_choices, check_students, load_record
 from benchmarks.kd.choose import choose_settings, choose_students
 from benchmarks.kd.datasets import place_data
-from benchmarks.kd.protocol import ProtocolError, check_items
+from benchmarks.kd.protocol import ProtocolError, check_assistants, check_items, check_twins
 from benchmarks.kd.rows import ROWS
 from benchmarks.kd.runs import Job, run_all
 from benchmarks.kd.studies import adaptation, alphas, gap, orthogonality, subclasses
@@ -22,6 +24,7 @@ WRITERS = (
     write_rows, gap.write_study, alphas.write_alphas, adaptation.write_adaptation,
     subclasses.write_subclasses, orthogonality.write_study,
 )  # fmt: skip
+QUICK = 3  # the seed of each recipe that kd.json times takes 23 minutes with all epochs
 
 
 def parse_options() -> argparse.Namespace:
@@ -30,7 +33,11 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", help="these recipes alone, by the names of their files")
     parser.add_argument("--data", type=Path, help="the folder of data sets that are not in the package")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"runs of each recipe (default: {SEEDS})")
-    parser.add_argument("--quick", action="store_true", help="one seed of each, whose table is only printed")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"one seed of each with 1/{QUICK} of the epochs, about ten minutes; the table is only printed",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-kd"))
     parser.add_argument("--choose", nargs="+", metavar="RECIPE", help="choose the settings of these recipes")
@@ -49,10 +56,19 @@ def list_jobs(names: list[str], seeds: int, data: Path | None, cache: Path) -> l
             continue
         for row in (row for row in ROWS if row.recipe == name):
             check_items(row, recipe)
+            check_twins(row, recipe)
+        check_assistants(name, recipe)
         check_choices(name, recipe, load_record())
         check_students(name, load_record())
         jobs += [Job(name, seed, tuple(changes)) for seed in range(seeds)]
     return sorted(jobs, key=lambda job: job.seed)
+
+
+def shorten_job(job: Job) -> Job:
+    """A run with a part of the epochs of each stage, at least one."""
+    stages = load_recipe(job.recipe, job.changes).stages
+    epochs = tuple(f"stages.{k}.epochs={max(1, s.epochs // QUICK)}" for k, s in enumerate(stages))
+    return replace(job, changes=(*job.changes, *epochs))
 
 
 def choose_all(names: list[str], data: Path | None, cache: Path) -> None:
@@ -80,7 +96,7 @@ def main() -> None:
             jobs = list_jobs(names, 1 if options.quick else options.seeds, options.data, cache)
         except ProtocolError as error:
             raise SystemExit(str(error)) from None
-        run_all(root, jobs, options.jobs)
+        run_all(root, [shorten_job(job) for job in jobs] if options.quick else jobs, options.jobs)
     if options.quick:
         print(format_rows(build_rows(root, [])))
         return

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.kd.protocol import ProtocolError
+from benchmarks.kd.protocol import ProtocolError, check_grid
 from benchmarks.kd.rows import ROWS
 from distill.kd.recipe.parts import LossPart, OptimizerPart, Recipe, TurnPart
 
@@ -166,7 +166,11 @@ def check_students(name: str, record: Mapping[str, Any]) -> None:
 
 
 def check_choices(name: str, recipe: Recipe, record: Mapping[str, Any]) -> None:
-    """Raise ProtocolError where a recipe has a setting to choose that was not chosen, or holds another."""
+    """Raise ProtocolError where a recipe has a setting to choose that was not chosen, or holds another.
+
+    A recipe without a grid has to be one of protocol.PUBLISHED.
+    """
+    check_grid(name, {choice.recipe for choice in CHOICES})
     for choice in (c for c in CHOICES if c.recipe == name):
         if choice.key not in record:
             raise ProtocolError(f"{name}: choose its settings first: python -m benchmarks.kd --choose {name}")

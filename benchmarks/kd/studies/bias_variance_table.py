@@ -32,6 +32,9 @@ def build_row(draws: Arrays, name: str, tau: float) -> dict[str, Any]:
         row |= {word: float(own.mean()), f"{word} over plain": describe_interval(bootstrap(own - plain))}
     shares = draws[f"{name}: shares"]
     row["shares"] = shares.mean(axis=0).round(4).tolist() if shares.size else []
+    if shares.size:
+        last = bootstrap(shares[:, -1:])
+        row["last share"] = {"low": round(last.low, 4), "high": round(last.high, 4), "draws": last.seeds}
     return row
 
 
@@ -75,9 +78,17 @@ def format_rows(rows: list[dict[str, Any]]) -> str:
          f"{100 * r['right']:.1f}", format_change(r["right over plain"], 100, 2),
          f"{r['bias']:.3f}", format_change(r["bias over plain"]),
          f"{r['variance']:.3f}", format_change(r["variance over plain"]),
-         f"{r['shares'][0]:.2f} → {r['shares'][-1]:.2f}" if r["shares"] else "-"]
+         format_shares(r)]
         for r in rows
     ])  # fmt: skip
+
+
+def format_shares(row: dict[str, Any]) -> str:
+    """The share of regularisation samples in the first and the last epoch, this with its interval."""
+    if not row["shares"]:
+        return "-"
+    last = row["last share"]
+    return f"{row['shares'][0]:.2f} → {row['shares'][-1]:.2f} ({last['low']:.2f} … {last['high']:.2f})"
 
 
 def format_filtering(rows: list[dict[str, Any]]) -> str:
@@ -120,7 +131,10 @@ def write_study(folder: Path) -> None:
 
 
 def draw_picture(draws: Arrays) -> None:
-    """Bias and variance by temperature, and the share of regularisation samples by epoch."""
+    """Bias and variance by temperature, and the share of regularisation samples by epoch.
+
+    The bands of the shares are standard errors over the draws.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -133,8 +147,11 @@ def draw_picture(draws: Arrays) -> None:
         for tau in TAUS[1:]:
             style = "-" if teacher == "privileged" else ":"
             label = f"τ = {tau:g}, {'privileged' if style == '-' else 'same items'}"
-            shares = draws[f"{teacher} {tau:g}: shares"].mean(axis=0)
-            axes[2].plot(np.arange(1, len(shares) + 1), shares, style, label=label)
+            shares = draws[f"{teacher} {tau:g}: shares"]
+            mean, epochs = shares.mean(axis=0), np.arange(1, shares.shape[1] + 1)
+            error = shares.std(axis=0, ddof=1) / len(shares) ** 0.5
+            axes[2].plot(epochs, mean, style, label=label)
+            axes[2].fill_between(epochs, mean - error, mean + error, alpha=0.2)
     for axis, key in zip(axes, ("bias", "variance"), strict=False):
         axis.axhline(draws[f"plain: {key} at 1"].mean(), color="grey", linestyle="--", label="plain")
         axis.set(xlabel="τ of the training", title=f"{key} of the answers at τ = 1", xscale="log")

@@ -10,8 +10,10 @@ from distill.inner.losses import Scalar
 def mmd(source: Float[Tensor, "a ..."], target: Float[Tensor, "b ..."]) -> Scalar:
     """Squared maximum mean discrepancy of two batches under a sum of five Gaussian kernels.
 
-    Long et al. 2015 (deep adaptation networks), with the mean squared distance over 4, 2, 1, ½ and ¼ as the
-    kernels' widths; never negative.
+    Long et al. 2015 (deep adaptation networks), with the mean squared distance over 4, 2, 1, ½
+    and ¼ as the kernels' widths; never negative. Where we differ: the kernels weigh alike, where the paper
+    learns their weights, and all pairs of the batch count, those of an item with itself too, where the paper
+    estimates in linear time, without bias.
     """
     x = torch.cat([source.flatten(1), target.flatten(1)])
     squares = (x[:, None] - x[None]).pow(2).sum(dim=2)

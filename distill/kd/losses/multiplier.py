@@ -8,7 +8,8 @@ class Multiplier(nn.Module):
     """The weight μ of a loss L ≤ ε: after each batch μ becomes max(0, μ + lr · (L - ε)).
 
     Minimising L_0 + μ (L - ε) while μ ascends solves min L_0 subject to L ≤ ε (dual ascent, as the authors'
-    code of ProKT has it for the teacher). It is a module, so that its value is saved with what learns.
+    code of ProKT has it for the teacher). Where we differ: any loss of any turn can have one; the recipes of
+    ProKT have the constant λ in its place. It is a module, so that its value is saved with what learns.
     """
 
     value: Tensor

@@ -1,4 +1,8 @@
-"""A learner's loss: the weighted sum of the losses that the recipe lists for its turn."""
+"""A learner's loss: the weighted sum of the losses that the recipe lists for its turn.
+
+Systems that are an order of turns, without a loss of their own, have no file: chains of teachers, born-again
+networks, mutual learning and ProKT. docs/reference/kd.md has their equations, and where we differ.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""Losses on relations: distances and angles between the items of a batch (RKD, Park et al. 2019)."""
+"""Losses on relations: distances and angles between the items of a batch (RKD, Park et al. 2019).
+
+Where we differ: the losses are means over all pairs or triples of a batch, where the paper has sums, so that
+their weights do not depend on its size. Pairs and triples in which an item meets itself count in the mean;
+they are equal for student and teacher, and add nothing to the sum.
+"""
 
 import torch
 import torch.nn.functional as F

@@ -23,7 +23,8 @@ def hinton(student: Logits, teacher: Logits, tau: float) -> Scalar:
     """τ² · mean KL of the softened teacher from the softened student (Hinton et al. 2015, section 2).
 
     τ² keeps the gradient's size: for large τ it tends to that of half the squared distance of the centred
-    logits over the number of classes.
+    logits over the number of classes. Where we differ: the paper has the cross-entropy to the soft labels,
+    which is this KL plus the teacher's entropy. The entropy is a constant, so the gradient is the same.
     """
     return tau**2 * divergences(student, teacher, tau).mean()
 
@@ -31,8 +32,9 @@ def hinton(student: Logits, teacher: Logits, tau: float) -> Scalar:
 def item_weights(student: Logits, teacher: Logits, labels: Tensor) -> Float[Tensor, " batch"]:
     """w = 1 - exp(-CE(student, y) / CE(teacher, y)) per item (Zhou et al. 2021, eq. 12), a constant.
 
-    It is small where the student knows more than the teacher, where a soft label only regularises. Signed
-    labels can make a cross-entropy negative, which counts as zero.
+    It is small where the student knows more than the teacher, where a soft label only regularises. Both
+    cross-entropies are those of the logits at τ = 1, as in the paper. Where we differ: labels may be soft,
+    and signed ones can make a cross-entropy negative, which counts as zero.
     """
     with torch.no_grad():
         student_loss, teacher_loss = cross_entropies(student, labels), cross_entropies(teacher, labels)
@@ -40,15 +42,20 @@ def item_weights(student: Logits, teacher: Logits, labels: Tensor) -> Float[Tens
 
 
 def weighted(student: Logits, teacher: Logits, labels: Tensor, tau: float) -> Scalar:
-    """τ² · mean of w · KL (Zhou et al. 2021, eq. 13: weighted soft labels)."""
+    """τ² · mean of w · KL (Zhou et al. 2021, eq. 13: weighted soft labels), w those of item_weights().
+
+    Where we differ: the paper has the cross-entropy to the soft labels in the place of the KL. w is a
+    constant, so the gradient is the same.
+    """
     return tau**2 * (item_weights(student, teacher, labels) * divergences(student, teacher, tau)).mean()
 
 
 def hinton_filtered(student: Logits, teacher: Logits, labels: Tensor, tau: float) -> Scalar:
     """τ² · mean of (1 - r) · KL, where r is 1 for regularisation samples, which have no part in it.
 
-    The control of Zhou et al. 2021, section 3.3: without them a student is worse than with all. The mean is
-    over all items of the batch, so that the others weigh what they weigh in hinton.
+    The control of Zhou et al. 2021, section 3.3: without them a student is worse than with all. Where we
+    differ: the KL stands for the cross-entropy to the soft labels, as in hinton; the mean is over all items
+    of the batch, so that the others weigh what they weigh there.
     """
     kept = 1 - find_regularisation_samples(student, teacher, labels, tau)
     return tau**2 * (kept * divergences(student, teacher, tau)).mean()
@@ -61,6 +68,7 @@ def find_regularisation_samples(
     """1 for each regularisation sample, else 0 (Zhou et al. 2021, section 3.3): variance falls, bias grows.
 
     Those whose gradient of L_kd - L_ce at the label's logit, 1 - p_teacher, is larger than that of L_ce,
-    1 - p_student: the teacher is less sure of the label than the student is, both softened by τ.
+    1 - p_student: the teacher is less sure of the label than the student is, both softened by τ. Where we
+    differ: labels may be soft; what is compared are the cross-entropies, for a class -log of these shares.
     """
     return (cross_entropies(teacher / tau, labels) > cross_entropies(student / tau, labels)).float()

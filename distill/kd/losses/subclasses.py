@@ -15,7 +15,7 @@ def negative_sampling(subclasses: Logits, tau: float) -> Scalar:
     notebook calls it negative sampling and has β = 1, τ = 1). v_i are the subclass logits of item i, centred
     over the subclasses and divided by their length, so that v_i · v_j is the correlation of two items over
     all subclasses. It is zero where all items of a batch have the same subclass logits up to scale, and falls
-    as they differ.
+    as they differ. Where we differ: τ and β, its weight, are the recipe's.
     """
     v = F.normalize(subclasses - subclasses.mean(dim=1, keepdim=True), dim=1)
     return (torch.logsumexp(v @ v.T / tau, dim=1) - math.log(len(v))).mean() - 1 / tau
@@ -25,7 +25,8 @@ def mutual_information(subclasses: Logits, tau: float = 1.0) -> Scalar:
     """mean_i H(p_i) - H(mean_i p_i) of p = softmax(subclasses / τ): minus the mutual information with items.
 
     It is least, -log of their number, where each item is sure of its subclass and all are used alike over
-    the batch (Bridle et al. 1991; Krause et al. 2010, eq. 3). It is not the loss of Müller et al. 2020.
+    the batch (Bridle et al. 1991; Krause et al. 2010, eq. 3). Where we differ: Krause et al. add a penalty on
+    the weights, which here is the optimiser's. It is not the loss of Müller et al. 2020.
     """
     log_p = F.log_softmax(subclasses / tau, dim=1)
     mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))

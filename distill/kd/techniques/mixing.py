@@ -8,13 +8,20 @@ from distill.student.loop import Batch
 
 
 def smooth_labels(y: Tensor, classes: int, share: float) -> Tensor:
-    """(1 - share) · one-hot + share / classes (Szegedy et al. 2016, section 7); soft labels alike."""
+    """(1 - share) · one-hot + share / classes (Szegedy et al. 2016, section 7).
+
+    Where we differ: soft labels are smoothed alike.
+    """
     soft = y if y.is_floating_point() else F.one_hot(y, classes).float()
     return (1 - share) * soft + share / classes
 
 
 def mix_batch(batch: Batch, classes: int, alpha: float, generator: torch.Generator) -> Batch:
-    """x and y of a batch in pairs, one share from Beta(alpha, alpha) for all (Zhang et al. 2018)."""
+    """x and y of a batch in pairs: share · x_i + (1 - share) · x_j, y alike (Zhang et al. 2018, section 2).
+
+    share is from Beta(alpha, alpha). Where we differ: one share for all pairs of a batch, as in the authors'
+    code.
+    """
     a, b = (torch._standard_gamma(torch.full((), alpha), generator=generator) for _ in range(2))
     share = float(a / (a + b)) if a + b > 0 else 1.0
     order = torch.randperm(len(batch.x), generator=generator)

@@ -11,7 +11,9 @@ from torch.utils.hooks import RemovableHandle
 def find_masks(parameters: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """1 where a weight of a matrix or filter stays, 0 for the share of smallest size over all of them.
 
-    By torch.nn.utils.prune.global_unstructured with L1Unstructured (Han et al. 2015).
+    By torch.nn.utils.prune.global_unstructured with L1Unstructured (Han et al. 2015, section 3). Where we
+    differ: one threshold for all layers, where the paper has one for each, a multiple of the standard
+    deviation of its weights; a stage prunes once, at its beginning (several rounds are several stages).
     """
     large = {name: w for name, w in parameters.items() if w.ndim > 1}
     holders = nn.ModuleList()

@@ -17,8 +17,9 @@ def quantise(student: Student, batches: Iterable[Tensor]) -> Student:
     """A copy of a student whose weights and layers' inputs are rounded to int8.
 
     Weights have one scale per filter or row; inputs one per layer, from the largest size on `batches`
-    (Jacob et al. 2018, symmetric). The rounding is torch's fake quantisation: the arithmetic stays float, the
-    values are those of eight bits.
+    (r = S · q, Jacob et al. 2018, eq. 1 with the zero point 0). The rounding is torch's fake quantisation:
+    the arithmetic stays float, the values are those of eight bits. Where we differ: ranges are symmetric,
+    where the paper has zero points; one scale per filter, where it has one per layer; biases stay float.
     """
     copy = Student(student.network)
     layers = list(find_layers(copy.network).values())

@@ -10,6 +10,9 @@ copies that an earlier stage kept of it at equal distances. There are two strate
 The last anchor is always followed, for all epochs that are left; any other for an equal part of the stage. A
 distance is the mean KL(anchor ‖ student), in nats, on 1,000 training items: the congruence loss of the paper.
 The control "restarts" names the last anchor for each leg: anchors: [4, 4, 4, 4].
+
+Where we differ: the greedy threshold is on the divergence itself; a leg begins its optimiser and connectors
+anew unless the recipe says restart: false; legs have equal parts of the epochs of a stage.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""The search of layers (Guan et al. 2020, stage one): its turns are the student's and that of α."""
+"""The search of layers (Guan et al. 2020, stage one): its turns are the student's and that of α.
+
+The losses, and where we differ from the paper, are in distill.kd.techniques.aggregation.
+"""
 
 from dataclasses import dataclass, replace
 
