@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -29,6 +30,8 @@ from distill.registry import option
 CHUNK = 64  # real items that are forwarded at once
 Dual = Float[Tensor, "n classes"]
 Linear = Callable[[Tensor], Tensor]
+FORWARD: dict[tuple[Any, ...], bool] = {}  # whether a network is differentiated forward
+AGREEMENT = 0.01  # of the gradients of both ways, as a share
 
 
 @cache
@@ -101,21 +104,37 @@ class LinearNetwork:
         return self.problem.logits(self.weights, x)
 
     def push(self, x: Tensor, direction: Tensors) -> tuple[Tensor, Tensor]:
-        """The logits for x, and J(x) v (b, classes); both with graphs.
+        """The logits for x, and J(x) v (b, classes); both with graphs. Forward differentiation costs less."""
+        key = (repr(self.problem.network), tuple(x.shape[1:]), x.dtype, x.device)
+        if key not in FORWARD:
+            FORWARD[key] = self.derives_forwards(x[:2])
+        return (self.push_forwards if FORWARD[key] else self.push_backwards)(x, direction)
 
-        By forward differentiation, which costs two more forward passes; where an operation of the network
-        has none, by differentiating backwards twice.
+    def derives_forwards(self, x: Tensor) -> bool:
+        """Whether J(x) v by forward differentiation has the right gradient for x.
+
+        Of softmax the forward rule cannot be differentiated once more, of layer norm it gives another one.
         """
-        load_forward_rules()
+        x, direction = x.detach().clone().requires_grad_(), tuple(w.detach() for w in self.variables)
         try:
-            with forward_ad.dual_level():
-                weights = list(self.weights)
-                for i, tangent in zip(self.trained, direction, strict=True):
-                    weights[i] = forward_ad.make_dual(weights[i], tangent)
-                logits, change = forward_ad.unpack_dual(self.problem.logits(tuple(weights), x))
-                return logits, torch.zeros_like(logits) if change is None else change
-        except NotImplementedError:
-            return self.push_backwards(x, direction)
+            with torch.enable_grad():
+                slope, other = (
+                    torch.autograd.grad(push(x, direction)[1].square().sum(), x)[0]
+                    for push in (self.push_forwards, self.push_backwards)
+                )
+        except (NotImplementedError, RuntimeError):
+            return False
+        return bool((slope - other).norm() <= AGREEMENT * other.norm())
+
+    def push_forwards(self, x: Tensor, direction: Tensors) -> tuple[Tensor, Tensor]:
+        """The same by forward differentiation."""
+        load_forward_rules()
+        with forward_ad.dual_level():
+            weights = list(self.weights)
+            for i, tangent in zip(self.trained, direction, strict=True):
+                weights[i] = forward_ad.make_dual(weights[i], tangent)
+            logits, change = forward_ad.unpack_dual(self.problem.logits(tuple(weights), x))
+            return logits, torch.zeros_like(logits) if change is None else change
 
     def push_backwards(self, x: Tensor, direction: Tensors) -> tuple[Tensor, Tensor]:
         """The same by the gradient of ⟨J(x)ᵀ c, v⟩ for c, which is linear in c."""

@@ -185,11 +185,16 @@ def test_push_and_pull_are_transposes_and_both_ways_of_pushing_agree(name: str) 
     network = build_small(name, shape, 5).double()
     problem = Problem(replace_relus(network, 60.0))
     linear = LinearNetwork(problem, problem.start(draw_weights(network, stream("w"))))
-    x, c = waves(3, *shape), waves(3, 5, phase=4)
+    x, c = waves(3, *shape).requires_grad_(), waves(3, 5, phase=4)
     direction = tuple(waves(*w.shape, phase=i) for i, w in enumerate(linear.weights))
     logits, change = linear.push(x, direction)
     torch.testing.assert_close(logits, problem.logits(linear.weights, x))
-    torch.testing.assert_close(change, linear.push_backwards(x, direction)[1], rtol=1e-7, atol=1e-10)
+    backwards = linear.push_backwards(x, direction)[1]
+    torch.testing.assert_close(change, backwards, rtol=1e-7, atol=1e-10)
+    slope, by_backwards = (
+        torch.autograd.grad((c * y).sum(), x, retain_graph=True) for y in (change, backwards)
+    )
+    torch.testing.assert_close(slope, by_backwards, rtol=1e-6, atol=1e-9)
     pulled = sum((a * b).sum() for a, b in zip(linear.pull(logits, c), direction, strict=True))
     torch.testing.assert_close(pulled, (c * change).sum(), rtol=1e-8, atol=1e-10)
     small = tuple(w + 1e-6 * v for w, v in zip(linear.weights, direction, strict=True))
@@ -250,6 +255,7 @@ def test_a_gradient_costs_at_most_half_more_than_the_arithmetic_it_needs() -> No
         _, surrogate = InnerProblem(linear, variables, labels, method).outer_loss(linear, real, y, 1.0)
         torch.autograd.grad(surrogate, variables)
 
+    differentiate()  # the first time, both ways to differentiate are compared
     forward = count_flops(lambda: linear.logits(items.detach())) / len(items)
     per_item = 1 + 2 * 3 * (2 + 2) + (2 + 2 + 2) + 2 * (2 + 3)
     assert count_flops(differentiate) <= 1.5 * forward * (5 * len(real) + per_item * len(items))
