@@ -92,8 +92,8 @@ def test_a_row_of_few_seeds_is_printed_and_not_kept(
 
 
 def write_recipe(folder: Path, lr: float = 0.01) -> None:
-    stage = {"turns": {"plain": [CE], "kd": kd("plain")}, "lr": lr}
-    raw = build_raw_recipe(folder, {"plain": NET, "kd": NET}, [stage])
+    stage = {"turns": {"teacher": [CE], "plain": [CE], "kd": kd("teacher")}, "lr": lr}
+    raw = build_raw_recipe(folder, {"teacher": {**NET, "seed": 1}, "plain": NET, "kd": NET}, [stage])
     (folder / "some.yaml").write_text(yaml.safe_dump(raw))
 
 
