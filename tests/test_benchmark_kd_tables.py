@@ -10,6 +10,7 @@ import yaml
 from benchmarks.kd import __main__ as command
 from benchmarks.kd import rows, tables
 from benchmarks.kd.datasets import halve_images, place_data
+from benchmarks.kd.protocol import PUBLISHED
 from benchmarks.kd.rows import Row
 from benchmarks.kd.runs import Job, list_seeds, run_job, stack_correct
 from benchmarks.kd.tables import build_row, build_rows, format_rows
@@ -91,8 +92,8 @@ def test_a_row_of_few_seeds_is_printed_and_not_kept(
 
 
 def write_recipe(folder: Path, lr: float = 0.01) -> None:
-    stage = {"turns": {"plain": [CE], "kd": kd("plain")}, "lr": lr}
-    raw = build_raw_recipe(folder, {"plain": NET, "kd": NET}, [stage])
+    stage = {"turns": {"teacher": [CE], "plain": [CE], "kd": kd("teacher")}, "lr": lr}
+    raw = build_raw_recipe(folder, {"teacher": {**NET, "seed": 1}, "plain": NET, "kd": NET}, [stage])
     (folder / "some.yaml").write_text(yaml.safe_dump(raw))
 
 
@@ -142,6 +143,7 @@ def test_the_quick_table_is_printed_and_no_result_is_written(
     monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     for module in (command, rows, tables):
         monkeypatch.setattr(module, "ROWS", [ROW])
+    monkeypatch.setitem(PUBLISHED, "some", "a recipe of this test")
     monkeypatch.setattr(command, "run_all", lambda root, jobs, _: [run_job(root, job) for job in jobs])
     monkeypatch.setattr("sys.argv", ["kd", "--quick", "--only", "some", "--out", str(tmp_path / "out")])
     command.main()
