@@ -91,6 +91,10 @@ def test_settings_keep_the_labels_share_where_the_weights_are_shares(tmp_path: P
     sums = [replace(p, weight=1.0) for p in losses]
     losses = apply_settings(sums, CHOICE, {"tau": 2.0, "weight": 0.5})
     assert [p.weight for p in losses] == [1.0, 0.5]
+    losses = apply_settings(recipe.stages[2].turns["kd"].losses, CHOICE, {"tau": 2.0, "weight": 1.0})
+    assert [p.weight for p in losses] == [0.0, 1.0]
+    losses = apply_settings(losses, CHOICE, {"tau": 2.0, "weight": 0.25})
+    assert [p.weight for p in losses] == [0.75, 0.25]
     hints = Choice("some", ("kd",), {"weight": (0.1, 10.0)}, ("hint",))
     without_hint = recipe.stages[2].turns["kd"].losses
     assert apply_settings(without_hint, hints, {"weight": 10.0}) == without_hint

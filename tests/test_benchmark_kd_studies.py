@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kd.studies import bias_variance, gap, orthogonality
-from benchmarks.kd.studies.bias_variance import SETTINGS, STUDENT, decompose
-from benchmarks.kd.studies.bias_variance_table import (
+from benchmarks.kd.studies import bias_variance, congruence, gap, orthogonality
+from benchmarks.kd.studies.bias.students import Crowd, Setting, build_crowd, find_samples, train_crowd
+from benchmarks.kd.studies.bias.tables import (
     build_filtering,
     build_row,
     build_trend,
     format_shares,
     load_draws,
 )
+from benchmarks.kd.studies.bias_variance import SETTINGS, STUDENT, decompose
 from benchmarks.kd.studies.meeting import build_meeting, format_meeting
 from benchmarks.kd.studies.orthogonality import (
     build_bagging,
@@ -23,7 +24,6 @@ from benchmarks.kd.studies.orthogonality import (
     describe_interaction,
     split_error,
 )
-from benchmarks.kd.studies.students import Crowd, Setting, build_crowd, find_samples, train_crowd
 from distill.data.dataset import Dataset
 from distill.kd.losses.response import find_regularisation_samples
 from tests.helpers import waves
@@ -216,3 +216,32 @@ def test_the_meeting_table_has_a_row_per_training_set(tmp_path: Path) -> None:
     text = format_meeting(build_meeting(tmp_path))
     assert "| 600 images | 90.0 | 92.0 | 93.0 | - | 1 |" in text
     assert "| zoo/mnist-10.pt | 97.7 | 50.0 | 60.0 | 40.0 | 1 |" in text
+
+
+def write_losses(root: Path, seed: int, losses: dict[str, float]) -> None:
+    """A finished run of rco with these congruence losses."""
+    folder = root / f"rco-s{seed}"
+    folder.mkdir()
+    networks = {name: {"accuracy": 0.5, "congruence": loss} for name, loss in losses.items()}
+    (folder / "scores.json").write_text(json.dumps({"networks": networks, "seconds": 1.0}))
+
+
+def test_the_congruence_loss_is_compared_with_plain_distillation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path / "results")
+    others = dict.fromkeys(("restarts", "greedy", "continued"), 0.2)
+    for seed in range(10):
+        write_losses(tmp_path, seed, {"kd": 0.2, "student": 0.25 + 0.001 * seed} | others)
+    congruence.write_congruence(tmp_path)
+    lines = (tmp_path / "results" / "kd-congruence.md").read_text().splitlines()
+    assert lines[2] == "| plain distillation | 0.200 | - | - | 10 |"
+    assert lines[3] == "| four legs of the last anchor | 0.200 | +0.000 (+0.000 … +0.000) | undecided | 10 |"
+    assert lines[4].startswith("| the route of four anchors | 0.255 | +0.054 (+0.05")
+    assert lines[4].endswith("| further away | 10 |")
+
+
+def test_without_runs_of_rco_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.machine.RESULTS", tmp_path / "results")
+    congruence.write_congruence(tmp_path)
+    assert not (tmp_path / "results").exists()

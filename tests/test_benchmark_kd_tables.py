@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from benchmarks.kd import __main__ as command
-from benchmarks.kd import rows, tables
+from benchmarks.kd import rows, runs, tables
 from benchmarks.kd.datasets import halve_images, place_data
 from benchmarks.kd.protocol import PUBLISHED
 from benchmarks.kd.rows import Row
@@ -181,3 +181,26 @@ def test_data_are_found_by_the_names_of_the_recipes(tmp_path: Path, monkeypatch:
         f"data.name={tmp_path / 'cache' / 'cifar10-16.npz'}"
     ]
     assert np.load(tmp_path / "cache" / "cifar10-16.npz")["x_train"].shape[1:3] == (16, 16)
+
+
+def test_a_recipe_chosen_again_is_judged_by_seeds_that_were_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of before stay in the folder and take no part; the row says which seeds are its own."""
+    monkeypatch.setattr(runs, "FIRST_SEEDS", {"some": 10})
+    for seed in range(20):
+        write_run(tmp_path, seed, {"plain": 40, "kd": 80 if seed < 10 else 20})
+    row = build_row(tmp_path, ROW)
+    assert row is not None
+    assert (row["difference"]["mean"], row["difference"]["seeds"]) == (pytest.approx(0.05), 10)
+    assert "| shown | 10 (10 to 19) | authors |" in format_rows([row])
+
+
+def test_the_runs_of_a_recipe_begin_at_its_first_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path)
+    monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
+    monkeypatch.setattr(command, "FIRST_SEEDS", {"some": 10})
+    jobs = command.list_jobs(["some"], 3, None, tmp_path / "cache")
+    assert [job.seed for job in jobs] == [10, 11, 12]

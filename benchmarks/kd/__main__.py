@@ -10,19 +10,19 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.kd import SEEDS, load_recipe
+from benchmarks.kd import FIRST_SEEDS, SEEDS, load_recipe
 from benchmarks.kd.choices import CHOICES, check_choices, check_students, load_record
 from benchmarks.kd.choose import choose_settings, choose_students
 from benchmarks.kd.datasets import place_data
 from benchmarks.kd.protocol import ProtocolError, check_assistants, check_items, check_twins
 from benchmarks.kd.rows import ROWS
 from benchmarks.kd.runs import Job, run_all
-from benchmarks.kd.studies import adaptation, alphas, gap, orthogonality, subclasses
+from benchmarks.kd.studies import adaptation, alphas, congruence, gap, orthogonality, subclasses
 from benchmarks.kd.tables import build_rows, format_rows, write_rows
 
 WRITERS = (
     write_rows, gap.write_study, alphas.write_alphas, adaptation.write_adaptation,
-    subclasses.write_subclasses, orthogonality.write_study,
+    subclasses.write_subclasses, orthogonality.write_study, congruence.write_congruence,
 )  # fmt: skip
 QUICK = 3  # the seed of each recipe that kd.json times takes 23 minutes with all epochs
 
@@ -60,8 +60,9 @@ def list_jobs(names: list[str], seeds: int, data: Path | None, cache: Path) -> l
         check_assistants(name, recipe)
         check_choices(name, recipe, load_record())
         check_students(name, load_record())
-        jobs += [Job(name, seed, tuple(changes)) for seed in range(seeds)]
-    return sorted(jobs, key=lambda job: job.seed)
+        first = FIRST_SEEDS.get(name, 0)
+        jobs += [Job(name, seed, tuple(changes)) for seed in range(first, first + seeds)]
+    return sorted(jobs, key=lambda job: job.seed - FIRST_SEEDS.get(job.recipe, 0))
 
 
 def shorten_job(job: Job) -> Job:

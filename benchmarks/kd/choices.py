@@ -14,6 +14,8 @@ from distill.kd.recipe.parts import LossPart, OptimizerPart, Recipe, TurnPart
 Settings = dict[str, Any]
 TAUS = (1.0, 2.0, 4.0, 8.0)
 HIGH_TAUS = (*TAUS, 16.0, 32.0)  # where the best of TAUS is the last one
+SHARES = (0.5, 0.9)  # of the teacher, λ
+MORE_SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)  # with 1 the student is told no label
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,11 @@ class Choice:
         return [dict(zip(self.values, point, strict=True)) for point in product(*self.values.values())]
 
 
-def choose_kd(recipe: str, *learners: str, taus: tuple[float, ...] = TAUS) -> Choice:
+def choose_kd(
+    recipe: str, *learners: str, taus: tuple[float, ...] = TAUS, shares: tuple[float, ...] = SHARES
+) -> Choice:
     """The grid of plain distillation: the temperature, and the teacher's share λ beside the labels."""
-    return Choice(recipe, learners, {"tau": taus, "weight": (0.5, 0.9)})
+    return Choice(recipe, learners, {"tau": taus, "weight": shares})
 
 
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
@@ -74,7 +78,7 @@ CHOICES = [
         "information",
     ),
     choose_kd("rco", "kd", "restarts", "student", "greedy", "continued"),
-    choose_kd("prokt", "kd", "rco"),
+    choose_kd("prokt", "kd", "rco", shares=MORE_SHARES),
     Choice("prokt", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
     Choice("prokt", ("student",), {"tau": (1.0, 2.0, 4.0)}),
     choose_kd("prokt-text", "kd", "rco"),

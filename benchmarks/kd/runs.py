@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.kd import CURVES, load_recipe
+from benchmarks.kd import CURVES, FIRST_SEEDS, load_recipe
 from distill.errors import UserError
 from distill.kd.measure import Measurement, measure_networks, prepare_student
 from distill.kd.networks import Networks
@@ -126,8 +126,9 @@ def run_all(root: Path, jobs: Sequence[Job], workers: int) -> None:
 
 
 def list_seeds(root: Path, recipe: str) -> list[int]:
-    """The seeds of a recipe's finished runs."""
-    return sorted(int(p.parent.name.split("-s")[-1]) for p in root.glob(f"{recipe}-s*/scores.json"))
+    """The seeds of a recipe's finished runs, from its first seed on: earlier ones had other settings."""
+    seeds = [int(path.parent.name.split("-s")[-1]) for path in root.glob(f"{recipe}-s*/scores.json")]
+    return sorted(seed for seed in seeds if seed >= FIRST_SEEDS.get(recipe, 0))
 
 
 def load_scores(root: Path, recipe: str) -> list[dict[str, Any]]:

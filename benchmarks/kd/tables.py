@@ -12,7 +12,7 @@ from benchmarks.cases import markdown
 from benchmarks.kd import SEEDS
 from benchmarks.kd.intervals import Interval, bootstrap
 from benchmarks.kd.rows import ROWS, Row
-from benchmarks.kd.runs import load_scores, stack_correct
+from benchmarks.kd.runs import list_seeds, load_scores, stack_correct
 
 
 def build_row(root: Path, row: Row) -> dict[str, Any] | None:
@@ -26,6 +26,7 @@ def build_row(root: Path, row: Row) -> dict[str, Any] | None:
         "student_scores": student.mean(axis=1).round(5).tolist(),
         "over_scores": over.mean(axis=1).round(5).tolist(),
         "difference": describe_interval(bootstrap(student - over)),
+        "first_seed": list_seeds(root, row.recipe)[0],
         "seconds": round(seconds, 1),
     }
 
@@ -54,9 +55,15 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
         scores = (f"{100 * student:.1f}", f"`{row['over']}`", f"{100 * over:.1f}")
         d = row["difference"]
         lines.append([
-            name, recipe, *scores, format_difference(d), format_verdict(d), str(d["seeds"]), row["authors"],
+            name, recipe, *scores, format_difference(d), format_verdict(d), format_seeds(row), row["authors"],
         ])  # fmt: skip
     return markdown(head, lines)
+
+
+def format_seeds(row: dict[str, Any]) -> str:
+    """How many seeds; where the first is not 0, also which."""
+    count, first = row["difference"]["seeds"], row.get("first_seed", 0)
+    return f"{count} ({first} to {first + count - 1})" if first else str(count)
 
 
 def format_difference(difference: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.kd import SEEDS
 from benchmarks.kd.datasets import PLACES, find_file
 from benchmarks.kd.runs import save_arrays
-from benchmarks.kd.studies.students import Crowd, Setting, build_crowd, train_crowd
+from benchmarks.kd.studies.bias.students import Crowd, Setting, build_crowd, train_crowd
 from distill.data import images
 from distill.data.dataset import Dataset
 from distill.randomness import stream
@@ -109,7 +109,7 @@ def run_study(data: Path | None, folder: Path, draws: int) -> None:
 
 def main() -> None:
     """Run the study and write its table and picture."""
-    from benchmarks.kd.studies.bias_variance_table import write_study
+    from benchmarks.kd.studies.bias.tables import write_study
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="the folder of usps.npz")

@@ -12,7 +12,7 @@ from benchmarks.kd.studies.bias_variance import EPOCHS, ITEMS, SETTINGS, STUDENT
 from benchmarks.kd.tables import describe_interval
 from distill.sets.storage import write_text
 
-PICTURE = Path(__file__).parents[3] / "docs" / "assets" / "kd-bias-variance.png"
+PICTURE = Path(__file__).parents[4] / "docs" / "assets" / "kd-bias-variance.png"
 VERDICTS = {"shown": "helps", "opposite": "hurts", "not shown": "not shown", "undecided": "undecided"}
 TEACHERS = {"same": "teacher of the same items", "privileged": "privileged teacher"}
 

@@ -1,0 +1,1 @@
+"""Parts of the study of bias and variance: its students side by side, and its tables."""
