@@ -202,5 +202,6 @@ def test_the_runs_of_a_recipe_begin_at_its_first_seed(
     write_recipe(tmp_path)
     monkeypatch.setattr("benchmarks.kd.RECIPES", tmp_path)
     monkeypatch.setattr(command, "FIRST_SEEDS", {"some": 10})
+    monkeypatch.setitem(PUBLISHED, "some", "a recipe without a grid")
     jobs = command.list_jobs(["some"], 3, None, tmp_path / "cache")
     assert [job.seed for job in jobs] == [10, 11, 12]
