@@ -25,14 +25,18 @@ from distill.sets.distilled import DistilledSet
 
 BY_ADAM = ("--rule", "adam")  # learned through the training of the protocol adam
 BY_RIDGE = ("--method", "frepo", "--label-scale", "20")
+BY_RCIG = ("--method", "rcig")
+WORDS = {"adam": "by adam", "frepo": "by ridge", "rcig": "by rcig"}  # of the option that tells a case
 STEPS_ON = 2000  # beyond the end of that protocol
 QUOTED: list[Any] = [
     ("sentences", 2, "random", 3),
     ("sentences", 2, "random", 3, *BY_ADAM),
     ("sentences", 2, "random", 3, *BY_RIDGE),
+    ("sentences", 2, "random", 3, *BY_RCIG),
     ("trec", 6, "fixed", 5, "--network", "ngram", "--synthetic-length", "15"),
     ("trec", 6, "random", 10),
     ("trec", 6, "random", 10, *BY_ADAM),
+    ("trec", 6, "random", 10, *BY_RCIG),
     ("trec", 3, "random", 10),
     ("sst2", 2, "random", 5),
     ("sst5", 5, "fixed", 5),
@@ -64,7 +68,7 @@ def cases(data_dir: Path | None, vectors: Path | None) -> list[Case]:
             if data_dir is None or vectors is None or not (data_dir / name).is_dir():
                 continue
             options += ["--data-dir", str(data_dir), "--vectors", str(vectors)]
-        kind = ", by adam" if "--rule" in case_options else ", by ridge" if "frepo" in case_options else ""
+        kind = "".join(f", {WORDS[word]}" for word in case_options if word in WORDS)
         rows.append(Case(f"{name}, n = {n}, {init}{kind}", tuple(options), (0,), "text"))
     return rows
 

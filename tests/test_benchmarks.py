@@ -107,6 +107,7 @@ def test_missing_sets_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "trec").mkdir()
     assert [c.name for c in text.cases(None, None)] == [
         "sentences, n = 2, random", "sentences, n = 2, random, by adam", "sentences, n = 2, random, by ridge",
+        "sentences, n = 2, random, by rcig",
     ]  # fmt: skip
     names = {c.name.split(",")[0] for c in text.cases(tmp_path, tmp_path / "v.npz")}
     assert names == {"sentences", "trec"}
