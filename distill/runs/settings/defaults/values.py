@@ -205,7 +205,7 @@ def outer_batch(s: Situation) -> int:
     if s.text:
         return 32 if s.pretrained else 64 if s.fixed else 128
     small = s.fixed or s.random_convnet or s.windowed
-    return 128 if small and not s.quick else 256
+    return 128 if small and not (s.quick and s.n > 5) else 256
 
 
 def outer_rule(s: Situation) -> str:
