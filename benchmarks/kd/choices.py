@@ -60,7 +60,7 @@ TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "
 CHOICES = [
     choose_kd("kd", "kd", taus=HIGH_TAUS),
     choose_kd("kd", "kd-privileged"),
-    choose_kd("takd", *TAKD, taus=HIGH_TAUS),
+    choose_kd("takd", *TAKD, taus=HIGH_TAUS, shares=MORE_SHARES),
     Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"weight": (0.1, 1.0, 10.0)}, ("hint",)),

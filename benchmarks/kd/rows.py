@@ -34,7 +34,7 @@ ROWS = [
     Row(
         "the gap: a smaller teacher over the largest",
         "takd",
-        "kd32",
+        "kd16",
         "kd64",
         "gap at large teachers (Mirzadeh 2020)",
         among=("kd4", "kd8", "kd16", "kd32"),
