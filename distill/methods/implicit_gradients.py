@@ -98,6 +98,7 @@ class LinearNetwork:
         self.trained = problem.trained or tuple(range(len(weights)))
         self.weights = tuple(w.detach().requires_grad_(i in self.trained) for i, w in enumerate(weights))
         self.variables = tuple(self.weights[i] for i in self.trained)
+        self.kind = (*map(type, problem.network.modules()), repr(problem.network))
 
     def logits(self, x: Tensor) -> Float[Tensor, "b classes"]:
         """The logits for x, with a graph for J(x)ᵀ."""
@@ -105,7 +106,7 @@ class LinearNetwork:
 
     def push(self, x: Tensor, direction: Tensors) -> tuple[Tensor, Tensor]:
         """The logits for x, and J(x) v (b, classes); both with graphs. Forward differentiation costs less."""
-        key = (repr(self.problem.network), tuple(x.shape[1:]), x.dtype, x.device)
+        key = (*self.kind, x.shape[1:], x.dtype, x.device)
         if key not in FORWARD:
             FORWARD[key] = self.derives_forwards(x[:2])
         return (self.push_forwards if FORWARD[key] else self.push_backwards)(x, direction)

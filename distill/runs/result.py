@@ -11,6 +11,7 @@ from typing import Any
 
 from distill.data.dataset import Dataset
 from distill.data.encoders.personal import describe_items
+from distill.networks import SEQUENCES
 from distill.outer.synthetic import Synthetic
 from distill.report.page import write_page
 from distill.report.pictures import list_sentences, save_curve, save_pictures
@@ -129,7 +130,7 @@ def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> Non
 def warn_of_signed_labels(data: DistilledSet) -> None:
     """A line on stderr where a set for unknown networks is good for its own steps alone."""
     unbounded = data.inner["loss"] == "soft-cross-entropy" and bool((data.labels < 0).any())
-    advice = "give --method frepo" if data.text else "leave --labels out"
+    advice = "give --method frepo" if data.network.get("name") in SEQUENCES else "leave --labels out"
     if unbounded and data.network["init"] == "random":
         print(
             f"warning: the labels are signed, so the set is a sequence of {len(data.schedule)} steps: a"

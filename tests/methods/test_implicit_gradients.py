@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,28 @@ def test_what_it_cannot_do_is_refused_before_anything_is_trained(
     assert run_image(folder, "--outer-steps", 2, "--out", tmp_path / "run", *REFUSALS[message]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_networks_of_one_name_are_each_tried_for_forward_differentiation() -> None:
+    def build(change: Callable[[Tensor], Tensor]) -> LinearNetwork:
+        class Own(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.output = nn.Linear(4, 3)
+
+            def forward(self, x: Tensor) -> Tensor:
+                return change(self.output(x))
+
+        network = Own().double()
+        problem = Problem(network)
+        return LinearNetwork(problem, problem.start(draw_weights(network, stream("w"))))
+
+    x = waves(5, 4).requires_grad_()
+    for change in (torch.tanh, partial(torch.softmax, dim=1), torch.tanh):
+        linear = build(change)
+        direction = tuple(w.detach().cos() for w in linear.weights)
+        slope, other = (
+            torch.autograd.grad(push(x, direction)[1].square().sum(), x)[0]
+            for push in (linear.push, linear.push_backwards)
+        )
+        torch.testing.assert_close(slope, other)

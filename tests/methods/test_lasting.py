@@ -1,5 +1,6 @@
 """Sets for unknown networks last: the defaults leave the inner loss bounded and train on beyond T."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from distill.commands.image import main as image
 from distill.methods.unroll import BPTT
 from distill.outer.starts import start_lrs
 from distill.runs.resolve import identity, resolve, resume
+from distill.runs.result import warn_of_signed_labels
 from distill.runs.settings import ImageSettings, Settings, TextSettings
 from distill.sets.distilled import DistilledSet
 from distill.student.protocols.frepo import warm_up_and_fall
 from distill.student.training import Student, build_problem, initial_weights
-from tests.helpers import change_settings, write_npz
+from tests.helpers import change_settings, small_set, write_npz
 from tests.runs.test_library import Net, make_data
 
 QUICK = {"n": 3, "inner_steps": 4, "outer_batch": 16, "outer_steps": 1, "outer_lr": 1e-9}
@@ -194,3 +196,17 @@ def test_a_set_of_signed_labels_says_that_it_is_a_sequence_of_steps(
     assert "warning: the labels are signed, so the set is a sequence of 12 steps" in capsys.readouterr().err
     run_image(folder, "bounded", "--method", "unroll")
     assert "a sequence of" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("network", "advice"), [("textcnn", "give --method frepo"), ("lenet", "leave --labels out")]
+)
+def test_the_advice_is_one_that_a_network_of_texts_can_follow(
+    network: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = small_set()
+    inner = data.inner | {"loss": "soft-cross-entropy"}
+    warn_of_signed_labels(
+        replace(data, labels=-data.labels, inner=inner, network={"name": network, "init": "random"})
+    )
+    assert f"gets worse; {advice} for a set that lasts" in capsys.readouterr().err
