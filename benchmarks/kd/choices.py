@@ -68,7 +68,8 @@ CHOICES = [
     Choice("fitnets", ("kd", "student", "kd-adam", "student-adam"), {"tau": (1.0, 2.0, 4.0, 8.0)}),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
-    choose_kd("subclass", "kd", "own", "information", "none"),
+    choose_kd("subclass", "kd", shares=MORE_SHARES),
+    choose_kd("subclass", "own", "information", "none", shares=MORE_SHARES),
     Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0, 10.0)}, ("negative-sampling",), "own"),
     Choice(
         "subclass",
