@@ -53,6 +53,7 @@ def choose_kd(
     return Choice(recipe, learners, {"tau": taus, "weight": shares})
 
 
+FOLLOWED = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of a loss on the teacher's layers, at each place
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
 WEIGHTED = {"tau": (1.0, 2.0, 4.0, 8.0, 16.0), "weight": (1.0, 2.25, 5.0)}
@@ -68,7 +69,8 @@ CHOICES = [
     Choice("fitnets", ("kd", "student", "kd-adam", "student-adam"), {"tau": (1.0, 2.0, 4.0, 8.0)}),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
-    choose_kd("subclass", "kd", "own", "information", "none"),
+    choose_kd("subclass", "kd", shares=MORE_SHARES),
+    choose_kd("subclass", "own", "information", "none", shares=MORE_SHARES),
     Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0, 10.0)}, ("negative-sampling",), "own"),
     Choice(
         "subclass",
@@ -88,6 +90,16 @@ CHOICES = [
     Choice("features", ("attention",), {"weight": (0.1, 1.0, 10.0, 100.0, 1000.0)}, ("attention",)),
     Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
+    *(
+        Choice("dfa", (name,), {"weight": FOLLOWED}, (loss,))
+        for name, loss in (
+            ("student", "aggregate"),
+            ("mean", "aggregate"),
+            ("random", "aggregate"),
+            ("last", "hint"),
+            ("attention", "attention"),
+        )
+    ),
     Choice("attention", ("student",), {"weight": (0.3, 1.0, 3.0)}, ("attention",)),
     Choice("attention", ("plain", "student"), {"lr": (0.03, 0.1, 0.3)}, OPTIMIZER),
     choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD), taus=HIGH_TAUS),
