@@ -140,6 +140,13 @@ ROWS = [
     Row("quantisation-aware distillation, over training alone", "orthogonality-qat", "qat-kd", "qat"),
     Row("- over distillation, rounded afterwards", "orthogonality-qat", "qat-kd", "int8-kd"),
     Row("- quantisation-aware training, over rounding afterwards", "orthogonality-qat", "qat", "int8"),
+    Row(
+        "width and depth searched at equal weights, over plain",
+        "orthogonality-width",
+        "deep3",
+        "plain",
+        among=("plain", "deep1", "deep3", "deep4", "cone2", "cone3"),
+    ),
     Row("subclass distillation of a table, its own loss", "subclass-table", "own", "kd"),
     Row("- mutual information in its place, table", "subclass-table", "information", "kd"),
     Row("- subclass logits with neither, table", "subclass-table", "none", "kd"),
