@@ -2,8 +2,8 @@
 
 `python -m benchmarks.kd --data DIR` goes on where it stopped and writes benchmarks/results/kd*.json and .md.
 `--choose RECIPE …` scores the grids of settings on held-out items instead. DIR holds cifar10.npz, usps.npz,
-fashion-mnist and sst2; recipes whose data is not there are left out. Bias and variance of students are a study with a
-command of its own: `python -m benchmarks.kd.studies.bias_variance --data DIR`.
+fashion-mnist and sst2; recipes whose data is not there are left out. Bias and variance of students are a
+study with a command of its own: `python -m benchmarks.kd.studies.bias_variance --data DIR`.
 """
 
 import argparse
