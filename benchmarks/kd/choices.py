@@ -54,7 +54,7 @@ def choose_kd(
 
 FOLLOWED = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of a loss on the teacher's layers at each place; 100 diverges
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
-WIDTHS = ("deep1", "deep3", "deep4", "cone2", "cone3")
+WIDTHS = ("wide", "deep1", "deep3", "deep4", "cone2", "cone3")
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
 WEIGHTED = {"tau": (1.0, 2.0, 4.0, 8.0, 16.0), "weight": (1.0, 2.25, 5.0)}
 TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "chain3")

@@ -175,7 +175,8 @@ def check_labels(name: str, train: Tensor, test: Tensor, classes: int) -> None:
         wrong = labels[(labels < 0) | (labels >= classes)]
         if len(wrong):
             valid = f"{classes} classes are 0 … {classes - 1}"
-            raise DataError(f"{name}: the {split} label {int(wrong[0])} is out of range: {valid}")
+            mend = ": of labels -1 and 1 give (label + 1) // 2" if set(labels.tolist()) == {-1, 1} else ""
+            raise DataError(f"{name}: the {split} label {int(wrong[0])} is out of range: {valid}{mend}")
     if classes < 2:
         raise DataError(f"{name} has {classes} class: at least two are needed")
 

@@ -82,7 +82,9 @@ def load_plain(path: str) -> Any:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     except Exception:  # whatever a foreign or damaged file makes torch raise
-        raise UserError(f"{path} is not a file of weights, or is damaged") from None
+        raise UserError(
+            f"{path} is not a file of weights, or is damaged: torch.save(network.state_dict(), FILE) writes one"
+        ) from None
 
 
 def describe_difference(file_shapes: dict[str, Any], shapes: dict[str, Any]) -> str:

@@ -82,7 +82,8 @@ def parse_jsonl(text: str, path: Path) -> Iterator[Row]:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: not a JSON object on one line")
+            mend = ": of a list write each object on a line of its own" if line.lstrip()[0] == "[" else ""
+            raise DataError(f"{path}, line {number}: not a JSON object on one line{mend}")
         if "\\u" in line and any(map(has_surrogate, row.values())):
             raise DataError(
                 f"{path}, line {number}: half of a character (a lone surrogate, such as \\ud800): write the"

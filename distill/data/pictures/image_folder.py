@@ -56,6 +56,8 @@ def list_image_folder(root: Path) -> FolderListing:
     classes = tuple(folder.name for folder in subfolders(train_root))
     if not classes:
         raise DataError(f"{train_root} holds no images: expected one subfolder per class with images in it")
+    if len(classes) == 1 and len(subfolders(inner := train_root / classes[0])) > 1:
+        raise DataError(f"{train_root} holds one folder, which holds others: did you mean {inner}?")
     train = list_pictures(train_root, classes)
     check_every_class(train_root, train, classes)
     test = list_pictures(test_root, classes) if test_root else Listing([], [])
