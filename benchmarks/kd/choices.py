@@ -14,8 +14,7 @@ from distill.kd.recipe.parts import LossPart, OptimizerPart, Recipe, TurnPart
 Settings = dict[str, Any]
 TAUS = (1.0, 2.0, 4.0, 8.0)
 HIGH_TAUS = (*TAUS, 16.0, 32.0)  # where the best of TAUS is the last one
-SHARES = (0.5, 0.9)  # of the teacher, λ
-MORE_SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)  # with 1 the student is told no label
+SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)  # of the teacher, λ; with 1 the student is told no label
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "
 CHOICES = [
     choose_kd("kd", "kd", taus=HIGH_TAUS),
     choose_kd("kd", "kd-privileged"),
-    choose_kd("takd", *TAKD, taus=HIGH_TAUS, shares=MORE_SHARES),
+    choose_kd("takd", *TAKD, taus=HIGH_TAUS),
     Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"weight": (0.1, 1.0, 10.0)}, ("hint",)),
@@ -69,8 +68,8 @@ CHOICES = [
     Choice("fitnets", ("kd", "student", "kd-adam", "student-adam"), {"tau": (1.0, 2.0, 4.0, 8.0)}),
     Choice("wsl", ("kd", "filtered"), WEIGHTED, ("hinton", "hinton-filtered")),
     Choice("wsl", ("student",), WEIGHTED, ("weighted",)),
-    choose_kd("subclass", "kd", shares=MORE_SHARES),
-    choose_kd("subclass", "own", "information", "none", shares=MORE_SHARES),
+    choose_kd("subclass", "kd"),
+    choose_kd("subclass", "own", "information", "none"),
     Choice("subclass", ("teacher-own",), {"weight": (0.01, 0.1, 1.0, 10.0)}, ("negative-sampling",), "own"),
     Choice(
         "subclass",
@@ -80,13 +79,13 @@ CHOICES = [
         "information",
     ),
     choose_kd("rco", "kd", "restarts", "student", "greedy", "continued"),
-    choose_kd("prokt", "kd", "rco", shares=MORE_SHARES),
+    choose_kd("prokt", "kd", "rco"),
     Choice("prokt", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
     Choice("prokt", ("student",), {"tau": (1.0, 2.0, 4.0)}),
     choose_kd("prokt-text", "kd", "rco"),
     Choice("prokt-text", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
     Choice("prokt-text", ("student",), {"tau": (1.0, 2.0, 4.0)}),
-    choose_kd("features", "kd"),
+    choose_kd("features", "kd", shares=(0.5, 0.9)),
     Choice("features", ("attention",), {"weight": (0.1, 1.0, 10.0, 100.0, 1000.0)}, ("attention",)),
     Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
