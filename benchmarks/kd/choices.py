@@ -52,7 +52,7 @@ def choose_kd(
     return Choice(recipe, learners, {"tau": taus, "weight": shares})
 
 
-FOLLOWED = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of a loss on the teacher's layers, at each place
+FOLLOWED = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of a loss on the teacher's layers at each place; 100 diverges
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
 WEIGHTED = {"tau": (1.0, 2.0, 4.0, 8.0, 16.0), "weight": (1.0, 2.25, 5.0)}
