@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kd import FIRST_SEEDS
+from benchmarks.kd import FIRST_SEEDS, load_recipe
 from benchmarks.kd.studies import bias_variance, congruence, gap, orthogonality
 from benchmarks.kd.studies.bias.students import Crowd, Setting, build_crowd, find_samples, train_crowd
 from benchmarks.kd.studies.bias.tables import (
@@ -135,18 +135,29 @@ def test_the_table_of_bias_and_variance_takes_differences_from_plain(tmp_path: P
     assert build_trend(draws, "privileged", "variance")["mean"] == pytest.approx(-0.07)
 
 
-def test_the_gap_is_a_difference_from_the_largest_teacher(tmp_path: Path) -> None:
-    wrong = dict.fromkeys(gap.STUDENTS, 40) | {gap.LARGEST: 80}
-    wrong |= dict.fromkeys(gap.TEACHERS.values(), 20)
-    first = FIRST_SEEDS.get("takd", 0)
+@pytest.mark.parametrize("study", gap.GAPS, ids=lambda study: study.name)
+def test_the_gap_is_a_difference_from_the_largest_teacher(tmp_path: Path, study: gap.Gap) -> None:
+    wrong = dict.fromkeys(study.students, 40) | {study.largest: 80}
+    wrong |= dict.fromkeys(study.teachers.values(), 20)
+    first = FIRST_SEEDS.get(study.recipe, 0)
     for seed in range(first, first + 3):
-        write_run(tmp_path, seed, wrong, "takd")
-    rows = {row["student"]: row for row in gap.build_rows(tmp_path)}
+        write_run(tmp_path, seed, wrong, study.recipe)
+    rows = {row["student"]: row for row in gap.build_rows(tmp_path, study)}
     assert rows["kd8"]["over the largest"]["mean"] == pytest.approx(0.1)
     assert rows["kd8"]["teacher"] == [0.95] * 3
-    assert "over the largest" not in rows[gap.LARGEST]
-    assert "| a teacher of 8 filters | 95.0 | 90.0 | +10.00 (" in gap.format_rows(list(rows.values()))
-    assert gap.build_rows(tmp_path / "nothing") == []
+    assert "over the largest" not in rows[study.largest]
+    text = gap.format_rows(list(rows.values()), study)
+    assert f"| a teacher of 8 {study.unit} | 95.0 | 90.0 | +10.00 (" in text
+    assert gap.build_rows(tmp_path / "nothing", study) == []
+
+
+@pytest.mark.parametrize("study", gap.GAPS, ids=lambda study: study.name)
+def test_the_students_of_a_gap_learn_from_the_teachers_that_its_table_names(study: gap.Gap) -> None:
+    recipe = load_recipe(study.recipe)
+    turns = {name: turn for stage in recipe.stages for name, turn in stage.turns.items()}
+    for student, teacher in study.teachers.items():
+        assert [part.teacher for part in turns[student].losses if part.teacher] == [teacher]
+    assert set(study.students) == {"plain", *study.teachers}
 
 
 def write_orthogonality(root: Path, wrong: dict[str, int]) -> None:

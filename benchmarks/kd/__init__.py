@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parent / "recipes"
 SEEDS = 10  # of every row
 # Recipes whose settings were chosen again after their verdict was read: their seeds begin here, so that the
 # new verdict is that of runs that nobody had read before
-FIRST_SEEDS = dict.fromkeys(("dfa", "subclass", "takd", "wsl"), 10)
+FIRST_SEEDS = dict.fromkeys(("dfa", "kd", "prokt-text", "subclass", "subclass-table", "takd", "wsl"), 10)
 # Recipes that are another one with changes
 VARIANTS = {"uda-back": ("uda", ("data.name=usps.npz", "data.target=mnist-14.npz"))}
 # The networks whose test accuracy is measured after each epoch, by recipe; nothing is chosen by it

@@ -1,9 +1,9 @@
 """Knowledge distillation: every recipe of benchmarks/kd/recipes/ with ten seeds, and the table of verdicts.
 
 `python -m benchmarks.kd --data DIR` goes on where it stopped and writes benchmarks/results/kd*.json and .md.
-`--choose RECIPE …` scores the grids of settings on held-out items instead. DIR holds cifar10.npz, usps.npz
-and sst2; recipes whose data is not there are left out. Bias and variance of students are a study with a
-command of its own: `python -m benchmarks.kd.studies.bias_variance --data DIR`.
+`--choose RECIPE …` scores the grids of settings on held-out items instead. DIR holds cifar10.npz, usps.npz,
+fashion-mnist and sst2; recipes whose data is not there are left out. Bias and variance of students are a
+study with a command of its own: `python -m benchmarks.kd.studies.bias_variance --data DIR`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from benchmarks.kd.studies import adaptation, alphas, congruence, gap, orthogona
 from benchmarks.kd.tables import build_rows, format_rows, write_rows
 
 WRITERS = (
-    write_rows, gap.write_study, alphas.write_alphas, adaptation.write_adaptation,
+    write_rows, gap.write_gaps, alphas.write_alphas, adaptation.write_adaptation,
     subclasses.write_subclasses, orthogonality.write_study, congruence.write_congruence,
 )  # fmt: skip
 QUICK = 3  # the seed of each recipe that kd.json times takes 23 minutes with all epochs

@@ -54,13 +54,16 @@ def choose_kd(
 
 FOLLOWED = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of a loss on the teacher's layers at each place; 100 diverges
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
+WIDTHS = ("deep1", "deep3", "deep4", "cone2", "cone3")
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
 WEIGHTED = {"tau": (1.0, 2.0, 4.0, 8.0, 16.0), "weight": (1.0, 2.25, 5.0)}
 TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "chain3")
+TAKD_DEPTH = ("kd10", "kd4", "kd6", "kd8", "ta4", "ta6", "ta8", "chain2", "chain3")
 CHOICES = [
     choose_kd("kd", "kd", taus=HIGH_TAUS),
     choose_kd("kd", "kd-privileged"),
     choose_kd("takd", *TAKD, taus=HIGH_TAUS),
+    choose_kd("takd-depth", *TAKD_DEPTH, taus=HIGH_TAUS),
     Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"weight": (0.1, 1.0, 10.0)}, ("hint",)),
@@ -103,6 +106,7 @@ CHOICES = [
     Choice("attention", ("plain", "student"), {"lr": (0.03, 0.1, 0.3)}, OPTIMIZER),
     choose_kd("orthogonality", "kd", *(f"{name}-kd" for name in WITH_KD), taus=HIGH_TAUS),
     choose_kd("orthogonality-qat", "kd", "int8-kd", "qat-kd", taus=HIGH_TAUS),
+    choose_kd("orthogonality-width", "kd", *(f"{name}-kd" for name in WIDTHS), taus=HIGH_TAUS),
     choose_kd("subclass-table", "kd", "own", "information", "none"),
     Choice("subclass-table", ("teacher-own",), {"weight": (0.01, 0.1, 1.0)}, ("negative-sampling",), "own"),
     Choice(

@@ -1,8 +1,9 @@
 """The data of the recipes, by the names that they have there, from a folder of the user's.
 
-The folder holds cifar10.npz, usps.npz and sst2 (train.csv, test.csv). A recipe whose data is missing is left
-out. A name with a size, as cifar10-16.npz, is the set at half its height and width. MNIST is in the package,
-and clusters.npz is drawn from a formula.
+The folder holds cifar10.npz, usps.npz, fashion-mnist (IDX files) and sst2 (train.csv, test.csv). A recipe
+whose data is missing is left out. A name with a size, as cifar10-16.npz, is the set at half its height and
+width, Fashion-MNIST after two rows and columns of zeros at each side. MNIST is in the package, and
+clusters.npz is drawn from a formula.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +19,16 @@ from distill.kd.recipe.parts import Recipe
 
 PLACES = {
     "cifar10.npz": ("cifar10.npz",),
+    "fashion-mnist": ("fashion-mnist",),
     "usps.npz": ("usps.npz", "usps/usps.npz"),
     "sst2": ("sst2", "text/sst2"),
 }
-HALVED = {"cifar10-16.npz": "cifar10.npz", "mnist-14.npz": "mnist"}
+HALVED = {
+    "cifar10-16.npz": "cifar10.npz",
+    "fashion-mnist-16.npz": "fashion-mnist",
+    "mnist-14.npz": "mnist",
+}
+BORDERS = {"fashion-mnist-16.npz": 2}  # zeros around the images before they are halved
 BUNDLED = ("mnist",)
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,7 +53,7 @@ def find_data(name: str, folder: Path | None, cache: Path) -> Path | None:
     if name in HALVED:
         source = HALVED[name]
         path = None if source in BUNDLED else find_file(PLACES[source], folder)
-        return write_half(path, cache / name) if path or source in BUNDLED else None
+        return write_half(source, path, cache / name) if path or source in BUNDLED else None
     return find_file(PLACES[name], folder)
 
 
@@ -56,12 +63,13 @@ def find_file(places: Sequence[str], folder: Path | None) -> Path | None:
     return next((path.resolve() for path in paths if path.exists()), None)
 
 
-def write_half(source: Path | None, path: Path) -> Path:
-    """The arrays of an .npz, or of MNIST for None, with images of half the size, written once."""
+def write_half(source: str, place: Path | None, path: Path) -> Path:
+    """The arrays of an .npz, or of a set of IDX files, with images of half the size, written once."""
 
     def build_half() -> Arrays:
-        arrays = dict(np.load(source)) if source else load_mnist()
-        return {k: halve_images(v) if k.startswith("x") else v for k, v in arrays.items()}
+        arrays = dict(np.load(place)) if source.endswith(".npz") and place else load_idx(source, place)
+        border = BORDERS.get(path.name, 0)
+        return {k: halve_images(v, border) if k.startswith("x") else v for k, v in arrays.items()}
 
     return write_once(path, build_half)
 
@@ -74,17 +82,19 @@ def write_once(path: Path, build: Callable[[], Arrays]) -> Path:
     return path.resolve()
 
 
-def load_mnist() -> Arrays:
-    """MNIST in the package as the arrays of an .npz."""
-    splits = zip(("train", "test"), images.load("mnist", None, "cpu"), strict=True)
+def load_idx(name: str, folder: Path | None) -> Arrays:
+    """MNIST in the package, or a set of the same format in a folder, as the arrays of an .npz."""
+    splits = zip(("train", "test"), images.load(name, folder, "cpu"), strict=True)
     arrays: Arrays = {}
-    for name, split in splits:
-        arrays |= {f"x_{name}": split.items[:, 0].numpy(), f"y_{name}": split.labels.numpy()}
+    for split, data in splits:
+        arrays |= {f"x_{split}": data.items[:, 0].numpy(), f"y_{split}": data.labels.numpy()}
     return arrays
 
 
-def halve_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images (n, height, width, …) at half the height and width."""
+def halve_images(images: NDArray[np.uint8], border: int = 0) -> NDArray[np.uint8]:
+    """Images (n, height, width, …) at half the height and width, with a border of zeros before."""
+    sides = [(0, 0), (border, border), (border, border), *[(0, 0)] * (images.ndim - 3)]
+    images = np.pad(images, sides)
     n, height, width, *channels = images.shape
     blocks = images.reshape(n, height // 2, 2, width // 2, 2, *channels).astype(np.float32)
     means: NDArray[np.uint8] = np.rint(blocks.mean(axis=(2, 4))).astype(np.uint8)

@@ -12,7 +12,6 @@ PUBLISHED = {
     "uda": "the factors, the ramps, α, τ and SGD are those of the authors' code",
     "uda-back": "as uda, whose other direction it is",
     "self": "born-again and mutual learning have τ = 1 and equal weights in their papers",
-    "dfa": "all students have one weight: what is compared is which layers they follow",
 }
 # What the two networks of a row differ in where that is what the row compares, by recipe, student and over
 DIFFERENCES = {
@@ -21,6 +20,7 @@ DIFFERENCES = {
         for recipe in ("subclass", "subclass-table")
         for student in ("own", "information", "none")
     },
+    ("orthogonality-width", "deep3", "plain"): ("width", "depth"),
     ("self", "generations", "plain3"): ("number of networks",),
 }
 NO_START = ("alphas", "frozen", "int8", "mean_of")  # the keys of a network that its first weights are not of

@@ -1,4 +1,4 @@
-"""Distillation beside other techniques (Park et al. 2020), from runs of orthogonality and orthogonality-qat.
+"""Distillation beside other techniques (Park et al. 2020), from runs of the recipes orthogonality….
 
 What a practitioner asks is KD's gain given the technique. An interaction (the gain of both beyond the sum of
 both gains) says something only where the technique itself moves the score, and is left out elsewhere.
@@ -29,8 +29,11 @@ TECHNIQUES = {
     "mixup": "mixup", "smoothing": "label smoothing", "augment": "augmentation", "prune": "pruning, a half",
     "int8": "eight bits", "separable": "separable convolutions", "wide": "twice the width",
 }  # fmt: skip
-OWN_RECIPES = {"qat": "orthogonality-qat"}  # of techniques that stand in a recipe of their own
-NAMES = TECHNIQUES | {"qat": "eight bits, quantisation-aware training"}
+OWN_RECIPES = {"qat": "orthogonality-qat", "deep3": "orthogonality-width"}  # of techniques not in RECIPE
+NAMES = TECHNIQUES | {
+    "qat": "eight bits, quantisation-aware training",
+    "deep3": "searched width and depth, as many weights",
+}
 Classes = NDArray[np.int64]
 
 

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from distill.errors import unknown
 from distill.kd.recipe.parts import RecipeError, SchedulePart
@@ -13,38 +14,60 @@ from distill.kd.training import SCHEDULES, Schedule
 from distill.kd.training.arguments import check_arguments, list_parameters, refusals_at
 from distill.kd.training.ramps import UNITS
 from distill.registry import Entry, load
+from distill.student.loop import Batch, Loss
 
 REFUSED = {
-    "ReduceLROnPlateau": "waits for a score to stop falling, and a stage is not measured while it trains",
     "LambdaLR": "takes a function",
     "MultiplicativeLR": "takes a function",
     "SequentialLR": "takes other schedulers",
     "ChainedScheduler": "takes other schedulers",
 }
 LENGTHS = ("total", "total_steps", "epochs", "steps_per_epoch")  # always those of the stage
-HIDDEN = ("optimizer", "optimiser", "last_epoch", "verbose", "scale_fn", *LENGTHS)  # not of a recipe
+HIDDEN = ("optimizer", "optimiser", "last_epoch", "verbose", "scale_fn", "mode", *LENGTHS)  # not of a recipe
 MOST_TRIALS = 1000  # steps of a schedule before a stage is trained
 
 
 class RateSchedule:
     """A scheduler that takes a step every `every` batches, and a warm-up over the first `warmup` of them.
 
-    In batch k < warmup, from 0, the rates are (k + 1) / warmup of what the scheduler says.
+    In batch k < warmup, from 0, the rates are (k + 1) / warmup of what the scheduler says. ReduceLROnPlateau
+    is told the mean of the watched loss since its last step.
     """
 
     def __init__(self, scheduler: LRScheduler, every: int, warmup: int) -> None:
         self.scheduler, self.every, self.warmup, self.batches = scheduler, every, warmup, 0
+        self.losses = list[float]()  # since the scheduler's last step
         self.rates = self.read_rates()
         self.write_rates(self.factor())
+
+    def watch(self, loss: Loss) -> Loss:
+        """The loss itself where the scheduler reads none, else one that is noted whenever it is computed."""
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
+            return loss
+
+        def noted_loss(batch: Batch) -> Tensor:
+            value = loss(batch)
+            self.losses.append(float(value.detach()))
+            return value
+
+        return noted_loss
 
     def step(self) -> None:
         """To be called after each batch."""
         self.batches += 1
         if self.batches % self.every == 0:
             self.write_rates(1.0)  # the scheduler reads its own rates
-            self.scheduler.step()
+            self.step_scheduler()
             self.rates = self.read_rates()
         self.write_rates(self.factor())
+
+    def step_scheduler(self) -> None:
+        """Let the scheduler go on, by the mean loss where it waits for one to stop falling."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(sum(self.losses) / max(1, len(self.losses)))
+            self.losses.clear()
+        else:
+            self.scheduler.step()
 
     def factor(self) -> float:
         """The share of the scheduler's rates that a batch has."""
@@ -61,12 +84,14 @@ class RateSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """What load_state_dict() needs to go on."""
-        return {"scheduler": self.scheduler.state_dict(), "batches": self.batches, "rates": self.rates}
+        return {"scheduler": self.scheduler.state_dict(), "batches": self.batches, "rates": self.rates,
+                "losses": list(self.losses)}  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what state_dict() returned."""
         self.scheduler.load_state_dict(state["scheduler"])
         self.batches, self.rates = state["batches"], state["rates"]
+        self.losses = list(state.get("losses", ()))  # older checkpoints have none
         self.write_rates(self.factor())
 
 

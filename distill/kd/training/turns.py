@@ -42,7 +42,7 @@ def build_turn(stage: Stage, learner: str, loss: Loss, connectors: Sequence[nn.M
     scheduler = build_schedule(
         rates.schedule, optimiser, stage.part.epochs, stage.total, f"{stage.where}.schedule"
     )
-    return Turn(optimiser, loss, f"{learner} in {stage.where}", scheduler, tuple(connectors))
+    return Turn(optimiser, scheduler.watch(loss), f"{learner} in {stage.where}", scheduler, tuple(connectors))
 
 
 class Rates(NamedTuple):

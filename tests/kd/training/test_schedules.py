@@ -12,7 +12,8 @@ from torch.optim import lr_scheduler as torch_s
 from distill.kd.recipe.files import parse_value
 from distill.kd.recipe.parts import RecipeError, SchedulePart
 from distill.kd.training import SCHEDULES
-from distill.kd.training.schedules import build_schedule, list_schedulers, try_schedule
+from distill.kd.training.schedules import RateSchedule, build_schedule, list_schedulers, try_schedule
+from distill.student.loop import Batch, Loss
 
 EPOCHS, BATCHES = 6, 4  # of the stage; of each epoch
 TOTAL = EPOCHS * BATCHES
@@ -144,11 +145,58 @@ def test_a_schedule_goes_on_from_its_state(name: str) -> None:
     assert rates == expected[7:]
 
 
+PLATEAU = {"name": "ReduceLROnPlateau", "patience": 0, "factor": 0.5}
+LOSSES = [*[2.0, 1.0, 2.0, 1.0], *[1.0] * 4, *[3.0, 0.0, 2.0, 1.0], *[1.0] * 4, *[0.9] * 4, *[1.0] * 4]
+# means by epoch: 1.5, 1, 1.5 (halves), 1 (halves), 0.9, 1 (after the last batch)
+PLATEAU_RATES = [0.1] * 12 + [0.05] * 4 + [0.025] * 8
+
+
+def build_plateau(optimiser: Optimizer) -> tuple[RateSchedule, Loss]:
+    schedule = build_schedule(parse(PLATEAU), optimiser, EPOCHS, TOTAL, "s")
+    return schedule, schedule.watch(lambda batch: batch.x)
+
+
+def run_plateau(optimiser: Optimizer, schedule: RateSchedule, loss: Loss, losses: list[float]) -> list[float]:
+    rates = []
+    for value in losses:
+        rates.append(optimiser.param_groups[0]["lr"])
+        loss(Batch(torch.tensor(value), torch.zeros(1), torch.zeros(1), 0.0))
+        optimiser.step()
+        schedule.step()
+    return rates
+
+
+def test_a_plateau_is_one_of_the_mean_training_loss_of_an_epoch() -> None:
+    optimiser = build_sgd()
+    rates = run_plateau(optimiser, *build_plateau(optimiser), LOSSES)
+    assert rates == pytest.approx(PLATEAU_RATES)
+
+
+def test_a_plateau_goes_on_in_the_middle_of_an_epoch() -> None:
+    first, second = build_sgd(), build_sgd()
+    schedule, loss = build_plateau(first)
+    run_plateau(first, schedule, loss, LOSSES[:10])
+    resumed, loss = build_plateau(second)
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    assert run_plateau(second, resumed, loss, LOSSES[10:]) == pytest.approx(PLATEAU_RATES[10:])
+
+
+def test_only_a_plateau_watches_the_loss() -> None:
+    schedule = build_schedule(parse("cosine"), build_sgd(), EPOCHS, TOTAL, "s")
+    assert schedule.watch(never) is never
+
+
+def never(batch: Batch) -> torch.Tensor:
+    raise AssertionError("no batch is needed")
+
+
 REFUSED: list[tuple[Any, str]] = [
     ("cosin", 's: no schedule called "cosin"; did you mean "cosine"?'),
     ("CosineAnealingLR", 'did you mean "CosineAnnealingLR"?'),
     ("LRScheduler", 's: no schedule called "LRScheduler"'),
-    ("ReduceLROnPlateau", "s: ReduceLROnPlateau waits for a score to stop falling"),
+    ({"name": "ReduceLROnPlateau", "mode": "max"}, 's: no argument of ReduceLROnPlateau called "mode"'),
+    ({"name": "ReduceLROnPlateau", "factor": 2}, "s: ReduceLROnPlateau refuses this: "),
     ("LambdaLR", "s: LambdaLR takes a function: choose another, as cosine or multistep"),
     ("SequentialLR", "s: SequentialLR takes other schedulers: choose another"),
     ("step", "s.step_size is missing: step needs it"),
