@@ -254,7 +254,10 @@ def explain(message: str, flags: Sequence[str]) -> str:
     if message.startswith("unrecognized arguments: "):
         word = (message.removeprefix("unrecognized arguments: ").split() or [""])[0]
         if not word.startswith("-"):
-            return f'"{cut(word)}" belongs to no option'
+            named = "--dataset" in flags and word and not word.isnumeric()
+            return f'"{cut(word)}" belongs to no option' + (
+                f": if it is your data, write --dataset {cut(word)}" if named else ""
+            )
         near = get_close_matches(cut(word), flags, n=1, cutoff=0.6)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         return f'no option called "{cut(word)}"{hint} (--help lists them)'

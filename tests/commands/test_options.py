@@ -144,5 +144,11 @@ def test_a_wrong_word_is_one_sentence_and_exit_code_2(
     assert capsys.readouterr().err == sentence
 
 
+def test_a_data_set_that_stands_alone_is_led_to_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["image", "fashion-mnist"])
+    assert "if it is your data, write --dataset fashion-mnist\n" in capsys.readouterr().err
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert run_module("distill", "--version").stdout == f"distill {distill.__version__}\n"
