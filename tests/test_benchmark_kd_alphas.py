@@ -9,13 +9,13 @@ from benchmarks.kd.runs import Job, run_job
 from benchmarks.kd.studies import alphas
 from benchmarks.kd.studies.alphas import format_groups, load_groups, write_alphas
 from tests.test_benchmark_kd_runs import write_search
-from tests.test_benchmark_kd_tables import write_run
+from tests.test_benchmark_kd_tables import find_folder, write_run
 
 
 def write_shares(root: Path, seed: int, first: float) -> None:
     write_run(root, seed, {"student": 3}, "dfa")
     groups = {"0.3 <- 0.3 0.4": [first, 1 - first], "0.4 <- 0.5 0.6": [0.5, 0.5]}
-    (root / f"dfa-s{seed}" / "alphas.json").write_text(json.dumps({"teacher": groups}))
+    (find_folder(root, "dfa", seed) / "alphas.json").write_text(json.dumps({"teacher": groups}))
 
 
 def test_the_table_has_a_line_for_each_layer(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from benchmarks.kd.studies.subclasses import (
 )
 from distill.data import images
 from distill.data.dataset import Dataset
+from tests.test_benchmark_kd_tables import find_folder
 
 CLUSTERS = 2**BITS
 
@@ -77,7 +78,7 @@ def test_an_epoch_counts_from_one_and_may_never_come() -> None:
 
 def write_curves(root: Path, recipe: str, seed: int) -> None:
     """A run of four epochs on 100 items: own is right on twice as many of them as kd at first."""
-    folder = root / f"{recipe}-s{seed}"
+    folder = find_folder(root, recipe, seed)
     folder.mkdir(parents=True)
     counts = dict.fromkeys(STUDENTS, (20, 40, 60, 80)) | {"own": (40, 80, 80, 80), "none": (10, 20, 30, 40)}
     right = {name: np.arange(100) < np.array(by_epoch)[:, None] for name, by_epoch in counts.items()}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks.kd import FIRST_SEEDS, rows, runs, tables
 from benchmarks.kd import __main__ as command
-from benchmarks.kd import rows, runs, tables
 from benchmarks.kd.datasets import halve_images, place_data
 from benchmarks.kd.protocol import PUBLISHED
 from benchmarks.kd.rows import Row
@@ -21,9 +21,14 @@ from tests.recipes import CE, NET, build_raw_recipe, kd
 ROW = Row("distillation", "some", "kd", "plain", "authors")
 
 
+def find_folder(root: Path, recipe: str, seed: int) -> Path:
+    """Where a run is kept whose seed counts from the recipe's first."""
+    return Job(recipe, FIRST_SEEDS.get(recipe, 0) + seed).folder(root)
+
+
 def write_run(root: Path, seed: int, wrong: dict[str, int], recipe: str = "some", items: int = 400) -> None:
     """A run whose networks are wrong on so many items, the first ones."""
-    folder = Job(recipe, seed).folder(root)
+    folder = find_folder(root, recipe, seed)
     folder.mkdir(parents=True)
     labels = np.arange(items) % 10
     arrays = {name: np.where(np.arange(items) < n, labels + 1, labels) for name, n in wrong.items()}

@@ -83,7 +83,8 @@ def load_plain(path: str) -> Any:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     except Exception:  # whatever a foreign or damaged file makes torch raise
         raise UserError(
-            f"{path} is not a file of weights, or is damaged: torch.save(network.state_dict(), FILE) writes one"
+            f"{path} is not a file of weights, or is damaged: torch.save(network.state_dict(), FILE) writes"
+            " one"
         ) from None
 
 

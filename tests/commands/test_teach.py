@@ -135,7 +135,7 @@ BAD = [
         'no network called "resnt"; did you mean "resnet"?',
     ),
     (["--teacher", "gone.pt"], "gone.pt cannot be read (No such file or directory)"),
-    (["--teacher", "JUNK"], "is not a file of weights, or is damaged"),
+    (["--teacher", "JUNK"], "is not a file of weights, or is damaged: torch.save(network.state_dict()"),
     (
         ["--teacher", "OTHER"],
         "the weights of another network: its 1.weight is 8×64, the network's 16×64",

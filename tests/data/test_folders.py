@@ -87,6 +87,14 @@ def test_an_empty_class_is_named(tmp_path: Path) -> None:
         load(str(tmp_path))
 
 
+def test_a_folder_around_the_folder_is_named(tmp_path: Path) -> None:
+    inner = tmp_path / "outer" / "photos"
+    inner.mkdir(parents=True)
+    write_pictures(inner)
+    with pytest.raises(DataError, match="outer holds one folder, which holds others: did you mean .*photos?"):
+        load(str(tmp_path / "outer"))
+
+
 def test_files_that_are_not_read_are_said(tmp_path: Path) -> None:
     write_pictures(tmp_path)
     for file in ("a/x.avif", "a/y.avif", "b/notes.txt"):

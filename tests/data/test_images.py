@@ -168,7 +168,11 @@ def test_classes_of_an_npz_may_be_named(tmp_path: Path) -> None:
 BROKEN = {
     "lacks y_test; it holds x_train": {"y_test": None},
     "test label 7 is out of range: 3 classes are 0 … 2": {"y_test": np.full(60, 7)},
-    "train label -1 is out of range": {"y_train": np.arange(300) % 3 - 1},
+    "train label -1 is out of range: 3 classes are 0 … 2$": {"y_train": np.arange(300) % 3 - 1},
+    "2 classes are 0 … 1: of labels -1 and 1 give": {
+        "y_train": np.arange(300) % 2 * 2 - 1,
+        "y_test": np.arange(60) % 2 * 2 - 1,
+    },
     "y_train in .*: row 1 of y is 0.0066.*, which is no class number": {"y_train": np.linspace(0, 2, 300)},
     "holds 299 train images and 300 train labels": {"x_train": blobs(299)[0]},
     "images of different shapes": {"x_test": blobs(60, size=9)[0]},

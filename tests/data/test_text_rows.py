@@ -126,6 +126,7 @@ def test_texts_over_131072_characters_are_read(tmp_path: Path) -> None:
         ("t.jsonl", '{"text": "x", "label": "\\ud800"}', r"line 1: half of a character"),
         ("t.jsonl", '{"text": "\\ud800", "label": "a"}', r"line 1: half of a character"),
         ("t.jsonl", '{"text": ' + "[" * 900 + "]" * 900 + ', "label": 1}', r'row 1 has a list'),
+        ("t.jsonl", '[{"text": "a"}]', r"line 1: not a JSON object on one line: of a list write each object"),
         ("t.jsonl", "[" * 99_000 + "]" * 99_000, r"line 1: not a JSON object on one line"),
     ],
     ids=[
@@ -134,7 +135,7 @@ def test_texts_over_131072_characters_are_read(tmp_path: Path) -> None:
         "quote-never-closed", "line-behind-a-text-of-two", "tsv-line-without-label", "nul", "utf-16",
         "no-header", "list-text", "number-text",
         "dict-label", "key-twice", "json-nan-label", "surrogate-label", "surrogate-text", "jsonl-900-deep",
-        "jsonl-99000-deep",
+        "one-list", "jsonl-99000-deep",
     ],
 )  # fmt: skip
 def test_a_fault_in_the_rows_is_one_sentence(
