@@ -20,7 +20,7 @@ DIFFERENCES = {
         for recipe in ("subclass", "subclass-table")
         for student in ("own", "information", "none")
     },
-    ("orthogonality-width", "deep3", "plain"): ("width", "depth"),
+    ("orthogonality-width", "wide", "plain"): ("width",),
     ("self", "generations", "plain3"): ("number of networks",),
 }
 NO_START = ("alphas", "frozen", "int8", "mean_of")  # the keys of a network that its first weights are not of

@@ -143,7 +143,7 @@ ROWS = [
     Row(
         "the best width and depth of twice the weights, over plain",
         "orthogonality-width",
-        "deep3",
+        "wide",
         "plain",
         among=("wide", "deep1", "deep3", "deep4", "cone2", "cone3"),
     ),

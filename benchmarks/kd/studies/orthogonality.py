@@ -27,13 +27,10 @@ from distill.sets.storage import write_text
 RECIPE = "orthogonality"
 TECHNIQUES = {
     "mixup": "mixup", "smoothing": "label smoothing", "augment": "augmentation", "prune": "pruning, a half",
-    "int8": "eight bits", "separable": "separable convolutions", "wide": "twice the width",
+    "int8": "eight bits", "separable": "separable convolutions", "wide": "searched width and depth (twice the width)",
 }  # fmt: skip
-OWN_RECIPES = {"qat": "orthogonality-qat", "deep3": "orthogonality-width"}  # of techniques not in RECIPE
-NAMES = TECHNIQUES | {
-    "qat": "eight bits, quantisation-aware training",
-    "deep3": "searched width and depth, as many weights",
-}
+OWN_RECIPES = {"qat": "orthogonality-qat"}  # of techniques that stand in a recipe of their own
+NAMES = TECHNIQUES | {"qat": "eight bits, quantisation-aware training"}
 Classes = NDArray[np.int64]
 
 
