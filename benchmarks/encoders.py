@@ -29,14 +29,14 @@ RIDGE = ("--method", "frepo", "--networks", "linear", "--label-scale", "40", "--
 OWN_STEPS_WORD, RIDGE_WORD = ", own steps", ", ridge"
 IMDB = ("--max-length", "128", "--encoder-numbers", "bfloat16")
 CASES: list[Any] = [
-    ("sst2", 2, "linear", "--outer-steps", "500"),
+    ("sst2", 2, "linear"),
     ("sst2", 2, "mlp", *OWN_STEPS, "--outer-lr", "0.01", "--outer-steps", "600"),
     ("sst2", 2, "mlp", *RIDGE, "--outer-steps", "1000"),
-    ("trec", 6, "linear", "--outer-steps", "500"),
+    ("trec", 6, "linear"),
     ("trec", 6, "linear", *OWN_STEPS, "--outer-steps", "1500"),
     ("trec", 6, "mlp", *OWN_STEPS, "--outer-steps", "1500"),
     ("trec", 6, "mlp", *RIDGE, "--outer-steps", "1000"),
-    ("imdb", 2, "linear", "--outer-steps", "500", *IMDB),
+    ("imdb", 2, "linear", *IMDB),
     ("imdb", 2, "linear", *OWN_STEPS, "--outer-steps", "1500", *IMDB),
     ("imdb", 2, "mlp", *OWN_STEPS, "--outer-lr", "0.01", "--outer-steps", "600", *IMDB),
 ]  # set, embeddings, the network that they are learned for, and what differs from the defaults
@@ -84,7 +84,7 @@ def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | 
     data = DistilledSet.load(path)
     text, provenance = data.text or {}, data.provenance
     places = ("--data-dir", str(data_dir), "--seeds", str(seeds))
-    compared = None if is_data(case) else compare_case(path, data_dir, seeds)
+    compared = compare_case(path, data_dir, seeds)
     return {
         "case": case.name,
         "command": f"distill {case.verb} {' '.join(Path(word).name for word in case.arguments)}",
@@ -97,23 +97,15 @@ def row(root: Path, case: Case, data_dir: Path, seeds: int) -> dict[str, Any] | 
     }
 
 
-def is_data(case: Case) -> bool:
-    """Whether the set is learned as data; the baselines are in the row of the set for its own steps."""
-    return not case.name.endswith(OWN_STEPS_WORD)
-
-
 def score_network(
-    path: Path, network: str, arguments: Sequence[str], compared: list[dict[str, Any]] | None = None
+    path: Path, network: str, arguments: Sequence[str], compared: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The set by its recipe, by adam, and so many steps beyond the end of adam; baselines where compared."""
+    """The set by its recipe, by adam, and so many steps beyond the end of adam, beside its baselines."""
     line = ("--network", network, *arguments)
     adam = measure_students(
         path, f"adam-{network}", (*line, "--protocol", "adam", "--steps-on", str(STEPS_ON))
     )
-    if compared:
-        return summarise(compared, network) | {"steps_on": adam["steps_on"]}
-    recipe = measure_students(path, f"recipe-{network}", line)
-    return {"set": {"recipe": recipe["accuracy"], "adam": adam["accuracy"]}, "steps_on": adam["steps_on"]}
+    return summarise(compared, network) | {"steps_on": adam["steps_on"]}
 
 
 def summarise(rows: list[dict[str, Any]], network: str) -> dict[str, Any]:
@@ -156,7 +148,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def describe_baselines(scores: dict[str, Any]) -> list[str]:
-    """The cells of the baselines and the shares; empty ones where another row has them."""
+    """The cells of the baselines and the shares; empty ones of rows that were measured without."""
     if "coreset" not in scores:
         return [""] * 4
     best, shares = scores["coreset"], scores["share"]

@@ -49,7 +49,7 @@ def test_the_table_shows_what_is_left_after_more_steps() -> None:
     assert "| 70.0 ± 1.0 % | 69.0 ± 2.0 % | 60.0 ± 1.0 %" in table
 
 
-def test_a_set_that_is_data_has_the_baselines_of_another_row() -> None:
+def test_a_row_that_was_measured_without_baselines_has_empty_cells() -> None:
     score = {"mean": 0.7, "std": 0.01, "n": 5}
     networks = {"mlp": {"set": {"recipe": score, "adam": score}, "steps_on": score}}
     table = encoders.table([{"case": "trec, n = 6, mlp, ridge", "learned_for": "mlp", "networks": networks}])
@@ -64,12 +64,13 @@ def test_students_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return SimpleNamespace(stdout='table\n{"accuracy": {"mean": 0.7}, "steps_on": {"mean": 0.6}}\n')
 
     monkeypatch.setattr(cases.subprocess, "run", run)
-    scores = [encoders.score_network(tmp_path / "set.pt", "mlp", ["--seeds", "5"]) for _ in range(2)]
+    path = tmp_path / "set.pt"
+    scores = [encoders.score_network(path, "linear", ["--seeds", "5"], ROWS) for _ in range(2)]
     assert scores[0] == scores[1]
-    assert scores[0]["set"] == {"recipe": {"mean": 0.7}, "adam": {"mean": 0.7}}
+    assert scores[0]["set"]["recipe"]["mean"] == 0.8
     assert scores[0]["steps_on"] == {"mean": 0.6}
-    start = ["student", str(tmp_path / "set.pt"), "--network", "mlp", "--seeds", "5"]
-    assert [line[3:9] for line in lines] == [start, start]
+    start = ["student", str(path), "--network", "linear", "--seeds", "5"]
+    assert [line[3:9] for line in lines] == [start]
     assert lines[0][9:13] == ["--protocol", "adam", "--steps-on", "2000"]
 
 

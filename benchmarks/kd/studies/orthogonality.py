@@ -27,7 +27,8 @@ from distill.sets.storage import write_text
 RECIPE = "orthogonality"
 TECHNIQUES = {
     "mixup": "mixup", "smoothing": "label smoothing", "augment": "augmentation", "prune": "pruning, a half",
-    "int8": "eight bits", "separable": "separable convolutions", "wide": "searched width and depth (twice the width)",
+    "int8": "eight bits", "separable": "separable convolutions",
+    "wide": "searched width and depth (twice the width)",
 }  # fmt: skip
 OWN_RECIPES = {"qat": "orthogonality-qat"}  # of techniques that stand in a recipe of their own
 NAMES = TECHNIQUES | {"qat": "eight bits, quantisation-aware training"}

@@ -55,6 +55,11 @@ class Situation:
         return self.rule == "adam" and (unrolled or self.windowed)
 
     @property
+    def probe(self) -> bool:
+        """Embeddings learned through the protocol adam, where a thousand real texts cost no more than ten."""
+        return self.encoded and self.by_adam and self.random_unroll
+
+    @property
     def quick(self) -> bool:
         """Images for known weights, learned within two minutes: most of it is the way from chance."""
         is_new = not (self.text or self.trained or self.start)

@@ -172,15 +172,16 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_steps", outer_steps,
-        "8000 where fixed, 1500 where random; for text 3000 and 2000, pretrained 500",
+        "8000 where fixed, 1500 where random; for text 3000 and 2000, by adam with --encoder 1000, pretrained"
+        " 500",
         "where the held-out score stands still",
     ),
     Default(
         "outer", "outer_batch", outer_batch,
         "images: 128, but 256 where random without convnet, or more than 5 fixed for two minutes; text: 64"
-        " where fixed, 128 where random, 32 where pretrained; frepo and rcig: 256; rat-bptt: 128; dc and"
-        " dm: 640; mtt: 1, which it does not look at",
-        "smaller batches are too noisy, larger ones cost more than they gain",
+        " where fixed, 128 where random, 2048 by adam with --encoder, 32 where pretrained; frepo and"
+        " rcig: 256; rat-bptt: 128; dc and dm: 640; mtt: 1, which it does not look at",
+        "smaller batches are too noisy, larger ones cost more than they gain; embeddings cost little",
     ),
     Default(
         "outer", "outer_rule", outer_rule, "adam; ggt for fixed images of at most two minutes",
@@ -189,9 +190,9 @@ DEFAULTS = (
     ),
     Default(
         "outer", "outer_lr", outer_lr,
-        "0.05; 0.02 for random images; fixed ones of two minutes 0.04; random text by adam: 0.03; methods"
-        " with a pool: 0.01, frepo and rcig without a norm 0.1; sre2l: 0.25; a pretrained transformer: 0.005,"
-        " as its word vectors are small",
+        "0.05; 0.02 for random images; fixed ones of two minutes 0.04; random text by adam: 0.03, with"
+        " --encoder 0.01; methods with a pool: 0.01, frepo and rcig without a norm 0.1; sre2l: 0.25; a"
+        " pretrained transformer: 0.005, as its word vectors are small",
         "larger rates blew up on random networks; by dc frepo gave 92 % at 0.01, 88 % at 0.03",
     ),
     Default(

@@ -190,8 +190,8 @@ def lr_profile(s: Situation) -> str:
 def outer_steps(s: Situation) -> int:
     if s.limited:
         return FOREVER
-    if s.pretrained:
-        return 500
+    if s.pretrained or s.probe:
+        return 500 if s.pretrained else 1000
     return (3000 if s.fixed else 2000) if s.text else (8000 if s.fixed else 1500)
 
 
@@ -203,7 +203,7 @@ def outer_batch(s: Situation) -> int:
     if s.ridge:
         return 256
     if s.text:
-        return 32 if s.pretrained else 64 if s.fixed else 128
+        return 2048 if s.probe else 32 if s.pretrained else 64 if s.fixed else 128
     small = s.fixed or s.random_convnet or s.windowed
     return 128 if small and not (s.quick and s.n > 5) else 256
 
@@ -219,6 +219,8 @@ def outer_lr(s: Situation) -> float:
         return 0.25
     if s.pretrained:
         return 0.005
+    if s.probe:
+        return 0.01
     return 0.03 if s.by_adam else 0.05 if s.fixed or s.text else 0.02
 
 
