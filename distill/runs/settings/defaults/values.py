@@ -81,7 +81,7 @@ def inner_steps(s: Situation) -> int:
     if s.by_adam:
         return UNROLLED_STEPS if s.unrolls else ADAM_STEPS
     if s.ridge:
-        return 20 if s.normed and s.n <= 20 else 100
+        return 20 if s.normed and s.n <= 20 else 300 if s.text else 100
     if s.patient or s.by_trajectory:
         return 300
     if s.text:
