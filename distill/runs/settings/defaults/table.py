@@ -87,8 +87,8 @@ DEFAULTS = (
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8, of two minutes 6; random: n, at least 20; random convnet: 12 up"
         " to n = 20, else 50; text: 10 where fixed, 20 where random, by adam 50, 4 where pretrained; frepo"
-        " and rcig: 20 for convnet and resnet, 300 for text, else 100; rat-bptt, mtt, and random images for dc"
-        " and dm: 300; rat-bptt by adam: 200",
+        " and rcig: 20 for convnet and resnet, 300 for text, else 100; rat-bptt, mtt, and random images for"
+        " dc and dm: 300; rat-bptt by adam: 200",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
     Default(
