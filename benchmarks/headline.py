@@ -1,4 +1,4 @@
-"""The README's table and its chart: rows of the other benchmarks, each beside its strongest baseline.
+"""The README's tables and its chart: rows of the other benchmarks, each beside its strongest baseline.
 
 `python -m benchmarks.headline` measures nothing: it reads results/*.json and writes results/headline.md.
 """
@@ -29,9 +29,13 @@ class Row(NamedTuple):
 ROWS = (
     Row("mnist", "n = 5, soft", "mnist", 5, "LeNet", "known", "SLDD"),
     Row("mnist", "n = 10, soft", "mnist", 10, "LeNet", "known", "SLDD"),
-    Row("text", "sentences, n = 2, random", "sentences", 2, "TextCNN", "random", "-"),
-    Row("text", "trec, n = 6, random", "trec", 6, "TextCNN", "random", "SLDD"),
-    Row("text", "imdb, n = 2, random", "imdb", 2, "TextCNN", "random", "SLDD"),
+)
+TEXTS = (  # sets that are data: within two points by the recipe, and 2,000 steps beyond the protocol adam
+    Row("text", "sentences, n = 2, random, by ridge", "sentences", 2, "TextCNN", "random", "-"),
+    Row("text", "trec, n = 6, random, by rcig", "trec", 6, "TextCNN", "random", "SLDD"),
+    Row("encoders", "trec, n = 6, linear", "trec", 6, "MiniLM", "random", "-"),
+    Row("encoders", "sst2, n = 2, linear", "sst2", 2, "MiniLM", "random", "-"),
+    Row("encoders", "imdb, n = 2, linear", "imdb", 2, "MiniLM", "random", "-"),
 )
 
 
@@ -106,6 +110,57 @@ def table() -> str:
     return markdown([*head, "published"], [cells(row) for row in ROWS])
 
 
+class TextScores(NamedTuple):
+    """The scores of a text row: by the set's recipe, so many steps after adam, of baseline and all texts."""
+
+    recipe: dict[str, Any]
+    steps_on: dict[str, Any]
+    baseline: tuple[str, dict[str, Any]]
+    full: float
+
+
+def text_scores(row: Row) -> TextScores:
+    """Those of results/text.json, or of the linear probe of results/encoders.json."""
+    result = read_result(row)
+    if row.file == "text":
+        return TextScores(
+            result["accuracy"], result["steps_on"], strongest_baseline(result), full_data(result)
+        )
+    probe = result["networks"]["linear"]
+    baselines = {"class means": probe["means"], "real": probe["coreset"]}
+    best = max(baselines.items(), key=lambda pair: float(pair[1]["mean"]))
+    return TextScores(probe["set"]["recipe"], probe["steps_on"], best, probe["all"])
+
+
+def text_cells(row: Row) -> list[str]:
+    """A row of the table of texts."""
+    scores = text_scores(row)
+    name, baseline = scores.baseline
+    return [
+        f"{row.data}, {row.items}",
+        row.network,
+        f"**{percent(scores.recipe)}**",
+        percent(scores.steps_on),
+        f"{percent(baseline)} ({name})",
+        f"{100 * scores.full:.1f} %",
+        published(row.data, row.items, row.weights, row.compared),
+    ]
+
+
+def text_table() -> str:
+    """The sets of texts that are data as a Markdown table."""
+    head = [
+        "texts",
+        "network",
+        "its recipe",
+        "2,000 steps on",
+        "strongest baseline",
+        "all texts",
+        "published",
+    ]
+    return markdown(head, [text_cells(row) for row in TEXTS])
+
+
 def lasting_cells(row: LastingRow, rows: list[dict[str, Any]]) -> list[str]:
     """A row of the table of sets that last; its baseline is the best by any protocol that was measured."""
     score = next(r for r in rows if r["items"] == row.items and r["protocol"] == row.protocol)
@@ -147,18 +202,16 @@ def chart() -> str:
     """The rows as bars, for the first page of the documentation: an SVG, its width 640."""
     bar, left, scale = 26, 210, 3.6
     lines = []
-    for k, row in enumerate(ROWS):
-        result, y = read_result(row), 24 + bar * k
-        score, baseline = 100 * result["accuracy"]["mean"], 100 * strongest_baseline(result)[1]["mean"]
+    for k, (name, score, baseline, full) in enumerate(list_bars()):
+        y = 24 + bar * k
         lines.append(
-            f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">'
-            f"{row.data}, {row.items} ({row.weights})</text>"
+            f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{name}</text>'
             f'<rect x="{left}" y="{y}" width="{scale * score:.1f}" height="9" class="score"/>'
             f'<rect x="{left}" y="{y + 9}" width="{scale * baseline:.1f}" height="9" class="baseline"/>'
-            f'<path d="M{left + scale * 100 * full_data(result):.1f} {y - 1}v20" class="all"/>'
+            f'<path d="M{left + scale * full:.1f} {y - 1}v20" class="all"/>'
             f'<text x="{left + scale * 100 + 6}" y="{y + 13}">{score:.1f} %</text>'
         )
-    height = 34 + bar * len(ROWS)
+    height = 34 + bar * len(lines)
     title = "Test accuracy (blue), of the strongest baseline (grey), and of all real data (line)"
     return (
         f'<svg class="bars" viewBox="0 0 640 {height}" role="img" aria-label="{title}" data-search-exclude>'
@@ -166,11 +219,36 @@ def chart() -> str:
     )
 
 
+class Bar(NamedTuple):
+    """A row of the chart, in percent."""
+
+    name: str
+    score: float
+    baseline: float
+    full: float
+
+
+def list_bars() -> list[Bar]:
+    """The rows of both tables that have a score of all real data."""
+    bars = []
+    for row in ROWS:
+        result = read_result(row)
+        score, baseline = result["accuracy"]["mean"], strongest_baseline(result)[1]["mean"]
+        name = f"{row.data}, {row.items} ({row.weights})"
+        bars.append(Bar(name, 100 * score, 100 * baseline, 100 * full_data(result)))
+    for row in TEXTS:
+        scores = text_scores(row)
+        name = f"{row.data}, {row.items} ({row.network})"
+        means = scores.recipe["mean"], scores.baseline[1]["mean"], scores.full
+        bars.append(Bar(name, *(100 * mean for mean in means)))
+    return bars
+
+
 def main() -> None:
     """The command."""
     path = machine.RESULTS / "headline.md"
     write_text(path, table() + "\n")
-    print(table(), lasting_table(), path, sep="\n")
+    print(table(), lasting_table(), text_table(), path, sep="\n")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,14 @@ def test_the_readme_is_one_page() -> None:
 def test_its_table_is_that_of_the_benchmarks() -> None:
     assert headline.table() in README
     assert headline.lasting_table() in README
+    assert headline.text_table() in README
+
+
+@pytest.mark.parametrize("row", headline.TEXTS, ids=lambda row: f"{row.data}, {row.network}")
+def test_its_texts_are_data(row: headline.Row) -> None:
+    """2,000 steps beyond the protocol adam are within two points of the set's own recipe."""
+    scores = headline.text_scores(row)
+    assert abs(scores.recipe["mean"] - scores.steps_on["mean"]) <= 0.02
 
 
 def test_the_combined_tables_are_up_to_date() -> None:

@@ -88,7 +88,7 @@ CHOICES = [
     choose_kd("prokt-text", "kd", "rco"),
     Choice("prokt-text", ("partner",), {"weight": (0.1, 0.3, 0.5, 0.7)}, scored="student"),
     Choice("prokt-text", ("student",), {"tau": (1.0, 2.0, 4.0)}),
-    choose_kd("features", "kd"),
+    choose_kd("features", "kd", shares=(0.5, 0.9)),
     Choice("features", ("attention",), {"weight": (0.1, 1.0, 10.0, 100.0, 1000.0)}, ("attention",)),
     Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
