@@ -149,11 +149,16 @@ def test_what_is_not_chosen_is_not_run(tmp_path: Path, monkeypatch: pytest.Monke
         ProtocolError, match="some: choose its settings first: python -m benchmarks.kd --choose some"
     ):
         check_choices("some", recipe, {})
-    record = {"some/kd/hinton": {"chosen": {"tau": 2.0, "weight": 0.9}}}
+    record = {"some/kd/hinton": {"chosen": {"tau": 2.0, "weight": 0.9}, "grid": CHOICE.grid()}}
     with pytest.raises(ProtocolError, match="some: tau of kd is 4, and 2 was chosen"):
         check_choices("some", recipe, record)
-    record = {"some/kd/hinton": {"chosen": {"tau": 4.0, "weight": 0.9}}}
+    record = {"some/kd/hinton": {"chosen": {"tau": 4.0, "weight": 0.9}, "grid": CHOICE.grid()}}
     assert check_choices("some", recipe, record) is None
+    record["some/kd/hinton"]["grid"] = CHOICE.grid()[:-1]
+    with pytest.raises(
+        ProtocolError, match="some: the grid of some/kd/hinton is not the one that was scored"
+    ):
+        check_choices("some", recipe, record)
 
 
 def test_choosing_reads_held_out_items_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +205,7 @@ def test_another_value_than_the_chosen_one_is_refused(choice: Choice, key: str) 
     """For every grid of every recipe, those with students that were chosen among some too."""
     record = choices.load_record()
     chosen = record[choice.key]["chosen"] | {key: -1.0}
-    changed = record | {choice.key: {"chosen": chosen}}
+    changed = record | {choice.key: record[choice.key] | {"chosen": chosen}}
     with pytest.raises(ProtocolError, match=rf"{choice.recipe}: {key} of .* is .*, and -1 was chosen"):
         check_choices(choice.recipe, load_recipe(choice.recipe), changed)
 

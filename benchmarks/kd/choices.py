@@ -193,6 +193,13 @@ def check_choices(name: str, recipe: Recipe, record: Mapping[str, Any]) -> None:
     for choice in (c for c in CHOICES if c.recipe == name):
         if choice.key not in record:
             raise ProtocolError(f"{name}: choose its settings first: python -m benchmarks.kd --choose {name}")
+        if [
+            {key: point[key] for key in choice.values} for point in record[choice.key]["grid"]
+        ] != choice.grid():
+            raise ProtocolError(
+                f"{name}: the grid of {choice.key} is not the one that was scored: python -m benchmarks.kd"
+                f" --choose {name}"
+            )
         for learner, (key, value) in product(choice.learners, record[choice.key]["chosen"].items()):
             if others := [v for v in list_values(recipe, learner, choice, key) if v != value]:
                 raise ProtocolError(
