@@ -33,6 +33,7 @@ CASES: list[Any] = [
     ("sst2", 2, "mlp", *OWN_STEPS, "--outer-lr", "0.01", "--outer-steps", "600"),
     ("sst2", 2, "mlp", *RIDGE, "--outer-steps", "1000"),
     ("trec", 6, "linear"),
+    ("trec", 6, "mlp"),
     ("trec", 6, "linear", *OWN_STEPS, "--outer-steps", "1500"),
     ("trec", 6, "mlp", *OWN_STEPS, "--outer-steps", "1500"),
     ("trec", 6, "mlp", *RIDGE, "--outer-steps", "1000"),
