@@ -33,7 +33,6 @@ ROWS = (
 TEXTS = (  # sets that are data: within two points by the recipe, and 2,000 steps beyond the protocol adam
     Row("text", "sentences, n = 2, random, by ridge", "sentences", 2, "TextCNN", "random", "-"),
     Row("text", "trec, n = 6, random, by rcig", "trec", 6, "TextCNN", "random", "SLDD"),
-    Row("encoders", "trec, n = 6, linear", "trec", 6, "MiniLM", "random", "-"),
     Row("encoders", "sst2, n = 2, linear", "sst2", 2, "MiniLM", "random", "-"),
     Row("encoders", "imdb, n = 2, linear", "imdb", 2, "MiniLM", "random", "-"),
 )
