@@ -33,8 +33,9 @@ ROWS = (
 TEXTS = (  # sets that are data: within two points by the recipe, and 2,000 steps beyond the protocol adam
     Row("text", "sentences, n = 2, random, by ridge", "sentences", 2, "TextCNN", "random", "-"),
     Row("text", "trec, n = 6, random, by rcig", "trec", 6, "TextCNN", "random", "SLDD"),
-    Row("encoders", "sst2, n = 2, linear", "sst2", 2, "MiniLM", "random", "-"),
-    Row("encoders", "imdb, n = 2, linear", "imdb", 2, "MiniLM", "random", "-"),
+    Row("encoders", "trec, n = 6, mlp", "trec", 6, "MLP, MiniLM", "random", "-"),
+    Row("encoders", "sst2, n = 2, linear", "sst2", 2, "linear, MiniLM", "random", "-"),
+    Row("encoders", "imdb, n = 2, linear", "imdb", 2, "linear, MiniLM", "random", "-"),
 )
 
 
@@ -119,14 +120,14 @@ class TextScores(NamedTuple):
 
 
 def text_scores(row: Row) -> TextScores:
-    """Those of results/text.json, or of the linear probe of results/encoders.json."""
+    """Those of results/text.json, or of the network of results/encoders.json that the set is for."""
     result = read_result(row)
     if row.file == "text":
         return TextScores(
             result["accuracy"], result["steps_on"], strongest_baseline(result), full_data(result)
         )
-    probe = result["networks"]["linear"]
-    baselines = {"class means": probe["means"], "real": probe["coreset"]}
+    probe = result["networks"][result["learned_for"]]
+    baselines = {"means": probe["means"], "real": probe["coreset"]}
     best = max(baselines.items(), key=lambda pair: float(pair[1]["mean"]))
     return TextScores(probe["set"]["recipe"], probe["steps_on"], best, probe["all"])
 
