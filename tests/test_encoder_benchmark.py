@@ -78,7 +78,7 @@ def test_sets_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "trec").mkdir()
     rows = encoders.cases(tmp_path, "encoder")
     assert [case.name for case in rows] == [
-        "trec, n = 6, linear", "trec, n = 6, mlp", "trec, n = 6, linear, own steps", "trec, n = 6, mlp, own steps",
-        "trec, n = 6, mlp, ridge",
+        "trec, n = 6, linear", "trec, n = 6, mlp", "trec, n = 6, linear, own steps",
+        "trec, n = 6, mlp, own steps", "trec, n = 6, mlp, ridge",
     ]  # fmt: skip
     assert all(case.arguments[case.arguments.index("--encoder") + 1] == "encoder" for case in rows)

@@ -59,11 +59,13 @@ WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide"
 WEIGHTED = {"tau": (1.0, 2.0, 4.0, 8.0, 16.0), "weight": (1.0, 2.25, 5.0)}
 TAKD = ("kd64", "kd4", "kd8", "kd16", "kd32", "ta8", "ta16", "ta32", "chain2", "chain3")
 TAKD_DEPTH = ("kd10", "kd4", "kd6", "kd8", "ta4", "ta6", "ta8", "chain2", "chain3")
+TAKD_RESNET = ("kd26", "kd14", "kd20", "ta14", "ta20", "chain2")
 CHOICES = [
     choose_kd("kd", "kd", taus=HIGH_TAUS),
     choose_kd("kd", "kd-privileged"),
     choose_kd("takd", *TAKD, taus=HIGH_TAUS),
     choose_kd("takd-depth", *TAKD_DEPTH, taus=HIGH_TAUS),
+    choose_kd("takd-resnet", *TAKD_RESNET),
     Choice("fitnets", ("kd", "plain"), {"lr": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"lr": (0.003, 0.01, 0.03, 0.1)}, OPTIMIZER),
     Choice("fitnets", ("student",), {"weight": (0.1, 1.0, 10.0)}, ("hint",)),

@@ -1,7 +1,7 @@
 """The gap (Mirzadeh et al. 2020): the student's score by the size of its teacher, and assistants.
 
-From the runs of takd (teachers by width) and takd-depth (by depth): kd-gap.json, kd-gap.md, kd-gap.png, and
-the same of kd-gap-depth.
+From the runs of takd (teachers by width), takd-depth and takd-resnet (by depth): kd-gap.json, kd-gap.md,
+kd-gap.png, and the same of kd-gap-depth and kd-gap-resnet.
 """
 
 from collections.abc import Mapping
@@ -64,6 +64,7 @@ GAPS = (
         {"chain2": ("b16", (64, 32, 16)), "chain3": ("c8", (64, 32, 16, 8))}),
     Gap("gap-depth", "takd-depth", "layers", (4, 6, 8, 10), (4, 6, 8),
         {"chain2": ("b6", (10, 8, 6)), "chain3": ("c4", (10, 8, 6, 4))}),
+    Gap("gap-resnet", "takd-resnet", "layers", (14, 20, 26), (14, 20), {"chain2": ("b14", (26, 20, 14))}),
 )  # fmt: skip
 
 
