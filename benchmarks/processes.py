@@ -3,10 +3,11 @@
 `python -m benchmarks.processes` takes turns between one process with both networks and two with one each, one
 thread a process, `--rounds` times, on MNIST, 10 images, random networks, and writes
 benchmarks/results/processes.json and processes.md. It needs two cores with nothing beside it. --methods
-measures some of them alone; what it does not know are options of the runs, as --network mlp.
+measures some of them alone, and keeps the rows of the others; what it does not know are options of the runs, as --network mlp.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import markdown
-from benchmarks.machine import write_results
+from benchmarks.machine import RESULTS, write_results
 from distill.kd.network_files import save_network
 from distill.networks.build import build_network
 from distill.runs.files.log import read_log
@@ -95,6 +96,18 @@ def table(rows: list[dict[str, Any]]) -> str:
     ])  # fmt: skip
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a results file; none where it does not exist."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["rows"] if path.exists() else []
+    return rows
+
+
+def add_rows(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The new rows, and the old ones of methods that were not measured now, in the order of METHODS."""
+    by_method = {row["method"]: row for row in [*old, *new]}
+    return [by_method[method] for method in METHODS if method in by_method]
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,6 +126,7 @@ def main() -> None:
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     if options.no_write:
         return
+    rows = add_rows(read_rows(RESULTS / "processes.json"), rows)
     path = write_results("processes", "make bench-processes", {"steps": options.steps, "rows": rows})
     path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
     print(path)

@@ -16,6 +16,13 @@ from distill.networks.build import build_network
 def test_the_speed_of_processes_leaves_out_the_first_steps_and_every_method_has_a_row() -> None:
     assert processes.compute_speed([5.0, 6.0, 6.5, 7.0, 7.5], warmup=2) == pytest.approx(2.0)
     assert set(processes.METHODS) == set(METHODS)
+
+
+def test_methods_that_are_not_measured_now_keep_their_rows() -> None:
+    old = [{"method": name, "ratio": 1.0} for name in ("frepo", "dc", "gone")]
+    new = [{"method": name, "ratio": 2.0} for name in ("rcig", "frepo")]
+    rows = processes.add_rows(old, new)
+    assert [(row["method"], row["ratio"]) for row in rows] == [("frepo", 2.0), ("rcig", 2.0), ("dc", 1.0)]
     row = {"method": "dc", "one_process": 2.0, "two_processes": 3.9, "ratio": 1.95, "ratios": [1.95, 1.9]}
     assert processes.table([row]).splitlines()[-1] == "| dc | 2.00 | 3.90 | 1.95 | 1.95, 1.90 |"
 
