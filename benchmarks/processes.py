@@ -3,7 +3,8 @@
 `python -m benchmarks.processes` takes turns between one process with both networks and two with one each, one
 thread a process, `--rounds` times, on MNIST, 10 images, random networks, and writes
 benchmarks/results/processes.json and processes.md. It needs two cores with nothing beside it. --methods
-measures some of them alone, and keeps the rows of the others; what it does not know are options of the runs, as --network mlp.
+measures some of them alone, and keeps the rows of the others; what it does not know are options of the runs,
+as --network mlp.
 """
 
 import argparse
