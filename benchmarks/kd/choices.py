@@ -52,7 +52,8 @@ def choose_kd(
     return Choice(recipe, learners, {"tau": taus, "weight": shares})
 
 
-FOLLOWED = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of a loss on the teacher's layers at each place; 100 diverges
+# of a loss on the teacher's layers at each place; training with 100 diverges
+LAYER_WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 OPTIMIZER = ("optimizer",)  # in the place of losses: the keys are arguments of the learners' optimisers
 WIDTHS = ("wide", "deep1", "deep3", "deep4", "cone2", "cone3")
 WITH_KD = ("mixup", "smoothing", "augment", "prune", "int8", "separable", "wide", "bagging")
@@ -95,7 +96,7 @@ CHOICES = [
     Choice("features", ("relation",), {"weight": (0.1, 1.0, 25.0)}, ("rkd-distance",)),
     Choice("features", ("relation",), {"weight": (0.2, 2.0, 50.0)}, ("rkd-angle",)),
     *(
-        Choice("dfa", (name,), {"weight": FOLLOWED}, (loss,))
+        Choice("dfa", (name,), {"weight": LAYER_WEIGHTS}, (loss,))
         for name, loss in (
             ("student", "aggregate"),
             ("mean", "aggregate"),

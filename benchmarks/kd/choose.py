@@ -89,7 +89,7 @@ def expand_recipe(recipe: Recipe, choice: Choice) -> Recipe:
     What the learner and its partners learn from each other is copied with it; other teachers are trained
     once. The copies of a stage stand in one stage, so that they learn from the same batches.
     """
-    group, lineage = find_group(recipe, choice), list_needed(recipe, choice.network)
+    group, lineage = find_group(recipe, choice), list_dependencies(recipe, choice.network)
     stages, points = list[StagePart](), list(enumerate(choice.grid()))
     for stage in recipe.stages:
         turns = {name: turn for name, turn in stage.turns.items() if name in lineage}
@@ -110,7 +110,7 @@ def expand_recipe(recipe: Recipe, choice: Choice) -> Recipe:
     return replace(recipe, networks=networks, stages=stages)
 
 
-def list_needed(recipe: Recipe, name: str) -> list[str]:
+def list_dependencies(recipe: Recipe, name: str) -> list[str]:
     """A network with all that it learns from, and the learners of the searches whose weights it uses."""
     parts = [part for stage in recipe.stages if name in stage.turns for part in stage.turns[name].losses]
     teachers = {part.teacher for part in parts if part.layers and part.alpha == "searched"}

@@ -41,16 +41,16 @@ class RateSchedule:
         self.write_rates(self.factor())
 
     def watch(self, loss: Loss) -> Loss:
-        """The loss itself where the scheduler reads none, else one that is noted whenever it is computed."""
+        """The loss itself where the scheduler reads none, else one that records each of its values."""
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             return loss
 
-        def noted_loss(batch: Batch) -> Tensor:
+        def record_loss(batch: Batch) -> Tensor:
             value = loss(batch)
             self.losses.append(float(value.detach()))
             return value
 
-        return noted_loss
+        return record_loss
 
     def step(self) -> None:
         """To be called after each batch."""

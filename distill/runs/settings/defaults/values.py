@@ -190,8 +190,10 @@ def lr_profile(s: Situation) -> str:
 def outer_steps(s: Situation) -> int:
     if s.limited:
         return FOREVER
-    if s.pretrained or s.probe:
-        return 500 if s.pretrained else 1000
+    if s.pretrained:
+        return 500
+    if s.probe:
+        return 1000
     return (3000 if s.fixed else 2000) if s.text else (8000 if s.fixed else 1500)
 
 
