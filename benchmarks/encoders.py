@@ -106,7 +106,13 @@ def score_network(
     adam = measure_students(
         path, f"adam-{network}", (*line, "--protocol", "adam", "--steps-on", str(STEPS_ON))
     )
-    return summarise(compared, network) | {"steps_on": adam["steps_on"]}
+    recipe = measure_students(path, f"recipe-{network}", line)["accuracy"]  # at the set's own rates
+    scores = summarise(compared, network)
+    return scores | {
+        "set": scores["set"] | {"recipe": recipe},
+        "share": scores["share"] | {"recipe": recipe["mean"] / scores["all"]},
+        "steps_on": adam["steps_on"],
+    }
 
 
 def summarise(rows: list[dict[str, Any]], network: str) -> dict[str, Any]:
