@@ -4,7 +4,7 @@ A Problem holds a network, an update rule and the losses; its advance() is the o
 and students use. The engines (inner/engines) carry the outer gradient back through many steps. It may import
 data, networks, errors, randomness and registry. Its tables: RULES are the update rules, each called without
 arguments for its usual settings; INNER_LOSSES the losses that a file of a set can name, each a function
-(logits, targets) → scalar.
+(logits, targets) → scalar; OUTER_LOSSES those on real items, (logits, class numbers) → scalar.
 """
 
 from distill.registry import Entry
@@ -17,4 +17,10 @@ RULES = {
 INNER_LOSSES = {
     "soft-cross-entropy": Entry("distill.inner.losses:soft_cross_entropy", "cross-entropy to soft labels"),
     "squared-error": Entry("distill.inner.losses:squared_error", "half the squared distance to the labels"),
+}
+OUTER_LOSSES = {
+    "cross-entropy": Entry("distill.inner.losses:cross_entropy", "cross-entropy to the classes"),
+    "best-temperature": Entry(
+        "distill.inner.losses:best_temperature_cross_entropy", "that at the best temperature from 1 on"
+    ),
 }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.errors import UserError
-from distill.inner import INNER_LOSSES
+from distill.inner import INNER_LOSSES, OUTER_LOSSES
 from distill.inner.engines.base import Engine
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
@@ -41,6 +41,9 @@ class BPTT(Method):
     inner_loss: str | None = option(None, "LOSS", choices=INNER_LOSSES, noun="inner loss")
     """The loss by which a network trains on the items (default: squared-error for a random convnet, unless
     --labels says otherwise; that of the set of --start; else soft-cross-entropy)."""
+    outer_loss: str | None = option(None, "LOSS", choices=OUTER_LOSSES, noun="outer loss")
+    """The loss on real items (default: best-temperature for embeddings of texts by adam, else
+    cross-entropy)."""
     start_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
     """Labels start at so many times the shares of their classes; with the squared error, of one-hot less the
     mean (default: 10 where random with that, 8 for a known lenet or mlp of two minutes, else 1)."""

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from distill.inner import INNER_LOSSES
-from distill.inner.losses import cross_entropy, loss_name, soft_cross_entropy, squared_error
+from distill.inner.losses import (
+    best_factor,
+    best_temperature_cross_entropy,
+    cross_entropy,
+    loss_name,
+    soft_cross_entropy,
+    squared_error,
+)
 from distill.inner.rules import SGD, Adam, Rule
 from distill.registry import load
 from tests.helpers import small_problem, small_steps, small_weights, waves
@@ -80,6 +87,27 @@ def test_soft_cross_entropy_of_one_hot_targets_is_torchs() -> None:
 def test_squared_error_is_half_torchs_sum_over_classes() -> None:
     a, b = waves(5, 4), waves(5, 4, phase=1)
     torch.testing.assert_close(squared_error(a, b), torch.nn.functional.mse_loss(a, b) * 4 / 2)
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.3, 1.0, 7.0, 1000.0])
+def test_the_best_temperature_is_that_of_a_search_and_at_least_one(scale: float) -> None:
+    logits, y = scale * waves(40, 3), torch.arange(40) % 3
+    logits = logits + scale * 0.8 * torch.nn.functional.one_hot(y, 3)
+    factors = torch.logspace(-2, 0, 4000, dtype=logits.dtype)
+    least = min(float(torch.nn.functional.cross_entropy(tau * logits, y)) for tau in factors)
+    assert float(best_temperature_cross_entropy(logits, y)) == pytest.approx(least, rel=1e-5)
+
+
+def test_the_best_temperature_bounds_what_it_can_be_of_bad_logits() -> None:
+    logits, y = torch.eye(3), torch.tensor([1, 2, 0])  # each class but the right one
+    assert float(best_factor(logits, y)) == pytest.approx(0.01)
+    assert float(best_factor(torch.zeros(3, 3), y)) == 1.0
+    assert torch.isfinite(best_temperature_cross_entropy(1e30 * logits, y))
+
+
+def test_the_gradient_at_the_best_temperature_is_that_of_the_minimum() -> None:
+    logits, y = (3 * waves(30, 3)).requires_grad_(), torch.arange(30) % 3
+    torch.autograd.gradcheck(best_temperature_cross_entropy, (logits, y), atol=1e-5)
 
 
 def test_the_uniform_loss_is_that_of_equal_logits() -> None:

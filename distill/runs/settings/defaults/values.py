@@ -21,6 +21,10 @@ def inner_loss(s: Situation) -> str | None:
     return SQUARED if s.random_unroll and learns_anew and not s.labels else None
 
 
+def outer_loss(s: Situation) -> str | None:
+    return "best-temperature" if s.probe else None
+
+
 def labels(s: Situation) -> str:
     if s.windowed or s.by_trajectory:
         return "softmax"
