@@ -35,20 +35,20 @@ class Family:
     lr: float = MOMENTUM_LR
 
 
-def keep(state: State, owner: int) -> State:
-    """The state as it is: a run of one process has nothing to share."""
-    return state
+def keep(mine: Sequence[State], likes: Sequence[Sequence[State]]) -> list[list[State]]:
+    """The states as they are: a run of one process has no others."""
+    return [list(mine)]
 
 
 class Peers(NamedTuple):
     """The processes that keep one pool together: each visits networks of its own, and shares their states.
 
-    share(state, owner) is the owner's state, in all processes; the others give one of the same shapes.
+    exchange(mine, likes) is the states of each, in all of them; likes are states of the same shapes.
     """
 
     rank: int = 0
     size: int = 1
-    share: Callable[[State, int], State] = keep
+    exchange: Callable[[Sequence[State], Sequence[Sequence[State]]], list[list[State]]] = keep
 
 
 def pool_rule(network: nn.Module) -> tuple[Rule, float]:
@@ -110,9 +110,13 @@ class Pool:
 
     def train_state(self, memory: Named, place: int, steps: Sequence[Step]) -> State:
         """The state of the network in a place after a visit; one that will be drawn anew stays as it is."""
-        age = int(memory["ages"][place])
-        is_oldest = age + 1 >= self.max_age
-        return self.state(memory, place) if is_oldest else self.advance(memory, place, age, steps)
+        if self.is_oldest(memory, place):
+            return self.state(memory, place)
+        return self.advance(memory, place, int(memory["ages"][place]), steps)
+
+    def is_oldest(self, memory: Named, place: int) -> bool:
+        """Whether the network in a place will be drawn anew after its next visit."""
+        return int(memory["ages"][place]) + 1 >= self.max_age
 
     def put(self, memory: Named, place: int, state: State) -> Named:
         """The memory with the state of a network after a visit in its place, or a new one.

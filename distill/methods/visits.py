@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -228,11 +229,16 @@ class PoolObjective:
         return memory
 
     def end_together(self, steps: Sequence[Step], memory: Named) -> Named:
-        """The same where each process trains the networks that it has visited, and all get their states."""
-        peers = self.method.peers
-        trained = {v.place: self.pool.train_state(memory, v.place, steps) for v in self.visits}
-        for owner in range(peers.size):
-            for place in self.places(self.number, len(self.visits), owner):
-                state = trained.get(place, self.pool.state(memory, place))
-                memory = self.pool.put(memory, place, peers.share(state, owner))
+        """The same where each process trains the networks that it has visited, and all get their states.
+
+        Those that will be drawn anew are not sent.
+        """
+        peers, pool, count = self.method.peers, self.pool, len(self.visits)
+        visited = [self.places(self.number, count, owner) for owner in range(peers.size)]
+        sent = [[place for place in row if not pool.is_oldest(memory, place)] for row in visited]
+        mine = [pool.train_state(memory, place, steps) for place in sent[peers.rank]]
+        states = peers.exchange(mine, [[pool.state(memory, place) for place in row] for row in sent])
+        trained = dict(zip(chain(*sent), chain(*states), strict=True))
+        for place in chain(*visited):
+            memory = pool.put(memory, place, trained.get(place, pool.state(memory, place)))
         return memory

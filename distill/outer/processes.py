@@ -5,18 +5,21 @@ to the others.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+from jaxtyping import UInt8
 from torch import Tensor
 
 from distill.errors import RunError, UserError
-from distill.inner.rules import Tensors
+from distill.inner.problem import State
 from distill.methods.base import Named, Objective, OuterGradient
 from distill.methods.pool import Peers
 from distill.outer.synthetic import Synthetic
+
+Bytes = UInt8[Tensor, " size"]
 
 
 def rank() -> int:
@@ -81,17 +84,37 @@ def broadcast(value: float) -> float:
 
 def peers() -> Peers:
     """The processes of this run, for a method with a pool."""
-    return Peers(rank(), world_size(), broadcast_tensors)
+    return Peers(rank(), world_size(), exchange_states)
 
 
-def broadcast_tensors(tensors: Tensors, source: int) -> Tensors:
-    """The tensors of one process, in all of them; the others give some of the same shapes and kinds."""
-    parts = [t.detach().contiguous().reshape(-1).view(torch.uint8) for t in tensors]
-    flat = torch.cat(parts)
+def exchange_states(mine: Sequence[State], likes: Sequence[Sequence[State]]) -> list[list[State]]:
+    """The states of each process, in all of them; likes are states of the shapes and kinds of those.
+
+    They travel as bytes, in one message of each process.
+    """
+    size = max(len(pack_states(states)) for states in likes)
+    if size == 0:
+        return [[] for _ in likes]
+    flat = torch.cat([packed := pack_states(mine), packed.new_empty(size - len(packed))])
+    received = [torch.empty_like(flat) for _ in likes]
     with explain_lost_process():
-        dist.broadcast(flat, src=source)
-    pieces = flat.split([len(part) for part in parts])
-    return tuple(p.clone().view(t.dtype).view_as(t) for p, t in zip(pieces, tensors, strict=True))
+        dist.all_gather(received, flat)
+    return [unpack_states(buffer, states) for buffer, states in zip(received, likes, strict=True)]
+
+
+def pack_states(states: Sequence[State]) -> Bytes:
+    """The bytes of all tensors, one after the other."""
+    parts = [t.detach().contiguous().reshape(-1).view(torch.uint8) for state in states for t in state]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.uint8)
+
+
+def unpack_states(buffer: Bytes, like: Sequence[State]) -> list[State]:
+    """The states at the beginning of a buffer, in the shapes and kinds of others."""
+    tensors = [t for state in like for t in state]
+    sizes = [t.numel() * t.element_size() for t in tensors]
+    pieces = buffer[: sum(sizes)].split(sizes)
+    filled = iter(p.clone().view(t.dtype).view_as(t) for p, t in zip(pieces, tensors, strict=True))
+    return [tuple(next(filled) for _ in state) for state in like]
 
 
 def average_processes(objective: Objective) -> Objective:

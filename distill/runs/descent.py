@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -62,8 +63,11 @@ def run_outer_loop(
     """Outer steps from a snapshot to the end of the schedule, with a record each. Raises RunError."""
     start = time.perf_counter() - snapshot.seconds
 
+    @lru_cache(maxsize=1)  # the first process's clock is asked once in a step
     def share(step: int) -> float:
-        timed = (time.perf_counter() - start) / schedule.seconds if schedule.seconds else 0.0
+        if not schedule.seconds:
+            return step / schedule.steps
+        timed = (time.perf_counter() - start) / schedule.seconds
         return processes.broadcast(max(timed, step / schedule.steps))
 
     score = candidate_scorer(plan, synthetic, splits.held_out)

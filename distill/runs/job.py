@@ -1,9 +1,11 @@
 """The main job: from settings to a run folder with a distilled set in it, measured."""
 
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +168,7 @@ def run_with_files(
     snapshot = load_snapshot(settings, path, start)
     steps = run_outer_loop(plan, synthetic, splits, snapshot, schedule)
     if processes.rank() > 0:
-        return [snapshot, *(later for later, _ in steps)][-1]
+        return deque(chain([snapshot], (later for later, _ in steps)), maxlen=1)[0]
     print(describe_job(settings, path, splits), file=sys.stderr)
     records, progress = log.Log(path, snapshot.state.step), Progress(schedule, snapshot.state.step)
     events = EventWriter(path, snapshot.state.step, settings.run.tensorboard)
