@@ -68,7 +68,7 @@ class SRe2L(Method):
     network: nn.Module | None = field(default=None, repr=False)  # the teacher itself
 
     def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
-        return RecoveryObjective(self, self.trained_teacher(), tasks, augment)
+        return RecoveryObjective(self, self.trained_teacher(), tasks, augment, self.start_memory())
 
     def start_memory(self) -> Named:
         return {} if self.network is None else {DIGEST: digest_network(self.network)}
@@ -140,6 +140,7 @@ class RecoveryObjective:
     teacher: Teacher
     tasks: Tasks
     augment: Augment | None = None
+    own_memory: Named = field(default_factory=dict)  # of a run that begins with this teacher
 
     def __call__(self, synthetic: Any, step: int, memory: Named | None = None) -> OuterGradient:
         self.check_memory(memory or {})
@@ -149,9 +150,8 @@ class RecoveryObjective:
 
     def check_memory(self, memory: Named) -> None:
         """Raise RunError where a run goes on with another teacher than it began with."""
-        if DIGEST in memory and not torch.equal(
-            memory[DIGEST].cpu(), self.method.start_memory().get(DIGEST, memory[DIGEST]).cpu()
-        ):
+        own = self.own_memory.get(DIGEST)
+        if own is not None and not torch.equal(memory.get(DIGEST, own).cpu(), own.cpu()):
             raise RunError(
                 f"--teacher {self.method.teacher} holds other weights than when the run began: put the first"
                 " file back, or start the run anew"

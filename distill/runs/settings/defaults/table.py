@@ -186,7 +186,7 @@ DEFAULTS = (
         "outer", "outer_batch", outer_batch,
         "images: 128, but 256 where random without convnet, or more than 5 fixed for two minutes; text: 64"
         " where fixed, 128 where random, 2048 by adam with --encoder, 32 where pretrained; frepo and"
-        " rcig: 256; rat-bptt: 128; dc and dm: 640; mtt: 1, which it does not look at",
+        " rcig: 256; rat-bptt: 128; dc and dm: 640; mtt, sre2l: 1, which they do not look at",
         "smaller batches are too noisy, larger ones cost more than they gain; embeddings cost little",
     ),
     Default(

@@ -204,7 +204,7 @@ def outer_steps(s: Situation) -> int:
 def outer_batch(s: Situation) -> int:
     if s.by_class:
         return 640
-    if s.by_trajectory:
+    if s.by_trajectory or s.recovers:
         return 1
     if s.ridge:
         return 256
