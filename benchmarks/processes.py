@@ -1,7 +1,7 @@
 """Outer steps per second of two processes over one, for every method: the same two networks per step.
 
 `python -m benchmarks.processes` takes turns between one process with both networks and two with one each, one
-thread a process, `--rounds` times, on MNIST, 10 images, random networks, and writes
+thread a process, `--rounds` times, on MNIST, 10 images or as a row says, random networks, and writes
 benchmarks/results/processes.json and processes.md. It needs two cores with nothing beside it. --methods
 measures some of them alone, and keeps the rows of the others; what it does not know are options of the runs,
 as --network mlp.
@@ -33,7 +33,9 @@ METHODS: dict[str, tuple[str, ...]] = {  # the options of a row
     "unroll": ("--method", "unroll", "--network", "lenet", "--labels", "soft"),
     "rat-bptt": ("--method", "rat-bptt"),
     "frepo": ("--method", "frepo"),
+    "frepo, 100 images": ("--method", "frepo", "--n", "100"),
     "rcig": ("--method", "rcig"),
+    "rcig, 100 images": ("--method", "rcig", "--n", "100"),
     "dc": ("--method", "dc"),
     "dm": ("--method", "dm"),
     "mtt": ("--method", "mtt", "--expert-count", "1", "--expert-epochs", "3", "--expert-items", "1000"),
@@ -111,7 +113,7 @@ def add_rows(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)  # --n is one of the runs
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--steps", type=int, default=60, help="outer steps of a run")
     parser.add_argument("--warmup", type=int, default=10, help="of them not counted")

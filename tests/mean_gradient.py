@@ -13,7 +13,7 @@ from distill.methods.decoupled.recovery import SRe2L
 from distill.methods.trajectories.experts import Trajectory, train_expert
 from distill.methods.trajectories.matching import MTT
 from distill.networks.initial import draw_weights
-from distill.outer.processes import average_processes, broadcast, process_group, rank
+from distill.outer.processes import average_processes, broadcast, exchange_states, process_group, rank
 from distill.outer.tasks import task_numbers
 from distill.randomness import stream
 from distill.runs.build import build_objective
@@ -24,6 +24,10 @@ from tests.methods.test_recovery import make_teacher
 POOL = {"pool_size": 3, "max_age": 2, "pool_steps": 1}
 UPDATES = {"frepo": {"updates": 2}, "dc": {"updates": 2}}
 ALL = [*WORDS, "sre2l"]
+STATES = (  # of each process: of other kinds and sizes, as where a pool has several families
+    [(torch.arange(6.0).reshape(2, 3), torch.tensor(7)), (torch.ones(2, dtype=torch.bfloat16),)],
+    [(torch.linspace(0, 1, 3, dtype=torch.float64),)],
+)
 
 
 def list_steps(word: str, path: str, networks: int) -> Iterator[Any]:
@@ -63,4 +67,6 @@ if __name__ == "__main__":
     with process_group("cpu"):
         steps = {word: list(list_steps(word, sys.argv[1], 1)) for word in ALL}
         shared = broadcast(10.0 + rank())
-    torch.save({"steps": steps, "shared": shared}, f"{sys.argv[2]}/{rank()}.pt")
+        exchanged = exchange_states(STATES[rank()], STATES)
+    facts = {"steps": steps, "shared": shared, "exchanged": exchanged}
+    torch.save(facts, f"{sys.argv[2]}/{rank()}.pt")

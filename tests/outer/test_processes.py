@@ -14,12 +14,14 @@ import torch
 
 from distill.errors import UserError
 from distill.methods.pool import Peers
+from distill.outer.processes import exchange_states
 from distill.runs.build import build_objective
+from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.log import read_log
 from distill.sets.distilled import DistilledSet
 from tests.device_cases import make_case
 from tests.helpers import read_json_line, run_module, write_npz
-from tests.mean_gradient import ALL, list_steps
+from tests.mean_gradient import ALL, STATES, list_steps
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
 
@@ -47,6 +49,32 @@ def test_two_processes_give_the_mean_gradient_of_one_with_two_networks(
         for name, value in step.items():
             torch.testing.assert_close(one[name], value, rtol=1e-3, atol=1e-6)
             assert torch.equal(one[name], other[name]), name
+
+
+def test_each_process_gets_the_states_of_all(averaged: tuple[Path, list[Any]]) -> None:
+    for facts in averaged[1]:
+        torch.testing.assert_close(facts["exchanged"], [list(states) for states in STATES], rtol=0, atol=0)
+
+
+def test_where_nothing_is_sent_nobody_waits() -> None:
+    assert exchange_states([], [[], []]) == [[], []]
+
+
+def test_the_clock_of_the_first_process_is_asked_once_in_a_step_and_only_for_a_limit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr("distill.outer.processes.broadcast", lambda value: asked.append(value) or value)
+    plan, synthetic, splits = make_case("unroll", str(write_npz(tmp_path / "blobs.npz")), "cpu")
+
+    def count(seconds: float | None) -> tuple[int, int]:
+        asked.clear()
+        schedule = Schedule(4, 100, seconds)
+        snapshot = start_snapshot(plan, synthetic)
+        return sum(1 for _ in run_outer_loop(plan, synthetic, splits, snapshot, schedule)), len(asked)
+
+    assert count(None) == (4, 0)
+    assert count(1e6) == (4, 5)
 
 
 def test_a_pool_of_fewer_networks_than_processes_is_refused(tmp_path: Path) -> None:
