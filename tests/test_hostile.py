@@ -598,7 +598,7 @@ def test_damaged_files_of_a_run_are_resumed_or_refused_in_one_sentence(
     def stop_run(*_: object) -> None:
         raise UserError("it went on to its end")
 
-    monkeypatch.setattr("distill.runs.job.measure", stop_run)
+    monkeypatch.setattr("distill.runs.result.measure", stop_run)
     damaged = [None, -1, 0, 10**30, 0.5, math.nan, "x", "", [], {}, True, [1]]
     order = random.Random(0)
     damaged_files = {"log.jsonl": [b'{"step": "a"}\n[]\n{"step": 1, "loss": "x"}\n\xff\n' + b"[" * 9999, b""]}

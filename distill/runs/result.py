@@ -1,4 +1,4 @@
-"""What a run leaves: how its set came to be, its files, and what it prints at the end."""
+"""What a run leaves: how its set came to be, its files, and what it prints at its start and end."""
 
 import os
 import shlex
@@ -21,14 +21,28 @@ from distill.runs.build import Plan, build_set
 from distill.runs.descent import Snapshot
 from distill.runs.files import log, machine
 from distill.runs.files.reported import read_run
-from distill.runs.measure import Measurement
+from distill.runs.measure import Measurement, Splits, measure
 from distill.runs.resolve import identity
+from distill.runs.sentences.nearest import read_out
 from distill.runs.settings import Settings
 from distill.runs.settings.defaults.values import FOREVER
+from distill.runs.settings.situation import count_items, parametrisation_of
 from distill.sets.distilled import DistilledSet
 from distill.sets.metadata import check_plain
 from distill.sets.provenance import shorten_places
 from distill.sets.sentences import write_sentences
+
+
+def describe_job(settings: Settings, path: Path, splits: Splits) -> str:
+    """'mnist: 55,000 images for training, 5,000 to choose by, 10,000 to measure on; …'."""
+    word, n = settings.data.items_word, settings.data.n
+    decoded = "" if (m := count_items(n, *parametrisation_of(settings))) == n else f", decoded to {m},"
+    more = f", more than the {word} that they are learned from" if n > len(splits.train) else ""
+    return (
+        f"{splits.train.name}: {len(splits.train):,} {word} for training, {len(splits.held_out):,} to choose"
+        f" what is exported, {len(splits.test):,} to measure it; {n} {word}{decoded} are learned in {path}"
+        f" by --method {settings.outer.method}{more}"
+    )
 
 
 def describe_run(
@@ -73,6 +87,21 @@ def check_exportable(plan: Plan, synthetic: Synthetic, train: Dataset, provenanc
     words = "".join(getattr(train, "vocabulary", ()))
     for name, value in (("provenance", provenance), ("text", text), ("a word of the texts", words)):
         check_plain(value, name)
+
+
+def export(
+    settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits, last: Snapshot
+) -> tuple[DistilledSet, Measurement]:
+    """The set that did best on held-out items, and what it is worth on the test items."""
+    data = build_set(plan, plan.learned(synthetic, last.best.tensors, last.best.step))
+    data = read_out(data, splits.train, settings.data.read_out)
+    word = settings.data.items_word
+    beside = f", random real {word}, and all real ones" if settings.measure.baseline_networks else ""
+    print(f"measuring: this set{beside}", file=sys.stderr)
+    pretrained = settings.network.weights is not None
+    return data, measure(
+        settings.measure, data, plan.problem, splits, word, settings.network.init, pretrained
+    )
 
 
 def finish(

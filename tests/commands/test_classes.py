@@ -15,7 +15,7 @@ from distill.commands.student import main as study
 from distill.commands.teach import main as teach
 from distill.data.images import load
 from distill.kd.network_files import save_network
-from distill.runs import job, result
+from distill.runs import result
 from distill.runs.measure import Measurement
 from distill.sets.distilled import DistilledSet
 from distill.student.scores import Report
@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def without_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end with the set: its scores and pictures take longest, and other tests cover them."""
-    monkeypatch.setattr(job, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
+    monkeypatch.setattr(result, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
     for name in ("save_pictures", "save_curve", "write_page", "print_verdict"):
         monkeypatch.setattr(result, name, lambda *_: None)
 

@@ -18,7 +18,7 @@ from distill.commands.image import main as distil
 from distill.commands.student import main as measure_student
 from distill.errors import RunError
 from distill.methods.base import OuterGradient
-from distill.runs import descent, job, result
+from distill.runs import descent, result
 from distill.runs.files import folder
 from distill.runs.files.log import read_log
 from distill.runs.measure import Measurement
@@ -40,7 +40,7 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def without_measuring() -> Iterator[None]:
     """Runs without baselines and pictures at their end: what is learned, logged and saved is the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
+        patch.setattr(result, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
         patch.setattr(result, "save_pictures", lambda folder, *_: folder / "images.png")
         patch.setattr(result, "save_curve", lambda *_: None)
         patch.setattr(result, "write_page", lambda *_: None)

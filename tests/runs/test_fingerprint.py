@@ -13,7 +13,7 @@ import torch
 from distill.commands.image import main as distil
 from distill.commands.text import main as distil_texts
 from distill.data.dataset import Dataset
-from distill.runs import job, result
+from distill.runs import result
 from distill.runs.files.fingerprint import KEY, describe_data, is_same
 from distill.runs.measure import Measurement
 from distill.sets.distilled import DistilledSet
@@ -27,7 +27,7 @@ SMALL = ["--network", "mlp", "--width", "8", "--n", "3", "--inner-steps", "2", "
 @pytest.fixture(autouse=True)
 def without_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end with the set: its scores and pictures take longest, and other tests cover them."""
-    monkeypatch.setattr(job, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
+    monkeypatch.setattr(result, "measure", lambda *_: Measurement([Report("nothing", (0.5,))], {}))
     for name in ("save_pictures", "save_curve", "write_page", "print_verdict"):
         monkeypatch.setattr(result, name, lambda *_: None)
 
