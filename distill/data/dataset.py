@@ -68,7 +68,8 @@ class Dataset:
     def batch(self, indices: Tensor | slice) -> tuple[Float[Tensor, "b *item"], Int[Tensor, " b"]]:
         """x, normalised to mean 0 and std 1 per channel, and y."""
         mean, std = self._mean_std
-        return (self.items[indices].float() - mean) / std, self.labels[indices]
+        centred = self.items[indices].float() - mean
+        return centred.div_(std), self.labels[indices]  # in its place: a batch of large images is a lot
 
     def select(self, indices: Tensor) -> "Dataset":
         """The items at indices, with the same classes and normalisation."""

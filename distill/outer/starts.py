@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.data.clusters import fit_k_means
+from distill.data.clusters import find_nearest, fit_k_means
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.outer.synthetic import Synthetic, inverse_softplus
@@ -83,7 +83,7 @@ def start_from_clusters(
     picks = picks.to(data.labels.device)
     items, classes = data.initial_items(picks), F.one_hot(data.labels[picks], len(data.classes)).float()
     centres = fit_k_means(items, n, generator)
-    nearest = torch.cdist(items.flatten(1), centres.flatten(1)).argmin(dim=1)
+    nearest = find_nearest(items, centres)
     shares = torch.stack([classes[nearest == i].sum(dim=0) for i in range(n)])
     shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
     return centres + 0.1 * data.draw_noise(n, generator), shares

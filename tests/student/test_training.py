@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.data.clusters import fit_k_means
+from distill.data.clusters import find_nearest, fit_k_means
 from distill.data.images import load
 from distill.errors import SetError, UserError
 from distill.networks.build import build_network
@@ -274,6 +274,15 @@ def test_centres_are_the_means_of_their_nearest_items() -> None:
         torch.testing.assert_close(centres[i], x[nearest == i].mean(0))
     assert (centres[0] - centres[1]).norm() > 9
     assert fit_k_means(x[:1], 3, stream("c")).shape == (3, 2)
+    torch.testing.assert_close(fit_k_means(x, 1, stream("c")), x.mean(dim=0, keepdim=True))
+
+
+def test_nearest_centres_are_the_same_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, centres = torch.randn(11, 2, 3), torch.randn(4, 2, 3)
+    whole = find_nearest(x, centres)
+    monkeypatch.setattr("distill.data.clusters.PART", 20)
+    assert torch.equal(find_nearest(x, centres), whole)
+    assert torch.equal(whole, torch.cdist(x.flatten(1), centres.flatten(1)).argmin(dim=1))
 
 
 def test_replay_leaves_the_set_unchanged() -> None:
