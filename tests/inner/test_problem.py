@@ -107,7 +107,7 @@ def test_the_best_temperature_bounds_what_it_can_be_of_bad_logits() -> None:
 
 def test_the_gradient_at_the_best_temperature_is_that_of_the_minimum() -> None:
     logits, y = (3 * waves(30, 3)).requires_grad_(), torch.arange(30) % 3
-    torch.autograd.gradcheck(best_temperature_cross_entropy, (logits, y), atol=1e-5)
+    assert torch.autograd.gradcheck(best_temperature_cross_entropy, (logits, y), atol=1e-5)
 
 
 def test_the_uniform_loss_is_that_of_equal_logits() -> None:
