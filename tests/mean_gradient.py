@@ -68,5 +68,6 @@ if __name__ == "__main__":
         steps = {word: list(list_steps(word, sys.argv[1], 1)) for word in ALL}
         shared = broadcast(10.0 + rank())
         exchanged = exchange_states(STATES[rank()], STATES)
-    facts = {"steps": steps, "shared": shared, "exchanged": exchanged}
+        of_first = exchange_states(STATES[0] if rank() == 0 else [], (STATES[0], []))
+    facts = {"steps": steps, "shared": shared, "exchanged": exchanged, "of_first": of_first}
     torch.save(facts, f"{sys.argv[2]}/{rank()}.pt")

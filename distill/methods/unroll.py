@@ -1,7 +1,7 @@
 """BPTT: the loss after inner training, differentiated through all of it or a part of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from distill.methods.base import (
     Tasks,
     mean_gradient,
 )
-from distill.registry import option
+from distill.registry import find, option
 
 DOUBLED_AT = (250, 700, 2000)  # outer steps
 
@@ -42,8 +42,8 @@ class BPTT(Method):
     """The loss by which a network trains on the items (default: squared-error for a random convnet, unless
     --labels says otherwise; that of the set of --start; else soft-cross-entropy)."""
     outer_loss: str | None = option(None, "LOSS", choices=OUTER_LOSSES, noun="outer loss")
-    """The loss on real items (default: best-temperature for embeddings of texts by adam, else
-    cross-entropy)."""
+    """The loss on real items (default: best-temperature for embeddings of texts by adam, else that of the
+    problem: cross-entropy)."""
     start_scale: float | None = option(None, "FACTOR", above=0, at_most=1000)
     """Labels start at so many times the shares of their classes; with the squared error, of one-hot less the
     mean (default: 10 where random with that, 8 for a known lenet or mlp of two minutes, else 1)."""
@@ -104,6 +104,9 @@ class BPTT(Method):
         return int(torch.randint(least, most + 1, (), generator=generator))
 
     def objective(self, problem: Problem, tasks: Tasks, augment: Augment | None = None) -> Objective:
+        if self.outer_loss:
+            problem = replace(problem, outer_loss=find(OUTER_LOSSES, "outer loss", self.outer_loss))
+
         def objective(synthetic: Any, step: int) -> OuterGradient:
             at_step = getattr(self.engine, "at_step", None)
             engine, merged = at_step(step) if at_step else self.engine, self.merged_steps(step)

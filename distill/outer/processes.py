@@ -92,10 +92,13 @@ def exchange_states(mine: Sequence[State], likes: Sequence[Sequence[State]]) -> 
 
     They travel as bytes, in one message of each process.
     """
-    size = max(len(pack_states(states)) for states in likes)
-    if size == 0:
+    sizes = [sum(t.numel() * t.element_size() for state in states for t in state) for states in likes]
+    if not any(sizes):
         return [[] for _ in likes]
-    flat = torch.cat([packed := pack_states(mine), packed.new_empty(size - len(packed))])
+    first = next(t for states in likes for state in states for t in state)
+    flat = first.new_empty(max(sizes), dtype=torch.uint8)  # on the device of all, for who sends nothing too
+    if mine:
+        flat[: sizes[rank()]] = pack_states(mine)
     received = [torch.empty_like(flat) for _ in likes]
     with explain_lost_process():
         dist.all_gather(received, flat)
@@ -104,8 +107,9 @@ def exchange_states(mine: Sequence[State], likes: Sequence[Sequence[State]]) -> 
 
 def pack_states(states: Sequence[State]) -> Bytes:
     """The bytes of all tensors, one after the other."""
-    parts = [t.detach().contiguous().reshape(-1).view(torch.uint8) for state in states for t in state]
-    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.uint8)
+    return torch.cat(
+        [t.detach().contiguous().reshape(-1).view(torch.uint8) for state in states for t in state]
+    )
 
 
 def unpack_states(buffer: Bytes, like: Sequence[State]) -> list[State]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from distill.data.augment import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.inner import INNER_LOSSES, OUTER_LOSSES, RULES
+from distill.inner import INNER_LOSSES, RULES
 from distill.inner.attention import ATTENTION, attention_facts, learn_attention
 from distill.inner.compiled import CompiledProblem, has_compiler
 from distill.inner.engines.base import build_engine
@@ -39,7 +39,6 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.provenance import describe_source
 
 ARGUMENTS = ("depth", "width", "train_parts", "pooling")  # options that a network may have
-PLAIN = "cross-entropy"  # on real items
 S = TypeVar("S", bound=Settings)
 
 
@@ -117,9 +116,7 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     problem_type = AUTOCAST[problem_type] if settings.outer.autocast else problem_type
     rule = find(RULES, "rule", settings.inner.rule)()
     loss = find(INNER_LOSSES, "inner loss", inner_loss_word(settings))
-    outer_word = str(settings.outer.method_options.get("outer_loss") or PLAIN)
-    outer_loss = find(OUTER_LOSSES, "outer loss", outer_word)
-    problem = problem_type(network.to(settings.run.device), rule, loss, outer_loss)
+    problem = problem_type(network.to(settings.run.device), rule, loss)
     unrolls = settings.outer.method == "unroll" and settings.inner.engine != "higher"
     return learn_attention(problem, settings.data.attention_labels, name, unrolls)
 

@@ -12,7 +12,7 @@ from distill.inner.engines.base import Engine
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
-from distill.inner.losses import squared_error
+from distill.inner.losses import best_temperature_cross_entropy, squared_error
 from distill.inner.problem import Problem, Task
 from distill.inner.rules import SGD
 from distill.methods.base import Named
@@ -88,6 +88,21 @@ def test_an_outer_step_of_a_horizon_is_the_recipe_trained_on() -> None:
         step = data.steps()[row]
         state = problem.advance(state, step._replace(lr=data.lrs()[lr]))
     torch.testing.assert_close(result.loss, problem.loss(state, task.x, task.y))
+
+
+def test_the_outer_loss_of_the_method_goes_before_that_of_the_problem() -> None:
+    problem, data, task = make_case()
+    problem = replace(problem, outer_loss=lambda logits, y: logits.square().mean())
+    plain = BPTT(outer_loss="cross-entropy").objective(problem, lambda _: [task])(data, 0)
+    tempered = BPTT(outer_loss="best-temperature").objective(problem, lambda _: [task])(data, 0)
+    own = BPTT().objective(problem, lambda _: [task])(data, 0)
+    state = task.state
+    for step in data.steps():
+        state = problem.advance(state, step)
+    logits = problem.logits(state, task.x)
+    torch.testing.assert_close(plain.loss, torch.nn.functional.cross_entropy(logits, task.y))
+    torch.testing.assert_close(tempered.loss, best_temperature_cross_entropy(logits, task.y))
+    torch.testing.assert_close(own.loss, logits.square().mean())
 
 
 def test_horizons_that_cannot_be_are_refused() -> None:

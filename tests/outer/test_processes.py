@@ -54,6 +54,7 @@ def test_two_processes_give_the_mean_gradient_of_one_with_two_networks(
 def test_each_process_gets_the_states_of_all(averaged: tuple[Path, list[Any]]) -> None:
     for facts in averaged[1]:
         torch.testing.assert_close(facts["exchanged"], [list(states) for states in STATES], rtol=0, atol=0)
+        torch.testing.assert_close(facts["of_first"], [list(STATES[0]), []], rtol=0, atol=0)
 
 
 def test_where_nothing_is_sent_nobody_waits() -> None:
