@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,34 +43,43 @@ def test_a_variant_for_gpus_gives_the_plain_gradient(name: str, variant: str) ->
     assert row["ms"] > 0
 
 
-def test_a_variant_with_another_gradient_stops_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        gpu.VARIANTS, "vmap", lambda case: lambda: {n: 2 * g for n, g in case.gradient().items()}
-    )
-    with pytest.raises(SystemExit, match="frepo, vmap: the gradient differs from the plain one by 1"):
-        gpu.measure_variant(gpu.make_case("frepo", "cpu", 1, 20, 4), "vmap", 1)
+OPTIONS = "--device cpu --cases frepo --networks 1 --batch 20 --width 4 --rounds 1"
+
+
+@pytest.fixture
+def bench_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The benchmark for GPUs on a CPU, small."""
+    monkeypatch.setattr(sys, "argv", ["gpu", *OPTIONS.split()])
+    monkeypatch.setattr(gpu, "speed_up_cpu", torch.set_num_threads)
+    return gpu.main
+
+
+@pytest.mark.parametrize("failure", ["differs from the plain one by 1", "RuntimeError: no such kernel"])
+def test_a_variant_that_fails_is_a_row_and_the_exit_code(
+    failure: str,
+    bench_gpu: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(case: gpu.Case) -> gpu.Gradient:
+        if "kernel" in failure:
+            raise RuntimeError("no such kernel\nand its trace")
+        return lambda: {n: 2 * g for n, g in case.gradient().items()}
+
+    monkeypatch.setitem(gpu.VARIANTS, "channels last", run)
+    with pytest.raises(SystemExit, match="1 variant failed"):
+        bench_gpu()
+    lines = capsys.readouterr().out.splitlines()
+    assert [failure in line for line in lines if "| channels last |" in line] == [True]
+    assert any(
+        "| vmap |" in line and "passed over" not in line for line in lines
+    )  # those after it are measured
 
 
 def test_the_benchmark_for_gpus_says_on_a_cpu_what_it_passes_over(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bench_gpu: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [
-        "--device",
-        "cpu",
-        "--cases",
-        "frepo",
-        "--networks",
-        "1",
-        "--batch",
-        "20",
-        "--width",
-        "4",
-        "--rounds",
-        "1",
-    ]
-    monkeypatch.setattr(sys, "argv", ["gpu", *options])
-    monkeypatch.setattr(gpu, "speed_up_cpu", torch.set_num_threads)
-    gpu.main()
+    bench_gpu()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(gpu.VARIANTS)
     assert sum("passed over" in line for line in lines) == 3

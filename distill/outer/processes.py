@@ -53,13 +53,24 @@ def process_group(device: str) -> Iterator[None]:
         yield
         return
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        take_gpu(int(os.environ["LOCAL_RANK"]))
     with explain_lost_process():
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def take_gpu(number: int) -> None:
+    """Compute on the GPU of this number. Raises RunError where the machine has fewer GPUs than processes."""
+    count = torch.cuda.device_count()
+    if number >= count:
+        raise RunError(
+            f"process {number + 1} on this machine has no GPU of its own, of {count}: give torchrun"
+            f" --nproc-per-node {max(1, count)}, or the run --device cpu"
+        )
+    torch.cuda.set_device(number)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -133,9 +134,7 @@ class Synthetic:
     @property
     def period(self) -> int:
         """After how many steps the schedule begins anew; its length, where it does not."""
-        period = len(self.items) // self.schedule.shape[1]
-        is_cyclic = torch.equal(self.schedule[period:], self.schedule[:-period])
-        return period if is_cyclic and period < len(self.schedule) else len(self.schedule)
+        return find_period(self.schedule, len(self.items))
 
     def steps(self, count: int | None = None) -> list[Any]:
         """One Step per row of the schedule, or `count` of them: differentiable in all learned tensors.
@@ -153,6 +152,14 @@ class Synthetic:
     def step_sequence(self) -> StepSequence:
         """The same steps, each made when it is asked for."""
         return StepSequence(self.items, self.targets(), self.lrs(), self.schedule)
+
+
+@lru_cache(maxsize=8)
+def find_period(schedule: Int[Tensor, "T b"], n: int) -> int:
+    """After how many steps a schedule of n items begins anew, found once: a GPU would be waited for."""
+    period = n // schedule.shape[1]
+    is_cyclic = torch.equal(schedule[period:], schedule[:-period])
+    return period if is_cyclic and period < len(schedule) else len(schedule)
 
 
 def inverse_softplus(lrs: Tensor) -> Tensor:
