@@ -5,13 +5,17 @@
 """
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
+import json
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from io import StringIO
+from multiprocessing import get_context
 
 import torch
 
 from benchmarks.cases import Rows, markdown, read_rows
-from benchmarks.estimates import distil
 from benchmarks.machine import machine, write_results
+from distill.commands.image import main as image
 
 METHODS = ("unroll", "rat-bptt", "frepo", "rcig", "dc", "dm")
 COMMON = (
@@ -22,8 +26,10 @@ COMMON = (
 
 def measure(method: str, device: str) -> float:
     """Milliseconds of an outer step."""
-    result = distil(*COMMON, "--method", method, "--device", device, "--dry-run")
-    return float(1000 * result["seconds_per_step"])
+    output = StringIO()
+    with redirect_stdout(output):
+        assert image([*COMMON, "--method", method, "--device", device, "--dry-run", "--json"]) == 0
+    return float(1000 * json.loads(output.getvalue().splitlines()[-1])["seconds_per_step"])
 
 
 def name_device(device: str) -> str:
@@ -59,8 +65,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="methods at a time, each on a core of its own")
     options = parser.parse_args()
     device = name_device(options.device)
-    with ThreadPoolExecutor(options.jobs) as pool:
-        times = list(pool.map(lambda method: measure(method, options.device), options.methods))
+    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
+        times = list(pool.map(measure, options.methods, [options.device] * len(options.methods)))
     new = [{"case": m, "milliseconds": {device: t}} for m, t in zip(options.methods, times, strict=True)]
     rows = merge(list(read_rows("devices").values()), new)
     print(table(rows))

@@ -9,6 +9,7 @@ variants are for GPUs.
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -228,7 +229,7 @@ class FunctionalDC(DC):
 
 VARIANTS: dict[str, Callable[[Case], Gradient | str]] = {
     "plain": run_plain, "TF32": run_tf32, "bfloat16": run_bfloat16, "channels last": run_channels_last,
-    "compiled inner step": run_compiled, "CUDA graph": run_graph, "vmap": run_vmapped,
+    "CUDA graph": run_graph, "vmap": run_vmapped, "compiled inner step": run_compiled,
 }  # fmt: skip
 
 
@@ -303,6 +304,7 @@ def main() -> None:
         case = make_case(name, options.device, options.networks, options.batch, options.width)
         for variant in dict.fromkeys(["plain", *options.variants]):
             rows.append(measure_variant(case, variant, options.rounds))
+            print(name, variant, rows[-1], file=sys.stderr, flush=True)
     print(table(rows))
     if options.device.startswith("cuda"):
         facts = {"gpu": torch.cuda.get_device_name(options.device), **vars(options), "rows": rows}

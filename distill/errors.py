@@ -32,8 +32,11 @@ class RunError(UserError):
 
 def is_memory_error(error: Exception) -> bool:
     """Whether Python, numpy or torch had no memory left; torch says so in a RuntimeError."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(word in text for word in MEMORY_WORDS)
+
+
+MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")  # the last: cuBLAS
 
 
 def cut(text: str) -> str:

@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.data.adapters import count_own_frames
-from distill.errors import NetworkError, UserError
+from distill.errors import NetworkError, UserError, is_memory_error
 from distill.inner.problem import Problem
 from distill.inner.step import Step
-from distill.networks.build import is_out_of_memory
 from distill.networks.functional import call_with_weights
 from distill.networks.initial import list_names
 from distill.randomness import seed_torch, stream
@@ -61,7 +60,7 @@ def forward(network: nn.Module, x: Tensor) -> Any:
     except UserError:
         raise
     except Exception as error:
-        problem = "lacks the memory for" if is_out_of_memory(error) else "does not take"
+        problem = "lacks the memory for" if is_memory_error(error) else "does not take"
         raise NetworkError(f"the network {problem} {format_shape(x)} items ({first_line(error)})") from error
     if not torch.equal(items, x):
         advice = "leave out inplace=True in its first layer, or begin forward with x = x.clone()"
@@ -224,7 +223,7 @@ def check_second_derivative(problem: Problem, x: Tensor, y: Tensor, targets: Ten
 def explain_second_derivative(error: Exception) -> str:
     """Why no gradient comes back through an inner step, and what to do."""
     line = first_line(error)
-    if is_out_of_memory(error):
+    if is_memory_error(error):
         return (
             f"there is not enough memory to try the network ({line}): use smaller items or a smaller network"
         )

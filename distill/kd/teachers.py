@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, match_classes
-from distill.errors import NetworkError, UserError, cut, python_names, quote
+from distill.errors import NetworkError, UserError, cut, is_memory_error, python_names, quote
 from distill.inner.dry_run import are_probabilities
 from distill.inner.problem import Problem
 from distill.kd.losses import KD_LOSSES, LOGIT_LOSSES, evaluate_loss
@@ -198,6 +198,8 @@ def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
         with seed_torch(stream("teacher")):
             logits: Any = teacher.logits(data.items)
     except Exception as error:  # whatever the forward of a user's module raises
+        if is_memory_error(error):
+            raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"the teacher does not take {shape} items ({reason:.80})") from error
     if not isinstance(logits, Tensor) or logits.shape != (len(data), classes):

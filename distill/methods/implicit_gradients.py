@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from distill.errors import is_memory_error
 from distill.inner.problem import Problem, State, differentiate
 from distill.inner.rules import Tensors
 from distill.methods.base import Learnable
@@ -123,7 +124,9 @@ class LinearNetwork:
                     torch.autograd.grad(push(x, direction)[1].square().sum(), x)[0]
                     for push in (self.push_forwards, self.push_backwards)
                 )
-        except (NotImplementedError, RuntimeError):
+        except (NotImplementedError, RuntimeError) as error:
+            if is_memory_error(error):
+                raise
             return False
         return bool((slope - other).norm() <= AGREEMENT * other.norm())
 

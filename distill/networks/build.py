@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from distill.data.models import is_model
-from distill.errors import NetworkError
+from distill.errors import NetworkError, is_memory_error
 from distill.networks import IMAGES, NETWORKS, SEQUENCES, VECTORS
 from distill.networks.images import MAX_DOUBLING, NORMS, SMALL_DEPTH, Shape
 from distill.networks.pretrained import build_pretrained
@@ -18,7 +18,6 @@ from distill.registry import find
 KINDS = {  # of items, by how many dimensions one has: their networks, and what they are called
     3: (IMAGES, "images"), 2: (SEQUENCES, "sequences (length, dim)"), 1: (VECTORS, "vectors (dim,)"),
 }  # fmt: skip
-MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc")  # in torch's errors
 SIZE_WORDS = ("kernel size", "too small", "nothing is left", "more than 1 value", "output size")
 MAX_WIDTH, MAX_DEPTH, MAX_WEIGHTS = 10_000, 200, 500_000_000  # channels, layers, numbers
 
@@ -78,16 +77,11 @@ def default_arguments(name: str | None, shape: Sequence[int]) -> dict[str, int]:
 
 def explain(error: Exception, name: str, size: str) -> str:
     """Why a network of this name cannot be built for items of this size."""
-    if is_out_of_memory(error):
+    if is_memory_error(error):
         return f'there is not enough memory for the network "{name}" on items {size}: make it narrower'
     if any(word in str(error).lower() for word in SIZE_WORDS):
         return f'an item of shape {size} is too small for the network "{name}"'
     return f'the network "{name}" cannot be built so: {error}'
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out."""
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in MEMORY_WORDS)
 
 
 def check_arguments(name: str, network: Callable[..., nn.Module], arguments: dict[str, Any]) -> None:

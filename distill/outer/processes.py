@@ -13,7 +13,7 @@ import torch.distributed as dist
 from jaxtyping import UInt8
 from torch import Tensor
 
-from distill.errors import RunError, UserError
+from distill.errors import RunError, UserError, is_memory_error
 from distill.inner.problem import State
 from distill.methods.base import Named, Objective, OuterGradient
 from distill.methods.pool import Peers
@@ -79,6 +79,8 @@ def explain_lost_process() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if is_memory_error(error):
+            raise
         reason = str(error).splitlines()[0]
         raise RunError(f"another process of this run has ended ({reason}): go on with --resume") from None
 

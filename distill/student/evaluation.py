@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distill.data.dataset import Dataset, check_labels, is_numbered
 from distill.data.files.labels import list_words
-from distill.errors import DataError, NetworkError, python_names
+from distill.errors import DataError, NetworkError, is_memory_error, python_names
 from distill.inner.dry_run import check_rows, first_line, format_shape
 from distill.inner.kernels import FastPooling, replace_modules
 from distill.inner.problem import Loss
@@ -124,6 +124,8 @@ def ask(student: Student, x: Tensor) -> Tensor:
     try:
         logits: Any = student.logits(x)
     except Exception as error:  # whatever the forward of a user's module raises
+        if is_memory_error(error):  # which the network is not to blame for
+            raise
         raise NetworkError(
             f"the network does not take {format_shape(x)} items ({first_line(error)})"
         ) from error
