@@ -4,7 +4,7 @@ OLDEST ?= python3.10
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-pretrained bench-encoders bench-sentences bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-large-images bench-processes bench-gpu bench-scale bench-anytime bench-page clean
+.PHONY: help mnist text test test-faults test-gpu test-oldest coverage wheel check docs bench bench-newcomer bench-mnist bench-text bench-pretrained bench-encoders bench-sentences bench-images bench-standard bench-decoupled bench-methods bench-trajectories bench-kd bench-applications bench-engines bench-capacity bench-estimates bench-classes bench-pictures bench-large-images bench-processes bench-gpu bench-devices bench-scale bench-anytime bench-page clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ bench-processes: .venv/ready ## Outer steps per second of two processes over one
 
 bench-gpu: .venv/ready ## An outer gradient by TF32, CUDA graphs, vmap and others (make bench-gpu ARGS="--device cpu")
 	$(RUN) -m benchmarks.gpu $(ARGS)
+
+bench-devices: .venv/ready ## Milliseconds of an outer step of each method on a GPU, or with ARGS="--device cpu" on one thread
+	$(RUN) -m benchmarks.devices $(ARGS)
 
 bench-scale: .venv/ready ## Time and bytes of an outer step as a formula, fitted to bench-capacity: docs/assets/scale.png
 	$(RUN) -m benchmarks.scale $(ARGS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, processes, scale, scale_model
+from benchmarks import devices, gpu, processes, scale, scale_model
 from distill.methods import METHODS
 from distill.networks.build import build_network
 
@@ -83,6 +83,21 @@ def test_the_benchmark_for_gpus_says_on_a_cpu_what_it_passes_over(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(gpu.VARIANTS)
     assert sum("passed over" in line for line in lines) == 3
+
+
+def test_a_column_of_a_device_is_added_to_those_that_are_there() -> None:
+    rows = devices.merge(
+        [{"case": "dc", "milliseconds": {"one thread": 9.0, "a GPU": 2.0}}],
+        [{"case": "dc", "milliseconds": {"a GPU": 1.0}}, {"case": "dm", "milliseconds": {"a GPU": 3.0}}],
+    )
+    lines = devices.table(rows).splitlines()
+    assert lines[0] == "| method | one thread, ms | a GPU, ms |"
+    assert lines[2:] == ["| dc | 9.0 | 1.0 |", "| dm | - | 3.0 |"]
+
+
+def test_an_outer_step_is_measured_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "COMMON", (*devices.COMMON, "--width", "2", "--outer-batch", "32"))
+    assert 0 < devices.measure("frepo", "cpu") < 10_000
 
 
 EXACT = scale_model.Model([0.01, 0.002, 0.3, 2e-8, 1e-8], [1e6, 12.0, 10.0, 8.0])

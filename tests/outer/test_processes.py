@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from distill.errors import UserError
+from distill.errors import RunError, UserError
 from distill.methods.pool import Peers
-from distill.outer.processes import exchange_states
+from distill.outer.processes import exchange_states, process_group
 from distill.runs.build import build_objective
 from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.runs.files.log import read_log
@@ -55,6 +55,15 @@ def test_each_process_gets_the_states_of_all(averaged: tuple[Path, list[Any]]) -
     for facts in averaged[1]:
         torch.testing.assert_close(facts["exchanged"], [list(states) for states in STATES], rtol=0, atol=0)
         torch.testing.assert_close(facts["of_first"], [list(STATES[0]), []], rtol=0, atol=0)
+
+
+def test_more_processes_than_gpus_are_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    sentence = "process 2 on this machine has no GPU .*, of 1: .*per-node 1, or"
+    with pytest.raises(RunError, match=sentence), process_group("cuda"):
+        pass
 
 
 def test_where_nothing_is_sent_nobody_waits() -> None:

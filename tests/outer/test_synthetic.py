@@ -21,6 +21,17 @@ def test_the_schedule_cycles_through_the_items() -> None:
         cyclic_schedule(6, 4, 2)
 
 
+def test_the_values_of_a_schedule_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []  # of which each waits for a GPU
+    monkeypatch.setattr("torch.equal", lambda a, b: looks.append(a.shape == b.shape) or False)
+    first, other = make_synthetic(), make_synthetic()
+    for _ in range(3):
+        assert first.replace_tensors(first.tensors()).period == 4
+    assert len(looks) == 1
+    assert other.period == 4
+    assert len(looks) == 2
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 9, 10, 20])
 def test_every_class_has_a_start_and_every_item_a_class(n: int) -> None:
     plan = assign_classes(n, 10)

@@ -10,6 +10,8 @@ import torch
 
 from distill import RunError, distill
 from distill.commands.image import main as image
+from distill.kd import relabel
+from distill.student.evaluation import as_student, ask
 from tests.helpers import blobs, write_npz
 
 SHORT = ["--n", "3", "--network", "mlp", "--init", "random", "--outer-batch", "16", "--inner-steps", "4"]
@@ -86,3 +88,19 @@ def test_fewer_items_than_processes_are_refused(
     assert image(["--dataset", str(path), *SHORT, "--out", str(tmp_path / "run")]) == 2
     sentence = "27 images for training and 64 processes, each of which draws its own: start at most 27"
     assert sentence in capsys.readouterr().err
+
+
+class Hungry(torch.nn.Module):
+    """A network that finds no memory."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError(CUDA)
+
+
+def test_a_network_is_not_blamed_for_memory() -> None:
+    data = distill(blobs(60), "mlp", n=3, outer_steps=2, progress=False)
+    hungry = as_student(Hungry(), data.items)
+    with pytest.raises(torch.OutOfMemoryError):
+        ask(hungry, data.items)
+    with pytest.raises(torch.OutOfMemoryError):
+        relabel(data, hungry)
