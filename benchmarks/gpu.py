@@ -28,6 +28,7 @@ from distill.inner.memory.autocast import AutocastProblem
 from distill.inner.problem import Problem, State, Task
 from distill.inner.vmapped import VmappedProblem
 from distill.methods.base import Named, gradients_of
+from distill.methods.cuda_graph import record_kernels
 from distill.methods.kernel_ridge import FRePo
 from distill.methods.matching.classes import Tensors
 from distill.methods.matching.gradients import DC
@@ -172,26 +173,10 @@ def run_graph(case: Case) -> Gradient | str:
     """The kernels of the whole outer gradient recorded once, and launched together (a CUDA graph)."""
     if case.name != "unroll":
         return "shapes depend on values"  # of masks of classes, and a solver that looks at its result
-    return capture(case.gradient) if case.device.type == "cuda" else "a GPU's launches"
-
-
-def capture(gradient: Gradient) -> Gradient:
-    """The function as a CUDA graph: it has run on a stream of its own before it is recorded."""
-    warm_up = torch.cuda.Stream()
-    warm_up.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(warm_up):
-        for _ in range(3):
-            gradient()
-    torch.cuda.current_stream().wait_stream(warm_up)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        recorded = gradient()
-
-    def replay() -> Named:
-        graph.replay()
-        return recorded
-
-    return replay
+    if case.device.type != "cuda":
+        return "a GPU's launches"
+    replay = record_kernels(lambda: (torch.empty(()), case.gradient()))
+    return lambda: replay()[1]
 
 
 def run_vmapped(case: Case) -> Gradient | str:

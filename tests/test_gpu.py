@@ -40,6 +40,21 @@ def test_a_run_and_its_students(word: str, tmp_path: Path) -> None:
     assert student([str(tmp_path / "run" / "set.pt"), "--device", DEVICE, "--seeds", "1"]) == 0
 
 
+@pytest.mark.skipif(DEVICE != "cuda", reason="CUDA graphs are for CUDA")
+def test_a_recorded_outer_step_has_the_same_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    path = str(write_npz(tmp_path / "data.npz"))
+    plain, graph = (
+        make_case(
+            "unroll", path, DEVICE, method_options={"max_horizon": 4, "cuda_graph": recorded}
+        ).first_gradient()
+        for recorded in (False, True)
+    )
+    torch.testing.assert_close(graph, plain, rtol=1e-2, atol=1e-5)
+    words = [*SHORT, "--method", "unroll", "--max-horizon", "4", "--cuda-graph"]
+    assert image(["--dataset", path, *words, "--out", str(tmp_path / "run")]) == 0
+
+
 @pytest.mark.parametrize("word", [word for word in WORDS if word != "mtt"])
 def test_the_gradient_is_that_of_the_cpu(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)

@@ -33,7 +33,7 @@ from distill.registry import find
 from distill.runs.pool import connect_pool, fill_networks
 from distill.runs.resolve import change
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
-from distill.runs.settings.memory import check_memory
+from distill.runs.settings.memory import check_graph, check_memory
 from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
 from distill.sets.distilled import DistilledSet
 from distill.sets.provenance import describe_source
@@ -109,6 +109,7 @@ def build_problem(settings: Settings, data: Dataset) -> Problem:
     if settings.inner.compile:
         check_compile(settings)
     check_memory(settings)
+    check_graph(settings)
     if settings.inner.checkpoint_blocks:
         check_blocks(network)
         network = checkpoint_blocks(network)
@@ -188,7 +189,8 @@ def build_objective(plan: Plan, data: Dataset) -> Objective:
     problem, tasks = plan.problem, plan.tasks(data)
     if plan.several_at_once:
         problem, tasks = stack_networks(problem, tasks)
-    return average_processes(plan.method.objective(problem, tasks, build_augmentation(plan.augment)))
+    augment = build_augmentation(plan.augment) if plan.augment else None
+    return average_processes(plan.method.objective(problem, tasks, augment))
 
 
 def stack_networks(problem: Problem, tasks: Tasks) -> tuple[Problem, Tasks]:

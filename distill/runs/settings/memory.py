@@ -1,4 +1,4 @@
-"""check_memory(): whether the options that save memory have an effect in a run."""
+"""check_memory() and check_graph(): whether options that save memory or time have an effect in a run."""
 
 from distill.errors import UserError
 from distill.runs.settings import Settings
@@ -17,6 +17,22 @@ def check_memory(settings: Settings) -> None:
         if outer.method not in OUTER_BATCH:
             advice = "give --precision bfloat16" if outer.method == "frepo" else "leave it out"
             raise UserError(f"--autocast has no effect on --method {outer.method}: {advice}")
+
+
+def check_graph(settings: Settings) -> None:
+    """Raise UserError for --cuda-graph where there is no GPU, or an outer step draws anything at random."""
+    inner, outer, options = settings.inner, settings.outer, settings.outer.method_options
+    if not options.get("cuda_graph"):
+        return
+    if not settings.run.device.startswith("cuda"):
+        raise UserError(f"--cuda-graph is for a GPU, not for --device {settings.run.device}: leave it out")
+    check_none("--cuda-graph", {
+        f"--engine {inner.engine}": inner.engine != "unroll", "--compile": inner.compile,
+        "--checkpoint-blocks": inner.checkpoint_blocks, f"--augment {outer.augment}": bool(outer.augment),
+    })  # fmt: skip
+    steps = inner.inner_steps
+    if {options.get("min_horizon") or steps, options.get("max_horizon") or steps} != {steps}:
+        raise UserError(f"--cuda-graph needs as many steps each time: give --max-horizon {steps} too")
 
 
 def check_none(word: str, others: dict[str, bool]) -> None:

@@ -1,0 +1,109 @@
+"""Recorder: the outer gradient of an unroll as a CUDA graph, whose kernels are launched together."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from distill.errors import RunError, is_memory_error
+from distill.inner.engines.base import Engine
+from distill.inner.problem import Problem, Task
+from distill.methods.base import Named
+
+Answer = tuple[Tensor, Named]  # the outer loss, and its gradient for each learned tensor
+Call = Callable[[], Answer]
+AGREEMENT = 0.01  # of the recording and the step itself, as a share of the gradient's norm
+
+
+class Recording(NamedTuple):
+    """The tensors that a recorded step reads, and what plays it again: its answer lies in the same memory."""
+
+    inputs: tuple[Tensor, ...]
+    replay: Call
+
+
+class Recorder:
+    """meta_gradient() of one set-up, for other learned tensors, states and real items in each call.
+
+    It is recorded at its first call, and once more for other shapes, horizons or merged steps. What is not
+    learned of the set stays what it was then. Nothing may be drawn at random within a step.
+    """
+
+    def __init__(self, gradient: Callable[..., Answer], record: Callable[[Call], Call] | None = None) -> None:
+        self.gradient, self.record = gradient, record or record_kernels
+        self.recordings: dict[Any, Recording] = {}
+
+    def __call__(
+        self,
+        problem: Problem,
+        synthetic: Any,
+        engine: Engine,
+        task: Task,
+        augment: None = None,
+        horizon: int | None = None,
+    ) -> Answer:
+        """The outer loss of a task and its gradients, as meta_gradient() has them. Raises RunError."""
+        learned = synthetic.tensors()
+        inputs = (*learned.values(), *task.state, task.x, task.y)
+        key = (horizon, synthetic.step_count, *((t.shape, t.dtype) for t in inputs))
+        if key not in self.recordings:
+            copies = tuple(t.detach().clone() for t in inputs)
+
+            def step() -> Answer:
+                tensors = dict(zip(learned, copies, strict=False))
+                state, x, y = copies[len(learned) : -2], copies[-2], copies[-1]
+                own_task = task._replace(state=state, x=x, y=y)
+                return self.gradient(
+                    problem, synthetic.replace_tensors(tensors), engine, own_task, None, horizon
+                )
+
+            self.recordings[key] = Recording(copies, self.check(step))
+        return play(self.recordings[key], inputs)
+
+    def check(self, step: Call) -> Call:
+        """The recording of a step, if its answer is that of the step. Raises RunError."""
+        expected = step()[1]
+        try:
+            replay = self.record(step)
+        except RuntimeError as error:
+            if is_memory_error(error):
+                raise
+            raise RunError(
+                f"this outer step cannot be a CUDA graph ({str(error).splitlines()[0]}): {WAY}"
+            ) from error
+        gradients = replay()[1]
+        for name, gradient in expected.items():
+            if not (gradients[name] - gradient).norm() <= AGREEMENT * gradient.norm():
+                raise RunError(f"the CUDA graph of an outer step has another gradient for {name}: {WAY}")
+        return replay
+
+
+WAY = "leave --cuda-graph out"
+
+
+def play(recording: Recording, inputs: tuple[Tensor, ...]) -> Answer:
+    """What a recorded step answers for other inputs."""
+    for own, given in zip(recording.inputs, inputs, strict=True):
+        own.copy_(given)
+    value, gradients = recording.replay()
+    return value.clone(), {name: g.clone() for name, g in gradients.items()}
+
+
+def record_kernels(step: Call) -> Call:
+    """The step as a CUDA graph: it has run on a stream of its own before it is recorded."""
+    warm_up = torch.cuda.Stream()
+    warm_up.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(warm_up):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(warm_up)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        recorded = step()
+
+    def replay() -> Answer:
+        graph.replay()
+        return recorded
+
+    return replay
