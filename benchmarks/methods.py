@@ -165,10 +165,11 @@ def draw(rows: dict[str, dict[str, Any]], data: str, n: int) -> Path | None:
     None where no run is measured, or the curve of one is not kept: the picture that is there has it.
     """
     selected = {name: r for name, r in rows.items() if name.startswith(f"{data}, n = {n}, ")}
-    if not selected or any("curve" not in r for r in selected.values()):
+    ordered = sorted(selected.items(), key=lambda pair: float(pair[1]["seconds"]))
+    longest = {name.split(", ")[2]: r for name, r in ordered}
+    if not selected or any("curve" not in r for r in longest.values()):
         return None
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    longest = {name.split(", ")[2]: r for name, r in selected.items()}  # runs stand in the order of minutes
     for method, r in longest.items():
         if r["curve"]:
             axes.plot(*zip(*r["curve"], strict=True), label=method, marker="o", markersize=4)

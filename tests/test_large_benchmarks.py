@@ -1,4 +1,4 @@
-"""The benchmarks of GPUs, of several processes and of scale: their arithmetic, and their smallest cases."""
+"""The benchmarks of GPUs, processes, scale and methods: their arithmetic, and their smallest cases."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import devices, gpu, processes, scale, scale_model
+from benchmarks import devices, gpu, methods, processes, scale, scale_model
 from distill.methods import METHODS
 from distill.networks.build import build_network
 
@@ -98,6 +98,23 @@ def test_a_column_of_a_device_is_added_to_those_that_are_there() -> None:
 def test_an_outer_step_is_measured_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "COMMON", (*devices.COMMON, "--width", "2", "--outer-batch", "32"))
     assert 0 < devices.measure("frepo", "cpu") < 10_000
+
+
+def test_a_picture_of_methods_has_the_longest_run_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "ASSETS", tmp_path)
+    rows = {
+        "mnist, n = 10, dc, 10 min": {"seconds": 600.0, "curve": [(100, 80.0), (500, 90.0)]},
+        "mnist, n = 10, dc, 2 min": {"seconds": 120.0},  # an earlier run, whose curve is not kept
+        "mnist, n = 10, dm, 2 min": {"seconds": 121.0},
+    }
+    assert methods.draw(rows, "mnist", 10) is None
+    rows["mnist, n = 10, dm, 10 min"] = {"seconds": 601.0, "curve": [(50, 70.0)]}
+    path = methods.draw(rows, "mnist", 10)
+    assert path is not None
+    assert path.stat().st_size > 5000
+    assert methods.draw(rows, "mnist", 100) is None
 
 
 EXACT = scale_model.Model([0.01, 0.002, 0.3, 2e-8, 1e-8], [1e6, 12.0, 10.0, 8.0])
