@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from distill.errors import RunError, is_memory_error
+from distill.errors import RunError, UserError, is_memory_error
 from distill.inner.engines.base import Engine
+from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
-from distill.methods.base import Named
+from distill.methods.base import Augment, Named
 
 Answer = tuple[Tensor, Named]  # the outer loss, and its gradient for each learned tensor
 Call = Callable[[], Answer]
@@ -40,10 +41,12 @@ class Recorder:
         synthetic: Any,
         engine: Engine,
         task: Task,
-        augment: None = None,
+        augment: Augment | None = None,
         horizon: int | None = None,
     ) -> Answer:
-        """The outer loss of a task and its gradients, as meta_gradient() has them. Raises RunError."""
+        """The outer loss of a task and its gradients, as meta_gradient() has them. Raises UserError."""
+        if augment is not None or not isinstance(engine, Unroll):
+            raise UserError("--cuda-graph goes with --engine unroll, and without --augment: leave it out")
         learned = synthetic.tensors()
         inputs = (*learned.values(), *task.state, task.x, task.y)
         key = (horizon, synthetic.step_count, *((t.shape, t.dtype) for t in inputs))

@@ -66,10 +66,8 @@ def take_gpu(number: int) -> None:
     """Compute on the GPU of this number. Raises RunError where the machine has fewer GPUs than processes."""
     count = torch.cuda.device_count()
     if number >= count:
-        raise RunError(
-            f"process {number + 1} on this machine has no GPU of its own, of {count}: give torchrun"
-            f" --nproc-per-node {max(1, count)}, or the run --device cpu"
-        )
+        ways = f"torchrun --nproc-per-node {count}, or the run --device cpu" if count else "--device cpu"
+        raise RunError(f"process {number + 1} on this machine has no GPU of its own, of {count}: give {ways}")
     torch.cuda.set_device(number)
 
 

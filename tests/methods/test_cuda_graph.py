@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from distill import distill
 from distill.commands.image import main as image
 from distill.errors import RunError, UserError
+from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
 from distill.inner.problem import Problem, Task
 from distill.methods.cuda_graph import Recorder
-from distill.methods.unroll import meta_gradient
+from distill.methods.unroll import BPTT, meta_gradient
 from distill.outer.starts import start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
@@ -21,7 +23,7 @@ from distill.runs.build import build_objective
 from distill.runs.resolve import resolve
 from distill.runs.settings.memory import check_graph
 from tests.device_cases import make_case
-from tests.helpers import CLASSES, SHAPE, real_batch, small_problem, small_weights, waves, write_npz
+from tests.helpers import CLASSES, SHAPE, blobs, real_batch, small_problem, small_weights, waves, write_npz
 from tests.runs.test_settings import image_settings
 
 Call = Callable[[], Any]
@@ -96,6 +98,20 @@ def test_what_cannot_be_recorded_is_one_sentence() -> None:
     problem = small_problem()
     with pytest.raises(RunError, match=r"cannot be a CUDA graph \(operation .* capturing\): leave"):
         Recorder(meta_gradient, refuse)(problem, make_set("soft"), Unroll(), make_task(problem, 0))
+
+
+def test_a_step_that_draws_at_random_is_not_recorded() -> None:
+    problem, recorder = small_problem(), Recorder(meta_gradient, overwrite)
+    for engine, augment in ((Truncated(2), None), (Unroll(), lambda x, generator: x)):
+        with pytest.raises(UserError, match="goes with --engine unroll, and without --augment"):
+            recorder(problem, make_set("soft"), engine, make_task(problem, 0), augment)
+
+
+def test_in_python_a_machine_without_a_gpu_is_one_sentence() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RunError, match=r"cannot be a CUDA graph \(.*\): leave"):
+        distill(blobs(60), "mlp", n=3, outer_steps=2, method=BPTT(cuda_graph=True))
 
 
 def test_a_run_learns_from_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
