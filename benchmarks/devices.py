@@ -70,7 +70,7 @@ def main() -> None:
     new = [{"case": m, "milliseconds": {device: t}} for m, t in zip(options.methods, times, strict=True)]
     rows = merge(list(read_rows("devices").values()), new)
     print(table(rows))
-    path = write_results("devices", "python -m benchmarks.devices", {"rows": rows})
+    path = write_results("devices", "make bench-devices", {"rows": rows})
     path.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
 
 

@@ -36,7 +36,8 @@ def is_memory_error(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(word in text for word in MEMORY_WORDS)
 
 
-MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")  # the last: cuBLAS
+# the last two: C++ and cuBLAS
+MEMORY_WORDS = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "alloc_failed")
 
 
 def cut(text: str) -> str:

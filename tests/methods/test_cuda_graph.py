@@ -83,12 +83,25 @@ def test_other_shapes_horizons_and_merged_steps_are_recorded_anew() -> None:
 
 def test_a_recording_with_another_gradient_is_refused() -> None:
     def double(step: Call) -> Call:
-        value, gradients = step()
-        return lambda: (value, {name: 1.02 * g for name, g in gradients.items()})
+        def replay() -> Any:
+            value, gradients = step()
+            return value, {name: 1.02 * g for name, g in gradients.items()}
+
+        return replay
 
     problem = small_problem()
     with pytest.raises(RunError, match="another gradient for items: leave --cuda-graph out"):
         Recorder(meta_gradient, double)(problem, make_set("soft"), Unroll(), make_task(problem, 0))
+
+
+def test_a_recording_that_does_not_read_its_inputs_is_refused() -> None:
+    def keep(step: Call) -> Call:
+        answer = step()
+        return lambda: answer
+
+    problem = small_problem()
+    with pytest.raises(RunError, match="another gradient for items: leave --cuda-graph out"):
+        Recorder(meta_gradient, keep)(problem, make_set("soft"), Unroll(), make_task(problem, 0))
 
 
 def test_what_cannot_be_recorded_is_one_sentence() -> None:
@@ -149,15 +162,8 @@ def test_where_it_has_no_place(changes: dict[str, Any], sentence: str) -> None:
 def test_the_command_refuses_it_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [
-        "--dataset",
-        str(write_npz(tmp_path / "blobs.npz")),
-        "--n",
-        "3",
-        "--cuda-graph",
-        "--network",
-        "mlp",
-    ]
+    path = write_npz(tmp_path / "blobs.npz")
+    words = f"--dataset {path} --n 3 --network mlp --cuda-graph".split()
     assert image([*words, "--method", "unroll", "--out", str(tmp_path / "run")]) == 2
     assert "--cuda-graph is for a GPU" in capsys.readouterr().err
     assert image([*words, "--method", "dc", "--init", "random", "--out", str(tmp_path / "run")]) == 2
