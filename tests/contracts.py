@@ -6,7 +6,7 @@ from inspect import signature
 import torch
 from torch import Tensor, nn
 
-from distill.data.augment import Transform
+from distill.data.augment.batch import Transform
 from distill.inner.dry_run import check_network
 from distill.inner.problem import Problem
 from distill.inner.rules import Rule

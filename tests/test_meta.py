@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from distill.data import AUGMENTATIONS, IMAGE_CHANGES
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
+from distill.data.augment.dsa import DSA
 from distill.data.dataset import Dataset
 from distill.data.whiten import fit_zca, to_pixels, whiten
 from distill.inner import RULES
@@ -35,7 +36,7 @@ from distill.runs.descent import Schedule, run_outer_loop, start_snapshot
 from distill.sets.distilled import DistilledSet
 from distill.student import CORESETS, PROTOCOLS, Student, evaluate
 from distill.student.protocols import Ordinary, TrainingProtocol
-from distill.student.protocols.augment import DSA, FREPO, build_changes, build_dc
+from distill.student.protocols.augment import FREPO, build_changes, build_dc
 from distill.student.training import build_set_network, initial_weights
 from tests.contracts import UNROLLED_NETWORKS, build_small, choose_small_shape
 from tests.device_cases import WORDS, Case, make_case

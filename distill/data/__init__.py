@@ -36,18 +36,18 @@ class TextSet(NamedTuple):
 
 
 AUGMENTATIONS = {
-    "shift": Entry("distill.data.augment:shift", "by up to an eighth of the side, both ways"),
-    "scale": Entry("distill.data.augment:scale", "height and width, each by up to 1.2"),
-    "rotate": Entry("distill.data.augment:rotate", "by up to 15 degrees"),
-    "flip": Entry("distill.data.augment:flip", "left for right, half of the time"),
-    "crop": Entry("distill.data.augment:crop", "a shift by whole pixels, without interpolation"),
-    "cutout": Entry("distill.data.augment:cutout", "a square of a third of the side becomes the mean"),
-    "color": Entry("distill.data.augment:color", "brightness, saturation and contrast"),
+    "shift": Entry("distill.data.augment.batch:shift", "by up to an eighth of the side, both ways"),
+    "scale": Entry("distill.data.augment.batch:scale", "height and width, each by up to 1.2"),
+    "rotate": Entry("distill.data.augment.batch:rotate", "by up to 15 degrees"),
+    "flip": Entry("distill.data.augment.batch:flip", "left for right, half of the time"),
+    "crop": Entry("distill.data.augment.batch:crop", "a shift by whole pixels, without interpolation"),
+    "cutout": Entry("distill.data.augment.batch:cutout", "a square of a third of the side becomes the mean"),
+    "color": Entry("distill.data.augment.batch:color", "brightness, saturation and contrast"),
 }
 IMAGE_CHANGES = {
-    "affine": Entry("distill.data.augment:affine", "by four pixels, a fifth of the size or 45 degrees"),
+    "affine": Entry("distill.data.augment.each:affine", "by four pixels, a fifth of the size or 45 degrees"),
     "standard": Entry(
-        "distill.data.augment:standard", "by an eighth of the side, and left for right half of the time"
+        "distill.data.augment.each:standard", "by an eighth of the side, and left for right half of the time"
     ),
 }
 IMAGE_SETS = {

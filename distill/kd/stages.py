@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
 from distill.kd.networks import prepare_learner
 from distill.kd.state.stage import Tensors
 from distill.kd.techniques.mixing import mix_batch, smooth_labels

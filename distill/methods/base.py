@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from distill.data.augment.batch import build_augmentation
 from distill.inner.problem import Problem, State, Task
 from distill.registry import check_options, python_name
 
@@ -122,6 +123,10 @@ class Method(ABC):
     def learned_tensors(self) -> Named:
         """What is learned beside items, labels and rates, before the first step."""
         return {}
+
+    def build_changes(self, words: str) -> Augment:
+        """The changes of items in an outer step, by the words of --augment."""
+        return build_augmentation(words)
 
     @property
     def student_augment(self) -> str:

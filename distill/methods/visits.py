@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
+from distill.data.augment.dsa import is_dsa
 from distill.errors import UserError
 from distill.inner.losses import soft_cross_entropy
 from distill.inner.memory.autocast import outer_precision
@@ -33,7 +34,6 @@ from distill.methods.pool import Family, Peers, Pool
 from distill.registry import option
 
 DC = {"": "none", "affine": "crop-scale-rotate"}  # the same changes in words of the protocol dc
-DSA = {"color", "crop", "cutout", "flip", "scale", "rotate"}  # the changes that the protocol dsa has too
 TEMPERATURE = "log_temperature"  # a learned tensor beside items and labels, of methods that have one
 
 
@@ -105,8 +105,12 @@ class PoolMethod(Method):
 
     def pool_of(self, families: tuple[Family, ...]) -> Pool:
         """The pool of these families."""
-        augments = [build_augmentation(words) if words else None for words in self.augments()]
+        augments = [self.build_pool_changes(words) if words else None for words in self.augments()]
         return Pool(families, self.pool_size, self.max_age, self.pool_steps, augments)
+
+    def build_pool_changes(self, words: str) -> Augment:
+        """The changes of the items on which networks train, by the words of --pool-augment."""
+        return build_augmentation(words)
 
     def augments(self) -> list[str]:
         """The changes of the networks in turn, "" for none; the first are those for students."""
@@ -159,7 +163,7 @@ class SGDPoolMethod(PoolMethod):
         augment = self.student_augment
         if augment in DC:
             return {"name": "dc", "augment": DC[augment]}
-        return {"name": "dsa", "augment": augment} if DSA.issuperset(augment.split("-")) else {"name": "adam"}
+        return {"name": "dsa", "augment": augment} if is_dsa(augment) else {"name": "adam"}
 
     def lr_end_for(self, problem: Problem) -> float:
         return 0.1

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES, RULES
@@ -189,7 +189,7 @@ def build_objective(plan: Plan, data: Dataset) -> Objective:
     problem, tasks = plan.problem, plan.tasks(data)
     if plan.several_at_once:
         problem, tasks = stack_networks(problem, tasks)
-    augment = build_augmentation(plan.augment) if plan.augment else None
+    augment = plan.method.build_changes(plan.augment) if plan.augment else None
     return average_processes(plan.method.objective(problem, tasks, augment))
 
 

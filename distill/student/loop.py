@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from distill.data.augment import Augment
+from distill.data.augment.each import Augment
 from distill.errors import NetworkError, UserError, quote
 from distill.inner.dry_run import check_network, first_line
 from distill.inner.losses import cross_entropy_with_any_labels

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from distill.data.augment import Augment, build_augmentation
+from distill.data.augment.batch import build_augmentation
+from distill.data.augment.each import Augment
 from distill.data.models import is_model
 from distill.errors import NetworkError, SetError, UserError, unknown
 from distill.inner import INNER_LOSSES

@@ -5,7 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from distill.data import AUGMENTATIONS, IMAGE_CHANGES
-from distill.data.augment import build_augmentation, color, crop, cutout, flip, rotate, scale, shift, standard
+from distill.data.augment.batch import build_augmentation, color, crop, cutout, flip, rotate, scale, shift
+from distill.data.augment.dsa import SIAMESE, build_dsa
+from distill.data.augment.each import standard
 from distill.errors import SetError, UserError
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.unroll import Unroll
@@ -102,6 +104,23 @@ def test_one_change_for_the_whole_batch_is_drawn_from_the_stream() -> None:
     generator = stream("a")
     assert len({augment(x, generator).sum().item() for _ in range(20)}) > 10
     assert build_augmentation("")(x, generator) is x
+
+
+@pytest.mark.parametrize("word", SIAMESE)
+def test_siamese_changes_are_alike_for_any_number_of_images_and_have_a_gradient(word: str) -> None:
+    change, x = SIAMESE[word], torch.randn(3, 2, 9, 9, dtype=torch.float64, generator=stream("x"))
+    changed = [change(x, stream(word, k)) for k in range(4)]
+    assert any(not torch.equal(y, x) for y in changed)
+    for k, y in enumerate(changed):
+        torch.testing.assert_close(change(x[1:2], stream(word, k)), y[1:2])
+    assert torch.autograd.gradcheck(lambda x: change(x, stream(word)), (x.requires_grad_(),))
+
+
+def test_what_dsa_moves_in_is_zero() -> None:
+    x = torch.ones(2, 1, 16, 16)
+    for word in ("crop", "scale", "rotate"):
+        corners = [float(build_dsa(word, siamese=True)(x, stream(word, k)).min()) for k in range(8)]
+        assert min(corners) == pytest.approx(0, abs=0.05)
 
 
 def test_the_command_line_accepts_the_names_of_the_table() -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from distill.commands.image import main as image
 from distill.commands.student import main as student
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
 from distill.data.dataset import Dataset
 from distill.data.images import load
 from distill.data.pictures import cache as cache_module

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from distill.commands.image import main as image
+from distill.data.augment.batch import build_augmentation
 from distill.data.dataset import Dataset
 from distill.inner.problem import State, Task
 from distill.inner.rules import SGD
@@ -102,6 +103,30 @@ def test_items_of_a_class_change_as_the_real_ones_of_that_class_do() -> None:
     assert {count for count, _ in synthetic} == {3}
     assert [r for _, r in real] == [r for _, r in synthetic]
     assert len({r for _, r in real}) == CLASSES
+
+
+def test_items_change_by_the_numbers_of_dsa_alike_in_a_class_and_each_by_its_own_in_the_pool() -> None:
+    """Elsewhere the hole of cutout is a third of the side and holds the mean; that of dsa is half, and 0."""
+    method, x = make_method(DC), waves(1, 1, 8, 8).expand(5, 1, 8, 8) + 3
+    holes = [
+        change("cutout")(x, stream("hole")) == 0
+        for change in (method.build_changes, method.build_pool_changes)
+    ]
+    sizes = [hole.sum(dim=(1, 2, 3)).tolist() for hole in holes]
+    assert all(4 <= size <= 16 for size in sizes[0] + sizes[1])
+    assert (holes[0] == holes[0][:1]).all()
+    assert not (holes[1] == holes[1][:1]).all()
+    assert torch.equal(
+        method.build_changes("crop-scale")(x[:1], stream("c")),
+        method.build_changes("crop-scale")(x, stream("c"))[:1],
+    )
+
+
+def test_words_that_dsa_lacks_change_items_as_elsewhere() -> None:
+    method, x = make_method(DM), waves(3, 1, 8, 8)
+    for change in (method.build_changes, method.build_pool_changes):
+        for words in ("shift-cutout", "affine"):
+            assert torch.equal(change(words)(x, stream(words)), build_augmentation(words)(x, stream(words)))
 
 
 @pytest.mark.parametrize("name", ["items", "labels"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.problem import Problem, Task

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
 from distill.errors import UserError
 from distill.inner.engines.base import Engine
 from distill.inner.engines.recompute import Recompute

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill import DistilledSet, UserError
+from distill.data.augment.dsa import DSA
 from distill.errors import SetError
 from distill.networks.build import build_network
 from distill.randomness import stream
@@ -24,7 +25,7 @@ from distill.student.protocols import (
     continue_protocol,
     describe_protocol,
 )
-from distill.student.protocols.augment import DSA, FREPO, build_changes, build_dc
+from distill.student.protocols.augment import FREPO, build_changes, build_dc
 from distill.student.protocols.base import LongerProtocol, PlannedProtocol
 from distill.student.protocols.frepo import FRePo, count_steps
 from distill.student.protocols.ordinary import Adam

@@ -1,6 +1,6 @@
 """Checks: whether every word and number of a recipe's stages can be run, before anything is trained."""
 
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
 from distill.errors import NetworkError, UserError, unknown
 from distill.kd.losses import KDLoss
 from distill.kd.networks import Network, Networks, find_frozen

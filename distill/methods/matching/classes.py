@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from distill.data.augment.dsa import build_dsa, is_dsa
 from distill.inner.problem import Problem, State
-from distill.methods.base import Learnable, item_classes
+from distill.methods.base import Augment, Learnable, item_classes
 from distill.methods.visits import SGDPoolMethod, Visit
 from distill.randomness import stream
 from distill.registry import option
@@ -25,8 +26,9 @@ class MatchingMethod(SGDPoolMethod):
 
     A leaf says what the description is (features, gradients) and what the distance of two of them; the loss
     is the sum of the distances of all classes. --augment changes the real and the synthetic items of a class
-    in the same way (siamese augmentation, Zhao and Bilen 2021). The networks are those of a pool, which train
-    on the items by SGD.
+    in the same way (siamese augmentation, Zhao and Bilen 2021), by the changes of the protocol dsa where it
+    has all of the words. The networks are those of a pool, which train on the items by SGD, and there each
+    item draws numbers of its own.
     """
 
     needs_every_class: ClassVar[bool] = True
@@ -57,6 +59,12 @@ class MatchingMethod(SGDPoolMethod):
     @abstractmethod
     def distance(self, synthetic: Tensors, real: Tensors) -> Float[Tensor, ""]:
         """How far apart two descriptions are: zero where they are equal."""
+
+    def build_changes(self, words: str) -> Augment:
+        return build_dsa(words, siamese=True) if is_dsa(words) else super().build_changes(words)
+
+    def build_pool_changes(self, words: str) -> Augment:
+        return build_dsa(words) if is_dsa(words) else super().build_pool_changes(words)
 
     def uniform_loss(self, classes: int) -> float:
         return torch.inf

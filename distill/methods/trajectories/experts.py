@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.data.augment import Augment
+from distill.data.augment.each import Augment
 from distill.data.dataset import Dataset
 from distill.inner.losses import soft_cross_entropy
 from distill.inner.problem import Problem, State

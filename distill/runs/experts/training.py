@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from distill.data.augment import build_augmentation
+from distill.data.augment.batch import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import RunError, UserError
 from distill.methods.trajectories.experts import Trajectory, train_expert, unflatten

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from distill.data.augment import Augment
+from distill.data.augment.each import Augment
 from distill.errors import NetworkError, UserError
 from distill.inner import INNER_LOSSES
 from distill.inner.dry_run import first_line

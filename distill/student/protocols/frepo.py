@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from distill.data.augment import Augment
+from distill.data.augment.each import Augment
 from distill.registry import ITEMS, RATE, STEPS, check_options, option, python_name
 from distill.sets.distilled import DistilledSet
 from distill.student import LABELS

@@ -5,7 +5,8 @@ from functools import partial
 
 import torch
 
-from distill.data.augment import Augment, build_augmentation
+from distill.data.augment.batch import build_augmentation
+from distill.data.augment.each import Augment
 from distill.inner import INNER_LOSSES
 from distill.registry import EPOCHS, ITEMS, RATE, STEPS, check_options, option, python_name
 from distill.sets.distilled import DistilledSet

@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 
-from distill.data.augment import Augment
+from distill.data.augment.dsa import DSA
+from distill.data.augment.each import Augment
 from distill.errors import UserError
 from distill.registry import EPOCHS, ITEMS, RATE, check_options, option, python_name
 from distill.sets.distilled import DistilledSet
 from distill.sets.metadata import describe_shape
 from distill.sets.public.normalisation import simplify_name
 from distill.student import LABELS
-from distill.student.protocols.augment import DSA, build_changes, build_dc, is_digit_set
+from distill.student.protocols.augment import build_changes, build_dc, is_digit_set
 from distill.student.protocols.base import Plan, PlannedProtocol
 from distill.student.protocols.targets import CROSS_ENTROPY, choose_targets
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from distill.data.augment import Images
+from distill.data.augment.dsa import DSA
+from distill.data.augment.each import Augment, Images
 from distill.errors import SetError, UserError
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.sets.labels.views import ViewLabels
 from distill.sets.metadata import describe_shape
 from distill.student.comparison.coresets import crop_images
-from distill.student.protocols.augment import DSA, Change, is_digit_set, pick
+from distill.student.protocols.augment import is_digit_set, pick
 
 WORDS = "zoom-flip"
 
@@ -27,7 +28,7 @@ def zoom_each(x: Images, generator: Generator) -> Images:
     return crop_images(x, 1, generator)
 
 
-CHANGES: dict[str, Change] = {"zoom": zoom_each, **DSA}
+CHANGES: dict[str, Augment] = {"zoom": zoom_each, **DSA}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class ViewSchedule:
     def __post_init__(self) -> None:
         self.changes()
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[Augment]:
         """The changes in their order."""
         return [pick(CHANGES, word) for word in self.words.split("-")]
 
