@@ -88,7 +88,7 @@ DEFAULTS = (
         "inner", "inner_steps", inner_steps,
         "fixed: 12 up to n = 5, else 8, of two minutes 6; random: n, at least 20; random convnet: 12 up"
         " to n = 20, else 50; text: 10 where fixed, 20 where random, by adam 50, 4 where pretrained; frepo"
-        " and rcig: 20 for convnet and resnet, 300 for text, else 100; rat-bptt, mtt, and random images for"
+        " and rcig: 300 for text, else 100; rat-bptt, mtt, and random images for"
         " dc and dm: 300; rat-bptt by adam: 200",
         "fixed: more steps cost more than they gain; random: a short unroll never reaches plain training",
     ),
@@ -168,7 +168,8 @@ DEFAULTS = (
         "sgd: 0.1 / T, for text 0.2 / T, pretrained 0.05, for images of two minutes 0.18 / T; momentum:"
         " 0.01, for a random"
         " convnet 0.02; adam: 0.003, for random text 0.2 / T;"
-        " frepo, rcig, and random with the squared error: 0.004 with momentum, 0.001 with adam;"
+        " frepo, rcig, and random with the squared error: 0.004 with momentum, of frepo and rcig up to n = 20"
+        " 0.002, 0.001 with adam;"
         " rat-bptt, dc, dm: 0.01, rat-bptt by adam 0.001; mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),

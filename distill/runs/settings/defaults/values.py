@@ -85,7 +85,7 @@ def inner_steps(s: Situation) -> int:
     if s.by_adam:
         return UNROLLED_STEPS if s.unrolls else ADAM_STEPS
     if s.ridge:
-        return 20 if s.normed and s.n <= 20 else 300 if s.text else 100
+        return 300 if s.text else 100
     if s.patient or s.by_trajectory:
         return 300
     if s.text:
@@ -180,7 +180,7 @@ def inner_lr(s: Situation) -> float:
     if s.by_adam:
         return ADAM_LR * ADAM_STEPS / s.inner_steps if s.unrolls else ADAM_LR
     if (s.ridge or (s.random_unroll and s.regresses)) and s.rule != "sgd":
-        return {"momentum": 0.004, "adam": 0.001}[s.rule]
+        return {"momentum": 0.002 if s.ridge and s.n <= 20 else 0.004, "adam": 0.001}[s.rule]
     if s.rule == "sgd":
         return (0.2 if s.text else 0.18 if s.quick else 0.1) / s.inner_steps
     return {"momentum": 0.02 if s.random_convnet else 0.01, "adam": 0.003}[s.rule]
