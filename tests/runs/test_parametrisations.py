@@ -107,8 +107,8 @@ def test_defaults_are_those_of_the_decoded_items() -> None:
         return resolve(image_settings(init="random", network="convnet", method="frepo", n=10, **values))
 
     plain, stored = settle(), settle(parametrisation="multi-formation")
-    assert (plain.inner.batch, plain.inner.inner_steps) == (10, 20)
-    assert (stored.inner.batch, stored.inner.inner_steps) == (40, 100)
+    assert (plain.inner.batch, plain.inner.inner_steps, plain.inner.lr) == (10, 100, 0.002)
+    assert (stored.inner.batch, stored.inner.inner_steps, stored.inner.lr) == (40, 100, 0.004)
     assert "multi-formation" in stored.run.out
     with pytest.raises(UserError, match="--factor must be above 0"):
         settle(parametrisation="multi-formation", parametrisation_options={"factor": 0})
