@@ -39,6 +39,9 @@ class RegressionPoolMethod(PoolMethod):
     """How many times the regression's labels those are on which networks train (default: 10;
     textcnn 20; others without a norm 4, but for convnets): a new network's last layer answers as loudly as
     the labels are, and the regression ignores it."""
+    pool_lr: float | None = option(None, "LR", above=0, at_most=1e30)
+    """The learning rate of the networks of the pool. With a low one and --label-scale 1 they stay near their
+    initial weights, as in the papers."""
     lr_end: float | None = option(None, "SHARE", above=0, at_most=1)
     """The last rate of a student's steps as a share of --lr; between them half a cosine (default: 0.1, and
     0.01 with Adam)."""
@@ -51,7 +54,9 @@ class RegressionPoolMethod(PoolMethod):
         """The networks of a problem as a family of the pool."""
         rule, lr = pool_rule(problem.network)
         changed = replace(problem, rule=rule, inner_loss=squared_error)
-        return Family(changed, lambda number: changed.start(problem.weights(draw(number))), lr)
+        return Family(
+            changed, lambda number: changed.start(problem.weights(draw(number))), self.pool_lr or lr
+        )
 
     def recommend(self) -> dict[str, Any]:
         words = self.augments()[0]

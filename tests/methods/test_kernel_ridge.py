@@ -177,6 +177,9 @@ def test_families_take_turns_and_normalisation_chooses_the_rule() -> None:
     assert (has_norm(convnet), has_norm(mlp)) == (True, False)
     assert isinstance(pool_rule(convnet)[0], SGD)
     assert isinstance(pool_rule(mlp)[0], Adam)
+    for network, lrs in ((convnet, (0.002, 0.5)), (mlp, (0.001, 0.5))):
+        found = [FRePo(pool_lr=lr).family_of(Problem(network), lambda number: ()).lr for lr in (None, 0.5)]
+        assert tuple(found) == lrs
     families = [make_family(), replace(make_family(), lr=0.5)]
     pool = Pool(families, size=4, max_age=5, steps=1)
     assert [pool.family(place).lr for place in range(4)] == [0.01, 0.5, 0.01, 0.5]

@@ -110,7 +110,8 @@ DEFAULTS = (
         "where people change the images that they train on, a set does best that was learned so",
     ),
     Default(
-        METHOD, "pool_lr", pool_lr, "0.01; for rat-bptt by adam 0.001",
+        METHOD, "pool_lr", pool_lr,
+        "0.01; for rat-bptt by adam 0.001; frepo and rcig: 0.002 with momentum, 0.001 with adam",
         "the rate at which most people train by that rule",
     ),
     Default(
