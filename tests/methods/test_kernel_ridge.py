@@ -242,7 +242,8 @@ def test_a_run_learns_and_its_file_says_how_students_train(folder: Path) -> None
     assert data.inner["loss"] == "squared-error"
     assert data.protocol == {"name": "adam"}
     assert data.inner["softmax_scale"] == pytest.approx(0.2)
-    assert len(data.schedule) == 20
+    assert len(data.schedule) == 100
+    assert float(data.lrs[0]) == pytest.approx(0.002, rel=1e-3)
     assert float(data.lrs[0] / data.lrs[-1]) == pytest.approx(10, rel=1e-3)
     assert data.labels.diagonal().mean() > 4  # ten times the regression's
     scores = data.scores
