@@ -124,8 +124,8 @@ class Method(ABC):
         """What is learned beside items, labels and rates, before the first step."""
         return {}
 
-    def build_changes(self, words: str) -> Augment:
-        """The changes of items in an outer step, by the words of --augment."""
+    def item_augmentation(self, words: str) -> Augment:
+        """How items change in an outer step, by the words of --augment."""
         return build_augmentation(words)
 
     @property

@@ -105,11 +105,11 @@ class PoolMethod(Method):
 
     def pool_of(self, families: tuple[Family, ...]) -> Pool:
         """The pool of these families."""
-        augments = [self.build_pool_changes(words) if words else None for words in self.augments()]
+        augments = [self.pool_augmentation(words) if words else None for words in self.augments()]
         return Pool(families, self.pool_size, self.max_age, self.pool_steps, augments)
 
-    def build_pool_changes(self, words: str) -> Augment:
-        """The changes of the items on which networks train, by the words of --pool-augment."""
+    def pool_augmentation(self, words: str) -> Augment:
+        """How items change on which networks train, by words of --pool-augment."""
         return build_augmentation(words)
 
     def augments(self) -> list[str]:

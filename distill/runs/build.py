@@ -189,7 +189,7 @@ def build_objective(plan: Plan, data: Dataset) -> Objective:
     problem, tasks = plan.problem, plan.tasks(data)
     if plan.several_at_once:
         problem, tasks = stack_networks(problem, tasks)
-    augment = plan.method.build_changes(plan.augment) if plan.augment else None
+    augment = plan.method.item_augmentation(plan.augment) if plan.augment else None
     return average_processes(plan.method.objective(problem, tasks, augment))
 
 

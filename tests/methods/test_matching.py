@@ -110,21 +110,21 @@ def test_items_change_by_the_numbers_of_dsa_alike_in_a_class_and_each_by_its_own
     method, x = make_method(DC), waves(1, 1, 8, 8).expand(5, 1, 8, 8) + 3
     holes = [
         change("cutout")(x, stream("hole")) == 0
-        for change in (method.build_changes, method.build_pool_changes)
+        for change in (method.item_augmentation, method.pool_augmentation)
     ]
     sizes = [hole.sum(dim=(1, 2, 3)).tolist() for hole in holes]
     assert all(4 <= size <= 16 for size in sizes[0] + sizes[1])
     assert (holes[0] == holes[0][:1]).all()
     assert not (holes[1] == holes[1][:1]).all()
     assert torch.equal(
-        method.build_changes("crop-scale")(x[:1], stream("c")),
-        method.build_changes("crop-scale")(x, stream("c"))[:1],
+        method.item_augmentation("crop-scale")(x[:1], stream("c")),
+        method.item_augmentation("crop-scale")(x, stream("c"))[:1],
     )
 
 
 def test_words_that_dsa_lacks_change_items_as_elsewhere() -> None:
     method, x = make_method(DM), waves(3, 1, 8, 8)
-    for change in (method.build_changes, method.build_pool_changes):
+    for change in (method.item_augmentation, method.pool_augmentation):
         for words in ("shift-cutout", "affine"):
             assert torch.equal(change(words)(x, stream(words)), build_augmentation(words)(x, stream(words)))
 

@@ -107,8 +107,8 @@ TEST = distill.Dataset("test", X, LABELS, ("a", "b", "c"), (0.0,), (1.0,))
 FEW = distill.DistilledSet(
     items=CENTRES,
     labels=torch.eye(3),
-    schedule=torch.arange(3).repeat(30, 1),
-    lrs=torch.full((30,), 0.02),
+    schedule=torch.arange(3).repeat(60, 1),
+    lrs=torch.full((60,), 0.01),  # after 30 at 0.02 one student in ten misses a class, another on each CPU
     inner={"rule": "sgd", "momentum": 0.9, "loss": "soft-cross-entropy"},
     network={
         "name": "convnet",
@@ -125,13 +125,11 @@ def test_students_with_batch_norm_learn_by_the_recipe_and_by_any_optimiser(name:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_small(name, (3, 32, 32), 3)
-    optimiser = partial(torch.optim.SGD, lr=0.02, momentum=0.9)
-    # three items and thirty steps: on some CPUs, which round differently, one student misses a class
-    by_recipe = [train(FEW, network, seed=seed) for seed in (0, 2)]
-    by_optimiser = [train_ordinary(FEW, network, None, optimiser, 30, 3, stream("d"))]
-    for students in (by_recipe, by_optimiser):
-        assert {int(s.state_dict()["0.1.num_batches_tracked"]) for s in students} == {30}
-        assert max(accuracy(s, TEST) for s in students) > 0.9
+    optimiser = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
+    students = train(FEW, network), train_ordinary(FEW, network, None, optimiser, 60, 3, stream("d"))
+    for student in students:
+        assert int(student.state_dict()["0.1.num_batches_tracked"]) == 60
+        assert accuracy(student, TEST) > 0.9
 
 
 def test_a_set_names_the_norm_of_its_network() -> None:

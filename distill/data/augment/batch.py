@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.data import AUGMENTATIONS, IMAGE_CHANGES
-from distill.data.augment.each import Augment, Images
+from distill.data.augment.each import Augment, Images, pick_one
 from distill.registry import find
 
 Transform = Callable[[Images, Tensor], Images]  # the second argument holds three numbers in [-1, 1]: how much
@@ -73,14 +73,11 @@ def color(x: Images, r: Tensor) -> Images:
 
 def build_augmentation(names: str) -> Augment:
     """The augmentation of these words, augment(x, generator); "" changes nothing. Raises UserError."""
-    transforms: list[Transform] = [
-        find(AUGMENTATIONS | IMAGE_CHANGES, "augmentation", word) for word in names.split("-") if word
-    ]
+    table = AUGMENTATIONS | IMAGE_CHANGES
+    changes = [draw_numbers(find(table, "augmentation", word)) for word in names.split("-") if word]
+    return pick_one(changes) if changes else lambda x, generator: x
 
-    def augment(x: Images, generator: torch.Generator) -> Images:
-        if not transforms:
-            return x
-        pick = int(torch.randint(len(transforms), (), generator=generator))
-        return transforms[pick](x, 2 * torch.rand(3, generator=generator) - 1)
 
-    return augment
+def draw_numbers(transform: Transform) -> Augment:
+    """The transform by three numbers of the generator."""
+    return lambda x, generator: transform(x, 2 * torch.rand(3, generator=generator) - 1)

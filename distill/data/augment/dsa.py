@@ -12,7 +12,7 @@ from torch import Tensor
 
 from distill.data.augment.each import Augment, Images, draw, move, pick_one, resize, turn, warp_each
 
-Shared = Callable[[Images, torch.Generator, int], Images]
+Change = Callable[[Images, torch.Generator, int], Images]
 
 
 def flip(x: Images, generator: torch.Generator, count: int) -> Images:
@@ -70,28 +70,28 @@ def rotate(x: Images, generator: torch.Generator, count: int) -> Images:
     return warp_each(x, turn(count, 15, generator), None)
 
 
-SHARED: dict[str, Shared] = {
+CHANGES: dict[str, Change] = {
     "color": color, "crop": crop, "cutout": cutout, "flip": flip, "scale": scale, "rotate": rotate,
 }  # fmt: skip
 
 
-def draw_each(change: Shared) -> Augment:
+def draw_each(change: Change) -> Augment:
     """The change by numbers of each image's own."""
     return lambda x, generator: change(x, generator, len(x))
 
 
-def draw_once(change: Shared) -> Augment:
+def draw_once(change: Change) -> Augment:
     """The change by the same numbers for all images."""
     return lambda x, generator: change(x, generator, 1)
 
 
-DSA = {word: draw_each(change) for word, change in SHARED.items()}
-SIAMESE = {word: draw_once(change) for word, change in SHARED.items()}
+DSA = {word: draw_each(change) for word, change in CHANGES.items()}
+SIAMESE = {word: draw_once(change) for word, change in CHANGES.items()}
 
 
 def is_dsa(words: str) -> bool:
     """Whether all of the words, joined by dashes, are changes of DSA."""
-    return SHARED.keys() >= set(words.split("-"))
+    return CHANGES.keys() >= set(words.split("-"))
 
 
 def build_dsa(words: str, siamese: bool = False) -> Augment:

@@ -60,11 +60,11 @@ class MatchingMethod(SGDPoolMethod):
     def distance(self, synthetic: Tensors, real: Tensors) -> Float[Tensor, ""]:
         """How far apart two descriptions are: zero where they are equal."""
 
-    def build_changes(self, words: str) -> Augment:
-        return build_dsa(words, siamese=True) if is_dsa(words) else super().build_changes(words)
+    def item_augmentation(self, words: str) -> Augment:
+        return build_dsa(words, siamese=True) if is_dsa(words) else super().item_augmentation(words)
 
-    def build_pool_changes(self, words: str) -> Augment:
-        return build_dsa(words) if is_dsa(words) else super().build_pool_changes(words)
+    def pool_augmentation(self, words: str) -> Augment:
+        return build_dsa(words) if is_dsa(words) else super().pool_augmentation(words)
 
     def uniform_loss(self, classes: int) -> float:
         return torch.inf

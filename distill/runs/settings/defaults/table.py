@@ -169,8 +169,8 @@ DEFAULTS = (
         "sgd: 0.1 / T, for text 0.2 / T, pretrained 0.05, for images of two minutes 0.18 / T; momentum:"
         " 0.01, for a random"
         " convnet 0.02; adam: 0.003, for random text 0.2 / T;"
-        " frepo, rcig, and random with the squared error: 0.004 with momentum, of frepo and rcig up to n = 20"
-        " 0.002, 0.001 with adam;"
+        " frepo, rcig, and random with the squared error: 0.004 with momentum (frepo and rcig up to n = 20:"
+        " 0.002), 0.001 with adam;"
         " rat-bptt, dc, dm: 0.01, rat-bptt by adam 0.001; mtt: 0.02",
         "0.1 over all steps with sgd; momentum and Adam need less",
     ),
