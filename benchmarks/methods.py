@@ -41,20 +41,10 @@ METHODS = {  # the words of a row
     "idc": ("--method", "dc", "--updates", "3", "--parametrisation", "multi-formation", "--factor", "2"),
     "dm": ("--method", "dm"),
     "mtt": (
-        "--method",
-        "mtt",
-        "--expert-count",
-        "4",
-        "--expert-epochs",
-        "10",
-        "--expert-items",
-        "5000",
-        "--expert-lr",
-        "0.05",
-        "--expert-batch",
-        "64",
+        "--method", "mtt", "--expert-count", "4", "--expert-epochs", "20", "--expert-items", "1000",
+        "--expert-lr", "0.02", "--expert-batch", "64", "--max-start-epoch", "5",
     ),
-}
+}  # fmt: skip
 TICKS = [k * 10**d for d in range(1, 5) for k in (1, 2, 5)]  # of the axis of seconds
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 SETTINGS = ("inner_steps", "rule", "lr", "batch", "outer_batch", "outer_lr", "start", "augment")

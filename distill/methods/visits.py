@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distill.data.augment.batch import build_augmentation
-from distill.data.augment.dsa import is_dsa
+from distill.data.augment.dsa import build_dsa, is_dsa
 from distill.errors import UserError
 from distill.inner.losses import soft_cross_entropy
 from distill.inner.memory.autocast import outer_precision
@@ -38,10 +38,7 @@ TEMPERATURE = "log_temperature"  # a learned tensor beside items and labels, of 
 
 
 class Visit(NamedTuple):
-    """A network of the pool with real items of its own: what an outer step looks at.
-
-    real is what the method computed from the real items, once and without a graph.
-    """
+    """A network of the pool, real items of its own, and what the method computed from these, graph-free."""
 
     pool: Pool
     place: int
@@ -153,6 +150,9 @@ class SGDPoolMethod(PoolMethod):
     def rule_of(self, problem: Problem) -> Rule:
         """The update rule of the pool's networks, where the set's own is that of a problem."""
         return self.rule
+
+    def pool_augmentation(self, words: str) -> Augment:
+        return build_dsa(words) if is_dsa(words) else super().pool_augmentation(words)
 
     @property
     def student_augment(self) -> str:

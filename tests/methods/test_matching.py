@@ -16,6 +16,8 @@ from distill.methods.matching.classes import MatchingMethod
 from distill.methods.matching.distributions import DM
 from distill.methods.matching.gradients import DC, row_distance
 from distill.methods.pool import Family, Pool
+from distill.methods.rat_bptt import RaTBPTT
+from distill.methods.trajectories.matching import MTT
 from distill.methods.visits import Visit
 from distill.outer.loop import OuterOptimizer, OuterState, descend, initial_state
 from distill.outer.starts import start_lrs
@@ -122,9 +124,17 @@ def test_items_change_by_the_numbers_of_dsa_alike_in_a_class_and_each_by_its_own
     )
 
 
+def test_students_of_windows_and_of_trajectories_see_the_changes_of_dsa_each_item_its_own() -> None:
+    x = waves(1, 1, 8, 8).expand(5, 1, 8, 8) + 3
+    for change in (RaTBPTT().pool_augmentation, MTT().item_augmentation):
+        holes = change("cutout")(x, stream("hole")) == 0
+        assert all(4 <= size <= 16 for size in holes.sum(dim=(1, 2, 3)).tolist())
+        assert not (holes == holes[:1]).all()
+
+
 def test_words_that_dsa_lacks_change_items_as_elsewhere() -> None:
     method, x = make_method(DM), waves(3, 1, 8, 8)
-    for change in (method.item_augmentation, method.pool_augmentation):
+    for change in (method.item_augmentation, method.pool_augmentation, MTT().item_augmentation):
         for words in ("shift-cutout", "affine"):
             assert torch.equal(change(words)(x, stream(words)), build_augmentation(words)(x, stream(words)))
 

@@ -63,9 +63,6 @@ class MatchingMethod(SGDPoolMethod):
     def item_augmentation(self, words: str) -> Augment:
         return build_dsa(words, siamese=True) if is_dsa(words) else super().item_augmentation(words)
 
-    def pool_augmentation(self, words: str) -> Augment:
-        return build_dsa(words) if is_dsa(words) else super().pool_augmentation(words)
-
     def uniform_loss(self, classes: int) -> float:
         return torch.inf
 

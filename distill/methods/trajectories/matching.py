@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from distill.data.augment.dsa import build_dsa, is_dsa
 from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner.problem import Problem, State
@@ -104,6 +105,10 @@ class MTT(Method):
     def training(self) -> ExpertTraining:
         """How experts are trained."""
         return ExpertTraining(self.expert_epochs, self.expert_lr, self.expert_batch, self.expert_items)
+
+    def item_augmentation(self, words: str) -> Augment:
+        """The changes of students and experts, each image's own where they are DSA's, as in the paper."""
+        return build_dsa(words) if is_dsa(words) else super().item_augmentation(words)
 
     def start_memory(self) -> Named:
         if not self.trajectories:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from distill.data.augment.batch import build_augmentation
 from distill.data.dataset import Dataset
 from distill.errors import RunError, UserError
 from distill.methods.trajectories.experts import Trajectory, train_expert, unflatten
@@ -125,7 +124,7 @@ def train_number(
         return expert
     start = time.perf_counter()
     state = build_state_drawer(settings, plan.problem, plan.initial)(number)
-    augment = build_augmentation(plan.augment) if plan.augment else None
+    augment = method.item_augmentation(plan.augment) if plan.augment else None
     generator = stream("expert", settings.run.seed, number)
     weights = train_expert(plan.problem, state, splits.train, method.training, generator, augment)
     seconds = time.perf_counter() - start
