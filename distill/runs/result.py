@@ -121,6 +121,7 @@ def finish(
     print(f"{set_path} ({size:.0f} kB, {seconds:.0f} s of distilling{more})")
     if settings.is_judged:
         print_verdict(settings, data, source["outer_steps"])
+    warn_of_start(settings.outer.start, source)
     warn_of_signed_labels(data)
     warn_of_personal(data)
     print(f"look at it: {path / 'report.html'}\ntrain on it: {program_name()} student {set_path}")
@@ -154,6 +155,16 @@ def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> Non
         print(sentence)
     else:
         print(f"warning: {sentence}", file=sys.stderr)
+
+
+def warn_of_start(start: str | None, source: dict[str, Any]) -> None:
+    """A line on stderr where held-out items preferred the start to all that was learned."""
+    if source.get("chosen_step") == 0:
+        print(
+            f"warning: the file holds the start of the run (--start {start}): on held-out items all that it"
+            f" learned in {source['outer_steps']} outer steps was worse; give more time, or another method",
+            file=sys.stderr,
+        )
 
 
 def warn_of_signed_labels(data: DistilledSet) -> None:

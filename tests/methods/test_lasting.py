@@ -210,3 +210,14 @@ def test_the_advice_is_one_that_a_network_of_texts_can_follow(
         replace(data, labels=-data.labels, inner=inner, network={"name": network, "init": "random"})
     )
     assert f"gets worse; {advice} for a set that lasts" in capsys.readouterr().err
+
+
+def test_a_run_that_learned_nothing_better_than_its_start_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warning = "warning: the file holds the start of the run (--start means): on held-out items all that it"
+    data = run_image(folder, "wild", "--method", "dm", "--outer-lr", "1000", "--ema-decay", "0")
+    assert data.provenance["chosen_step"] == 0
+    assert warning in capsys.readouterr().err
+    assert run_image(folder, "tame", "--method", "dm").provenance["chosen_step"] > 0
+    assert "holds the start" not in capsys.readouterr().err
