@@ -2,9 +2,10 @@
 
 `python -m benchmarks.methods --data-dir DIR --minutes 2 10 60` distils MNIST, Fashion-MNIST and CIFAR-10 by
 each method, n = 10 and 100, measures the sets by `recipe` and `dc` on the networks of benchmarks.standard and
-writes benchmarks/results/methods.json and methods.md (the runs), methods-scores.json (the scores) and the
-curves to docs/assets. What is there is not run again, so a stopped benchmark goes on; --data, --n, --only
-and --minutes select. DIR holds fashion-mnist/ and cifar10.npz; sets that are not there are passed over.
+writes benchmarks/results/methods.json and methods.md (the runs), methods-summary.md (their accuracy alone),
+methods-scores.json (the scores) and the curves to docs/assets. What is there is not run again, so a stopped
+benchmark goes on; --data, --n, --only and --minutes select. DIR holds fashion-mnist/ and cifar10.npz; sets
+that are not there are passed over.
 """
 
 import argparse
@@ -46,6 +47,7 @@ METHODS = {  # the words of a row
     ),
 }  # fmt: skip
 TICKS = [k * 10**d for d in range(1, 5) for k in (1, 2, 5)]  # of the axis of seconds
+SUMMARY = Path(__file__).parent / "results" / "methods-summary.md"
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 SETTINGS = ("inner_steps", "rule", "lr", "batch", "outer_batch", "outer_lr", "start", "augment")
 
@@ -115,13 +117,39 @@ def row(root: Path, case: Case) -> dict[str, Any] | None:
     return read | {"peak_mib": peak, "bytes": path.stat().st_size, "curve": curve}
 
 
+def read_name(case: str) -> tuple[str, int, str, float]:
+    """(data, n, method, minutes) from the name of a case."""
+    data, n, method, minutes = case.split(", ")
+    return data, int(n.removeprefix("n = ")), method, float(minutes.removesuffix(" min"))
+
+
+def place_of(row: dict[str, Any]) -> tuple[int, int, int, float]:
+    """Where a row stands in the table: by n, data, method and minutes."""
+    data, n, method, minutes = read_name(row["case"])
+    return n, DATA.index(data), list(METHODS).index(method), minutes
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """The scores alone: a line for each method, a column for each data set, the times side by side."""
+    scores: dict[tuple[str, str], list[str]] = {}
+    for row in sorted(rows, key=place_of):
+        data, n, method, _ = read_name(row["case"])
+        cell = scores.setdefault((method, f"{data}, {n}"), [])
+        cell.append(f"{100 * row['accuracy']['mean']:.1f}")
+    columns = list(dict.fromkeys(column for _, column in scores))
+    return markdown(["method", *columns], [
+        [method, *(" → ".join(scores.get((method, column), ["-"])) for column in columns)]
+        for method in METHODS
+    ])  # fmt: skip
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
     head = ["run", "recipe", "outer steps", "seconds", "peak MiB", "bytes"]
     return markdown(head, [
         [r["case"], percent(r["accuracy"]), f"{r['outer_steps']:,}", f"{r['seconds']:.0f}",
          f"{r['peak_mib']:.0f}", f"{r['bytes']:,}"]
-        for r in rows
+        for r in sorted(rows, key=place_of)
     ])  # fmt: skip
 
 
@@ -160,14 +188,20 @@ def draw(rows: dict[str, dict[str, Any]], data: str, n: int) -> Path | None:
     if not selected or any("curve" not in r for r in longest.values()):
         return None
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for method, r in longest.items():
-        if r["curve"]:
-            axes.plot(*zip(*r["curve"], strict=True), label=method, marker="o", markersize=4)
+    curves = {method: r["curve"] for method, r in longest.items() if r["curve"]}
+    for method in sorted(
+        curves, key=lambda method: -curves[method][-1][1]
+    ):  # the best is first in the legend
+        color = f"C{list(METHODS).index(method)}"  # of a method, in all pictures
+        axes.plot(*zip(*curves[method], strict=True), label=method, color=color, marker="o", markersize=4)
     axes.set(xscale="log", xlabel="seconds of one thread", ylabel="held-out accuracy by its recipe, %")
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(10, 2 * max(r["seconds"] for r in selected.values()))
+    axes.set_xlim(
+        min([30, *(curve[0][0] for curve in curves.values())]),
+        2 * max(r["seconds"] for r in selected.values()),
+    )
     axes.set_title(f"{data}, {n} images")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
@@ -201,6 +235,7 @@ def main() -> None:
     if options.protocols and paths and not options.table:
         score(paths, options)
     rows = read_rows("methods")
+    SUMMARY.write_text(summary(list(rows.values())) + "\n", encoding="utf-8")
     for data, n in itertools.product(options.data, options.n):
         if picture := draw(rows, data, n):
             print(picture)

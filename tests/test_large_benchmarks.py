@@ -100,6 +100,23 @@ def test_an_outer_step_is_measured_on_a_device(monkeypatch: pytest.MonkeyPatch) 
     assert 0 < devices.measure("frepo", "cpu") < 10_000
 
 
+def test_methods_stand_in_their_order_and_the_scores_of_a_data_set_side_by_side() -> None:
+    def row(case: str, mean: float) -> dict[str, object]:
+        facts = {"outer_steps": 5, "seconds": 120.0, "peak_mib": 9.0, "bytes": 7}
+        return {"case": case, "accuracy": {"mean": mean, "std": 0.0, "n": 3}, **facts}
+
+    rows = [
+        row("mnist, n = 100, dm, 2 min", 0.9), row("mnist, n = 10, dm, 10 min", 0.8),
+        row("mnist, n = 10, dm, 2 min", 0.7), row("mnist, n = 10, unroll, 2 min", 0.6),
+    ]  # fmt: skip
+    names = [line.split(" | ")[0].removeprefix("| ") for line in methods.table(rows).splitlines()[2:]]
+    assert names == [rows[i]["case"] for i in (3, 2, 1, 0)]
+    lines = methods.summary(rows).splitlines()
+    assert lines[0] == "| method | mnist, 10 | mnist, 100 |"
+    assert lines[2] == "| unroll | 60.0 | - |"
+    assert "| dm | 70.0 → 80.0 | 90.0 |" in lines
+
+
 def test_a_picture_of_methods_has_the_longest_run_of_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,11 +57,12 @@ class MTT(Method):
     """How many experts there are."""
     expert_epochs: int = option(20, "EPOCHS", above=0, at_most=10**5, cost=(0.1, "seconds"))
     """For how many epochs an expert is trained on the real data."""
-    expert_items: int | None = option(None, "ITEMS", above=0)
-    """Real items in an epoch of an expert, after which its weights are kept (default: all)."""
-    expert_lr: float = option(0.01, "LR", above=0, at_most=1e30)
+    expert_items: int = option(1000, "ITEMS", above=0)
+    """Real items in an epoch of an expert, after which its weights are kept; the papers have all, which few
+    synthetic items cannot follow."""
+    expert_lr: float = option(0.02, "LR", above=0, at_most=1e30)
     """The learning rate of experts, which train by plain SGD."""
-    expert_batch: int = option(256, "ITEMS", above=0, at_most=10**6, cost=(20_000, "bytes"))
+    expert_batch: int = option(64, "ITEMS", above=0, at_most=10**6, cost=(20_000, "bytes"))
     """Real items in a step of an expert."""
     match_epochs: int = option(2, "EPOCHS", above=0, at_most=10**5)
     """M, the expert's epochs that the student's steps stand for."""
