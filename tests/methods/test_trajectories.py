@@ -201,6 +201,10 @@ def test_starts_are_drawn_between_the_first_and_the_last_epoch() -> None:
 
     assert list_starts(method()) == {0, 1, 2, 3, 4, 5}
     assert list_starts(method(min_start_epoch=1, max_start_epoch=3)) == {1, 2, 3}
+    assert max(list_starts(MTT(match_epochs=1))) == 5  # of 6
+    assert list_starts(MTT(match_epochs=1, min_start_epoch=6)) == {6}
+    assert max(list_starts(MTT(match_epochs=1, expansion_steps=10), 10)) == 6
+    assert max(list_starts(MTT(match_epochs=1, max_start_epoch=6))) == 6
     growing = method(min_start_epoch=1, max_start_epoch=5, expansion_steps=100)
     assert [max(list_starts(growing, step)) for step in (0, 24, 25, 50, 100, 1000)] == [1, 1, 2, 3, 5, 5]
 

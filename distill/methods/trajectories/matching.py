@@ -30,6 +30,7 @@ from distill.randomness import stream
 from distill.registry import option
 
 CHECKSUMS = "expert_checksums"  # in the memory: what a checkpoint knows of the experts
+EARLY = 5  # the last start epoch by default: ten images cannot follow an expert that is further
 EPOCH_RANGE: dict[str, Any] = {"at_least": 0, "at_most": 10**5}
 
 
@@ -71,8 +72,8 @@ class MTT(Method):
     min_start_epoch: int = option(0, "EPOCH", **EPOCH_RANGE)
     """The first epoch of an expert from which a student may start."""
     max_start_epoch: int | None = option(None, "EPOCH", **EPOCH_RANGE)
-    """The last epoch of an expert from which a student may start: earlier ones suit few items (default: the
-    last one that has M epochs behind it)."""
+    """The last epoch of an expert from which a student may start: early ones suit few items (default: 5;
+    with --expansion-steps or a later first one, the last one that has M epochs behind it)."""
     expansion_steps: int = option(0, "STEPS", at_least=0, at_most=10**9)
     """Over how many outer steps the range of start epochs grows from the first to the last, as in DATM; 0 is
     all at once."""
@@ -103,6 +104,13 @@ class MTT(Method):
         return last_start + self.match_epochs
 
     @property
+    def latest_start(self) -> float:
+        """The last start epoch that is allowed, however far experts are."""
+        if self.max_start_epoch is not None:
+            return self.max_start_epoch
+        return math.inf if self.expansion_steps or self.min_start_epoch > EARLY else EARLY
+
+    @property
     def training(self) -> ExpertTraining:
         """How experts are trained."""
         return ExpertTraining(self.expert_epochs, self.expert_lr, self.expert_batch, self.expert_items)
@@ -122,8 +130,7 @@ class MTT(Method):
     ) -> tuple[Tensor, Tensor]:
         """θ*_t and θ*_{t+M} of a random expert; in outer step `step` the range of t may still grow."""
         weights = experts[int(torch.randint(len(experts), (), generator=generator))].weights
-        last = len(weights) - 1 - self.match_epochs
-        last = last if self.max_start_epoch is None else min(last, self.max_start_epoch)
+        last = min(len(weights) - 1 - self.match_epochs, self.latest_start)
         share = min(1.0, step / self.expansion_steps) if self.expansion_steps else 1.0
         count = 1 + int(share * (last - self.min_start_epoch))
         t = self.min_start_epoch + int(torch.randint(count, (), generator=generator))
