@@ -189,19 +189,15 @@ def draw(rows: dict[str, dict[str, Any]], data: str, n: int) -> Path | None:
         return None
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     curves = {method: r["curve"] for method, r in longest.items() if r["curve"]}
-    for method in sorted(
-        curves, key=lambda method: -curves[method][-1][1]
-    ):  # the best is first in the legend
+    for method in sorted(curves, key=lambda m: -curves[m][-1][1]):  # the best is first in the legend
         color = f"C{list(METHODS).index(method)}"  # of a method, in all pictures
         axes.plot(*zip(*curves[method], strict=True), label=method, color=color, marker="o", markersize=4)
     axes.set(xscale="log", xlabel="seconds of one thread", ylabel="held-out accuracy by its recipe, %")
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(
-        min([30, *(curve[0][0] for curve in curves.values())]),
-        2 * max(r["seconds"] for r in selected.values()),
-    )
+    first = min([30, *(curve[0][0] for curve in curves.values())])
+    axes.set_xlim(first, 2 * max(r["seconds"] for r in selected.values()))
     axes.set_title(f"{data}, {n} images")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)

@@ -38,7 +38,7 @@ TEMPERATURE = "log_temperature"  # a learned tensor beside items and labels, of 
 
 
 class Visit(NamedTuple):
-    """A network of the pool, real items of its own, and what the method computed from these, graph-free."""
+    """A network of the pool, real items of its own (task), and what the method made of these once (real)."""
 
     pool: Pool
     place: int
