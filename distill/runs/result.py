@@ -158,11 +158,11 @@ def print_verdict(settings: Settings, data: DistilledSet, steps_run: int) -> Non
 
 
 def warn_of_start(start: str | None, source: dict[str, Any]) -> None:
-    """A line on stderr where held-out items preferred the start to all that was learned."""
+    """A line on stderr where nothing that was learned was better than the start on held-out items."""
     if source.get("chosen_step") == 0:
         print(
-            f"warning: the file holds the start of the run (--start {start}): on held-out items all that it"
-            f" learned in {source['outer_steps']} outer steps was worse; give more time, or another method",
+            f"warning: the file holds the start of the run (--start {start}): on held-out items nothing"
+            f" learned in {source['outer_steps']} outer steps was better; give more time, or another method",
             file=sys.stderr,
         )
 
