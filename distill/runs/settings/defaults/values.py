@@ -73,9 +73,8 @@ def max_age(s: Situation) -> int | None:
 
 
 def pool_lr(s: Situation) -> float | None:
-    if s.method == "dc" and 20 < s.n <= 200:
-        return DC_POOL_LR
-    return ADAM_LR if s.by_adam else None
+    of_dc = DC_POOL_LR if s.method == "dc" and 20 < s.n <= 200 else None
+    return ADAM_LR if s.by_adam else of_dc
 
 
 def lr_end(s: Situation) -> float | None:
