@@ -73,8 +73,8 @@ def max_age(s: Situation) -> int | None:
 
 
 def pool_lr(s: Situation) -> float | None:
-    of_dc = DC_POOL_LR if s.method == "dc" and 20 < s.n <= 200 else None
-    return ADAM_LR if s.by_adam else of_dc
+    dc_lr = DC_POOL_LR if s.method == "dc" and 20 < s.n <= 200 else None
+    return ADAM_LR if s.by_adam else dc_lr
 
 
 def lr_end(s: Situation) -> float | None:
