@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distill.sets.distilled import DistilledSet
 
 S = TypeVar("S", bound=Settings)
-HORIZONS = ("min_horizon", "max_horizon")
+COUNTED = ("min_horizon", "max_horizon", "pool_steps")  # options of a method on which defaults depend
 RATES = ("lr_per", "lr_profile", "lr_lr_scale")  # settings that only methods that learn rates have
 
 
@@ -107,7 +107,7 @@ def set_ipc(settings: S, classes: int) -> S:
 def situation_of(settings: Settings, start: str = "") -> Situation:
     data, options = settings.data, settings.outer.method_options
     text, method = isinstance(data, TextData), load(METHODS[settings.outer.method])
-    horizons: dict[str, Any] = {n: options[n] for n in HORIZONS if isinstance(options.get(n), int)}
+    counts: dict[str, Any] = {n: options[n] for n in COUNTED if isinstance(options.get(n), int)}
     bundled = isinstance(data, TextData) and data.dataset == "sentences" and not data.train
     n = count_items(settings.data.n, *parametrisation_of(settings))
     return Situation(
@@ -123,7 +123,7 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         trained=settings.network.weights is not None,
         mnist=settings.data.origin == "mnist",
         labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),
-        **horizons,
+        **counts,
     )  # fmt: skip
 
 

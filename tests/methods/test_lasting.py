@@ -99,6 +99,14 @@ def test_matching_has_hard_labels_and_the_outer_loop_of_the_paper(n: int, max_ag
     assert choose(method="dm", n=n) == ("hard", options | {"max_age": 1})
 
 
+@pytest.mark.parametrize(("steps", "lr"), [(1, 0.05), (10, 0.05), (50, 0.01), (250, 0.002)])
+def test_the_pool_of_gradient_matching_goes_as_far_by_any_number_of_steps(steps: int, lr: float) -> None:
+    options = {"pool_steps": steps}
+    assert choose(method="dc", n=100, method_options=options)[1]["pool_lr"] == pytest.approx(lr)
+    given = options | {"pool_lr": 0.03}
+    assert choose(method="dc", n=100, method_options=given)[1]["pool_lr"] == 0.03
+
+
 def test_a_resumed_run_of_older_settings_gets_no_horizon() -> None:
     values = {"method": "unroll", "init": "random", "labels": "softmax"}
     saved = identity(resolve(change_settings(ImageSettings(), **values)))

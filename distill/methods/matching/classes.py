@@ -39,7 +39,7 @@ class MatchingMethod(SGDPoolMethod):
     20 items, 10 up to 200, else 50: the loops of the papers)."""
     pool_steps: int = option(10, "STEPS", above=0, at_most=10**6)
     """For how many steps a visit trains its network on the items. The papers have 50 at 0.01 for a hundred
-    items; ten at 0.05 (--pool-lr) go as far for a fifth of the cost."""
+    items; ten at 0.05 go as far for a fifth of the cost, and --pool-lr follows the steps."""
 
     classes_per_step: int = option(100, "COUNT", above=0, at_most=10**6)
     """From how many classes, drawn anew in each visit, real items come: a visit of a thousand would take as

@@ -35,6 +35,7 @@ class Situation:
     inner_loss: str = ""
     min_horizon: int = 0
     max_horizon: int = 0
+    pool_steps: int = 10  # of a visit, for methods with a pool that trains by SGD
     mnist: bool = False  # the data set of which the protocol dc changes the images
     start: str = ""  # of a saved set, its labels: regression, shares or signed
 

@@ -111,8 +111,8 @@ DEFAULTS = (
     ),
     Default(
         METHOD, "pool_lr", pool_lr,
-        "0.01, for dc of 21 to 200 items 0.05; for rat-bptt by adam 0.001; frepo and rcig: 0.002 with"
-        " momentum, 0.001 with adam",
+        "0.01, for dc of 21 to 200 items 0.05, with more than ten --pool-steps 0.5 / steps; for rat-bptt by"
+        " adam 0.001; frepo and rcig: 0.002 with momentum, 0.001 with adam",
         "the rate at which most people train by that rule; ten steps of dc go as far as the paper's 50",
     ),
     Default(

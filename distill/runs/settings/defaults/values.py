@@ -7,7 +7,7 @@ LONGEST = 3  # a horizon, in recipes
 MOST_STEPS = 10**5
 ADAM_STEPS, ADAM_LR, ADAM_LR_END = 200, 0.001, 0.01  # of the protocol adam, whose rate falls to zero
 UNROLLED_STEPS = 50  # that go as far, at four times the rate, in a quarter of the time
-DC_POOL_LR = 0.05  # of 10 steps, which go as far as the 50 of the paper at 0.01
+DC_POOL_WAY = 0.5  # rate times steps: 10 at 0.05 go as far as the 50 of the paper at 0.01
 QUICK_STEPS, QUICK_LR = 6, 0.04  # of runs that end within two minutes
 
 
@@ -73,7 +73,7 @@ def max_age(s: Situation) -> int | None:
 
 
 def pool_lr(s: Situation) -> float | None:
-    dc_lr = DC_POOL_LR if s.method == "dc" and 20 < s.n <= 200 else None
+    dc_lr = DC_POOL_WAY / max(s.pool_steps, 10) if s.method == "dc" and 20 < s.n <= 200 else None
     return ADAM_LR if s.by_adam else dc_lr
 
 
