@@ -31,6 +31,7 @@ class Candidate:
     score: float
     step: int
     tensors: Named
+    highest: float = -1.0  # score of all candidates before it and its own, once it is chosen
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def run_outer_loop(
     if share(snapshot.state.step) >= 1:
         return
     if plan.method.anytime and snapshot.best.score < 0:
-        snapshot = replace(snapshot, best=score(snapshot.state.tensors, 0))
+        snapshot = replace(snapshot, best=choose(score(snapshot.state.tensors, 0), snapshot.best, 0.0))
     for state in states:
         record: Record = {"step": state.step, "loss": state.loss if math.isfinite(state.loss) else None}
         if state.rollbacks >= GIVE_UP:
@@ -98,8 +99,9 @@ def best_of(*candidates: Candidate) -> Candidate:
 
 
 def choose(latest: Candidate, best: Candidate, margin: float) -> Candidate:
-    """The latest candidate, unless its score is below that of the best so far by more than the margin."""
-    return latest if latest.score >= best.score - margin else best
+    """The latest candidate, unless its score is below the highest so far by more than the margin."""
+    highest = max(latest.score, best.highest)
+    return replace(latest if latest.score >= highest - margin else best, highest=highest)
 
 
 def candidate_scorer(

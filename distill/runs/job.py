@@ -234,6 +234,8 @@ def load_snapshot(settings: Settings, path: Path, start: Snapshot) -> Snapshot:
         return start
     if isinstance(saved.get("state"), dict):  # checkpoints of older versions lack these
         saved["state"] = {**{name: getattr(start.state, name) for name in ADDED_LATER}, **saved["state"]}
+    if isinstance(saved.get("best"), dict):
+        saved["best"] = {"highest": saved["best"].get("score"), **saved["best"]}
     checkpoint.check_form(path, saved, asdict(start))
     check_same_experts(path, saved["state"]["method_memory"], start.state.method_memory)
     return Snapshot(OuterState(**saved["state"]), Candidate(**saved["best"]), saved["seconds"])
