@@ -9,7 +9,7 @@ from distill.methods.base import Named
 from distill.runs.build import Plan, build_objective, build_plan
 from distill.runs.measure import Splits, split_data
 from distill.runs.resolve import resolve
-from distill.runs.starts import build_synthetic
+from distill.runs.starts.synthetic import build_synthetic
 from tests.runs.test_settings import image_settings
 
 WORDS = [word for word in METHODS if word != "sre2l"]  # which needs a teacher

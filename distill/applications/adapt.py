@@ -13,7 +13,7 @@ from distill.runs.files import folder, machine
 from distill.runs.job import distil
 from distill.runs.measure import load_data
 from distill.runs.resolve import change, identity, resolve, set_ipc
-from distill.runs.starts import build_synthetic, check_method
+from distill.runs.starts.synthetic import build_synthetic, check_method
 
 S = TypeVar("S", bound=TrainedSettings)
 

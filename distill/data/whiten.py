@@ -79,3 +79,28 @@ def to_pixels(items: Float[Tensor, "n channels height width"], source: dict[str,
         for name in ("std", "mean")
     )
     return items * std + mean
+
+
+def renormalise(
+    items: Float[Tensor, "n channels height width"], source: dict[str, Any], data: Dataset
+) -> Float[Tensor, "n channels height width"]:
+    """Learned images in the units of these data: through pixels, where they were learned in others.
+
+    source is a distilled set's, as in to_pixels(), which says what it raises; other items stay as they are.
+    """
+    if items.ndim != 4 or has_units(source, data):
+        return items
+    pixels = to_pixels(items, source)
+    if data.zca:
+        mean, matrix = (data.zca[name].to(items.device) for name in ("mean", "matrix"))
+        return ((pixels.flatten(1) - mean) @ matrix).view_as(items)
+    mean, std = (torch.tensor(v, device=items.device).view(-1, 1, 1) for v in (data.mean, data.std))
+    return (pixels - mean) / std
+
+
+def has_units(source: dict[str, Any], data: Dataset) -> bool:
+    """Whether a distilled set's items have the whitening, or the means and deviations, of these data."""
+    old, new = source.get("zca") or {}, data.zca or {}
+    pairs = [(old[name].cpu(), new[name].cpu()) for name in new.keys() & old.keys()]
+    pairs += [(torch.tensor(source[name]), torch.tensor(getattr(data, name))) for name in ("mean", "std")]
+    return old.keys() == new.keys() and all(torch.allclose(a.float(), b.float()) for a, b in pairs)

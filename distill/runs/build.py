@@ -34,7 +34,8 @@ from distill.runs.pool import connect_pool, fill_networks
 from distill.runs.resolve import change
 from distill.runs.settings import NetworkSettings, OuterSettings, Settings
 from distill.runs.settings.memory import check_graph, check_memory
-from distill.runs.starts import InitialWeights, initial_weights, inner_loss_word
+from distill.runs.starts.continuation import inner_loss_word
+from distill.runs.starts.weights import InitialWeights, initial_weights
 from distill.sets.distilled import DistilledSet
 from distill.sets.provenance import describe_source
 

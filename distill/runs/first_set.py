@@ -20,7 +20,8 @@ from distill.runs.resolve import change, is_timed, resolve
 from distill.runs.result import describe_run
 from distill.runs.settings import Settings
 from distill.runs.settings.situation import SQUARED
-from distill.runs.starts import SOFT, build_synthetic
+from distill.runs.starts.continuation import SOFT
+from distill.runs.starts.synthetic import build_synthetic
 from distill.sets.distilled import DistilledSet
 
 S = TypeVar("S", bound=Settings)

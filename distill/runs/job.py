@@ -30,7 +30,7 @@ from distill.runs.measure import Splits, load_data, split_data
 from distill.runs.resolve import change, identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_job, describe_run, export, finish
 from distill.runs.settings import Settings
-from distill.runs.starts import build_synthetic
+from distill.runs.starts.synthetic import build_synthetic
 from distill.sets.distilled import DistilledSet
 
 Data = tuple[Dataset, Dataset]

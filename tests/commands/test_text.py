@@ -16,7 +16,7 @@ from distill.runs.files.folder import read_config
 from distill.runs.measure import load_data
 from distill.runs.resolve import resolve, resume
 from distill.runs.settings import RunSettings, TextSettings
-from distill.runs.starts import start_items
+from distill.runs.starts.synthetic import start_items
 from distill.sets.distilled import DistilledSet
 from distill.student import accuracy, train_ordinary
 from tests.helpers import change_settings, read_json_line, run_module, write_texts

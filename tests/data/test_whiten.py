@@ -1,14 +1,16 @@
 """ZCA whitening: what it does to pixels, and that a student is measured on whitened images too."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from distill.commands.image import main as distil
 from distill.commands.student import main as measure_student
 from distill.data.dataset import Dataset
-from distill.data.whiten import RIDGE, fit_zca, to_pixels, whiten
+from distill.data.whiten import RIDGE, fit_zca, renormalise, to_pixels, whiten
 from distill.sets.distilled import DistilledSet
 from tests.helpers import blobs, read_json_line, write_npz
 
@@ -29,6 +31,20 @@ def write_colours(path: Path) -> None:
         noise = np.random.default_rng(seed).integers(0, 20, (*x.shape, 3))
         arrays[f"x_{split}"] = (0.9 * x[..., None] + noise).clip(0, 255).astype(np.uint8)
     np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("old_zca", [False, True])
+@pytest.mark.parametrize("new_zca", [False, True])
+def test_learned_images_get_the_units_of_other_data(old_zca: bool, new_zca: bool) -> None:
+    data = make_colours(400)
+    old = replace(data, mean=(0.1,) * 3, std=(0.9,) * 3)
+    old, new = (
+        whiten(d, fit_zca(d, ridge)) if z else d
+        for d, z, ridge in ((old, old_zca, 0.05), (data, new_zca, 0.01))
+    )
+    items, source = old.batch(slice(8))[0], {"mean": old.mean, "std": old.std, "zca": old.zca}
+    torch.testing.assert_close(renormalise(items, source, new), new.batch(slice(8))[0], rtol=1e-3, atol=1e-3)
+    assert renormalise(items, source, old) is items
 
 
 def test_whitened_pixels_have_no_correlations_and_a_variance_below_one() -> None:

@@ -9,7 +9,10 @@ import torch
 import distill
 from distill.errors import UserError
 from distill.inner.losses import squared_error
+from distill.methods.kernel_ridge import FRePo
+from distill.methods.matching.distributions import DM
 from distill.methods.unroll import BPTT
+from distill.runs.starts.continuation import assign_by_labels
 from distill.sets.distilled import DistilledSet
 from tests.runs.test_library import Net, make_data
 
@@ -86,3 +89,45 @@ def test_labels_of_a_regression_become_shares_for_a_cross_entropy(regression: Di
 def test_horizons_below_the_recipe_are_refused_before_anything_is_trained() -> None:
     with pytest.raises(UserError, match="max_horizon 3 is below the 4 inner steps"):
         learn(method=BPTT(max_horizon=3))
+
+
+def start_of(items: torch.Tensor, labels: torch.Tensor, **source: object) -> DistilledSet:
+    """A set of these items and labels, as another run may have left it."""
+    like = learn(labels="hard", outer_steps=1)
+    return replace(like, items=items, labels=labels, source=like.source | source)
+
+
+@pytest.mark.parametrize("values", [{"labels": "hard"}, {"method": DM()}])
+def test_items_of_a_start_take_the_places_of_their_classes(values: dict[str, object]) -> None:
+    items = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    classes = torch.tensor([2, 2, 0, 1, 0, 1])  # a selection, or an import sorted by class
+    saved = start_of(items, torch.eye(3)[classes])
+    data = learn(start=saved, **(values | {"n": 6}))
+    assert data.labels.argmax(dim=1).tolist() == [0, 1, 2, 0, 1, 2]
+    torch.testing.assert_close(data.items, items[[2, 3, 0, 4, 5, 1]], rtol=0, atol=1e-3)
+
+
+def test_a_start_of_too_few_items_of_a_class_is_refused_where_items_have_classes() -> None:
+    saved = start_of(torch.zeros(3, 1, 8, 8), torch.eye(3)[[0, 0, 1]])
+    with pytest.raises(
+        UserError, match='has 2 items of class "0" where this run has 1: give a set of that m'
+    ):
+        learn(start=saved, labels="hard")
+    assert learn(start=saved, labels="soft").labels.argmax(dim=1).tolist() == [0, 0, 1]
+
+
+def test_an_item_whose_soft_label_leans_to_another_class_keeps_a_place_of_its_next_best() -> None:
+    labels = torch.tensor([[0.6, 0.1, 0.3], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]])
+    assert assign_by_labels(labels, [1, 1, 1]).tolist() == [0, 1, 2]
+    assert assign_by_labels(labels.flip(0), [1, 1, 1]).tolist() == [2, 1, 0]
+    assert assign_by_labels(labels, [2, 0, 1]).tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize("scale", [10.0, 1.0])
+def test_labels_of_a_start_get_the_scale_of_the_run(regression: DistilledSet, scale: float) -> None:
+    data = learn(start=regression, method=FRePo(label_scale=scale, pool_size=1, pool_steps=1))
+    torch.testing.assert_close(data.labels, scale / 10 * regression.labels, rtol=0, atol=1e-4 * scale)
+    shares = data.inner["softmax_scale"] * data.labels
+    torch.testing.assert_close(
+        shares, regression.inner["softmax_scale"] * regression.labels, rtol=1e-4, atol=1e-4
+    )

@@ -50,13 +50,9 @@ from distill.runs.settings import (
     RunSettings,
     Settings,
 )
-from distill.runs.starts import (
-    build_synthetic,
-    draw_initial,
-    inner_loss_word,
-    known_weights,
-    unseen_weights,
-)
+from distill.runs.starts.continuation import inner_loss_word
+from distill.runs.starts.synthetic import build_synthetic
+from distill.runs.starts.weights import draw_initial, known_weights, unseen_weights
 from distill.sets.distilled import DistilledSet
 from distill.sets.provenance import describe_source
 

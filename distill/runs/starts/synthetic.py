@@ -1,98 +1,38 @@
-"""Where a run starts: initial weights by what they are for, and the synthetic set."""
+"""The synthetic set before the first outer step: new, or as a saved set ended."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from distill.data.dataset import Dataset, match_classes
+from distill.data.dataset import Dataset
 from distill.errors import UserError
-from distill.inner import INNER_LOSSES
 from distill.inner.attention import start_attention
 from distill.inner.losses import loss_name
 from distill.inner.problem import Problem
-from distill.kd.network_files import load_weights
-from distill.methods import METHODS
 from distill.methods.base import Method
-from distill.networks.initial import draw_weights
 from distill.outer import RATE_PROFILES, STARTS
 from distill.outer.parametrisations.base import build_parametrisation
 from distill.outer.rate_profiles import shape_rates
-from distill.outer.starts import (
-    assign_classes,
-    continue_from,
-    start_from_clusters,
-    start_labels,
-    start_lrs,
-)
-from distill.outer.synthetic import Synthetic, cyclic_schedule, inverse_softplus
+from distill.outer.starts import assign_classes, start_from_clusters, start_labels, start_lrs
+from distill.outer.synthetic import Synthetic, cyclic_schedule
 from distill.randomness import stream
 from distill.registry import find, load
 from distill.runs.settings import Settings
 from distill.runs.settings.situation import parametrisation_of
+from distill.runs.starts.continuation import (
+    SOFT,
+    SQUARED,
+    check_labels,
+    continue_from_set,
+    continue_rates,
+    with_label_scale,
+    with_shares,
+)
 from distill.sets.distilled import DistilledSet
 
-Weights = dict[str, Tensor]
-SOFT, SQUARED = "soft-cross-entropy", "squared-error"
 SOFTMAX_SCALE = 2.0  # of a regression's labels: dc gave 93 % at 2, 92 % at 5, 85 % at 10, 78 % with hard ones
 REGRESSION_SCALE = 10.0  # of a regression's labels: a random last layer answers as loudly as one-hot ones
-
-
-class InitialWeights(NamedTuple):
-    """Initial weights by what they are for."""
-
-    training: list[Weights]  # of the outer steps in turn; empty where each step draws its own
-    validation: list[Weights]  # choose between candidates; where random, never reported
-    exported: list[Weights]  # the file carries them for students; empty where students draw their own
-
-
-def initial_weights(settings: Settings, problem: Problem) -> InitialWeights:
-    """The known weights, or others that train the set, choose and measure. Raises UserError."""
-    fixed, count = settings.network.init == "fixed", settings.network.fixed_networks
-    tests = settings.measure.test_networks
-    last = tests + settings.measure.validation_networks
-    if settings.network.weights:
-        loaded = load_networks(settings, problem, count if fixed else last + 1)
-        if fixed:
-            return known_weights(loaded[:count])
-        return InitialWeights(loaded[last:], loaded[tests:last], loaded[:tests])
-    if fixed:
-        return known_weights(draw_initial(settings, problem, "fixed", count))
-    return unseen_weights(settings, problem)
-
-
-def known_weights(weights: list[Weights]) -> InitialWeights:
-    """Weights that a fixed set serves."""
-    return InitialWeights(weights, weights, weights)
-
-
-def unseen_weights(settings: Settings, problem: Problem) -> InitialWeights:
-    """Each outer step draws its own weights; others, never reported, choose what is exported."""
-    count = settings.measure.validation_networks
-    return InitialWeights([], draw_initial(settings, problem, "validation", count), [])
-
-
-def draw_initial(settings: Settings, problem: Problem, purpose: str, count: int) -> list[Weights]:
-    """So many new initialisations, drawn for a purpose."""
-    weight_init, seed = settings.network.weight_init, settings.run.seed
-    draws = (draw_weights(problem.network, stream(purpose, seed, k), weight_init) for k in range(count))
-    return [{name: w.to(settings.run.device) for name, w in draw.items()} for draw in draws]
-
-
-def load_networks(settings: Settings, problem: Problem, least: int) -> list[Weights]:
-    """The networks of --weights, in the order of their files' names. Raises UserError."""
-    path = Path(str(settings.network.weights))
-    files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
-    if len(files) < least:
-        raise UserError(
-            f"--weights {path} holds {len(files)} networks (*.pt), and {least} are needed: --fixed-networks"
-            " known ones, or, where random, --test-networks that measure, --validation-networks that choose,"
-            " and one that trains the set"
-        )
-    like = draw_initial(settings, problem, "fixed", 1)[0]
-    return [load_weights(str(file), problem.network, like) for file in files]
 
 
 def build_synthetic(
@@ -133,7 +73,10 @@ def build_synthetic(
         if settings.data.labels == "softmax" and loss_name(problem.inner_loss) == SOFT:
             saved = with_shares(saved)
         check_labels(settings, saved, problem)
-        synthetic = continue_from_set(settings.outer.start, saved, synthetic, data)
+        if method.regresses:
+            saved = with_label_scale(saved, synthetic.softmax_scale)
+        by_class = method.needs_every_class or settings.data.labels == "hard"
+        synthetic = continue_from_set(settings.outer.start, saved, synthetic, data, by_class)
         synthetic = continue_rates(saved, synthetic)
         if synthetic.softmax_scale:
             synthetic = replace(synthetic, softmax_scale=saved.inner.get("softmax_scale"))
@@ -178,18 +121,6 @@ def check_method(
         )
 
 
-def inner_loss_word(settings: Settings, saved: DistilledSet | None = None) -> str:
-    """The inner loss of a run: that of its method, else of the set it starts from, else of soft labels.
-
-    saved: the set to go on from, where it is not read from a file.
-    """
-    outer = settings.outer
-    word = outer.method_options.get("inner_loss") or find(METHODS, "method", outer.method).inner_loss
-    if word is None and outer.start.endswith(".pt"):
-        word = (saved or DistilledSet.load(outer.start)).inner["loss"]
-    return str(word) if word in INNER_LOSSES else SOFT
-
-
 def scale_labels(labels: Tensor, settings: Settings, problem: Problem, method: Method) -> Tensor:
     """Labels (n, classes) at the start as the inner loss takes them: for a squared error they have mean 0.
 
@@ -221,44 +152,6 @@ def scale_softmax(settings: Settings, problem: Problem, method: Method) -> float
     return SOFTMAX_SCALE / scale if scale else None
 
 
-def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> None:
-    """Raise UserError where a saved set's labels are those of another inner loss, map or scale."""
-    path, loss, saved_loss = settings.outer.start, loss_name(problem.inner_loss), saved.inner["loss"]
-    if loss != saved_loss and {loss, saved_loss} <= INNER_LOSSES.keys():
-        raise UserError(
-            f"--start {path} holds labels of the inner loss {saved_loss}, which mean nothing to this run's"
-            f" {loss}: leave the inner loss out, or start from another set"
-        )
-    if loss == SQUARED == saved_loss and settings.data.labels == "softmax":
-        raise UserError(
-            f"--start {path} holds labels of a regression, which are no logits: use --labels soft or hard"
-        )
-    if "start_scale" in settings.outer.method_options:
-        raise UserError(f"--start-scale has no effect on the labels of --start {path}: leave it out")
-
-
-def with_shares(saved: DistilledSet) -> DistilledSet:
-    """A regression's set that says which shares its labels stand for, with those for labels."""
-    scale = saved.inner.get("softmax_scale")
-    if saved.inner["loss"] != SQUARED or scale is None:
-        return saved
-    return replace(saved, labels=(scale * saved.labels).softmax(dim=1), inner={**saved.inner, "loss": SOFT})
-
-
-def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
-    """With a regression's learning rates, stretched over the steps where their number is another.
-
-    Its labels are some ten times as large as shares, so that the usual first rate would be too high.
-    """
-    if saved.inner["loss"] != SQUARED or saved.lrs.shape == synthetic.raw_lrs.shape:
-        return synthetic
-    lrs = saved.lrs.flatten(1).mean(dim=1) if saved.lrs.ndim > 1 else saved.lrs
-    steps = len(synthetic.schedule)
-    lrs = F.interpolate(lrs.view(1, 1, -1), steps, mode="linear", align_corners=True).clamp(min=1e-8)
-    raw = inverse_softplus(lrs).view(steps, *[1] * (synthetic.raw_lrs.ndim - 1))
-    return replace(synthetic, raw_lrs=raw.expand_as(synthetic.raw_lrs).clone())
-
-
 def to_device(synthetic: Synthetic, device: str) -> Synthetic:
     """The synthetic set with its tensors on a device."""
     names, parts = ("items", "labels", "raw_lrs", "schedule"), ("extra", "codes")
@@ -277,20 +170,3 @@ def start_items(word: str, n: int, seed: int, data: Dataset, rows: int | None = 
     start = find(STARTS, "start", "noise" if word.endswith(".pt") else word)
     items: Tensor = start(data, classes, stream("start", seed))
     return items
-
-
-def continue_from_set(path: str, saved: DistilledSet, synthetic: Synthetic, data: Dataset) -> Synthetic:
-    """The synthetic set as a saved one ended. Raises UserError where that is of another kind."""
-    expected = describe_kind(synthetic.items, data.text_metadata(synthetic.items), data.zca)
-    description = describe_kind(saved.items, saved.text, saved.source.get("zca"))
-    if description != expected:
-        raise UserError(f"--start {path} holds {description}; this run learns {expected}")
-    places = match_classes(data.classes, saved.source["classes"], data.name, f"--start {path}")
-    return continue_from(synthetic, saved.items, saved.labels[:, places], saved.lrs)
-
-
-def describe_kind(items: Tensor, text: dict[str, Any] | None, zca: dict[str, Tensor] | None) -> str:
-    """What a set's items are, in words that two sets share only if one can continue the other."""
-    white = "whitened " if zca else ""
-    vectors = f" of the vectors {str(text.get('checksum'))[:12]}" if text else ""
-    return f"{white}items {tuple(items.shape)}{vectors}"

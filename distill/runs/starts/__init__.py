@@ -1,0 +1,1 @@
+"""Where a run starts: initial weights by what they are for, and the synthetic set, new or of a file."""
