@@ -77,7 +77,7 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
             path = open_folder(settings, stack, {**identity(settings), fingerprint.KEY: job.facts})
             plan, synthetic, start, schedule, expert_seconds = begin(job, path)
             last = run_with_files(settings, plan, path, synthetic, splits, schedule, start)
-            peak = machine.peak_mib()
+            peak = machine.peak_memory(settings.run.device)
         if processes.rank() > 0:
             return {}
         result = export(settings, plan, synthetic, splits, last)

@@ -163,6 +163,15 @@ def test_auto_is_kernel_ridge_for_images_and_random_networks(
     assert resolve(settings) == settings
 
 
+@pytest.mark.parametrize(("dataset", "method"), [
+    ("mnist", "rat-bptt"), ("usps", "rat-bptt"), ("cifar-10", "frepo"), ("photos", "frepo"),
+    ("a.npz", "frepo"),
+])  # fmt: skip
+def test_auto_takes_windows_where_the_images_are_known_to_be_grey(dataset: str, method: str) -> None:
+    values = {"init": "random", "network": "convnet", "minutes": 5.0, "dataset": dataset}
+    assert resolve(change_settings(ImageSettings(), method="auto", **values)).outer.method == method
+
+
 def test_a_method_that_does_not_unroll_has_no_engine() -> None:
     settings = resolve(image_settings(method="dm"))
     assert settings.inner.engine is None

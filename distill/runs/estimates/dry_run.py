@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from distill.errors import UserError
 from distill.outer.loop import OuterState, descend, initial_state
 from distill.outer.synthetic import Synthetic
@@ -19,7 +17,7 @@ from distill.runs.descent import candidate_scorer
 from distill.runs.estimates.measuring import estimate_seconds, seconds_of
 from distill.runs.experts.files import Expert
 from distill.runs.experts.training import add_experts, print_line
-from distill.runs.files.machine import peak_mib, process_seconds
+from distill.runs.files.machine import peak_memory, process_seconds
 from distill.runs.first_set import SHARE, begins_with_first_set
 from distill.runs.measure import Splits
 from distill.runs.settings import Settings
@@ -125,13 +123,6 @@ def count_steps(settings: Settings, seconds: float, measuring: float) -> int:
 def is_limited(settings: Settings) -> bool:
     """Whether minutes end the outer loop."""
     return bool(settings.run.minutes or settings.run.distil_minutes)
-
-
-def peak_memory(device: str) -> float | None:
-    """The most MiB that this process has held: of the GPU, where it computes there."""
-    if device.startswith("cuda"):
-        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    return peak_mib()
 
 
 def describe_cost(settings: Settings, cost: Cost) -> list[str]:

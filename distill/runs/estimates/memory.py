@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from distill.errors import RunError, is_memory_error
-from distill.runs.estimates.dry_run import peak_memory
+from distill.runs.files.machine import peak_memory
 from distill.runs.settings import Settings
 
 REQUEST = r"tried to allocate ([\d.]+ \w+)"  # in torch's errors

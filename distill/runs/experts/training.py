@@ -162,9 +162,9 @@ def label_by_expert(plan: Plan, synthetic: Synthetic, expert: Trajectory) -> Syn
     """The set whose labels are a trained expert's logits for its items (Guo et al. 2024)."""
     with torch.no_grad():
         state = plan.problem.start(last_weights(plan, expert.weights))
-        return synthetic.replace_tensors(
-            {**synthetic.tensors(), "labels": plan.problem.logits(state, synthetic.items)}
-        )
+        logits = plan.problem.logits(state, synthetic.items)
+        labels = logits.unflatten(0, (-1, synthetic.label_rows)).mean(dim=0)  # of items that share one
+        return synthetic.replace_tensors({**synthetic.tensors(), "labels": labels})
 
 
 def after_experts(schedule: Schedule, settings: Settings, seconds: float | None) -> Schedule:

@@ -66,3 +66,10 @@ def peak_mib() -> float | None:
     status = Path("/proc/self/status")
     lines = status.read_text().split("\n") if status.exists() else []
     return next((round(float(line.split()[1]) / 1024, 1) for line in lines if line.startswith("VmHWM")), None)
+
+
+def peak_memory(device: str) -> float | None:
+    """The most MiB that this process has held: of the GPU, where it computes there."""
+    if device.startswith("cuda"):
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return peak_mib()

@@ -79,8 +79,8 @@ def count_items(sources: Sources) -> dict[str, int]:
 
 def describe_machine(device: str) -> dict[str, Any]:
     """What the time and the last digits of a run depend on."""
-    facts = {"device": device, "threads": torch.get_num_threads(), "peak_mib": machine.peak_mib()}
-    return facts | machine.versions()
+    peak = machine.peak_memory(device)
+    return {"device": device, "threads": torch.get_num_threads(), "peak_mib": peak, **machine.versions()}
 
 
 def format_scores(networks: Scores) -> str:
