@@ -73,6 +73,7 @@ class Pool:
     max_age: int
     steps: int  # of training in each visit
     augments: Sequence[Augment | None] = (None,)  # change the items on which the networks train, in turn
+    seed: int = 0  # of these changes
 
     def start(self) -> Named:
         """Networks that were never trained; their ages are spread, so that few are drawn at one time."""
@@ -133,7 +134,8 @@ class Pool:
     def advance(self, memory: Named, place: int, age: int, steps: Sequence[Step]) -> State:
         """The state of the network in a place after the steps of one visit."""
         family, state = self.family(place), self.state(memory, place)
-        generator = stream("changes", place, age, int(memory["drawn"]))
+        words = (place, age, int(memory["drawn"]), self.seed)
+        generator = stream("changes", *(words if self.seed else words[:3]))  # seed 0 had no word once
         for i in range(self.steps):
             step = steps[(age * self.steps + i) % len(steps)]
             x = self.change(place, step.x, generator)

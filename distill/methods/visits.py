@@ -79,6 +79,7 @@ class PoolMethod(Method):
     commas, go round among the networks, and none is no change: affine,none."""
     families: tuple[Family, ...] = field(default=(), repr=False)
     peers: Peers = field(default=Peers(), repr=False)  # the processes of the run
+    seed: int = field(default=0, repr=False)  # of the run, for random changes of the items
     updates: int = 1  # of the items in a visit
 
     @abstractmethod
@@ -103,7 +104,7 @@ class PoolMethod(Method):
     def pool_of(self, families: tuple[Family, ...]) -> Pool:
         """The pool of these families."""
         augments = [self.pool_augmentation(words) if words else None for words in self.augments()]
-        return Pool(families, self.pool_size, self.max_age, self.pool_steps, augments)
+        return Pool(families, self.pool_size, self.max_age, self.pool_steps, augments, self.seed)
 
     def pool_augmentation(self, words: str) -> Augment:
         """How items change on which networks train, by words of --pool-augment."""

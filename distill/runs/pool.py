@@ -37,7 +37,10 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
     set's own network; of a convnet that starts at random a narrow one. Raises UserError for a word that
     is no network of such items, or one with batch norm.
     """
-    if not isinstance(method, PoolMethod) or method.families:
+    if not isinstance(method, PoolMethod):
+        return method
+    method = replace(method, seed=settings.run.seed)
+    if method.families:
         return method
     if isinstance(method, RegressionPoolMethod):
         method = replace(method, flips="flip" in settings.outer.augment.split("-"))

@@ -185,6 +185,18 @@ def test_families_take_turns_and_normalisation_chooses_the_rule() -> None:
     assert [pool.family(place).lr for place in range(4)] == [0.01, 0.5, 0.01, 0.5]
 
 
+def test_a_run_of_another_seed_changes_the_pools_items_otherwise() -> None:
+    def weights_of(seed: int) -> torch.Tensor:
+        def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return x + torch.randn(x.shape, generator=generator)
+
+        pool = Pool([make_family()], size=1, max_age=9, steps=1, augments=(augment,), seed=seed)
+        return pool.train(pool.start(), 0, make_synthetic().steps())["0.0"]
+
+    assert torch.equal(weights_of(1), weights_of(1))
+    assert not torch.equal(weights_of(0), weights_of(1))
+
+
 def test_bfloat16_changes_features_by_less_than_two_percent() -> None:
     network = build_network("convnet", (1, 16, 16), 10, width=8)
     problem = Problem(network)
