@@ -103,6 +103,9 @@ def test_labels_that_do_not_match_the_set_are_refused() -> None:
         replace(data, view_labels=tensor_of(data)[:, :4])
     with pytest.raises(SetError, match="must be finite float32 numbers"):
         replace(data, view_labels=tensor_of(data) / 0)
+    for odd in (tensor_of(data).log(), tensor_of(data) * 2):
+        with pytest.raises(SetError, match="view_labels of view 0 are not probabilities: .* store the softm"):
+            replace(data, view_labels=odd)
     with pytest.raises(SetError, match="views is a NoneType: it must say how"):
         replace(data, views=None)
     with pytest.raises(SetError, match="views.seed must be"):
