@@ -36,7 +36,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     protocol, chosen = choose_by_options(config, data)
     start = build_start(data, config.network, config.init, config.seeds)
     check_saving(config, data, test, protocol, start)
-    with_teacher = build_with_teacher(config, data) if config.teacher else None
+    with_teacher = build_with_teacher(config, data, train) if config.teacher else None
     students = train_students(protocol, data, start)
     reports = [report_students(data.count("distilled items"), students, test)]
     facts = {"init": start.init, "network": start.name, "path": config.set, "protocol": chosen}

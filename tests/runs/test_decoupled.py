@@ -50,7 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     large = build_network("convnet-batch", (1, 16, 16), 3, **NARROW)
     save_network(str(folder / "large.pt"), architecture, large, train.classes)
     plain = build_network("convnet", train.shape, 3, **NARROW)
-    save_network(str(folder / "plain.pt"), {"name": "convnet", **NARROW}, plain, train.classes)
+    trained = train_ordinary(train, plain, None, adam, 4, 50, stream("plain"))
+    save_network(str(folder / "plain.pt"), {"name": "convnet", **NARROW}, trained.network, train.classes)
     (folder / "text.pt").write_text("no tensors")
     torch.save(TorchvisionNetwork("resnet18", 3).body.state_dict(), folder / "resnet18.pth")
     return folder

@@ -24,7 +24,7 @@ from distill.student.views.fkd import FKD
 from distill.student.views.labels import label_views
 from distill.student.views.schedule import CHANGES, ViewSchedule
 from distill.student.views.settings import ViewOptions
-from tests.helpers import small_set, waves, write_npz
+from tests.helpers import small_set, train_teacher, waves, write_npz
 from tests.sets.samples import is_equal_set
 
 
@@ -135,13 +135,13 @@ def test_relabel_stores_views_and_a_new_relabelling_drops_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_npz(tmp_path / "blobs.npz")
+    teacher = train_teacher(write_npz(tmp_path / "blobs.npz"))
     small_set().save("set.pt")
-    write_tensors("teacher.pt", make_teacher().state_dict())
+    write_tensors("teacher.pt", teacher.state_dict())
     line = ["relabel", "set.pt", "--teacher", "teacher.pt", "--seeds", "1", "--out", "views.pt"]
     assert main([*line, "--views", "2", "--view-augment", "crop", "--view-seed", "5"]) == 0
     data = DistilledSet.load("views.pt")
-    expected = make_teacher().logits(ViewSchedule("crop", 5).view(data.items, 1)).softmax(dim=1)
+    expected = teacher.logits(ViewSchedule("crop", 5).view(data.items, 1)).softmax(dim=1)
     assert torch.equal(tensor_of(data)[1], expected)
     assert main(["student", "views.pt", "--protocol", "recommended", "--seeds", "1"]) == 0
     again = ["relabel", "views.pt", "--teacher", "teacher.pt", "--seeds", "1", "--out", "plain.pt"]
@@ -176,9 +176,9 @@ def test_relabel_says_what_the_largest_values_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_npz(tmp_path / "blobs.npz")
+    teacher = train_teacher(write_npz(tmp_path / "blobs.npz"))
     small_set().save("set.pt")
-    write_tensors("teacher.pt", make_teacher().state_dict())
+    write_tensors("teacher.pt", teacher.state_dict())
     line = ["relabel", "set.pt", "--teacher", "teacher.pt", "--seeds", "1", "--out", "views.pt"]
     assert main([*line, "--views", "2", "--top", "1"]) == 0
     assert (

@@ -17,22 +17,28 @@ from distill.methods.base import Method
 from distill.methods.decoupled.recovery import SRe2L
 from distill.networks.composed import TORCHVISION, TorchvisionNetwork
 from distill.sets.storage import check_path
+from distill.student.teacher_accuracy import check_accuracy
 
 HUB = "torchvision:"  # what a teacher of torchvision begins with
 DEFAULT_NETWORK = "convnet-batch"  # of a file of weights that does not name its network
 
 
-def fill_teacher(method: Method, data: Dataset, device: str) -> Method:
-    """The method with the network of its --teacher; another method stays as it is. Raises UserError."""
+def fill_teacher(method: Method, data: Dataset, device: str, is_known: bool = False) -> Method:
+    """The method with the network of its --teacher; another method stays as it is. Raises UserError.
+
+    is_known: that of a run that goes on, which was measured when the run began.
+    """
     if not isinstance(method, SRe2L):
         return method
     if len(data.shape) != 3:
         raise UserError("--method sre2l recovers images, and these items are none: use another method")
-    network = method.network
-    if network is None and method.teacher is not None:
-        network = load_trained(method.teacher, data, device)
-        method = replace(method, network=network)
-    check_teacher(method.trained_teacher().network, str(method.teacher or "the teacher"), data)
+    is_loaded = method.network is None and method.teacher is not None
+    if is_loaded:
+        method = replace(method, network=load_trained(str(method.teacher), data, device))
+    network, word = method.trained_teacher().network, str(method.teacher or "the teacher")
+    check_teacher(network, word, data)
+    if is_loaded and not is_known:
+        check_accuracy(network, data, word)
     return method
 
 
