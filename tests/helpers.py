@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distill.data.images import load
 from distill.inner.problem import Problem
 from distill.inner.rules import SGD, Rule
 from distill.inner.step import Step
@@ -24,6 +26,9 @@ from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs.resolve import change, resolve
 from distill.sets.distilled import DistilledSet
+from distill.sets.real_data import match_real_data
+from distill.student.loop import train_ordinary
+from distill.student.training import Student
 from distill.student.views.schedule import ViewSchedule, describe_views
 
 SHAPE, CLASSES = (1, 8, 8), 3
@@ -135,6 +140,13 @@ def small_set(n: int = 3, steps: int = 4, **changes: object) -> DistilledSet:
         "source": {"name": "blobs.npz", "classes": ["a", "b", "c"], "mean": [0.3], "std": [0.2]},
     }
     return DistilledSet(**(content | changes))
+
+
+def train_teacher(file: Path) -> Student:
+    """An mlp of width 16 that knows the classes of an .npz of blobs, as students of small_set() see them."""
+    train, _ = match_real_data(small_set(), *load(str(file)))
+    network, adam = build_network("mlp", SHAPE, CLASSES, width=16), partial(torch.optim.Adam, lr=0.01)
+    return train_ordinary(train, network, None, adam, 5, 50, stream("teacher"))
 
 
 def prepare_for(word: str, data: DistilledSet) -> DistilledSet:

@@ -30,17 +30,14 @@ from distill.data import texts as corpora
 from distill.data import vectors
 from distill.data.images import load
 from distill.errors import DataError, RunError, SetError, UserError
-from distill.networks.build import build_network
-from distill.networks.initial import draw_weights
 from distill.outer.loop import OuterOptimizer, initial_state
 from distill.outer.synthetic import Synthetic
-from distill.randomness import stream
 from distill.runs.files import checkpoint
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats import base as formats
 from distill.sets.safe_load import load_plain
 from distill.sets.storage import write_tensors
-from tests.helpers import small_set, write_npz, write_texts
+from tests.helpers import small_set, train_teacher, write_npz, write_texts
 from tests.sets.samples import make_top_set
 
 FILE_TYPES = ["set", "checkpoint", "set of largest values"]
@@ -435,10 +432,8 @@ def test_a_hostile_teacher_is_refused(
 def test_a_set_without_scores_is_relabelled(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As the Python API makes them: nothing was measured yet."""
     small_set().save(folder / "plain.pt")
-    torch.save(
-        draw_weights(build_network("mlp", (1, 8, 8), 3, width=16), stream("teacher")), folder / "teacher.pt"
-    )
     data_file = write_npz(folder / "blobs.npz", 40, 20)
+    torch.save(train_teacher(data_file).state_dict(), folder / "teacher.pt")
     arguments = [
         str(folder / "plain.pt"),
         "--teacher",

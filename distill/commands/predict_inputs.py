@@ -29,6 +29,7 @@ def read_all_texts(config: PredictSettings) -> list[str]:
 def find_students(config: PredictSettings, data: "DistilledSet") -> "tuple[list[Student], str, float]":
     """The students, what they are in words, and the scale of their logits. Raises UserError."""
     from distill.kd.network_files import load_weights
+    from distill.kd.teachers import order_classes
     from distill.student.prediction import softmax_scale
     from distill.student.protocols import build_start, choose_protocol, train_students
     from distill.student.training import Student, resolve_set_network
@@ -36,7 +37,8 @@ def find_students(config: PredictSettings, data: "DistilledSet") -> "tuple[list[
     if config.student is not None:
         network = resolve_set_network(data, config.network)
         weights = load_weights(config.student, network, dict(network.named_parameters()))
-        return [Student(network, weights).eval()], f"the student {config.student}", softmax_scale(data, True)
+        student = order_classes(Student(network, weights).eval(), config.student, data)
+        return [student], f"the student {config.student}", softmax_scale(data, True)
     start = build_start(data, config.network, None, config.seeds)
     students = train_students(choose_protocol(config.protocol, data), data, start)
     word = config.protocol or "recipe"

@@ -41,10 +41,10 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
         raise UserError("--teacher FILE.pt is missing: whose labels shall the set have?")
     old = Path(config.set)
     path = Path(config.out or old.with_name(f"{old.stem}-relabelled.pt"))
-    data, _, test = load_set_and_data(config)
+    data, *real = load_set_and_data(config)
     check_place(path, config, data)
     teacher = (config.teacher, config.teacher_network, config.tau)
-    relabelled, reports = relabel_and_score(data, test, *teacher, config.seeds, config)
+    relabelled, reports = relabel_and_score(data, (real[0], real[1]), *teacher, config.seeds, config)
     relabelled.save(path)
     print(format_table(reports, f"{config.set}: test accuracy"))
     if relabelled.view_labels is not None:

@@ -23,9 +23,9 @@ SETTINGS = StudentSettings
 
 def measure(config: StudentSettings) -> dict[str, Any]:
     """Train, print the table, save; the result as the JSON line holds it. Raises UserError."""
+    from distill.kd.network_files import save_student
     from distill.kd.teachers import build_with_teacher, report_teacher
     from distill.report.tables import print_beside_file
-    from distill.sets.storage import write_tensors
     from distill.student.comparison.baselines import report_full_data
     from distill.student.evaluation import report_students
     from distill.student.protocol_scores import check_saving, measure_and_save, summarise_scores
@@ -36,7 +36,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
     protocol, chosen = choose_by_options(config, data)
     start = build_start(data, config.network, config.init, config.seeds)
     check_saving(config, data, test, protocol, start)
-    with_teacher = build_with_teacher(config, data) if config.teacher else None
+    with_teacher = build_with_teacher(config, data, train) if config.teacher else None
     students = train_students(protocol, data, start)
     reports = [report_students(data.count("distilled items"), students, test)]
     facts = {"init": start.init, "network": start.name, "path": config.set, "protocol": chosen}
@@ -49,7 +49,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
         reports.append(report_full_data(train, test, start.network, start.weights[0]))
         result["full_data"] = reports[-1].mean
     if config.save:
-        write_tensors(config.save, {name: w.cpu() for name, w in students[0].state_dict().items()})
+        save_student(config.save, students[0], data, start.name)
     by = f"{start.init} weights, protocol {config.optimizer or chosen['name']}"
     print_beside_file(reports, f"{config.set}: {start.name}, {by}, test accuracy", data.scores)
     return result

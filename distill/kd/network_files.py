@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from distill.errors import SetError, UserError
+from distill.networks import NETWORKS
+from distill.networks.build import default_arguments
 from distill.networks.composed import TorchvisionNetwork
 from distill.sets import safe_load as untrusted
+from distill.sets.distilled import DistilledSet
 from distill.sets.plain_types import has_type
 from distill.sets.storage import read_tensors, write_tensors
-from distill.student.training import Weights
+from distill.student.training import Student, Weights
 
 FORMAT = "distill-network/1"
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # where training code keeps a network's weights
@@ -27,6 +30,17 @@ def save_network(
     state = {name: w.detach().cpu() for name, w in tensors.items()}
     content = {"format": FORMAT, "network": architecture, "state": state, "classes": list(classes)}
     write_tensors(path, content)
+
+
+def save_student(path: str, student: Student, data: DistilledSet, name: str) -> None:
+    """Write a student of a set, of the network of this name, with the set's classes.
+
+    Only networks of NETWORKS are named in the file: whoever loads another one says what it is.
+    """
+    is_own = name == data.network["name"]
+    arguments = data.network.get("arguments", {}) if is_own else default_arguments(name, data.items.shape[1:])
+    architecture = {"name": name, **arguments} if name in NETWORKS else {}
+    save_network(path, architecture, student.network, data.source["classes"])
 
 
 def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:

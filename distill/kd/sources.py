@@ -1,5 +1,6 @@
 """Sources: the data that a recipe's networks learn from and are measured on."""
 
+import sys
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,13 +10,15 @@ from distill.data import TEXT_SETS, dataset, images
 from distill.data import embedding as text
 from distill.data import texts as corpora
 from distill.data.dataset import Dataset
-from distill.errors import DataError
+from distill.errors import DataError, UserError
 from distill.kd.plugins.data import load_own_data
 from distill.kd.plugins.files import is_plugin
+from distill.kd.plugins.losses import find_loss
 from distill.kd.recipe.parts import DataPart, RecipeError, StagePart, check_numbers
 from distill.randomness import stream
 from distill.sets.distilled import DistilledSet
 from distill.sets.real_data import match_real_data
+from distill.student.protocols.targets import CROSS_ENTROPY, choose_targets
 from distill.student.training import Data
 
 Splits = tuple[Dataset, Dataset]  # train and test
@@ -44,6 +47,7 @@ def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = N
     if part.merge:
         train, test = (merge_classes(split, part.merge) for split in (train, test))
     if distilled:
+        print_targets(distilled)
         train, test = match_set(distilled, part, train, test)
     target, target_test = load_target(part, train, device) if part.target else (None, None)
     train, validation = hold_out(part, train)
@@ -146,9 +150,12 @@ def resize_like(split: Dataset, like: Dataset) -> Dataset:
 
 
 def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
-    """The items that a stage trains on: the distilled set, or some or all of the real ones."""
+    """The items that a stage trains on: the distilled set, or some or all of the real ones.
+
+    Raises RecipeError for a set whose labels no loss of the stage can learn.
+    """
     if part.items == "set" and sources.set is not None:
-        return sources.set
+        return share_labels(sources.set, part)
     if part.bootstrap is not None:
         size = min(part.train or len(sources.train), len(sources.train))
         picks = torch.randint(size, (size,), generator=stream("bootstrap", part.bootstrap, seed))
@@ -156,6 +163,35 @@ def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:
     if part.train:
         return sources.train.select(torch.arange(min(part.train, len(sources.train))))
     return sources.train
+
+
+def share_labels(data: DistilledSet, part: StagePart) -> DistilledSet:
+    """The set with the targets that protocols make of its labels for a cross-entropy, which bound it.
+
+    Raises RecipeError where there are none and a loss of the stage needs labels.
+    """
+    try:
+        return replace(data, labels=choose_targets(data, CROSS_ENTROPY).labels)
+    except UserError:
+        losses = [loss.loss for turn in part.turns.values() for loss in turn.losses]
+        words = [word for word in losses if find_loss(word, "loss").labels]
+        if not words:
+            return data
+    raise RecipeError(
+        f"data.set: its labels are signed, for a loss of your own, {data.inner['loss']:.40}, and no targets"
+        f" of {words[0]:.40} are known for them: give the set others in Python, by distill.kd.relabel(set,"
+        " teacher), or leave the loss out"
+    )
+
+
+def print_targets(data: DistilledSet) -> None:
+    """Write what stages with items of the set learn in the place of its labels to stderr, if anything."""
+    try:
+        remark = choose_targets(data, CROSS_ENTROPY).remark
+    except UserError:  # a stage that needs labels is refused
+        return
+    if remark:
+        print(f"data.set: {remark}", file=sys.stderr)
 
 
 def count_items(part: StagePart, sources: Sources) -> int:

@@ -26,9 +26,12 @@ from distill.sets.real_data import load_if_path
 from distill.student.evaluation import as_student, replay_accuracies, report_students
 from distill.student.protocols import Start, train_students
 from distill.student.scores import Report
+from distill.student.teacher_accuracy import check_accuracy
 from distill.student.training import Student, Weights, assemble_problem, replay
 from distill.student.views.labels import label_views
 from distill.student.views.settings import ViewOptions
+
+Splits = tuple[Dataset, Dataset]  # train and test
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,12 @@ def append_logits(data: DistilledSet, teacher: Student) -> DistilledSet:
     return replace(data, labels=labels, source={**data.source, "classes": names})
 
 
-def build_with_teacher(options: Any, data: DistilledSet) -> WithTeacher:
+def build_with_teacher(options: Any, data: DistilledSet, train: Dataset) -> WithTeacher:
     """The protocol of the options of `distill student`: the set and a teacher from its file.
 
     Raises UserError.
     """
-    teacher = load_teacher(options.teacher, data, options.teacher_network)
+    teacher = load_teacher(options.teacher, data, options.teacher_network, train)
     return WithTeacher(teacher, options.kd, options.tau, options.share)
 
 
@@ -102,10 +105,13 @@ def report_teacher(
     return report_students(f"- with the teacher {path}", train_students(protocol, data, start), test)
 
 
-def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Student:
+def load_teacher(
+    path: str, data: DistilledSet, name: str | None = None, train: Dataset | None = None
+) -> Student:
     """A trained network for a set's items and classes, from a file. Raises UserError.
 
-    Its architecture is what the file says, else the one of this name, else the set's own.
+    Its architecture is what the file says, else the one of this name, else the set's own. train: real items
+    on which it is measured, if there are any.
     """
     set_architecture = {"name": data.network["name"], **data.network.get("arguments", {})}
     architecture = {
@@ -121,7 +127,10 @@ def load_teacher(path: str, data: DistilledSet, name: str | None = None) -> Stud
     shape, classes = tuple(data.items.shape[1:]), data.labels.shape[1]
     network = create_network("teacher", architecture, shape, classes, (0, 0), str(data.items.device))
     load_checkpoint(network, path)
-    return order_classes(network.student, path, data)
+    teacher = order_classes(network.student, path, data)
+    if train is not None:
+        check_accuracy(teacher, train, path)
+    return teacher
 
 
 class Reordered(nn.Module):
@@ -213,10 +222,11 @@ def compute_teacher_logits(data: DistilledSet, teacher: Student) -> Tensor:
 
 
 def relabel_and_score(
-    data: DistilledSet, test: Dataset, path: str, name: str | None, tau: float, seeds: int, views: ViewOptions
+    data: DistilledSet, real: Splits, path: str, name: str | None, tau: float, seeds: int, views: ViewOptions
 ) -> tuple[DistilledSet, list[Report]]:
     """The set with the labels of a teacher's file and its new score; reports of the old and new labels."""
-    teacher = load_teacher(path, data, name)
+    train, test = real
+    teacher = load_teacher(path, data, name, train)
     relabelled = label_views(relabel(data, teacher, tau), teacher, views, tau)
     reports = [
         Report(label, replay_accuracies(version, test, seeds))

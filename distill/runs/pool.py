@@ -27,7 +27,8 @@ CONVNET_WIDTH = 64  # of the pool; a width of 128 takes four times as long, and 
 
 def fill_networks(settings: Settings, problem: Problem, method: Method, data: Dataset) -> Method:
     """The method with the networks that its options name: those of a pool, or a teacher. Raises UserError."""
-    return fill_teacher(fill_pool(settings, problem, method, data), data, settings.run.device)
+    is_resumed = settings.run.resume is not None
+    return fill_teacher(fill_pool(settings, problem, method, data), data, settings.run.device, is_resumed)
 
 
 def fill_pool(settings: Settings, problem: Problem, method: Method, data: Dataset) -> Method:

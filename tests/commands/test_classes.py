@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
+from distill.__main__ import main as run
 from distill.commands.adapt import main as adapt
 from distill.commands.compare import main as compare
 from distill.commands.image import main as distil
@@ -18,6 +20,7 @@ from distill.kd.network_files import save_network
 from distill.runs import result
 from distill.runs.measure import Measurement
 from distill.sets.distilled import DistilledSet
+from distill.sets.storage import write_tensors
 from distill.student.scores import Report
 from distill.student.training import build_problem, initial_weights, replay
 from tests.helpers import read_json_line, small_set
@@ -131,6 +134,30 @@ def test_a_teacher_taught_on_another_order_relabels_by_name(
         f"{teacher} has the classes of same.npz in another order: train it on same.npz"
         in capsys.readouterr().err
     )
+
+
+def test_a_saved_student_predicts_by_the_classes_of_its_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--save names the classes; a file that names them in another order is reordered, other ones refused."""
+    data, file, picture = str(folder / "set.pt"), tmp_path / "net.pt", tmp_path / "dog.png"
+    Image.fromarray(np.load(folder / "same.npz")["x_test"][3]).save(picture)
+    line = ["predict", data, "--images", str(picture), "--student", str(file), "--json"]
+    assert study([data, "--seeds", "1", "--save", str(file)]) == 0
+    capsys.readouterr()
+    content = torch.load(file, weights_only=True)
+    assert content["classes"] == list(ANIMALS)
+    assert run(line) == 0
+    assert read_json_line(capsys.readouterr().out)["predictions"][0]["class"] == "dog"
+    places = [ANIMALS.index(name) for name in MIXED]
+    last = [name for name, w in content["state"].items() if len(w) == 4]
+    content["state"] |= {name: content["state"][name][places] for name in last}
+    write_tensors(file, content | {"classes": list(MIXED)})
+    assert run(line) == 0
+    assert read_json_line(capsys.readouterr().out)["predictions"][0]["class"] == "dog"
+    write_tensors(file, content | {"classes": ["ant", "bee", "cat", "fox"]})
+    assert run(line) == 2
+    assert "differ in their classes (" in capsys.readouterr().err
 
 
 def save_teacher(folder: Path, path: Path) -> Path:

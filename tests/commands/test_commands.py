@@ -321,8 +321,9 @@ def test_a_student_trains_the_ordinary_way_and_saves_its_weights(
     assert measure_student(arguments + options) == 0
     scores = read_json_line(capsys.readouterr().out)
     assert scores["accuracy"]["n"] == 2
-    weights = torch.load(tmp_path / "w.pt", weights_only=True)
-    assert weights["1.weight"].shape == (16, 64)
+    saved = torch.load(tmp_path / "w.pt", weights_only=True)
+    assert saved["state"]["1.weight"].shape == (16, 64)
+    assert saved["classes"] == DistilledSet.load(arguments[0]).source["classes"]
 
 
 def test_steps_on_measure_the_same_students_after_more_steps(

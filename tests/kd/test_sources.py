@@ -12,10 +12,12 @@ from distill.data.texts import load_corpus
 from distill.data.whiten import fit_zca, whiten
 from distill.errors import DataError
 from distill.kd.recipe.parts import DataPart, RecipeError
-from distill.kd.sources import load_sources
+from distill.kd.sources import choose_items, load_sources
 from distill.sets.distilled import DistilledSet
 from distill.sets.real_data import match_real_data
+from distill.student.protocols.targets import choose_targets
 from tests.helpers import small_set, write_npz
+from tests.recipes import CE, NET, build_raw_recipe, hinton, parse_recipe, train_recipe
 
 
 def test_a_whitened_set_has_whitened_test_images(tmp_path: Path) -> None:
@@ -102,3 +104,35 @@ def test_a_validation_share_without_an_item_is_refused(tmp_path: Path) -> None:
         load_sources(DataPart(name=name, train=100, validation=0.001), 0, "cpu")
     with pytest.raises(RecipeError, match=r"data.validation must be at least 0 and below 1, not 1"):
         load_sources(DataPart(name=name, validation=1.0), 0, "cpu")
+
+
+REGRESSION = {"rule": "sgd", "momentum": 0.0, "loss": "squared-error"}
+
+
+@pytest.mark.parametrize("inner", [{}, REGRESSION, REGRESSION | {"softmax_scale": 2.0}], ids=str)
+def test_a_stage_learns_the_targets_that_protocols_make_of_signed_labels(
+    inner: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = small_set(inner=small_set().inner | inner)
+    data.save(tmp_path / "set.pt")
+    stage = {"turns": {"a": [CE]}, "items": "set"}
+    recipe = parse_recipe(build_raw_recipe(tmp_path, {"a": NET}, [stage], set=str(tmp_path / "set.pt")))
+    sources = load_sources(recipe.data, 0, "cpu")
+    targets = choose_targets(data, "soft-cross-entropy")
+    labels = choose_items(recipe.stages[0], sources, 0).batch(slice(0, 3))[1]
+    assert torch.equal(labels, targets.labels)
+    assert labels.min() >= 0
+    assert f"data.set: {targets.remark}" in capsys.readouterr().err
+
+
+def test_signed_labels_of_a_loss_of_one_s_own_are_refused_unless_no_loss_needs_labels(tmp_path: Path) -> None:
+    small_set(inner={**REGRESSION, "loss": "mine"}).save(tmp_path / "set.pt")
+    networks = {"a": NET, "b": NET}
+
+    def train(losses: list[dict[str, object]]) -> object:
+        stage = {"turns": {"a": losses}, "items": "set", "epochs": 1}
+        return train_recipe(build_raw_recipe(tmp_path, networks, [stage], set=str(tmp_path / "set.pt")))
+
+    with pytest.raises(RecipeError, match="data.set: its labels are signed, .* mine, and no targets of cr"):
+        train([CE])
+    assert train([hinton("b")])

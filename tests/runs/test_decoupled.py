@@ -1,12 +1,17 @@
 """--method sre2l and `distill select` as a user runs them, with teachers and with what is none."""
 
 import math
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models import Weights, WeightsEnum
+from torchvision.transforms._presets import ImageClassification
 
 from distill.__main__ import main
 from distill.data.images import load
@@ -50,7 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     large = build_network("convnet-batch", (1, 16, 16), 3, **NARROW)
     save_network(str(folder / "large.pt"), architecture, large, train.classes)
     plain = build_network("convnet", train.shape, 3, **NARROW)
-    save_network(str(folder / "plain.pt"), {"name": "convnet", **NARROW}, plain, train.classes)
+    trained = train_ordinary(train, plain, None, adam, 4, 50, stream("plain"))
+    save_network(str(folder / "plain.pt"), {"name": "convnet", **NARROW}, trained.network, train.classes)
     (folder / "text.pt").write_text("no tensors")
     torch.save(TorchvisionNetwork("resnet18", 3).body.state_dict(), folder / "resnet18.pth")
     return folder
@@ -163,6 +169,69 @@ def test_torchvisions_own_weights_get_pixels_as_they_were_trained_on(folder: Pat
     pixels = (x * train.std[0] + train.mean[0]).expand(-1, 3, -1, -1)
     expected = (pixels - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
     torch.testing.assert_close(seen, expected)
+
+
+NAMES = ["owl", "ant", "bee"]
+
+
+@pytest.fixture
+def published(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of weights that torchvision publishes, by its digest, for three classes; its name fetches it."""
+    file = folder / "renamed.pth"
+    file.write_bytes((folder / "resnet18.pth").read_bytes())
+    url = f"https://models/resnet18-{sha256(file.read_bytes()).hexdigest()[:8]}.pth"
+    weights = Weights(
+        url=url, transforms=partial(ImageClassification, crop_size=8), meta={"categories": NAMES}
+    )
+    table = WeightsEnum("Table", {"DEFAULT": weights})
+    monkeypatch.setattr("torchvision.models.get_model_weights", lambda _: table)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: torch.load(file))
+    return file
+
+
+def test_a_published_file_is_the_teacher_that_its_name_fetches(folder: Path, published: Path) -> None:
+    """With torchvision's mean and std, and the classes in the data's order."""
+    train = replace(load(str(folder / "blobs.npz"))[0], classes=("ant", "bee", "owl"))
+    x = train.batch(slice(0, 4))[0]
+    fetched = load_trained("torchvision:resnet18", train, "cpu")(x)
+    network = TorchvisionNetwork("resnet18", 3).eval()
+    network.body.load_state_dict(torch.load(published))
+    seen = Renormalised(network, train, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    torch.testing.assert_close(fetched, seen(x)[:, [1, 2, 0]])
+    assert torch.equal(load_trained(f"torchvision:resnet18:{published}", train, "cpu")(x), fetched)
+
+
+def test_names_that_match_in_part_are_refused_and_those_of_none_are_taken_in_order(
+    folder: Path, published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = load(str(folder / "blobs.npz"))[0]
+    with pytest.raises(
+        UserError, match=r"torchvision:resnet18 differ in their classes \(cat, owl\): give data"
+    ):
+        load_trained("torchvision:resnet18", replace(train, classes=("ant", "bee", "cat")), "cpu")
+    numbers = replace(train, classes=("n01", "n02", "n03"))
+    network = load_trained("torchvision:resnet18", numbers, "cpu")
+    assert isinstance(network, Renormalised)
+    assert "none of its class names is in blobs.npz: taken in order" in capsys.readouterr().err
+    load_trained("torchvision:resnet18", train, "cpu")  # classes that are just numbered
+    assert capsys.readouterr().err == ""
+
+
+def test_another_file_of_torchvision_says_what_it_is_taken_for_and_has_its_own_classes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, file = (
+        replace(load(str(folder / "blobs.npz"))[0], classes=("ant", "bee", "owl")),
+        tmp_path / "t.pt",
+    )
+    x, word = train.batch(slice(0, 4))[0], f"torchvision:resnet18:{file}"
+    file.write_bytes((folder / "resnet18.pth").read_bytes())
+    logits = load_trained(word, train, "cpu")(x)
+    assert "not as torchvision publishes it: it gets images by the mean and std" in capsys.readouterr().err
+    network = TorchvisionNetwork("resnet18", 3)
+    network.body.load_state_dict(torch.load(file))
+    save_network(str(file), {"name": "torchvision/resnet18"}, network, NAMES)
+    torch.testing.assert_close(load_trained(word, train, "cpu")(x), logits[:, [1, 2, 0]])
 
 
 def test_weights_that_cannot_be_fetched_are_one_sentence(

@@ -24,7 +24,7 @@ from distill.student.views.fkd import FKD
 from distill.student.views.labels import label_views
 from distill.student.views.schedule import CHANGES, ViewSchedule
 from distill.student.views.settings import ViewOptions
-from tests.helpers import small_set, waves, write_npz
+from tests.helpers import small_set, train_teacher, waves, write_npz
 from tests.sets.samples import is_equal_set
 
 
@@ -103,6 +103,9 @@ def test_labels_that_do_not_match_the_set_are_refused() -> None:
         replace(data, view_labels=tensor_of(data)[:, :4])
     with pytest.raises(SetError, match="must be finite float32 numbers"):
         replace(data, view_labels=tensor_of(data) / 0)
+    for odd in (tensor_of(data).log(), tensor_of(data) * 2):
+        with pytest.raises(SetError, match="view_labels of view 0 are not probabilities: .* store the softm"):
+            replace(data, view_labels=odd)
     with pytest.raises(SetError, match="views is a NoneType: it must say how"):
         replace(data, views=None)
     with pytest.raises(SetError, match="views.seed must be"):
@@ -132,13 +135,13 @@ def test_relabel_stores_views_and_a_new_relabelling_drops_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_npz(tmp_path / "blobs.npz")
+    teacher = train_teacher(write_npz(tmp_path / "blobs.npz"))
     small_set().save("set.pt")
-    write_tensors("teacher.pt", make_teacher().state_dict())
+    write_tensors("teacher.pt", teacher.state_dict())
     line = ["relabel", "set.pt", "--teacher", "teacher.pt", "--seeds", "1", "--out", "views.pt"]
     assert main([*line, "--views", "2", "--view-augment", "crop", "--view-seed", "5"]) == 0
     data = DistilledSet.load("views.pt")
-    expected = make_teacher().logits(ViewSchedule("crop", 5).view(data.items, 1)).softmax(dim=1)
+    expected = teacher.logits(ViewSchedule("crop", 5).view(data.items, 1)).softmax(dim=1)
     assert torch.equal(tensor_of(data)[1], expected)
     assert main(["student", "views.pt", "--protocol", "recommended", "--seeds", "1"]) == 0
     again = ["relabel", "views.pt", "--teacher", "teacher.pt", "--seeds", "1", "--out", "plain.pt"]
@@ -173,9 +176,9 @@ def test_relabel_says_what_the_largest_values_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_npz(tmp_path / "blobs.npz")
+    teacher = train_teacher(write_npz(tmp_path / "blobs.npz"))
     small_set().save("set.pt")
-    write_tensors("teacher.pt", make_teacher().state_dict())
+    write_tensors("teacher.pt", teacher.state_dict())
     line = ["relabel", "set.pt", "--teacher", "teacher.pt", "--seeds", "1", "--out", "views.pt"]
     assert main([*line, "--views", "2", "--top", "1"]) == 0
     assert (

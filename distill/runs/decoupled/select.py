@@ -20,8 +20,9 @@ from distill.runs.settings import ImageData
 from distill.sets.distilled import DistilledSet
 from distill.sets.provenance import describe_source, shorten_places
 from distill.student import CORESETS
+from distill.student.teacher_accuracy import check_accuracy
 from distill.student.training import Student
-from distill.student.views.labels import label_items, label_views
+from distill.student.views.labels import check_view_options, label_items, label_views
 
 NEED_TEACHER = ("herding", "k-center", "rded")
 STEPS, LR, MOST = 300, 0.01, 100  # of the recipe, with momentum; and the items of a step at most
@@ -37,8 +38,9 @@ def select_set(config: SelectSettings) -> DistilledSet:
     )
     train, test = load_images(data, config.device)
     print_remarks(train)
-    teacher = read_teacher(config, train)
     blank = build_blank(config, train, test)
+    check_view_options(config, blank)
+    teacher = read_teacher(config, train)
     draw = load(CORESETS[config.coreset])(blank, train, teacher)
     items, labels = draw(stream("select", config.coreset, config.seed))
     selected = replace(blank, items=items, labels=labels)
@@ -68,6 +70,7 @@ def read_teacher(config: SelectSettings, train: Dataset) -> Student | None:
         return None
     network = load_trained(config.teacher, train, config.device)
     check_teacher(network, config.teacher, train)
+    check_accuracy(network, train, config.teacher)
     return Student(network).to(config.device).requires_grad_(False)
 
 

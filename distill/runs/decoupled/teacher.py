@@ -1,13 +1,16 @@
 """--teacher of a decoupled method: a word as a trained network for the items and classes of a run."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from distill.data.dataset import Dataset, match_classes
+from distill.data.dataset import Dataset, is_numbered, match_classes
 from distill.errors import NetworkError, UserError, unknown
 from distill.inner.dry_run import check_rows, first_line, forward
 from distill.kd.network_files import read_architecture, read_classes, read_state
@@ -17,22 +20,28 @@ from distill.methods.base import Method
 from distill.methods.decoupled.recovery import SRe2L
 from distill.networks.composed import TORCHVISION, TorchvisionNetwork
 from distill.sets.storage import check_path
+from distill.student.teacher_accuracy import check_accuracy
 
 HUB = "torchvision:"  # what a teacher of torchvision begins with
 DEFAULT_NETWORK = "convnet-batch"  # of a file of weights that does not name its network
 
 
-def fill_teacher(method: Method, data: Dataset, device: str) -> Method:
-    """The method with the network of its --teacher; another method stays as it is. Raises UserError."""
+def fill_teacher(method: Method, data: Dataset, device: str, is_known: bool = False) -> Method:
+    """The method with the network of its --teacher; another method stays as it is. Raises UserError.
+
+    is_known: that of a run that goes on, which was measured when the run began.
+    """
     if not isinstance(method, SRe2L):
         return method
     if len(data.shape) != 3:
         raise UserError("--method sre2l recovers images, and these items are none: use another method")
-    network = method.network
-    if network is None and method.teacher is not None:
-        network = load_trained(method.teacher, data, device)
-        method = replace(method, network=network)
-    check_teacher(method.trained_teacher().network, str(method.teacher or "the teacher"), data)
+    is_loaded = method.network is None and method.teacher is not None
+    if is_loaded:
+        method = replace(method, network=load_trained(str(method.teacher), data, device))
+    network, word = method.trained_teacher().network, str(method.teacher or "the teacher")
+    check_teacher(network, word, data)
+    if is_loaded and not is_known:
+        check_accuracy(network, data, word)
     return method
 
 
@@ -57,26 +66,54 @@ def reorder(network: nn.Module, places: Sequence[int]) -> nn.Module:
 
 
 def load_torchvision(word: str, data: Dataset) -> nn.Module:
-    """The classifier of torchvision:NAME:WEIGHTS. Raises UserError."""
+    """The classifier of torchvision:NAME:WEIGHTS, or of a file of its weights. Raises UserError.
+
+    A file that torchvision publishes is what its name fetches: it gets items by its own mean and std, and its
+    logits are in the data's order. Another file is of a network that was trained on items like the data's.
+    """
     name, _, weights = word.removeprefix(HUB).partition(":")
-    network: nn.Module
-    if weights.endswith((".pt", ".pth")):
-        network = build_torchvision(name, len(data.classes))
+    is_file = weights.endswith((".pt", ".pth"))
+    network = build_torchvision(name, len(data.classes))
+    entry = find_published(name, weights) if is_file else find_weights(name, weights or "DEFAULT", word)
+    if entry is None:
         load_into(network, weights, word, data)
-        return network
-    state, facts = fetch_weights(name, weights or "DEFAULT", word)
-    names = list(facts.get("categories") or [])
-    count = len(names) or len(data.classes)
-    if count != len(data.classes):
-        raise UserError(
-            f"--teacher {word} knows {count} classes, and {data.name} has {len(data.classes)}: give a network"
-            " that was trained on these classes"
-        )
-    network = build_torchvision(name, count)
+        return order_by_file(network, weights, word, data)
+    state = read_state(weights) if is_file else fetch_weights(entry, name, word)
+    places = match_names(list(entry.meta.get("categories") or []), word, data)
     network.body.load_state_dict(state)
-    same = sorted(names) == sorted(data.classes)
-    places = match_classes(data.classes, names, data.name, f"--teacher {word}") if same else []
-    return reorder(Renormalised(network, data, facts["mean"], facts["std"]), places)
+    transform = entry.transforms()
+    return reorder(Renormalised(network, data, transform.mean, transform.std), places)
+
+
+def match_names(names: Sequence[str], word: str, data: Dataset) -> list[int]:
+    """The places of the data's classes among the teacher's names; [] for their own.
+
+    Where no name matches, as of folders with the numbers of WordNet, they keep their places, and stderr says
+    so. Raises UserError for other classes, or as many of which only some match.
+    """
+    if len(names or data.classes) != len(data.classes):
+        raise UserError(
+            f"--teacher {word} knows {len(names)} classes, and {data.name} has {len(data.classes)}: give a"
+            " network that was trained on these classes"
+        )
+    if set(names) & set(data.classes):
+        return match_classes(data.classes, names, data.name, f"--teacher {word}")
+    if not is_numbered(data.classes):
+        print(f"--teacher {word}: none of its class names is in {data.name}: taken in order", file=sys.stderr)
+    return []
+
+
+def order_by_file(network: nn.Module, file: str, word: str, data: Dataset) -> nn.Module:
+    """A network of a file that torchvision does not publish, by the classes of the file, if it has some."""
+    classes = read_classes(file)
+    if not classes:
+        print(
+            f"--teacher {word}: {file} is not as torchvision publishes it: it gets images by the mean and std"
+            f" of {data.name}, and its classes in their order",
+            file=sys.stderr,
+        )
+    places = match_classes(data.classes, classes, data.name, f"--teacher {word}") if classes else []
+    return reorder(network, places)
 
 
 def build_torchvision(name: str, classes: int) -> TorchvisionNetwork:
@@ -96,25 +133,37 @@ def load_into(network: TorchvisionNetwork, file: str, word: str, data: Dataset) 
         raise UserError(f"--teacher {word}, for {describe_task(data)}, does not fit: {last:.120}") from None
 
 
-def fetch_weights(name: str, weights: str, word: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights of torchvision, and their categories, mean and std. Raises UserError."""
+def find_weights(name: str, weights: str, word: str) -> Any:
+    """The entry of torchvision's table of a model's weights. Raises UserError."""
     from torchvision import models
 
-    if name not in models.list_models(module=models):
-        raise NetworkError(unknown("model in torchvision", name, models.list_models(module=models)))
     table = models.get_model_weights(name)
     if weights not in table.__members__:
         raise UserError(f"--teacher {word}: " + unknown("weights", weights, table.__members__))
-    entry = table[weights]
-    transform = entry.transforms()
+    return table[weights]
+
+
+def find_published(name: str, file: str) -> Any:
+    """The entry of the weights that a file holds, by the digest in the entry's address; None for others."""
+    from torchvision import models
+
     try:
-        state = entry.get_state_dict(progress=False, check_hash=True)
+        digest = sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:  # which load_into() says
+        return None
+    entries = (entry for entry in models.get_model_weights(name))
+    return next((entry for entry in entries if entry.url.endswith(f"-{digest[:8]}.pth")), None)
+
+
+def fetch_weights(entry: Any, name: str, word: str) -> dict[str, Tensor]:
+    """The weights of an entry, from where torchvision keeps them. Raises UserError."""
+    try:
+        return entry.get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # whatever a network without a connection or a damaged file raises
-        reason = first_line(error)
         raise UserError(
-            f"--teacher {word} cannot be fetched ({reason:.80}): give a file, as torchvision:{name}:FILE.pth"
+            f"--teacher {word} cannot be fetched ({first_line(error):.80}): give a file, that of {entry.url},"
+            f" as torchvision:{name}:FILE.pth"
         ) from None
-    return state, {"categories": entry.meta.get("categories"), "mean": transform.mean, "std": transform.std}
 
 
 class Renormalised(nn.Module):

@@ -36,6 +36,15 @@ def label_views(data: DistilledSet, teacher: Student, options: ViewOptions, tau:
     return replace(data, view_labels=collect_labels(rows, options.top), views=views, protocol={"name": "fkd"})
 
 
+def check_view_options(options: ViewOptions, data: DistilledSet) -> None:
+    """Raise UserError for views of these items, or a K, that label_views() would refuse with any teacher."""
+    if options.views is None:
+        return
+    ViewSchedule(choose_words(options.view_augment, data), options.view_seed)
+    if options.top != "auto":
+        choose_top(options.top, data.labels)
+
+
 def collect_labels(rows: Iterator[Tensor], top: str | None) -> ViewLabels:
     """The labels of all views, of --top K the largest values of each; auto looks at those of the first."""
     first = next(rows)
