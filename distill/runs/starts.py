@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.data.dataset import Dataset, match_classes
+from distill.data.classes import match_classes
+from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES
 from distill.inner.attention import start_attention
