@@ -41,6 +41,7 @@ from tests.helpers import small_set, train_teacher, write_npz, write_texts
 from tests.sets.samples import make_top_set
 
 FILE_TYPES = ["set", "checkpoint", "set of largest values"]
+NAMES = np.array(["a", "b", "c"])  # of the classes of small_set()
 CONFIG = {"n": 3, "network": "mlp"}
 CHECKPOINT = {
     "state": asdict(
@@ -392,7 +393,10 @@ def read_errors(capsys: pytest.CaptureFixture[str], code: int) -> str:
 def test_students_of_damaged_sets_train_or_end_with_one_sentence(
     folder: Path, valid_files: list[bytes], damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data_file, damaged = write_npz(folder / "blobs.npz", 40, 20), folder / f"student-{damage}.pt"
+    data_file, damaged = (
+        write_npz(folder / "blobs.npz", 40, 20, classes=NAMES),
+        folder / f"student-{damage}.pt",
+    )
     codes = []
     for seed in range(100 if damage == "values" else 20):
         damaged.write_bytes(DAMAGES[damage](valid_files[0], random.Random(seed), str(folder / "sprung")))
@@ -409,7 +413,7 @@ def test_a_hostile_teacher_is_refused(
 ) -> None:
     """The file of a network that says anything."""
     (folder / "good.pt").write_bytes(valid_files[0])
-    data_file, path = write_npz(folder / "blobs.npz", 40, 20), folder / "teacher.pt"
+    data_file, path = write_npz(folder / "blobs.npz", 40, 20, classes=NAMES), folder / "teacher.pt"
     architectures = [None, 3, {}, {"name": 3}, {"name": "mlp", "width": 10**9}, {"name": "mlp", "width": -1},
              {"name": "mlp", "depth": 10**9}, {"name": "mlp", "width": "wide"}, {"name": "mlp", "subclasses": 0},
              {"name": "mlp", "subclasses": "x"}, {"name": "mlp", "strange": 1}, {"name": "torchvision/resnet"},
@@ -432,7 +436,7 @@ def test_a_hostile_teacher_is_refused(
 def test_a_set_without_scores_is_relabelled(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As the Python API makes them: nothing was measured yet."""
     small_set().save(folder / "plain.pt")
-    data_file = write_npz(folder / "blobs.npz", 40, 20)
+    data_file = write_npz(folder / "blobs.npz", 40, 20, classes=NAMES)
     torch.save(train_teacher(data_file).state_dict(), folder / "teacher.pt")
     arguments = [
         str(folder / "plain.pt"),

@@ -1,5 +1,6 @@
 """adapt(): images of one data set that fit networks trained on another to it in one gradient step."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,6 @@ def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
     size = max(source.shape[1:] + target.shape[1:])
     if source.shape[1:] == target.shape[1:] == (size, size):
         return settings, source
-    source, _ = load(source_settings.source, source_settings.source_dir, device, size)
-    source = source.with_classes(target.classes, target.name)
-    return change(settings, "data", image_size=size), source
+    resized, _ = load(source_settings.source, source_settings.source_dir, device, size)
+    resized = replace(resized, labels=source.labels, classes=source.classes)
+    return change(settings, "data", image_size=size), resized

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from distill.data.dataset import Dataset, channel_mean_std, check_labels
+from distill.data.files.arrays import MAX_RATIO
 from distill.data.own.labels import match_names
 from distill.data.own.libraries import Pair, is_hub_dict, read_pair
 from distill.data.whiten import whiten
@@ -48,7 +49,11 @@ def read_splits(data: DataLike, test: DataLike | None = None) -> tuple[Dataset, 
     """(train, test) as Datasets of one kind; a DatasetDict holds both. Raises DataError."""
     data, test = pick_splits(data, test)
     train = check_classes(to_dataset(data))
-    return train, None if test is None else read_test(test, train)
+    if test is None:
+        return train, None
+    read = read_test(test, train)
+    check_ratio(train, read, "the training data", "test")
+    return train, read
 
 
 def pick_splits(data: DataLike, test: DataLike | None = None) -> tuple[DataLike, DataLike | None]:
@@ -86,11 +91,6 @@ def like_training_data(pair: Pair, train: Dataset) -> Dataset:
         )
     if x.dtype == torch.uint8:
         return replace(train, items=x, labels=numbers)
-    if pixels and float(x.min()) >= 0:
-        raise DataError(
-            "test holds floating-point items from 0, and data have mean 0: give both as uint8 images, or"
-            " subtract the mean and divide by the std that the data had"
-        )
     return Dataset(train.name, x, numbers, train.classes, (0.0,), (1.0,))
 
 
@@ -130,7 +130,39 @@ def check_same_kind(test: Dataset, train: Dataset) -> Dataset:
     check_labels("test", train.labels, test.labels, len(train.classes))
     if not test.matches_items(train.initial_items(torch.tensor([0]))):
         raise DataError(f"test has items of shape {test.shape}, data of {train.shape}")
+    check_scale(test, train)
     return test
+
+
+def check_scale(test: Dataset, train: Dataset) -> None:
+    """Raise DataError where floats, which stay as they are, cannot be what a network of these data sees."""
+    is_normalised = train.items.dtype == torch.uint8 or any(train.mean) or train.zca is not None
+    if are_floats(test) and is_normalised and float(test.items.min()) >= 0:
+        state, mend = "have mean 0", "subtract the mean and divide by the std that the data had"
+        if train.zca is not None:
+            state, mend = "are whitened", "whiten them as the data were"
+        raise DataError(
+            f"test holds floating-point items from 0, and data {state}: give both as uint8 images, or {mend}"
+        )
+    check_ratio(test, train, "test", "data")
+
+
+def check_ratio(data: Dataset, other: Dataset, name: str, other_name: str) -> None:
+    """Raise DataError where floats are a hundred times as large as those that a network sees beside them."""
+    if not (are_floats(data) and are_floats(other)):
+        return
+    most, other_most = (max(map(abs, split.items.aminmax())).item() for split in (data, other))
+    if most > MAX_RATIO * other_most > 0:
+        raise DataError(
+            f"the largest value of {name} is {most:.4g} and that of {other_name} {other_most:.4g}: scale both"
+            " the same way"
+        )
+
+
+def are_floats(data: Dataset) -> bool:
+    """Whether items are floating-point numbers that a network sees as they are."""
+    is_tensor = type(data) is Dataset and isinstance(data.items, Tensor)
+    return is_tensor and data.items.is_floating_point() and not any(data.mean) and data.zca is None
 
 
 def read_numbered(data: DataLike) -> Dataset:

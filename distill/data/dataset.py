@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.data.files.labels import list_words
+from distill.data.classes import match_classes
 from distill.data.files.limits import check_memory
 from distill.data.pictures.stored import StoredItems, take_rows
 from distill.errors import DataError
@@ -84,9 +84,12 @@ class Dataset:
 
         Raises DataError where the classes are others; match_classes() says when.
         """
+        return renumber_classes([self], classes, owner)[0]
+
+    def with_places(self, places: Sequence[int], classes: Sequence[str]) -> "Dataset":
+        """The same items with these classes, and for each class its place among them as the label."""
         if tuple(classes) == self.classes:
             return self
-        places = match_classes(self.classes, classes, self.name, owner)
         table = torch.tensor(places, device=self.labels.device)
         return replace(self, labels=table[self.labels], classes=tuple(classes))
 
@@ -146,28 +149,14 @@ class Dataset:
         return list(self.remarks)
 
 
-def match_classes(names: Sequence[str], classes: Sequence[str], name: str, owner: str) -> list[int]:
-    """The place of each class of `name` among the same classes of `owner`: by its name.
+def renumber_classes(splits: Sequence[Dataset], classes: Sequence[str], owner: str) -> list[Dataset]:
+    """Splits of one data set, their labels renumbered to the order of these classes, those of `owner`.
 
-    Classes that are just numbered, 0, 1, 2 …, have no names: as many of them, on either side, keep their
-    places. Raises DataError where the classes are others.
+    A remark on their classes is made once. Raises DataError where they are others.
     """
-    if list(names) == list(classes):
-        return list(range(len(names)))
-    if len(set(names)) == len(names) == len(classes) and set(names) == set(classes):
-        return [list(classes).index(word) for word in names]
-    if len(names) == len(classes) and (is_numbered(names) or is_numbered(classes)):
-        return list(range(len(names)))
-    others = [word for word in (*names, *classes) if word not in names or word not in classes]
-    raise DataError(
-        f"{name} and {owner} differ in their classes ({list_words(others or names)}): give data of the same"
-        " classes, or number them 0, 1, 2 … in the same order"
-    )
-
-
-def is_numbered(classes: Sequence[str]) -> bool:
-    """Whether classes are 0, 1, 2 …, which is what they are called where nobody has named them."""
-    return list(classes) == list(map(str, range(len(classes))))
+    names = {split.classes: split.name for split in reversed(splits)}
+    places = {words: match_classes(words, classes, name, owner) for words, name in names.items()}
+    return [split.with_places(places[split.classes], classes) for split in splits]
 
 
 def check_labels(name: str, train: Tensor, test: Tensor, classes: int) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from distill.data import TEXT_SETS, dataset, images
 from distill.data import embedding as text
 from distill.data import texts as corpora
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, renumber_classes
 from distill.errors import DataError, UserError
 from distill.kd.plugins.data import load_own_data
 from distill.kd.plugins.files import is_plugin
@@ -116,7 +116,7 @@ def load_target(part: DataPart, train: Dataset, device: str) -> tuple[Dataset, D
     splits = load_real(str(part.target), part.target_dir, None, device, where="data.target")
     target, target_test = (resize_like(split, train) for split in splits)
     try:
-        target, target_test = (s.with_classes(train.classes, train.name) for s in (target, target_test))
+        target, target_test = renumber_classes([target, target_test], train.classes, train.name)
     except DataError as error:
         raise RecipeError(f"data.target: {error}") from None
     if part.score == "held-out":  # nothing is chosen by the target's test items either

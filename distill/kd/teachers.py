@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.data.dataset import Dataset, match_classes
+from distill.data.classes import match_classes
+from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, cut, is_memory_error, python_names, quote
 from distill.inner.dry_run import are_probabilities
 from distill.inner.problem import Problem

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from distill.data.adapters import check_classes, read_numbered, read_test, to_dataset
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, renumber_classes
 from distill.data.own.libraries import is_hub_split
 from distill.data.whiten import whiten
 from distill.errors import DataError, SetError
@@ -27,7 +27,7 @@ def match_real_data(data: DistilledSet, *splits: Dataset) -> list[Dataset]:
                 f" {split.name} has {split.shape} of {len(split.classes)}: give the data that the set is of"
             )
     classes = data.source["classes"]
-    return [transform_like(split.with_classes(classes, "the set"), data) for split in splits]
+    return [transform_like(split, data) for split in renumber_classes(splits, classes, "the set")]
 
 
 def transform_like(split: Dataset, data: DistilledSet) -> Dataset:

@@ -7,7 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from distill.data.dataset import Dataset, check_labels, is_numbered
+from distill.data.classes import is_numbered
+from distill.data.dataset import Dataset, check_labels
 from distill.data.files.labels import list_words
 from distill.errors import DataError, NetworkError, is_memory_error, python_names
 from distill.inner.dry_run import check_rows, first_line, format_shape

@@ -44,6 +44,7 @@ from tests.data_oddities import (
 )
 
 REAL = to_dataset((PIXELS, WORDS))  # images with names of classes
+SHARES = PIXELS.unsqueeze(1) / PIXELS.max()  # pixels as floats from 0 to 1
 OTHER_ORDER = ("array with negative strides", "loader with a sampler")
 
 
@@ -151,8 +152,22 @@ def test_test_images_are_scaled_as_the_training_images_are() -> None:
         ((X, Y), (X[:, :, :4], Y), "test has items of shape (1, 4, 8), data of (1, 8, 8)"),
         ((X, Y), (X, Y + 1), "test: the test label 4 is out of range: 4 classes are 0 … 3"),
         ((X, Y), X, "data and test must be pairs (x, y), not a Tensor"),
+        ((SHARES, Y), (255 * SHARES, Y), "the largest value of test is 255 and that of data 1: scale both"),
+        ((10 * SHARES, Y), (SHARES / 20, Y), "the largest value of the training data is 10 and that of test"),
+        (whiten(REAL, fit_zca(REAL)), (SHARES, WORDS), "and data are whitened: give both as uint8 images"),
+        (REAL, to_dataset((SHARES, WORDS)), "test holds floating-point items from 0, and data have mean 0"),
     ],
-    ids=("uint8 beside floats", "pixels from 0 to 1", "another shape", "a fifth class", "items alone"),
+    ids=(
+        "uint8 beside floats",
+        "pixels from 0 to 1",
+        "another shape",
+        "a fifth class",
+        "items alone",
+        "255 beside 1",
+        "0.05 beside 10",
+        "pixels beside whitened images",
+        "a data set of pixels as floats",
+    ),
 )
 def test_test_data_of_another_kind_are_refused(train: Any, test: Any, sentence: str) -> None:
     with pytest.raises(DataError, match=re.escape(sentence)):
@@ -164,6 +179,8 @@ def test_uint8_test_images_are_whitened_as_the_training_data_were() -> None:
     train = whiten(REAL, zca)
     test = read_test((PIXELS[:30], WORDS[:30]), train)
     torch.testing.assert_close(test.items, train.items[:30])
+    whitened = read_test((train.items[:30], WORDS[:30]), train)
+    assert torch.equal(whitened.items, train.items[:30])
 
 
 def test_a_dataset_dict_gives_train_and_test() -> None:

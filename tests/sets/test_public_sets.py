@@ -122,6 +122,35 @@ def test_each_project_has_its_own_constants(table: dict, name: str, std: float) 
     assert find_moments(table, "user.npz", 3) is None
 
 
+@pytest.mark.parametrize("white", [1, 255])
+def test_pixels_in_a_projects_file_are_normalised(blobs: tuple, tmp_path: Path, white: int) -> None:
+    pixels, mean, std = (IMAGES + 1) / 2, blobs[0].mean[0], blobs[0].std[0]
+    pixels = pixels - pixels.min()
+    paths = [
+        write_experiments(tmp_path / "res_DC_blobs.pt", [white * pixels, LABELS]),
+        write_best(tmp_path / "run", white * pixels, LABELS),
+        write_steps(tmp_path / "results.pth", white * pixels, LABELS, 1),
+    ]
+    for path in paths:
+        data = import_public(path, blobs[0])
+        torch.testing.assert_close(data.items, (pixels - mean) / std)
+        assert f"pixels of 0 … {white}, which are normalised here" in " ".join(data.provenance["remarks"])
+        with pytest.raises(SetError, match="not whitened images: leave out --zca"):
+            import_public(path, blobs[0], options=ImportOptions(zca=True))
+
+
+def test_what_the_values_of_a_file_do_not_say_is_a_remark(blobs: tuple, tmp_path: Path) -> None:
+    experiments = write_experiments(tmp_path / "res_DC_blobs.pt", [3 * IMAGES, LABELS])
+    best = write_best(tmp_path / "run", IMAGES, LABELS)
+    dc, mtt = (" ".join(import_public(p, blobs[0]).provenance["remarks"]) for p in (experiments, best))
+    assert "normalised already, by their values -3 … 3" in dc
+    assert ("-1 … 1, save (x + 1) / 2" in dc, "--zca" in dc) == (False, False)
+    assert "-1 … 1, save (x + 1) / 2" in mtt
+    assert "give --zca where it was made with --zca" in mtt
+    data = import_public(best, blobs[0], options=ImportOptions(zca=True))
+    assert "--zca" not in " ".join(data.provenance["remarks"])
+
+
 def test_whitening_is_kornias(blobs: tuple, tmp_path: Path) -> None:
     """ZCAWhitening(eps=0.1): U (S + eps)^-½ Uᵀ of the covariance over N - 1, of pixels in [0, 1]."""
     train, test = blobs

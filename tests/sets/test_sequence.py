@@ -147,6 +147,8 @@ def test_no_network_is_one_sentence(kind: type[Exception], monkeypatch: pytest.M
 
 
 IMAGES = {"name": "easy", "classes": list(NAMES), "mean": [0.35], "std": [0.24]}
+PLAIN = {"name": "easy", "classes": list(NAMES), "mean": [0.0], "std": [1.0]}
+WHITENED = PLAIN | {"zca": {"mean": torch.zeros(64), "matrix": torch.eye(64)}}
 
 
 def four_classes(**changes: Any) -> distill.DistilledSet:
@@ -176,10 +178,23 @@ def test_real_data_are_scaled_as_the_items_of_the_set() -> None:
             (PIXELS, Y),
             "test holds uint8 images, and data floating-point",
         ),
+        (
+            WHITENED,
+            (PIXELS.unsqueeze(1) / 255, Y),
+            "test holds floating-point items from 0, and data are white",
+        ),
+        (PLAIN, (PIXELS.unsqueeze(1) / 1.0, Y), "the largest value of test is .* scale both the same way"),
         (IMAGES, (X[:, :, :4], Y), r"test has items of shape \(1, 4, 8\), data of \(1, 8, 8\)"),
         (IMAGES, (PIXELS, ["eel", *WORDS[1:]]), 'y has the class "eel"'),
     ],
-    ids=("pixels from 0 to 1", "uint8 for a set of floats", "another shape", "a fifth class"),
+    ids=(
+        "pixels from 0 to 1",
+        "uint8 for a set of floats",
+        "pixels for a whitened set",
+        "another scale",
+        "another shape",
+        "a fifth class",
+    ),
 )
 def test_real_data_of_another_kind_than_the_set_s(source: Any, test: Any, sentence: str) -> None:
     with pytest.raises(distill.DataError, match=sentence):

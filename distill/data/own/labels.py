@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distill.data.classes import match_classes
 from distill.data.files.labels import check_spelling, clean_labels, is_integer, sort_classes
 from distill.errors import DataError
 
@@ -142,7 +143,7 @@ def match_names(labels: Labels, classes: tuple[str, ...]) -> Tensor:
     if names is None or names == classes or (names == positions[: len(names)] and not is_numbered):
         return numbers
     if classes == positions and len(names) == len(classes) and not labels.are_words:
-        return numbers
+        return torch.tensor(match_classes(names, classes, "test", "data"))[numbers]
     unknown = next((name for name in names if name not in classes), None)
     if unknown is not None:
         known = ", ".join(classes)

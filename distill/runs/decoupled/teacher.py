@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.data.dataset import Dataset, is_numbered, match_classes
+from distill.data.classes import is_numbered, match_classes
+from distill.data.dataset import Dataset
 from distill.errors import NetworkError, UserError, unknown
 from distill.inner.dry_run import check_rows, first_line, forward
 from distill.kd.network_files import read_architecture, read_classes, read_state

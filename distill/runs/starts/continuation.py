@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.data.dataset import Dataset, match_classes
+from distill.data.classes import match_classes
+from distill.data.dataset import Dataset
 from distill.data.whiten import renormalise
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES

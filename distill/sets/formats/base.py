@@ -57,7 +57,8 @@ class PublicSet:
     for the set's provenance. remarks: what a reader of the set should know. dataset, network: what the name
     of the file says, a word of IMAGE_SETS and what build_network() takes. accuracies: the authors' own, by
     their network. class_names: what the numbers in labels stand for, where the file has names. unscaled: the
-    items may be pixels, which are not normalised yet.
+    items may be of whole numbers, as pixels are. has_zca: the project has an option --zca, of which its file
+    says nothing.
     """
 
     project: str
@@ -70,6 +71,7 @@ class PublicSet:
     accuracies: dict[str, list[float]] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     unscaled: bool = False
+    has_zca: bool = False
 
 
 class SourceFile:

@@ -33,15 +33,31 @@ def match_images(public: PublicSet, train: Dataset, path: str | os.PathLike[str]
             f"{path} holds images {tuple(items.shape[1:])}, {train.name} has {train.shape}: give the"
             " --dataset that it was made from"
         )
-    if not public.unscaled:
-        return Images(items.float(), None, remarks)
+    if not (public.unscaled or items.isfinite().all()):
+        return Images(items.float(), None, remarks)  # DistilledSet refuses them
     white = find_white(items, path)
     if zca and white is not None:
-        raise SetError(f"{path} holds pixels of 0 … {white:g}, not whitened images: leave out --zca")
+        raise SetError(
+            f"{path} holds pixels of 0 … {white:g}, not whitened images: leave out --zca, or give the"
+            " whitened images"
+        )
     if zca:
         return Images(items.float(), None, remarks)
-    remark = "normalised already" if white is None else f"pixels of 0 … {white:g}, which are normalised here"
-    return Images(items.float(), white, (*remarks, f"its images are {remark}"))
+    return Images(items.float(), white, (*remarks, *describe_values(items, white, public.has_zca)))
+
+
+def describe_values(items: Tensor, white: float | None, has_zca: bool) -> tuple[str, ...]:
+    """Remarks on how images are scaled, as their file does not say it."""
+    if white is not None:
+        return (f"its images are pixels of 0 … {white:g}, which are normalised here",)
+    low, high = float(items.min()), float(items.max())
+    remark = f"its images are normalised already, by their values {low:.3g} … {high:.3g}"
+    if low >= -1 and high <= 1:
+        remark += (
+            "; if they are pixels that were scaled to -1 … 1, save (x + 1) / 2, which is normalised here"
+        )
+    hint = "give --zca where it was made with --zca: the file does not say whether its images are whitened"
+    return (remark, hint) if has_zca else (remark,)
 
 
 def order_axes(items: Tensor, shape: Sequence[int]) -> tuple[Tensor, tuple[str, ...]]:

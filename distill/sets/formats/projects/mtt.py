@@ -40,6 +40,7 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
         items=images.tensors.detach(),
         labels=labels.detach(),
         training=EvaluateSynset(epochs=1000, lr=read_lr(path), siamese=True),
+        has_zca=True,
     )
 
 
