@@ -14,6 +14,7 @@ def predict(config: PredictSettings) -> dict[str, Any]:
     """Train or load, predict, print, write; the result as the JSON line holds it. Raises UserError."""
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import load_set
+    from distill.sets.real_data import print_own_floats
     from distill.sets.storage import check_output, write_text
     from distill.student import prediction
 
@@ -24,6 +25,7 @@ def predict(config: PredictSettings) -> dict[str, Any]:
     if config.out:
         check_output(config.out, [config.set, config.csv, config.student, *config.images])
     if config.images:
+        print_own_floats(data, config.set, "predict in Python by distill.student.train(data).predict(x)")
         items = prediction.read_images(data, config.images, config.device)
     else:
         items = prediction.read_texts(data, names, config.encoder or config.vectors, config.device)

@@ -54,11 +54,10 @@ class SetSettings:
 
 def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Dataset]":
     """(the set, its real training data, its real test data), on the device. Raises UserError."""
-    from distill.data.adapters import OWN
     from distill.data.dataset import print_remarks
     from distill.runs.files.machine import check_device
     from distill.sets.formats.base import is_public, load_set
-    from distill.sets.real_data import match_real_data
+    from distill.sets.real_data import match_real_data, print_own_floats
 
     check_device(config.device, config.threads)
     if is_public(config.set):
@@ -68,12 +67,7 @@ def load_set_and_data(config: SetSettings) -> "tuple[DistilledSet, Dataset, Data
         check_set_options(config, data)
         train, test = load_real_data(config, data)
     print_remarks(train)
-    if data.source["name"] == OWN and not any(data.source.get("mean") or [1.0]):
-        print(
-            f"{config.set} was learned from floats as they were: here pixels are read as 0 … 1; if yours were"
-            " prepared in another way, measure it in Python by distill.student.evaluate(data, test)",
-            file=sys.stderr,
-        )
+    print_own_floats(data, config.set, "measure it in Python by distill.student.evaluate(data, test)")
     train, test = match_real_data(data, train, test)
     return data, train, test
 

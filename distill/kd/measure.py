@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from distill.data.dataset import Dataset
+from distill.kd.assignment import largest_assignment
 from distill.kd.losses.response import find_regularisation_samples
 from distill.kd.networks import Network, Networks, compute_logits
 from distill.kd.recipe.parts import Recipe
@@ -122,17 +123,3 @@ def score_clusters(network: Network, test: Dataset, fine_labels: Tensor) -> floa
     ones = torch.ones(len(fine_labels), dtype=torch.long)
     counts.index_put_((subclasses.cpu(), fine_labels.cpu()), ones, accumulate=True)
     return largest_assignment(counts) / len(fine_labels)
-
-
-def largest_assignment(counts: Tensor) -> int:
-    """The largest total of a square table with one cell per row and column, by sets of columns."""
-    best = {0: 0}
-    for row in counts.tolist():
-        longer: dict[int, int] = {}
-        for used, total in best.items():
-            for column, value in enumerate(row):
-                if not used >> column & 1:
-                    key = used | 1 << column
-                    longer[key] = max(longer.get(key, 0), total + value)
-        best = longer
-    return max(best.values())

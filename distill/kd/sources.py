@@ -10,6 +10,7 @@ from distill.data import TEXT_SETS, dataset, images
 from distill.data import embedding as text
 from distill.data import texts as corpora
 from distill.data.dataset import Dataset, renumber_classes
+from distill.data.whiten import whiten
 from distill.errors import DataError, UserError
 from distill.kd.plugins.data import load_own_data
 from distill.kd.plugins.files import is_plugin
@@ -112,9 +113,12 @@ def match_set(distilled: DistilledSet, part: DataPart, train: Dataset, test: Dat
 
 
 def load_target(part: DataPart, train: Dataset, device: str) -> tuple[Dataset, Dataset]:
-    """(train, test or held-out) of the target domain, at the source's size. Raises UserError."""
+    """(train, test or held-out) of the target domain, at the source's size, whitened as it is.
+
+    Raises UserError.
+    """
     splits = load_real(str(part.target), part.target_dir, None, device, where="data.target")
-    target, target_test = (resize_like(split, train) for split in splits)
+    target, target_test = (whiten_like(resize_like(split, train), train) for split in splits)
     try:
         target, target_test = renumber_classes([target, target_test], train.classes, train.name)
     except DataError as error:
@@ -132,14 +136,25 @@ def shuffle(split: Dataset, most: int | None, generator: torch.Generator) -> Dat
 
 def merge_classes(split: Dataset, groups: list[list[int]]) -> Dataset:
     """A split with classes put together. Raises RecipeError."""
-    group_of = {label: k for k, group in enumerate(groups) for label in group}
-    if sorted(group_of) != list(range(len(split.classes))) or len(groups) < 2:
+    if fault := find_merge_fault(groups, len(split.classes)):
         raise RecipeError(
-            f"data.merge must place each of the classes 0 … {len(split.classes) - 1} in a group"
+            f"data.merge must place each of the classes 0 … {len(split.classes) - 1} in a group, of two or"
+            f" more, once: {fault}"
         )
+    group_of = {label: k for k, group in enumerate(groups) for label in group}
     table = torch.tensor([group_of[label] for label in sorted(group_of)], device=split.labels.device)
     names = tuple("+".join(split.classes[label] for label in group) for group in groups)
     return replace(split, labels=table[split.labels], classes=names)
+
+
+def find_merge_fault(groups: list[list[int]], classes: int) -> str:
+    """What is wrong with groups of so many classes; "" where nothing is."""
+    labels = [label for group in groups for label in group]
+    wrong = [f"class {k} is in {labels.count(k)} places" for k in range(classes) if labels.count(k) != 1]
+    wrong += [f"{label} is no class" for label in labels if not 0 <= label < classes]
+    wrong += [f"group {k + 1} is empty" for k, group in enumerate(groups) if not group]
+    wrong += ["there is one group"] if len(groups) == 1 else []
+    return wrong[0] if wrong else ""
 
 
 def resize_like(split: Dataset, like: Dataset) -> Dataset:
@@ -147,6 +162,11 @@ def resize_like(split: Dataset, like: Dataset) -> Dataset:
     if split.items.ndim != 4 or split.shape[0] != like.shape[0]:
         raise RecipeError(f"data.target: {split.name} holds {split.shape}, not items like {like.shape}")
     return replace(split, items=dataset.resize_images(split.items, (like.shape[1], like.shape[2])))
+
+
+def whiten_like(split: Dataset, like: Dataset) -> Dataset:
+    """A set of images whitened as another is, by the other's mean and matrix; as it is, where that is not."""
+    return split if like.zca is None or split.zca is not None else whiten(split, like.zca)
 
 
 def choose_items(part: StagePart, sources: Sources, seed: int) -> Data:

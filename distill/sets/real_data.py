@@ -1,12 +1,13 @@
 """A distilled set beside real data: of the same items and classes, as the set's students see them."""
 
 import os
+import sys
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from distill.data.adapters import check_classes, read_numbered, read_test, to_dataset
+from distill.data.adapters import OWN, check_classes, read_numbered, read_test, to_dataset
 from distill.data.dataset import Dataset, renumber_classes
 from distill.data.own.libraries import is_hub_split
 from distill.data.whiten import whiten
@@ -36,6 +37,16 @@ def transform_like(split: Dataset, data: DistilledSet) -> Dataset:
     if zca is None:
         return normalise_like(split, data)
     return whiten(split, zca) if split.zca is None else split
+
+
+def print_own_floats(data: DistilledSet, place: str, way: str) -> None:
+    """Say on stderr that the set at place was learned from a user's own floats, and what to do."""
+    if data.source["name"] == OWN and not any(data.source.get("mean") or [1.0]):
+        print(
+            f"{place} was learned from floats as they were: here pixels are read as 0 … 1; if yours were"
+            f" prepared in another way, {way}",
+            file=sys.stderr,
+        )
 
 
 def load_if_path(data: Any) -> DistilledSet:

@@ -14,6 +14,7 @@ from distill.commands.export import main as export
 from distill.commands.predict import main as predict
 from distill.commands.student import main as student
 from distill.commands.text import main as distil
+from distill.data.adapters import OWN
 from distill.sets.distilled import DistilledSet
 from distill.student import train
 from tests.encoders import DIM, write_encoder
@@ -215,6 +216,20 @@ def test_image_files_are_resized_and_normalised_as_the_set_is(
     x = (torch.from_numpy(pixels).float()[None, None] / 255 - 0.3) / 0.2
     expected = train(data, seed=0).logits(x).softmax(dim=1)[0]
     assert list(row["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_pictures_for_a_set_of_one_s_own_floats_are_doubted_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As `distill student` does: nobody knows how these floats were made of pixels."""
+    own = {**small_set().source, "name": OWN, "mean": [0.0], "std": [1.0]}
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    for source, count in ((own, 1), ({**own, "mean": [0.3]}, 0), (small_set().source, 0)):
+        small_set(source=source).save(tmp_path / "s.pt")
+        assert predict([str(tmp_path / "s.pt"), "--images", str(tmp_path / "a.png"), "--seeds", "1"]) == 0
+        assert (
+            capsys.readouterr().err.count("s.pt was learned from floats as they were: here pixels") == count
+        )
 
 
 def test_coloured_pictures_are_read_as_grey_where_the_set_is(

@@ -34,6 +34,20 @@ def test_a_whitened_set_has_whitened_test_images(tmp_path: Path) -> None:
     assert match_real_data(DistilledSet.load(tmp_path / "set.pt"), sources.test) == [sources.test]
 
 
+def test_the_target_of_a_whitened_set_is_whitened_alike(tmp_path: Path) -> None:
+    """The same images as source and target are the same items to the networks."""
+    name = str(write_npz(tmp_path / "blobs.npz"))
+    zca = fit_zca(load(name)[0])
+    source = {"name": name, "classes": ["0", "1", "2"], "mean": [0.0], "std": [1.0], "zca": zca}
+    small_set(source=source).save(tmp_path / "set.pt")
+    sources = load_sources(DataPart(name=name, set=str(tmp_path / "set.pt"), target=name), 0, "cpu")
+    assert sources.target is not None
+    assert sources.target_test is not None
+    for split, target in ((sources.train, sources.target), (sources.test, sources.target_test)):
+        rows, others = (part.batch(slice(0, 300))[0].flatten(1).sum(dim=0) for part in (split, target))
+        torch.testing.assert_close(rows, others, atol=1e-2, rtol=1e-3)
+
+
 def test_a_set_has_its_own_mean_std_and_image_size(tmp_path: Path) -> None:
     name = str(write_npz(tmp_path / "blobs.npz", size=16))
     source = {"name": name, "classes": ["a", "b", "c"], "mean": [0.5], "std": [0.1], "size": 8}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from distill.kd.measure import largest_assignment, score_networks
+from distill.kd.assignment import largest_assignment
+from distill.kd.measure import score_networks
 from distill.kd.sources import load_sources
 from distill.kd.training import turns
 from tests.helpers import small_set, write_npz
