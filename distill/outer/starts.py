@@ -55,10 +55,8 @@ def start_from_noise(data: Dataset, classes: Sequence[int], generator: torch.Gen
 
 
 def start_from_real(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
-    """For each item a random real one of its class. Raises UserError where a class has none."""
-    members = [find_class(data, label) for label in classes]
-    picks = [indices[torch.randint(len(indices), (), generator=generator)] for indices in members]
-    return data.initial_items(torch.stack(picks))
+    """For each item a random real one of its class, none twice. Raises UserError where a class has none."""
+    return data.initial_items(data.draw_items(classes, generator))
 
 
 def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:

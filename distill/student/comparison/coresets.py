@@ -36,14 +36,11 @@ def with_equal_bytes(data: DistilledSet) -> DistilledSet:
 
 
 def random_real(data: DistilledSet, train: Dataset, teacher: Student | None = None) -> Draw:
-    """Random real items, the classes in turn from a random one on."""
+    """Random real items, none twice where there are enough, the classes in turn from a random one on."""
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        picks, labels = [], assign_classes(data, train, generator)
-        for label in labels.tolist():
-            members = train.class_indices(label)
-            picks.append(members[torch.randint(len(members), (), generator=generator)])
-        return train.batch(torch.stack(picks))[0], encode_one_hot(labels, data)
+        labels = assign_classes(data, train, generator)
+        return train.batch(train.draw_items(labels.tolist(), generator))[0], encode_one_hot(labels, data)
 
     return draw
 
