@@ -64,9 +64,8 @@ def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Gen
     items = 0.1 * data.draw_noise(len(classes), generator)
     for label in sorted(set(classes)):
         places = torch.tensor([i for i, assigned in enumerate(classes) if assigned == label])
-        items[places] += fit_k_means(
-            data.initial_items(find_class(data, label)[:AVERAGED]), len(places), generator
-        )
+        averaged = find_class(data, label)[: max(AVERAGED, len(places))]  # as many items as centres
+        items[places] += fit_k_means(data.initial_items(averaged), len(places), generator)
     return items
 
 
