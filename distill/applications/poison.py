@@ -87,11 +87,10 @@ def measure_attack(settings: PoisonSettings, data: DistilledSet) -> Scores:
     attacked, target = (class_number(name, honest.test) for name in (attack.attacked, attack.target))
     problem = build_problem(data)
     weights = initial_weights(data, problem.network, "fixed", settings.measure.test_networks)
-    pool = honest.train.class_indices(attacked)
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        picks = torch.randint(len(pool), (len(data),), generator=generator).to(pool.device)
-        return honest.train.batch(pool[picks])[0], encode_one_hot(torch.full((len(data),), target), data)
+        picks = honest.train.draw_items([attacked] * len(data), generator)
+        return honest.train.batch(picks)[0], encode_one_hot(torch.full((len(data),), target), data)
 
     of_class = honest.test.labels == attacked
     parts = {"attacked": splits.test.select(of_class), "others": splits.test.select(~of_class)}

@@ -124,6 +124,21 @@ class Dataset:
         """The indices of a class's items."""
         return torch.nonzero(self.labels == label).flatten()
 
+    def draw_items(self, classes: Sequence[int], generator: torch.Generator) -> Tensor:
+        """The indices of random items, one for each of these classes.
+
+        No item comes twice before all of its class have come. Raises DataError for a class without items.
+        """
+        wanted, picks = torch.tensor(classes), torch.empty(len(classes), dtype=torch.long)
+        for label in wanted.unique().tolist():
+            members, places = self.class_indices(label).cpu(), (wanted == label).nonzero().flatten()
+            if not len(members):
+                raise DataError(f'{self.name} has no training item of class "{self.classes[label]}"')
+            rounds = -(-len(places) // len(members))
+            order = [torch.randperm(len(members), generator=generator) for _ in range(rounds)]
+            picks[places] = members[torch.cat(order)[: len(places)]]
+        return picks.to(self.labels.device)
+
     def matches_items(self, items: Tensor) -> bool:
         """Whether a network for these learned items can read the real ones."""
         return tuple(items.shape[1:]) == self.shape

@@ -55,10 +55,8 @@ def start_from_noise(data: Dataset, classes: Sequence[int], generator: torch.Gen
 
 
 def start_from_real(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
-    """For each item a random real one of its class. Raises UserError where a class has none."""
-    members = [find_class(data, label) for label in classes]
-    picks = [indices[torch.randint(len(indices), (), generator=generator)] for indices in members]
-    return data.initial_items(torch.stack(picks))
+    """For each item a random real one of its class, none twice. Raises UserError where a class has none."""
+    return data.initial_items(data.draw_items(classes, generator))
 
 
 def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Generator) -> Tensor:
@@ -66,9 +64,8 @@ def start_from_means(data: Dataset, classes: Sequence[int], generator: torch.Gen
     items = 0.1 * data.draw_noise(len(classes), generator)
     for label in sorted(set(classes)):
         places = torch.tensor([i for i, assigned in enumerate(classes) if assigned == label])
-        items[places] += fit_k_means(
-            data.initial_items(find_class(data, label)[:AVERAGED]), len(places), generator
-        )
+        averaged = find_class(data, label)[: max(AVERAGED, len(places))]  # as many items as centres
+        items[places] += fit_k_means(data.initial_items(averaged), len(places), generator)
     return items
 
 

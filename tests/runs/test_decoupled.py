@@ -1,6 +1,7 @@
 """--method sre2l and `distill select` as a user runs them, with teachers and with what is none."""
 
 import math
+import shlex
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -281,6 +282,26 @@ def test_the_largest_values_of_labels_per_view_are_stored(
     torch.testing.assert_close(top.view_labels.values, largest.values.half())
     assert torch.equal(top.view_labels.classes, largest.indices.byte())
     assert top.provenance["command"].endswith("--views 3 --top 1 --tau 1")
+
+
+def test_the_command_in_a_selected_set_makes_it_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--coreset", "rded", "--seed", "3", "--n", "6", "--teacher", str(folder / "teacher.pt"))
+    views = ("--views", "3", "--view-augment", "crop-flip", "--view-seed", "7", "--tau", "1.2345678")
+    assert select(folder, tmp_path / "first.pt", *options, *views, "--image-size", "8") == 0
+    first = DistilledSet.load(tmp_path / "first.pt")
+    command = first.provenance["command"]
+    for words in ("--network mlp --width 16", "--view-augment crop-flip --view-seed 7", "--image-size 8"):
+        assert words in command
+    assert "--out" not in command
+    monkeypatch.chdir(folder)
+    assert main([*shlex.split(command)[1:], "--out", str(tmp_path / "second.pt")]) == 0
+    second = DistilledSet.load(tmp_path / "second.pt")
+    for name in ("items", "labels", "view_labels", "schedule", "lrs"):
+        assert torch.equal(getattr(first, name), getattr(second, name))
+    assert (first.network, first.inner, first.views) == (second.network, second.inner, second.views)
+    assert second.provenance["command"] == command
 
 
 def test_a_teacher_of_selected_images_needs_no_batch_norm(folder: Path, tmp_path: Path) -> None:

@@ -26,11 +26,18 @@ from distill.student.comparison.coresets import (
     pad_to,
     pick_herding,
     pick_k_center,
+    rank_crops,
     rded,
     remember_draws,
 )
 from distill.student.comparison.ddranking import rank_columns
-from distill.student.comparison.grid import build_grid, choose_networks, compare, describe_seconds
+from distill.student.comparison.grid import (
+    build_grid,
+    choose_networks,
+    compare,
+    compare_items,
+    describe_seconds,
+)
 from distill.student.comparison.table import count_wins, find_strongest, format_table, summarise
 from distill.student.loop import train_ordinary
 from distill.student.training import Student, Weights, build_set_network
@@ -262,6 +269,43 @@ def test_rded_keeps_the_crops_of_least_loss(tmp_path: Path) -> None:
     random, y = load_entry(CORESETS["random"])(data, train)(stream("rded"))
     others = -teacher.logits(random).log_softmax(dim=1).gather(1, y.argmax(dim=1)[:, None])
     assert losses.mean() < others.mean() - 0.1
+
+
+def test_rded_repeats_no_crop_beyond_its_pool(tmp_path: Path) -> None:
+    """Twelve items of ten images of a class: all first crops, then second ones."""
+    train, _ = load(str(write_npz(tmp_path / "blobs.npz", train=30)))
+    data = small_set(n=36)
+    for most in (3, 300):
+        items, labels = rded(data, train, Student(Brightness()), most)(stream("rded"))
+        assert len(items.flatten(1).unique(dim=0)) == 36
+        assert labels.sum(dim=0).tolist() == [12, 12, 12]
+    rded(small_set(n=150), train, Student(Brightness()))
+    with pytest.raises(UserError, match=r"rded: 51 items .* take 51 crops, and the 10 real items .* give 50"):
+        rded(small_set(n=151), train, Student(Brightness()))
+
+
+def test_compare_refuses_too_few_items_for_rded_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = load(str(write_npz(tmp_path / "blobs.npz", train=30)))
+    monkeypatch.setattr("distill.student.comparison.grid.train_teachers", None)
+    data = small_set(n=151)
+    with pytest.raises(UserError, match="take fewer items, or another coreset"):
+        compare_items(data, train, test, build_grid(data, ["mlp"], ["recipe"], ["rded"], 1))
+
+
+def test_crops_are_ranked_by_image_and_then_by_their_order_within_it() -> None:
+    losses = torch.tensor([[3.0, 1, 9], [2, 5, 4]])
+    assert [v.tolist() for v in rank_crops(losses, 2)] == [[0, 1], [1, 0]]
+    assert [v.tolist() for v in rank_crops(losses, 5)] == [[0, 1, 1, 0, 1], [1, 0, 2, 0, 1]]
+
+
+@pytest.mark.parametrize("word", ["means", "medoids", "herding", "k-center"])
+def test_a_coreset_beyond_its_pool_repeats_no_item(word: str, tmp_path: Path) -> None:
+    train, _ = load(str(write_npz(tmp_path / "blobs.npz", train=60)))
+    data = small_set(n=45)
+    items, _ = load_entry(CORESETS[word])(data, train, build_teacher(data), most=5)(stream("draw"))
+    assert len(items.flatten(1).unique(dim=0)) == 45
 
 
 class Brightness(nn.Module):

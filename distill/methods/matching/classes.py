@@ -26,9 +26,9 @@ class MatchingMethod(SGDPoolMethod):
 
     A leaf says what the description is (features, gradients) and what the distance of two of them; the loss
     is the sum of the distances of all classes. --augment changes the real and the synthetic items of a class
-    in the same way (siamese augmentation, Zhao and Bilen 2021), by the changes of the protocol dsa where it
-    has all of the words. The networks are those of a pool, which train on the items by SGD, and there each
-    item draws numbers of its own.
+    by the same numbers (siamese augmentation, Zhao and Bilen 2021), by the changes of the protocol dsa where
+    it has all of the words; by affine and standard each item is changed by numbers of its own. The networks
+    are those of a pool, which train on the items by SGD, and there each item draws numbers of its own.
     """
 
     needs_every_class: ClassVar[bool] = True
@@ -87,7 +87,7 @@ class MatchingMethod(SGDPoolMethod):
         return torch.stack(distances).sum()
 
     def describe_class(self, visit: Visit, c: int, x: Tensor, y: Tensor, differentiable: bool) -> Tensors:
-        """The description of items of class c, changed as all items of this class are in this visit."""
+        """The description of items of class c, changed by the numbers of this class and this visit."""
         if visit.augment is not None:
             x = visit.augment(x, stream("siamese", visit.task.generator.initial_seed(), c))
         return self.describe(visit.problem, visit.state, x, y, differentiable)

@@ -1,5 +1,6 @@
 """Selected real images as a distilled set: a coreset, its labels, a recipe and where it came from."""
 
+import shlex
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -11,7 +12,7 @@ from distill.errors import UserError
 from distill.networks.build import build_network, default_arguments
 from distill.outer.synthetic import cyclic_schedule
 from distill.randomness import stream
-from distill.registry import load
+from distill.registry import flag, load, options_of
 from distill.runs.decoupled.settings import SelectSettings
 from distill.runs.decoupled.teacher import check_teacher, load_trained
 from distill.runs.files.machine import check_device, versions
@@ -27,6 +28,8 @@ from distill.student.views.labels import check_view_options, label_items, label_
 NEED_TEACHER = ("herding", "k-center", "rded")
 STEPS, LR, MOST = 300, 0.01, 100  # of the recipe, with momentum; and the items of a step at most
 PER_CLASS = 10
+FIXED = ("dataset", "coreset", "seed", "tau")  # options in every command
+ELSEWHERE = ("out", "overwrite", "device", "threads", "json")  # where and how a set is made, not which
 
 
 def select_set(config: SelectSettings) -> DistilledSet:
@@ -97,12 +100,12 @@ def build_blank(config: SelectSettings, train: Dataset, test: Dataset) -> Distil
 
 def describe_selection(config: SelectSettings) -> dict[str, Any]:
     """The set's provenance: the command that makes it again; files by their names alone."""
-    words = ["distill select", config.dataset, "--coreset", config.coreset, "--seed", str(config.seed)]
-    for name in ("n", "ipc", "teacher", "labels", "views", "top", "image_size"):
-        if (value := getattr(config, name)) is not None:
-            words += ["--" + name.replace("_", "-"), str(value)]
-    words += ["--tau", f"{config.tau:g}"] if config.teacher else []
-    words += ["--zca"] if config.zca else []
+    words = ["distill", "select", config.dataset, "--coreset", config.coreset, "--seed", str(config.seed)]
+    for f in options_of(config):
+        value = getattr(config, f.name)
+        if f.name not in (*FIXED, *ELSEWHERE) and value != f.default:
+            words += [flag(f.name)] if value is True else [flag(f.name), str(value)]
+    words += ["--tau", f"{config.tau!r}".removesuffix(".0")] if config.teacher else []
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    facts = {"command": " ".join(words), "seed": config.seed, "versions": versions(), "created": created}
+    facts = {"command": shlex.join(words), "seed": config.seed, "versions": versions(), "created": created}
     return shorten_places(facts)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill.data.clusters import fit_k_means
 from distill.data.dataset import Dataset
+from distill.errors import UserError
 from distill.sets.distilled import DistilledSet
 from distill.student.training import Student
 
@@ -22,6 +23,8 @@ Pick = Callable[[Tensor, int], Tensor]  # features (m, f) and a count k -> the k
 Choose = Callable[[Tensor, int, int, torch.Generator], Tensor]  # items x of a class, the class, k -> k items
 SMALL = 128  # pixels of a side; from here on an item of RDED holds four crops
 SHARES = (0.08, 1.0)  # of an image's area, which a crop of RDED shows
+CROPS = 5  # of an image, of which RDED keeps the best
+PART = 300  # images of which a teacher sees all crops at once
 
 
 def with_equal_bytes(data: DistilledSet) -> DistilledSet:
@@ -36,20 +39,17 @@ def with_equal_bytes(data: DistilledSet) -> DistilledSet:
 
 
 def random_real(data: DistilledSet, train: Dataset, teacher: Student | None = None) -> Draw:
-    """Random real items, the classes in turn from a random one on."""
+    """Random real items, none twice where there are enough, the classes in turn from a random one on."""
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        picks, labels = [], assign_classes(data, train, generator)
-        for label in labels.tolist():
-            members = train.class_indices(label)
-            picks.append(members[torch.randint(len(members), (), generator=generator)])
-        return train.batch(torch.stack(picks))[0], encode_one_hot(labels, data)
+        labels = assign_classes(data, train, generator)
+        return train.batch(train.draw_items(labels.tolist(), generator))[0], encode_one_hot(labels, data)
 
     return draw
 
 
 def k_means(data: DistilledSet, train: Dataset, teacher: Student | None = None, most: int = 500) -> Draw:
-    """Centres of k-means within each class, of at most `most` of its real items, the classes in turn."""
+    """Centres of k-means within each class, of `most` real items or as many as centres, classes in turn."""
     return draw_by_class(data, train, lambda x, label, k, generator: fit_k_means(x, k, generator), most)
 
 
@@ -68,25 +68,50 @@ def k_center(data: DistilledSet, train: Dataset, teacher: Student, most: int = 2
     return draw_picked(data, train, teacher, pick_k_center, most)
 
 
-def rded(data: DistilledSet, train: Dataset, teacher: Student, most: int = 300, crops: int = 5) -> Draw:
+def rded(data: DistilledSet, train: Dataset, teacher: Student, most: int = 300, crops: int = CROPS) -> Draw:
     """Crops of real images on which the teacher's loss is least (RDED, Sun et al. 2023).
 
-    Of each of at most `most` images of a class the best of `crops` crops stays, and of these the k · f² best;
-    an item is a mosaic of f² of them. f is 1 for images below 128 pixels, else 2. Items that are no images
-    are not cropped.
+    Of each of at most `most` images of a class, or as many as it needs, the best of `crops` crops stays, and
+    of these the k · f² best; an item is a mosaic of f² of them. f is 1 for images below 128 pixels, else 2.
+    Where a class has fewer images, their second best crops follow, so that none comes twice. Items that are
+    no images are not cropped. Raises UserError where a class has too few.
     """
-    parts = 1 if data.items.ndim != 4 or min(data.items.shape[2:]) < SMALL else 2
+    check_crops(data, train, crops)
+    parts = count_parts(data)
 
     def choose(x: Tensor, label: int, k: int, generator: torch.Generator) -> Tensor:
         crop_sets = [crop_images(x, parts, generator) for _ in range(crops)] if x.ndim == 4 else [x]
-        losses = torch.stack(
-            [compute_losses(teacher, pad_to(c, x) if parts > 1 else c, label) for c in crop_sets]
-        )
-        best = torch.stack(crop_sets)[losses.argmin(dim=0), torch.arange(len(x), device=x.device)]
-        order = losses.amin(dim=0).argsort()
-        return join_mosaics(best[order[torch.arange(k * parts**2) % len(order)]], x, parts)
+        losses = [compute_losses(teacher, pad_to(c, x) if parts > 1 else c, label) for c in crop_sets]
+        picks, images = rank_crops(torch.stack(losses), k * parts**2)
+        return join_mosaics(torch.stack(crop_sets)[picks, images], x, parts)
 
-    return draw_by_class(data, train, choose, most)
+    return draw_by_class(data, train, choose, most, parts**2)
+
+
+def count_parts(data: DistilledSet) -> int:
+    """How many crops lie side by side in an item of RDED."""
+    return 1 if data.items.ndim != 4 or min(data.items.shape[2:]) < SMALL else 2
+
+
+def check_crops(data: DistilledSet, train: Dataset, crops: int = CROPS) -> None:
+    """Raise UserError where a class has too few real items for as many items of RDED, all of other crops."""
+    counts = train.labels.bincount(minlength=len(train.classes))
+    present = counts[counts > 0]
+    k, least = -(-len(data) // len(present)), int(present.min())
+    needed, each = k * count_parts(data) ** 2, crops if data.items.ndim == 4 else 1
+    if needed > each * least:
+        name = train.classes[int((counts == least).nonzero()[0])]
+        raise UserError(
+            f'rded: {k} items per class take {needed} crops, and the {least} real items of class "{name:.80}"'
+            f" give {each * least}: take fewer items, or another coreset"
+        )
+
+
+def rank_crops(losses: Float[Tensor, "crops m"], count: int) -> tuple[Tensor, Tensor]:
+    """(crop, image) of the `count` best: of each image the best crop by its loss, then the second best."""
+    losses, crops = losses.sort(dim=0, stable=True)
+    images = losses[: -(-count // losses.shape[1])].argsort(dim=1)
+    return crops[: len(images)].gather(1, images).flatten()[:count], images.flatten()[:count]
 
 
 def crop_images(x: Float[Tensor, "m c h w"], parts: int, generator: torch.Generator) -> Tensor:
@@ -104,7 +129,7 @@ def crop_images(x: Float[Tensor, "m c h w"], parts: int, generator: torch.Genera
 
 def compute_losses(teacher: Student, x: Tensor, label: int) -> Float[Tensor, " m"]:
     """The teacher's cross-entropy of each item with the class of this number."""
-    return -teacher.logits(x).log_softmax(dim=1)[:, label]
+    return torch.cat([-teacher.logits(part).log_softmax(dim=1)[:, label] for part in x.split(PART)])
 
 
 def pad_to(crops: Tensor, x: Tensor) -> Tensor:
@@ -128,16 +153,19 @@ def draw_picked(data: DistilledSet, train: Dataset, teacher: Student, pick: Pick
     return draw_by_class(data, train, lambda x, label, k, generator: x[pick(teacher.features(x), k)], most)
 
 
-def draw_by_class(data: DistilledSet, train: Dataset, choose: Choose, most: int) -> Draw:
-    """For each class, choose(x, class, k, generator) returns k items from at most `most` random real ones."""
+def draw_by_class(data: DistilledSet, train: Dataset, choose: Choose, most: int, each: int = 1) -> Draw:
+    """For each class, choose(x, class, k, generator) returns k items from at most `most` random real ones.
+
+    Where k items take more, they are chosen from k · each real ones.
+    """
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         labels = assign_classes(data, train, generator)
         items = torch.empty_like(data.items)
         for label in labels.unique().tolist():
-            members = train.class_indices(label)
-            members = members[torch.randperm(len(members), generator=generator)[:most].to(members.device)]
-            places = torch.nonzero(labels == label).flatten()
+            members, places = train.class_indices(label), torch.nonzero(labels == label).flatten()
+            order = torch.randperm(len(members), generator=generator)[: max(most, each * len(places))]
+            members = members[order.to(members.device)]
             items[places.to(items.device)] = choose(
                 train.initial_items(members), label, len(places), generator
             )
