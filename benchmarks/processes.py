@@ -16,14 +16,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.cases import markdown
 from benchmarks.machine import RESULTS, write_results
+from distill.data.images import load
 from distill.kd.network_files import save_network
 from distill.networks.build import build_network
+from distill.randomness import stream
 from distill.runs.files.log import read_log
+from distill.student.loop import train_ordinary
 
 COMMON = (
     "--n", "10", "--init", "random", "--start", "means", "--test-networks", "1", "--validation-networks", "1",
@@ -83,9 +89,15 @@ def compute_speed(seconds: Sequence[float], warmup: int) -> float:
 
 
 def write_teacher(folder: str) -> str:
-    """A file of a network with batch norm, untrained: cost does not depend on the weights."""
-    file, name = f"{folder}/teacher.pt", "convnet-batch"
-    save_network(file, {"name": name}, build_network(name, (1, 28, 28), 10), list("0123456789"))
+    """A file of a network with batch norm, hardly trained: cost does not depend on the weights.
+
+    One that only guesses is refused as a teacher.
+    """
+    file, name, train = f"{folder}/teacher.pt", "convnet-batch", load("mnist")[0]
+    few, adam = train.select(torch.arange(1000)), partial(torch.optim.Adam, lr=0.001)
+    network = build_network(name, train.shape, len(train.classes))
+    student = train_ordinary(few, network, None, adam, 2, 50, stream("processes", "teacher"))
+    save_network(file, {"name": name}, student.network, train.classes)
     return file
 
 

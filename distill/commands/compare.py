@@ -34,7 +34,7 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     path = Path(config.out or Path(config.set).with_name("compare.json"))
     for place in (path, path.with_suffix(".png")):
         check_place(place, config, data)
-    teacher = load_teacher(config.teacher, data) if config.teacher else None
+    teacher = load_teacher(config.teacher, data, train=train) if config.teacher else None
     words = (config.networks, config.protocols, config.baselines)
     grid = build_grid(data, *words, config.seeds, config.full_data, teacher)
     rows = compare_items(data, train, test, grid)
