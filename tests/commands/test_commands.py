@@ -284,7 +284,8 @@ STUDENT_BAD = {
 def test_bad_input_to_the_student_is_one_sentence_and_code_2(
     folder: Path, capsys: pytest.CaptureFixture[str], sentence: str
 ) -> None:
-    small_set().save(folder / "good.pt")
+    source = {"name": "blobs.npz", "classes": ["0", "1", "2"], "mean": [0.3], "std": [0.2]}
+    small_set(source=source).save(folder / "good.pt")
     (folder / "cut.pt").write_bytes((folder / "good.pt").read_bytes()[:900])
     torch.save({"w": torch.ones(1)}, folder / "foreign.pt")
     file, *options = STUDENT_BAD[sentence]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,7 +28,7 @@ from tests.recipes import CE, NET, build_raw_recipe, write_recipe
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("effects")
-    write_npz(root / "blobs.npz")
+    write_npz(root / "blobs.npz", classes=np.array(["a", "b", "c"]))  # as those of small_set()
     small_set().save(root / "set.pt")
     small_set(source={"name": "own data", "classes": ["a", "b", "c"], "mean": [0.0], "std": [1.0]}).save(
         root / "own.pt"
