@@ -86,9 +86,11 @@ def renormalise(
 ) -> Float[Tensor, "n channels height width"]:
     """Learned images in the units of these data: through pixels, where they were learned in others.
 
-    source is a distilled set's, as in to_pixels(), which says what it raises; other items stay as they are.
+    source is a distilled set's, as in to_pixels(), which says what it raises. Other items stay as they are,
+    and so do those of floats that a user has prepared, on either side: nobody knows their pixels.
     """
-    if items.ndim != 4 or has_units(source, data):
+    own = is_prepared(source) or is_prepared({"mean": data.mean, "std": data.std, "zca": data.zca})
+    if items.ndim != 4 or own or has_units(source, data):
         return items
     pixels = to_pixels(items, source)
     if data.zca:
@@ -96,6 +98,12 @@ def renormalise(
         return ((pixels.flatten(1) - mean) @ matrix).view_as(items)
     mean, std = (torch.tensor(v, device=items.device).view(-1, 1, 1) for v in (data.mean, data.std))
     return (pixels - mean) / std
+
+
+def is_prepared(source: dict[str, Any]) -> bool:
+    """Whether items are floats as a user has prepared them: neither whitened nor normalised here."""
+    mean, std = source.get("mean") or (0.0,), source.get("std") or (1.0,)
+    return not source.get("zca") and not any(mean) and set(std) == {1.0}
 
 
 def has_units(source: dict[str, Any], data: Dataset) -> bool:

@@ -45,7 +45,7 @@ def load_sources(part: DataPart, seed: int, device: str, real: Splits | None = N
     splits = real or load_real(part.name, part.dir, part.vectors, device, distilled)
     train, test = select_splits(part, seed, *splits)
     fine_labels = test.labels if part.merge else None
-    if part.merge:
+    if part.merge is not None:
         train, test = (merge_classes(split, part.merge) for split in (train, test))
     if distilled:
         print_targets(distilled)
@@ -138,8 +138,8 @@ def merge_classes(split: Dataset, groups: list[list[int]]) -> Dataset:
     """A split with classes put together. Raises RecipeError."""
     if fault := find_merge_fault(groups, len(split.classes)):
         raise RecipeError(
-            f"data.merge must place each of the classes 0 … {len(split.classes) - 1} in a group, of two or"
-            f" more, once: {fault}"
+            f"data.merge must place each of the classes 0 … {len(split.classes) - 1} in one of two or more"
+            f" groups: {fault}"
         )
     group_of = {label: k for k, group in enumerate(groups) for label in group}
     table = torch.tensor([group_of[label] for label in sorted(group_of)], device=split.labels.device)
@@ -153,7 +153,7 @@ def find_merge_fault(groups: list[list[int]], classes: int) -> str:
     wrong = [f"class {k} is in {labels.count(k)} places" for k in range(classes) if labels.count(k) != 1]
     wrong += [f"{label} is no class" for label in labels if not 0 <= label < classes]
     wrong += [f"group {k + 1} is empty" for k, group in enumerate(groups) if not group]
-    wrong += ["there is one group"] if len(groups) == 1 else []
+    wrong += [f"there is {len(groups)} group"] if len(groups) < 2 else []
     return wrong[0] if wrong else ""
 
 

@@ -13,10 +13,10 @@ from distill.randomness import stream
 from distill.student.evaluation import predict_classes
 
 ITEMS, NUMBERS = 1000, 2**24  # at most so many items, which hold so many numbers: 111 images of 224×224
+LEAST = 20  # however large they are
 
-CAUSES = (
-    "look at its classes and their order, and at the size, the mean and std and the whitening of its images"
-)
+CAUSES = "look at its classes and their order, and at how its {items} were prepared{how}"
+OF_IMAGES = ": their size, mean and std, and whitening"
 
 
 class Agreement(NamedTuple):
@@ -25,6 +25,7 @@ class Agreement(NamedTuple):
     accuracy: float
     chance: float
     items: int
+    classes: int  # of the items: where there is one, nobody is better than guessing
 
     @property
     def error(self) -> float:
@@ -44,15 +45,24 @@ def check_accuracy(teacher: nn.Module, train: Dataset, name: str) -> None:
     Few is below twice the share of guessing, or below a tenth of the way from there to all: of two classes
     nobody gets twice the half. Raises UserError where guessing is as good within its standard error.
     """
-    found = measure_agreement(teacher, train)
+    found, causes = measure_agreement(teacher, train), describe_causes(train)
+    if found.classes == 1:
+        print(f"{name} gets {found.sentence} right: all are of one class, which says little", file=sys.stderr)
+        return
     if found.accuracy <= found.chance + found.error:
         raise UserError(
             f"{name:.100} gets {found.sentence} right, so its labels would say nothing of {train.name:.60}:"
-            f" {CAUSES}, or train it longer"
+            f" {causes}, or train it longer"
         )
     print(f"{name} gets {found.sentence} right", file=sys.stderr)
     if found.accuracy < min(2 * found.chance, found.chance + 0.1 * (1 - found.chance)):
-        print(f"warning: that is hardly better than guessing: {CAUSES}", file=sys.stderr)
+        print(f"warning: that is hardly better than guessing: {causes}", file=sys.stderr)
+
+
+def describe_causes(train: Dataset) -> str:
+    """Where to look if a teacher does not know these data."""
+    is_images = len(train.shape) == 3
+    return CAUSES.format(items="images" if is_images else "items", how=OF_IMAGES if is_images else "")
 
 
 def measure_agreement(teacher: nn.Module, train: Dataset) -> Agreement:
@@ -61,8 +71,9 @@ def measure_agreement(teacher: nn.Module, train: Dataset) -> Agreement:
     Guessing has the teacher's classes in another order of the items: Σ_c (share of its answers) · (share of
     the labels), as in Cohen's kappa. A teacher that always answers the most frequent class only guesses.
     """
-    most = max(1, min(ITEMS, NUMBERS // math.prod(train.shape)))
+    most = max(LEAST, min(ITEMS, NUMBERS // math.prod(train.shape)))
     order = torch.randperm(len(train), generator=stream("teacher", "accuracy"))[:most]
     answers, labels = predict_classes(teacher, train.select(order.to(train.labels.device)))
     shares = [part.bincount(minlength=len(train.classes)) / len(part) for part in (answers, labels)]
-    return Agreement(float((answers == labels).double().mean()), float(shares[0] @ shares[1]), len(labels))
+    accuracy, chance = float((answers == labels).double().mean()), float(shares[0] @ shares[1])
+    return Agreement(accuracy, chance, len(labels), len(labels.unique()))

@@ -47,6 +47,19 @@ def test_learned_images_get_the_units_of_other_data(old_zca: bool, new_zca: bool
     assert renormalise(items, source, old) is items
 
 
+def test_floats_of_ones_own_keep_their_units() -> None:
+    """On either side: nobody knows the pixels behind them."""
+    data = make_colours(40)
+    own = replace(data, items=data.batch(slice(None))[0], mean=(0.0,), std=(1.0,))
+    items = own.batch(slice(8))[0]
+    for source, new in (
+        ({"mean": data.mean, "std": data.std}, own),
+        ({"mean": (0.0,), "std": (1.0,)}, data),
+        ({}, data),
+    ):
+        assert renormalise(items, source, new) is items
+
+
 def test_whitened_pixels_have_no_correlations_and_a_variance_below_one() -> None:
     data = make_colours()
     zca = fit_zca(data)

@@ -136,11 +136,12 @@ REFUSED: list[tuple[str, str]] = [
     ("networks.teacher.checkpoint=gone.pt", "networks.teacher.checkpoint: gone.pt cannot be read"),
     ("data.name=mnits", 'no data set called "mnits"'),
     ("data.score=tset", 'data.score must be test or held-out, not "tset"'),
-    ("data.merge=[[0, 1], [1, 2]]", "in a group, of two or more, once: class 1 is in 2 places"),
-    ("data.merge=[[0, 1], [2], []]", "once: group 3 is empty"),
-    ("data.merge=[[0, 1], [2, 3]]", "once: 3 is no class"),
-    ("data.merge=[[0, 1, 2]]", "once: there is one group"),
-    ("data.merge=[[0, 1], [5]]", "data.merge must place each of the classes 0 … 2 in a group"),
+    ("data.merge=[[0, 1], [1, 2]]", "in one of two or more groups: class 1 is in 2 places"),
+    ("data.merge=[[0, 1], [2], []]", "groups: group 3 is empty"),
+    ("data.merge=[[0, 1], [2, 3]]", "groups: 3 is no class"),
+    ("data.merge=[[0, 1, 2]]", "groups: there is 1 group"),
+    ("data.merge=[]", "groups: class 0 is in 0 places"),
+    ("data.merge=[[0, 1], [5]]", "data.merge must place each of the classes 0 … 2 in one"),
     ("data.set=gone.pt", "gone.pt: no such file"),
 ]
 

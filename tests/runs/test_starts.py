@@ -12,7 +12,7 @@ from distill.inner.losses import squared_error
 from distill.methods.kernel_ridge import FRePo
 from distill.methods.matching.distributions import DM
 from distill.methods.unroll import BPTT
-from distill.runs.starts.continuation import assign_by_labels
+from distill.runs.starts.continuation import assign_by_labels, is_one_hot, order_by_class
 from distill.sets.distilled import DistilledSet
 from tests.runs.test_library import Net, make_data
 
@@ -110,10 +110,17 @@ def test_items_of_a_start_take_the_places_of_their_classes(values: dict[str, obj
 def test_a_start_of_too_few_items_of_a_class_is_refused_where_items_have_classes() -> None:
     saved = start_of(torch.zeros(3, 1, 8, 8), torch.eye(3)[[0, 0, 1]])
     with pytest.raises(
-        UserError, match='has 2 items of class "0" where this run has 1: give a set of that m'
+        UserError, match='has 2 of its items in class "0" and this run 1: give a set with that m'
     ):
         learn(start=saved, labels="hard")
     assert learn(start=saved, labels="soft").labels.argmax(dim=1).tolist() == [0, 0, 1]
+
+
+def test_hard_labels_of_a_regression_are_class_numbers_too() -> None:
+    labels = 10 * (torch.eye(3)[[0, 0, 1]] - 1 / 3)
+    with pytest.raises(UserError, match='of its items in class "0"'):
+        order_by_class("set.pt", labels, torch.arange(3), ("0", "1", "2"))
+    assert not is_one_hot(torch.tensor([[2.0, 1.0], [0.9, 1.1]]))
 
 
 def test_an_item_whose_soft_label_leans_to_another_class_keeps_a_place_of_its_next_best() -> None:

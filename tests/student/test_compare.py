@@ -37,6 +37,7 @@ from distill.student.comparison.grid import (
     compare,
     compare_items,
     describe_seconds,
+    list_possible,
 )
 from distill.student.comparison.table import count_wins, find_strongest, format_table, summarise
 from distill.student.loop import train_ordinary
@@ -292,6 +293,15 @@ def test_compare_refuses_too_few_items_for_rded_before_it_trains(
     data = small_set(n=151)
     with pytest.raises(UserError, match="take fewer items, or another coreset"):
         compare_items(data, train, test, build_grid(data, ["mlp"], ["recipe"], ["rded"], 1))
+
+
+def test_of_all_baselines_rded_is_left_out_where_items_are_too_few(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, _ = load(str(write_npz(tmp_path / "blobs.npz", train=30)))
+    assert list_possible(small_set(n=36), train, list(CORESETS)) == list(CORESETS)
+    assert list_possible(small_set(n=151), train, list(CORESETS)) == [w for w in CORESETS if w != "rded"]
+    assert capsys.readouterr().err.startswith("the baseline rded is left out: rded: 51 items per class take")
 
 
 def test_crops_are_ranked_by_image_and_then_by_their_order_within_it() -> None:

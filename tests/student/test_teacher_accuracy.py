@@ -12,7 +12,7 @@ from distill.data.dataset import Dataset
 from distill.errors import UserError
 from distill.kd.network_files import save_network
 from distill.networks.build import build_network
-from distill.student.teacher_accuracy import ITEMS, check_accuracy, measure_agreement
+from distill.student.teacher_accuracy import ITEMS, check_accuracy, describe_causes, measure_agreement
 from tests.helpers import small_set, write_npz
 
 
@@ -71,6 +71,20 @@ def test_the_most_frequent_class_is_guessing_and_better_recall_below_it_is_not()
     assert found.accuracy > found.chance + 3 * found.error
 
 
+def test_items_of_one_class_say_little_and_refuse_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    check_accuracy(Oracle([0] * 12 + [2]), label_data(torch.zeros(12).long(), 3), "t.pt")
+    assert "t.pt gets 100.0 % of 12 training items" in (error := capsys.readouterr().err)
+    assert error.endswith("right: all are of one class, which says little\n")
+
+
+def test_causes_are_those_of_the_items() -> None:
+    words = Dataset("words", torch.zeros(4, 5), torch.arange(4) % 2, ("a", "b"), (0.0,), (1.0,))
+    assert describe_causes(words).endswith("and at how its items were prepared")
+    assert describe_causes(label_data(LABELS, 3)).endswith(
+        "images were prepared: their size, mean and std, and whitening"
+    )
+
+
 def test_few_items_are_measured_and_fewer_of_large_ones() -> None:
     labels = torch.arange(3000) % 3
     assert measure_agreement(Oracle(labels.tolist()), label_data(labels, 3)).items == ITEMS
@@ -78,6 +92,8 @@ def test_few_items_are_measured_and_fewer_of_large_ones() -> None:
                     (0.0,) * 3, (1.0,) * 3)  # fmt: skip
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert measure_agreement(network, large).items == 111
+    largest = replace(large, items=torch.zeros(1, dtype=torch.uint8).expand(300, 3, 2000, 2000))
+    assert measure_agreement(network, largest).items == 20
 
 
 DOORS = {

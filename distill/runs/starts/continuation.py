@@ -40,10 +40,11 @@ def inner_loss_word(settings: Settings, saved: DistilledSet | None = None) -> st
 def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> None:
     """Raise UserError where a saved set's labels are those of another inner loss, map or scale."""
     path, loss, saved_loss = settings.outer.start, loss_name(problem.inner_loss), saved.inner["loss"]
+    mend = "leave the inner loss out, or " if settings.outer.method_options.get("inner_loss") else ""
     if loss != saved_loss and {loss, saved_loss} <= INNER_LOSSES.keys():
         raise UserError(
             f"--start {path} holds labels of the inner loss {saved_loss}, which mean nothing to this run's"
-            f" {loss}: leave the inner loss out, or start from another set"
+            f" {loss}: {mend}start from another set"
         )
     if loss == SQUARED == saved_loss and settings.data.labels == "softmax":
         raise UserError(
@@ -115,7 +116,7 @@ def order_by_class(path: str, labels: Tensor, places: Tensor, classes: Sequence[
         counts = torch.bincount(labels.argmax(dim=1), minlength=len(classes)).tolist()
         word, count, need = next(t for t in zip(classes, counts, needed, strict=True) if t[1] != t[2])
         raise UserError(
-            f'--start {path} has {count} items of class "{word}" where this run has {need}: give a set of'
+            f'--start {path} has {count} of its items in class "{word}" and this run {need}: give a set with'
             " that many of each class, or learn soft labels by --method unroll, frepo or rcig"
         )
     order = torch.empty_like(places)
@@ -124,8 +125,9 @@ def order_by_class(path: str, labels: Tensor, places: Tensor, classes: Sequence[
 
 
 def is_one_hot(labels: Tensor) -> bool:
-    """Whether labels (n, classes) are class numbers."""
-    return torch.equal(labels, F.one_hot(labels.argmax(dim=1), labels.shape[1]).to(labels))
+    """Whether labels (n, classes) are class numbers, as those of a regression are but for shift and scale."""
+    scaled = (labels - labels.min()) / (labels.max() - labels.min())
+    return torch.allclose(scaled, F.one_hot(labels.argmax(dim=1), labels.shape[1]).to(labels), atol=1e-5)
 
 
 def assign_by_labels(labels: Tensor, needed: Sequence[int]) -> Tensor:
