@@ -89,7 +89,7 @@ def renormalise(
     source is a distilled set's, as in to_pixels(), which says what it raises. Other items stay as they are,
     and so do those of floats that a user has prepared, on either side: nobody knows their pixels.
     """
-    own = is_prepared(source) or is_prepared({"mean": data.mean, "std": data.std, "zca": data.zca})
+    own = is_prepared(source) or is_prepared(units_of(data))
     if items.ndim != 4 or own or has_units(source, data):
         return items
     pixels = to_pixels(items, source)
@@ -98,6 +98,11 @@ def renormalise(
         return ((pixels.flatten(1) - mean) @ matrix).view_as(items)
     mean, std = (torch.tensor(v, device=items.device).view(-1, 1, 1) for v in (data.mean, data.std))
     return (pixels - mean) / std
+
+
+def units_of(data: Dataset) -> dict[str, Any]:
+    """What the file of a set that is learned from these data says of its units."""
+    return {"mean": data.mean, "std": data.std, "zca": data.zca}
 
 
 def is_prepared(source: dict[str, Any]) -> bool:

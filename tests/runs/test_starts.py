@@ -116,6 +116,17 @@ def test_a_start_of_too_few_items_of_a_class_is_refused_where_items_have_classes
     assert learn(start=saved, labels="soft").labels.argmax(dim=1).tolist() == [0, 0, 1]
 
 
+def test_a_start_of_other_floats_than_the_data_is_taken_as_it_is_and_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    items = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    data = learn(start=start_of(items, torch.eye(3), mean=[0.3], std=[0.2]), labels="hard")
+    torch.testing.assert_close(data.items, items, rtol=0, atol=1e-3)
+    assert "differ in whether their floats were prepared before" in capsys.readouterr().err
+    learn(start=start_of(items, torch.eye(3)), labels="hard")
+    assert "prepared before" not in capsys.readouterr().err
+
+
 def test_hard_labels_of_a_regression_are_class_numbers_too() -> None:
     labels = 10 * (torch.eye(3)[[0, 0, 1]] - 1 / 3)
     with pytest.raises(UserError, match='of its items in class "0"'):

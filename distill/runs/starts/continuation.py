@@ -1,5 +1,6 @@
 """Where a run goes on from a saved set: what of it is carried over, and what is refused."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from distill.data.classes import match_classes
 from distill.data.dataset import Dataset
-from distill.data.whiten import renormalise
+from distill.data.whiten import is_prepared, renormalise, units_of
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES
 from distill.inner.losses import loss_name
@@ -97,11 +98,23 @@ def continue_from_set(
     if description != expected:
         raise UserError(f"--start {path} holds {description}; this run learns {expected}")
     places = match_classes(data.classes, saved.source["classes"], data.name, f"--start {path}")
+    if items_are_doubtful(saved, data):
+        print(
+            f"--start {path} and this run differ in whether their floats were prepared before: its items are"
+            " taken as they are",
+            file=sys.stderr,
+        )
     items, labels = renormalise(saved.items, saved.source, data), saved.labels[:, places]
     if by_class:
         order = order_by_class(path, labels, synthetic.labels.argmax(dim=1), data.classes)
         items, labels = items[order], labels[order]
     return continue_from(synthetic, items, labels, saved.lrs)
+
+
+def items_are_doubtful(saved: DistilledSet, data: Dataset) -> bool:
+    """Whether images are floats that a user has prepared in a set, and not in the data, or the reverse."""
+    is_image = saved.items.ndim == 4 and "mean" in saved.source
+    return is_image and is_prepared(saved.source) != is_prepared(units_of(data))
 
 
 def order_by_class(path: str, labels: Tensor, places: Tensor, classes: Sequence[str]) -> Tensor:
