@@ -16,6 +16,7 @@ from distill.kd.state.stage import Tensors
 from distill.kd.techniques.mixing import mix_batch, smooth_labels
 from distill.kd.techniques.pruning import apply_masks, find_masks
 from distill.kd.techniques.quantisation import apply_fake_quantisation, build_ranges
+from distill.kd.techniques.route import list_anchors
 from distill.kd.training.search import build_search
 from distill.kd.training.stage import Stage as Stage
 from distill.kd.training.turns import build_turns
@@ -44,11 +45,11 @@ def run_stage(stage: Stage) -> Generator[StageRecord, None, None]:
     batches = build_batches(stage)
     stage.state.hold_turns(turns, list_tensors(stage))
     stage.state.restore()
-    anchor_steps = [round(stage.total * (k + 1) / part.keep) for k in range(part.keep)]
+    anchor_steps = [max(1, round(stage.total * (k + 1) / part.keep)) for k in range(part.keep)]
     try:
         for step, losses, rates in run_turns(turns, batches, stage.total, stage.state.step):
-            if step in anchor_steps:
-                keep_anchors(stage, anchor_steps.index(step) + 1)
+            for k in (k for k, kept in enumerate(anchor_steps, 1) if kept == step):
+                keep_anchors(stage, k)
             count_losses(stage, losses, rates)
             stage.state.step = step
             yield StageRecord(step / stage.total, losses, find_epoch(stage, step))
@@ -99,9 +100,15 @@ def find_epoch(stage: Stage, step: int) -> int | None:
 
 
 def keep_anchors(stage: Stage, k: int) -> None:
-    """Add copies of the learners as they are now to the networks, as NAME@k."""
+    """Add copies of the learners as they are now to the networks, as NAME@k.
+
+    With the last the copies of an earlier stage are gone: a route goes through one training.
+    """
     for name, network in stage.learners.items():
         stage.networks[f"{name}@{k}"] = network.copy(f"{name}@{k}")
+        if k == stage.part.keep:
+            for number in (n for n in list_anchors(name, stage.networks) if n > k):
+                del stage.networks[f"{name}@{number}"]
 
 
 def build_batches(stage: Stage) -> Iterator[Batch]:

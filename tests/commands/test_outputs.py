@@ -6,6 +6,7 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import distill
@@ -25,7 +26,7 @@ QUICK = ["--network", "mlp", "--width", "8", "--n", "3", "--inner-steps", "2", "
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a set, its data, a teacher and an export; training anything in it fails."""
-    write_npz(tmp_path / "blobs.npz", 40, 20)
+    write_npz(tmp_path / "blobs.npz", 40, 20, classes=np.array(["a", "b", "c"]))
     small_set().save(tmp_path / "s.pt")
     write_tensors(tmp_path / "t.pt", build_network("mlp", (1, 8, 8), 3, width=16).state_dict())
     safetensors.write_set(small_set(), tmp_path / "e")

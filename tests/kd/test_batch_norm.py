@@ -12,6 +12,8 @@ from distill.kd.networks import Network, build_networks
 from distill.kd.recipe.parts import RecipeError
 from distill.kd.sources import load_sources
 from distill.kd.stages import Stage, run_stage
+from distill.kd.training.connectors import build_connector
+from distill.randomness import stream
 from tests.helpers import waves
 from tests.recipes import CE, build_raw_recipe, hinton, kd, parse_recipe, train_recipe
 
@@ -71,6 +73,14 @@ def test_a_learner_s_turn_does_not_move_the_averages_of_its_peer(tmp_path: Path)
     together = {"turns": {"a": [CE, hinton("b", 0.0)], "b": [CE, hinton("a", 0.0)]}}
     first, second = (train_recipe(build_raw_recipe(tmp_path, networks, [s])) for s in (alone, together))
     assert all(equal(buffers(first[name]), buffers(second[name])) for name in "ab")
+
+
+def test_a_connector_draws_nothing_from_torch_s_own_generator() -> None:
+    """Dropout draws from there, and a resumed stage builds its connectors once more."""
+    before = torch.get_rng_state()
+    for shape in ((2, 3), (2, 3, 4, 4)):
+        assert build_connector(torch.zeros(shape), torch.zeros(2, 5), stream("c")).weight.shape[:2] == (5, 3)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_connector_s_probe_moves_nothing(tmp_path: Path) -> None:

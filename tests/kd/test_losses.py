@@ -154,6 +154,7 @@ def test_relations_of_equal_items_have_finite_gradients() -> None:
     same = torch.ones(4, 3).double()
     for loss in (relations.rkd_distance, relations.rkd_angle):
         assert torch.isfinite(grad(loss, same, logits()[:4])).all()
+        assert float(loss(logits()[:1], logits(5)[:1])) == 0  # the last batch of an epoch
 
 
 def test_published_weights_are_for_the_forms_of_their_code() -> None:

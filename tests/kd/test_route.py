@@ -70,6 +70,21 @@ def test_a_run_knows_the_batches_of_a_route_of_more_anchors_than_epochs(tmp_path
     assert [progress.stage for progress in run] == [1] * 6 + [2] * 6
 
 
+def test_a_stage_of_fewer_batches_than_copies_keeps_all_of_them(tmp_path: Path) -> None:
+    teacher = {**TRAIN_TEACHER, "epochs": 1, "batch": 1000, "keep": 4}
+    trained = train_recipe(build_raw_recipe(tmp_path, NETS, [teacher, {**ROUTE, "anchors": [1, 4]}]))
+    assert all(same_weights(trained[f"teacher@{k}"], trained["teacher"]) for k in (1, 2, 3, 4))
+
+
+def test_copies_of_a_later_stage_take_the_place_of_all_earlier_ones(tmp_path: Path) -> None:
+    again = {**TRAIN_TEACHER, "epochs": 2, "keep": 2}
+    trained = train_recipe(build_raw_recipe(tmp_path, NETS, [TRAIN_TEACHER, again, ROUTE]))
+    assert sorted(name for name in trained if "@" in name) == ["teacher@1", "teacher@2"]
+    assert same_weights(trained["teacher@2"], trained["teacher"])
+    with pytest.raises(UserError, match="stages.2.anchors must be numbers of the 2 copies that are kept"):
+        train_recipe(build_raw_recipe(tmp_path, NETS, [TRAIN_TEACHER, again, {**ROUTE, "anchors": [3]}]))
+
+
 def test_numbers_name_the_anchors_of_a_route_leg_by_leg(tmp_path: Path) -> None:
     trained = train_route(tmp_path)
     legs = list_legs(tmp_path, trained, anchors=[3, 3, 1])

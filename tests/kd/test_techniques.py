@@ -37,7 +37,9 @@ def test_smoothing_is_torch_s_label_smoothing() -> None:
 
 def test_mixup_mixes_items_and_labels_by_the_same_shares() -> None:
     x = waves(4, *SHAPE).float()
-    batch = mix_batch(Batch(x, Y, torch.arange(4), 0.0), 3, 1.0, stream("mix"))
+    batch = mix_batch(Batch(x, Y, torch.arange(4), 0.0, plain=x + 1), 3, 1.0, stream("mix"))
+    assert batch.plain is not None
+    torch.testing.assert_close(batch.plain, batch.x + 1)
     torch.testing.assert_close(batch.y.sum(dim=1), torch.ones(4))
     torch.testing.assert_close(batch.x.mean(dim=0), x.mean(dim=0))
     torch.testing.assert_close(batch.y.mean(dim=0), F.one_hot(Y, 3).float().mean(dim=0))

@@ -15,10 +15,12 @@ from distill.kd.losses.features import Features
 
 
 def relative_distances(features: Features) -> Float[Tensor, "batch batch"]:
-    """Distances of all pairs of items over their mean (Park et al. 2019, eq. 3)."""
+    """Distances of all pairs of items over their mean (Park et al. 2019, eq. 3); 0 where there are none."""
     x = features.flatten(1)
     squares = (x[:, None] - x[None]).pow(2).sum(dim=2)
     d = torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
+    if not bool((d > 0).any()):  # one item, or items alike
+        return d
     return d / d[d > 0].mean().clamp_min(1e-12)
 
 

@@ -41,7 +41,11 @@ def check_recipe(recipe: Recipe, networks: Networks) -> None:
             for j, part in enumerate(turn.losses):
                 check_loss(part, f"{key}.{j}", networks[learner], networks, recipe)
         anchors = {f"{name}@{k + 1}": networks[name] for name in stage.turns for k in range(stage.keep)}
-        networks = networks | anchors
+        owners = stage.turns if stage.keep else ()  # of copies that these replace
+        networks = {
+            n: network for n, network in networks.items() if "@" not in n or n.split("@")[0] not in owners
+        }
+        networks |= anchors
         check_route(stage, where, networks)
 
 

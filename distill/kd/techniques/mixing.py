@@ -1,5 +1,7 @@
 """Mixup and label smoothing: what a stage changes in its batches."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +19,7 @@ def smooth_labels(y: Tensor, classes: int, share: float) -> Tensor:
 
 
 def mix_batch(batch: Batch, classes: int, alpha: float, generator: torch.Generator) -> Batch:
-    """x and y of a batch in pairs: share · x_i + (1 - share) · x_j, y alike (Zhang et al. 2018, section 2).
+    """Items in pairs: share · x_i + (1 - share) · x_j, labels alike (Zhang et al. 2018, section 2).
 
     share is from Beta(alpha, alpha). Where we differ: one share for all pairs of a batch, as in the authors'
     code.
@@ -25,6 +27,8 @@ def mix_batch(batch: Batch, classes: int, alpha: float, generator: torch.Generat
     a, b = (torch._standard_gamma(torch.full((), alpha), generator=generator) for _ in range(2))
     share = float(a / (a + b)) if a + b > 0 else 1.0
     order = torch.randperm(len(batch.x), generator=generator)
-    y = smooth_labels(batch.y, classes, 0.0)
-    x = share * batch.x + (1 - share) * batch.x[order]
-    return batch._replace(x=x, y=share * y + (1 - share) * y[order])
+    parts = {"x": batch.x, "y": smooth_labels(batch.y, classes, 0.0), "plain": batch.plain}
+    mixed: dict[str, Any] = {
+        name: share * part + (1 - share) * part[order] for name, part in parts.items() if part is not None
+    }
+    return batch._replace(**mixed)

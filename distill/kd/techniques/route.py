@@ -64,17 +64,17 @@ def count_epochs(part: StagePart, kept: int) -> int:
 
 def number_anchors(part: StagePart, networks: Networks) -> list[int]:
     """The numbers of a route's anchors, leg by leg."""
-    return part.anchors or list_count_lines(str(part.route), networks)
+    return part.anchors or list_anchors(str(part.route), networks)
 
 
-def list_count_lines(route: str, networks: Networks) -> list[int]:
+def list_anchors(route: str, networks: Networks) -> list[int]:
     """The numbers of the copies that are kept of a network, from early to late."""
     return sorted(int(name.rpartition("@")[2]) for name in networks if name.startswith(f"{route}@"))
 
 
 def name_last_anchor(route: str, networks: Networks) -> str:
     """The name of the last copy that is kept of a network."""
-    return f"{route}@{list_count_lines(route, networks)[-1]}"
+    return f"{route}@{list_anchors(route, networks)[-1]}"
 
 
 def follow(part: StagePart, anchor: str) -> StagePart:

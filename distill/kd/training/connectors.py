@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from distill.networks.initial import draw_weights
 
@@ -14,6 +15,7 @@ def build_connector(source: Tensor, goal: Tensor, generator: torch.Generator) ->
     filters are 1×1, and the loss brings the maps to one size.
     """
     a, b = source.shape[1], goal.shape[1]
-    connector: nn.Module = nn.Conv2d(a, b, 1) if source.ndim == 4 else nn.Linear(a, b)
+    kind, sizes = (nn.Conv2d, (a, b, 1)) if source.ndim == 4 else (nn.Linear, (a, b))
+    connector = skip_init(kind, *sizes)  # a draw of torch's own would move the dropout of a resumed stage
     connector.load_state_dict(draw_weights(connector, generator, "uniform"))
     return connector.to(source.device)
