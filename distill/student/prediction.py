@@ -106,16 +106,6 @@ def list_predictions(probabilities: Float[Tensor, "n classes"], classes: Sequenc
     ]
 
 
-def softmax_scale(data: DistilledSet, by_recipe: bool) -> float:
-    """By what the logits of a student are multiplied before a softmax: 1 but for a set of a regression.
-
-    Students of its own recipe learn its labels by the squared error; the file says which shares they stand
-    for.
-    """
-    is_regression = by_recipe and data.inner["loss"] == "squared-error"
-    return float(data.inner.get("softmax_scale", 1.0)) if is_regression else 1.0
-
-
 def format_predictions(names: Sequence[str], found: Sequence[Prediction]) -> str:
     """A line per item: its class, the probability, the text or file."""
     width = max(len(p.name) for p in found)
