@@ -28,19 +28,26 @@ def read_all_texts(config: PredictSettings) -> list[str]:
 
 def find_students(config: PredictSettings, data: "DistilledSet") -> "tuple[list[Student], str, float]":
     """The students, what they are in words, and the scale of their logits. Raises UserError."""
-    from distill.kd.network_files import load_weights
+    from distill.kd.network_files import load_weights, read_softmax_scale
     from distill.kd.teachers import order_classes
-    from distill.student.prediction import softmax_scale
-    from distill.student.protocols import build_start, choose_protocol, train_students
+    from distill.student.protocols import (
+        SetRecipe,
+        build_start,
+        choose_protocol,
+        softmax_scale,
+        train_students,
+    )
     from distill.student.training import Student, resolve_set_network
 
     if config.student is not None:
         network = resolve_set_network(data, config.network)
         weights = load_weights(config.student, network, dict(network.named_parameters()))
         student = order_classes(Student(network, weights).eval(), config.student, data)
-        return [student], f"the student {config.student}", softmax_scale(data, True)
+        scale = read_softmax_scale(config.student) or softmax_scale(data, SetRecipe())
+        return [student], f"the student {config.student}", scale
     start = build_start(data, config.network, None, config.seeds)
-    students = train_students(choose_protocol(config.protocol, data), data, start)
+    protocol = choose_protocol(config.protocol, data)
+    students = train_students(protocol, data, start)
     word = config.protocol or "recipe"
     count = f"{len(students)} student{'s' if len(students) > 1 else ''}"
-    return students, f"{start.name}, {count} by {word}", softmax_scale(data, word == "recipe")
+    return students, f"{start.name}, {count} by {word}", softmax_scale(data, protocol)

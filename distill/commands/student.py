@@ -49,7 +49,7 @@ def measure(config: StudentSettings) -> dict[str, Any]:
         reports.append(report_full_data(train, test, start.network, start.weights[0]))
         result["full_data"] = reports[-1].mean
     if config.save:
-        save_student(config.save, students[0], data, start.name)
+        save_student(config.save, students[0], data, start.name, protocol)
     by = f"{start.init} weights, protocol {config.optimizer or chosen['name']}"
     print_beside_file(reports, f"{config.set}: {start.name}, {by}, test accuracy", data.scores)
     return result

@@ -1,7 +1,7 @@
 """Text as a Dataset: tokens, a vocabulary and frozen word vectors make items (length, dim) of it.
 
 Token ids are stored and become vectors batch by batch, so that 25,000 reviews of 400 words take 40 MB. Id 0
-is padding, a vector of zeros; id 1 an unknown word, zeros too. Networks leave out vectors of zeros.
+is padding, a vector of zeros, which networks leave out; id 1 an unknown word, zeros too, in its place.
 """
 
 from collections import Counter
@@ -128,7 +128,7 @@ def embed_corpus(
     """(train, test) of a corpus: its words with a vector, in texts of at most max_length words.
 
     vectors is a file or a name, as load_vectors() takes it, or that of a pretrained model, whose tokens are
-    then the words. unknown_words "zeros" gives words without a vector zeros, which networks leave out;
+    then the words. unknown_words "zeros" gives words without a vector zeros, each in its place;
     "drawn" draws a vector for each, with the spread of the vectors. max_length is by default the longest
     training text's, at most 200. Raises DataError for an unknown tokenizer or vectors.
     """

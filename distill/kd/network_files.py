@@ -13,8 +13,9 @@ from distill.networks.build import default_arguments
 from distill.networks.composed import TorchvisionNetwork
 from distill.sets import safe_load as untrusted
 from distill.sets.distilled import DistilledSet
-from distill.sets.plain_types import has_type
+from distill.sets.plain_types import Positive, has_type
 from distill.sets.storage import read_tensors, write_tensors
+from distill.student.protocols import TrainingProtocol, softmax_scale
 from distill.student.training import Student, Weights
 
 FORMAT = "distill-network/1"
@@ -23,24 +24,31 @@ PREFIXES = ("module.", "_orig_mod.", "module.")  # of nn.DataParallel, of torch.
 
 
 def save_network(
-    path: str, architecture: dict[str, Any], network: nn.Module, classes: Sequence[str] = ()
+    path: str, architecture: dict[str, Any], network: nn.Module, classes: Sequence[str] = (), **facts: float
 ) -> None:
-    """Write a network's architecture (name and arguments), weights, buffers and classes, as plain values."""
+    """Write a network's architecture (name and arguments), weights, buffers and classes, as plain values.
+
+    facts: what else the file says of its answers.
+    """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     state = {name: w.detach().cpu() for name, w in tensors.items()}
-    content = {"format": FORMAT, "network": architecture, "state": state, "classes": list(classes)}
+    content = {"format": FORMAT, "network": architecture, "state": state, "classes": list(classes), **facts}
     write_tensors(path, content)
 
 
-def save_student(path: str, student: Student, data: DistilledSet, name: str) -> None:
-    """Write a student of a set, of the network of this name, with the set's classes.
+def save_student(
+    path: str, student: Student, data: DistilledSet, name: str, protocol: TrainingProtocol
+) -> None:
+    """Write a student of a set, of the network of this name, with the set's classes and its logits' scale.
 
-    Only networks of NETWORKS are named in the file: whoever loads another one says what it is.
+    protocol: what it was trained by. Only networks of NETWORKS are named in the file: whoever loads another
+    one says what it is.
     """
     is_own = name == data.network["name"]
     arguments = data.network.get("arguments", {}) if is_own else default_arguments(name, data.items.shape[1:])
     architecture = {"name": name, **arguments} if name in NETWORKS else {}
-    save_network(path, architecture, student.network, data.source["classes"])
+    scale = softmax_scale(data, protocol)
+    save_network(path, architecture, student.network, data.source["classes"], softmax_scale=scale)
 
 
 def load_weights(path: str, network: nn.Module, like: Mapping[str, Tensor]) -> Weights:
@@ -133,3 +141,12 @@ def read_classes(path: str) -> list[str]:
     except SetError:
         return []
     return list(classes) if has_type(classes, list[str]) else []
+
+
+def read_softmax_scale(path: str) -> float | None:
+    """By what a student's logits are multiplied before a softmax; None where the file does not say it."""
+    try:
+        scale: Any = read_tensors(path, "cpu", FORMAT).get("softmax_scale")
+    except SetError:
+        return None
+    return float(scale) if has_type(scale, Positive) else None

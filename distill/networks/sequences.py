@@ -1,8 +1,8 @@
 """Small twice-differentiable networks for sequences of vectors, (batch, length, dim) → (batch, classes).
 
-A position whose vector is all zeros is padding: every network leaves it out, so that padding at the end
-changes no output. No weight depends on the length, so that a network trained on sequences of one length
-takes those of any other.
+Positions of zeros at the end are padding, which changes no output. Between words zeros keep their place: an
+average and attention leave them out, filters and recurrent networks read them as a vector. No weight depends
+on the length, so that a network trained on sequences of one length takes those of any other.
 """
 
 import math

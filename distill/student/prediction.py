@@ -43,13 +43,19 @@ def read_texts(data: DistilledSet, texts: Sequence[str], place: str | None, devi
     labels, classes = [0] * len(texts), tuple(data.source["classes"])
     if "encoder" in data.text:
         items, notes = encode_new_texts(list(texts), data.text, place, device)
-        for note in notes:
-            print(note, file=sys.stderr)
+        print_notes(notes)
         zeros = torch.zeros(len(texts), dtype=torch.long, device=device)
         return match_real_data(data, Dataset("these texts", items, zeros, classes, (0.0,), (1.0,)))[0]
     split = TextSplit(list(texts), labels)
-    train, _ = embed_like_set(data.text, Corpus("these texts", split, split, classes), place, device)
-    return match_real_data(data, train)[0]
+    _, new = embed_like_set(data.text, Corpus("these texts", split, split, classes), place, device)
+    print_notes(new.coverage_notes())
+    return match_real_data(data, new)[0]
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What is not read of new texts, on stderr; without the options of a run, which predict lacks."""
+    for note in notes:
+        print(note.replace(" (--max-length reads more)", ""), file=sys.stderr)
 
 
 def read_images(data: DistilledSet, paths: Sequence[str], device: str) -> Dataset:
@@ -104,16 +110,6 @@ def list_predictions(probabilities: Float[Tensor, "n classes"], classes: Sequenc
     return [
         Prediction(classes[int(row.argmax())], float(row.max()), tuple(row.tolist())) for row in probabilities
     ]
-
-
-def softmax_scale(data: DistilledSet, by_recipe: bool) -> float:
-    """By what the logits of a student are multiplied before a softmax: 1 but for a set of a regression.
-
-    Students of its own recipe learn its labels by the squared error; the file says which shares they stand
-    for.
-    """
-    is_regression = by_recipe and data.inner["loss"] == "squared-error"
-    return float(data.inner.get("softmax_scale", 1.0)) if is_regression else 1.0
 
 
 def format_predictions(names: Sequence[str], found: Sequence[Prediction]) -> str:

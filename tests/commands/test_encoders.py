@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,12 @@ from distill.commands.predict import main as predict
 from distill.commands.student import main as student
 from distill.commands.text import main as distil
 from distill.data.adapters import OWN
+from distill.kd.network_files import save_student
 from distill.sets.distilled import DistilledSet
 from distill.student import train
+from distill.student.protocols import SetRecipe
+from distill.student.protocols.ordinary import Adam
+from distill.student.protocols.standard import DC
 from tests.encoders import DIM, write_encoder
 from tests.helpers import read_json_line, small_set, write_texts
 
@@ -200,6 +205,26 @@ def test_a_saved_student_predicts_as_it_did(
     line = [str(finished / "set.pt"), "--text", "a jay", "--student", str(tmp_path / "student.pt"), "--json"]
     assert predict(line) == 0
     assert read_json_line(capsys.readouterr().out)["students"] == 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "scale"), [(SetRecipe(), 0.1), (Adam(steps=9), 0.1), (DC(epochs=9), 1.0)], ids=repr
+)
+def test_the_probabilities_of_a_saved_student_have_the_scale_of_its_training(
+    protocol: Any, scale: float, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    inner = {"rule": "sgd", "momentum": 0.0, "loss": "squared-error", "softmax_scale": 0.1}
+    data = small_set(inner=inner, labels=10 * (torch.eye(3) - 1 / 3))
+    data.save(tmp_path / "s.pt")
+    student, place = train(data, protocol=protocol), str(tmp_path / "student.pt")
+    save_student(place, student, data, "mlp", protocol)
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    line = [str(tmp_path / "s.pt"), "--images", str(tmp_path / "a.png"), "--student", place, "--json"]
+    assert predict(line) == 0
+    row = read_json_line(capsys.readouterr().out)["predictions"][0]
+    black = torch.full((1, 1, 8, 8), -0.3 / 0.2)
+    expected = (scale * student.logits(black)).softmax(dim=1)[0].tolist()
+    assert list(row["probabilities"].values()) == pytest.approx(expected, abs=1e-4)
 
 
 def test_image_files_are_resized_and_normalised_as_the_set_is(

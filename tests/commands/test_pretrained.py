@@ -12,6 +12,7 @@ from distill.commands.report import main as write_report
 from distill.commands.student import main as measure_student
 from distill.commands.text import main as distil
 from distill.errors import SetError
+from distill.networks.build import build_network
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import load_set
 from distill.sets.formats.safetensors import write_set
@@ -79,6 +80,52 @@ def test_attention_labels_are_shares_that_were_learned(run: Path) -> None:
     assert data.inner["attention_weight"] == 0.5
     start = torch.load(run / "checkpoint.pt", weights_only=False)["state"]["tensors"]["attention"]
     assert not torch.allclose(data.attention.log(), start.log_softmax(dim=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", ["soft", "hard"])
+def test_a_start_carries_its_attention_labels_over_with_their_items(
+    run: Path, folder: Path, tmp_path: Path, labels: str
+) -> None:
+    """Hard labels put items in the order of their classes: here the reverse of the file's."""
+    data = DistilledSet.load(run / "set.pt")
+    assert data.attention is not None
+    order = torch.arange(2) if labels == "soft" else data.labels.argmax(dim=1).argsort().flip(0)
+    start = replace(
+        data,
+        items=data.items[order],
+        labels=data.labels[order],
+        attention=data.attention[order],
+        text=data.text,
+    )
+    start.save(tmp_path / "start.pt")
+    again = go_on(folder, tmp_path, "--labels", labels)
+    expected = start.attention if labels == "soft" else start.attention.flip(0)
+    torch.testing.assert_close(again.attention, expected, atol=1e-4, rtol=0)
+
+
+def test_attention_labels_that_a_start_lacks_are_those_of_its_items(
+    run: Path, folder: Path, tmp_path: Path
+) -> None:
+    data = DistilledSet.load(run / "set.pt")
+    inner = {key: value for key, value in data.inner.items() if key != "attention_weight"}
+    replace(data, attention=None, inner=inner).save(tmp_path / "start.pt")
+    again = go_on(folder, tmp_path)
+    network = build_network(data.network["name"], (5, 32), 2, train_parts="last:1")
+    with torch.no_grad():
+        expected = network(data.items, with_attention=True)[1]
+    assert again.attention is not None
+    torch.testing.assert_close(again.attention, expected, atol=1e-4, rtol=0)
+
+
+def go_on(folder: Path, place: Path, *options: str) -> DistilledSet:
+    """The set of a run from start.pt in this place, which learns next to nothing."""
+    line = ["--outer-steps", 1, "--outer-lr", 1e-9, "--start", place / "start.pt", "--out", place / "again"]
+    arguments = list_arguments(folder, *line, *options)
+    if "hard" in options:  # which have no rate
+        rate = arguments.index("--label-lr-scale")
+        del arguments[rate : rate + 2]
+    assert distil(arguments) == 0
+    return DistilledSet.load(place / "again/set.pt")
 
 
 def test_a_student_uses_the_attention_labels(run: Path) -> None:

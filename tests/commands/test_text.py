@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.commands.predict import main as predict
 from distill.commands.student import main as measure_student
 from distill.commands.text import main as distil
 from distill.errors import RunError
@@ -122,6 +123,19 @@ def test_every_network_learns_from_real_texts(folder: Path, network: str) -> Non
         train, module, weights, lambda p: torch.optim.Adam(p, lr=0.03), 40, 50, stream("b")
     )
     assert accuracy(student, test) > 0.85
+
+
+def test_new_texts_of_unknown_words_are_said(finished_run: tuple, capsys: pytest.CaptureFixture) -> None:
+    """And nothing of texts that are training and test ones at once, which new ones are here."""
+    line = [str(finished_run[1] / "set.pt"), "--seeds", "1", "--text", "the owl", "xyzzyq qwrtyz"]
+    assert predict(line) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "these texts: 50.0 % of the words of 2 texts have a vector",
+        "these texts: 1 of 2 texts hold no word with a vector",
+    ]
+    assert predict([*line[:4], "the owl " * 150]) == 0
+    said = capsys.readouterr().err
+    assert "of their text and are not read\n" in said
 
 
 def test_a_student_with_other_vectors_is_refused(

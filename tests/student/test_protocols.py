@@ -24,6 +24,7 @@ from distill.student.protocols import (
     choose_protocol,
     continue_protocol,
     describe_protocol,
+    softmax_scale,
 )
 from distill.student.protocols.augment import FREPO, build_changes, build_dc
 from distill.student.protocols.base import LongerProtocol, PlannedProtocol
@@ -288,6 +289,21 @@ def test_the_targets_of_a_loss(case: str) -> None:
     assert targets.loss == loss
     assert bool(re.search(remark, targets.remark)) is True
     assert bool(targets.remark) is bool(remark)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "scale"),
+    [
+        (SetRecipe(), 0.1), (Adam(), 0.1), (Ordinary(), 0.1), (FRePo(), 0.1),
+        (LongerProtocol(FRePo(), 2), 0.1), (DC(), 1.0),
+        (Adam(loss="soft-cross-entropy"), 1.0), (FRePo(labels="hard"), 1.0),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_logits_have_the_scale_of_the_labels_that_they_learn(protocol: Any, scale: float) -> None:
+    data = labelled(10 * SIGNED, REGRESSION | {"softmax_scale": 0.1})
+    assert softmax_scale(data, protocol) == scale
+    assert softmax_scale(labelled(SHARES), protocol) == 1.0
 
 
 def test_the_scale_of_a_squared_error_s_targets_is_a_setting() -> None:

@@ -56,12 +56,31 @@ def load_tokenizer_and_model(encoder: EncoderFolder, device: str) -> tuple[Any, 
         folder = str(encoder.transformer)
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+            model, report = AutoModel.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
         except Exception as error:  # transformers has a dozen ways to say that a file is damaged
             raise DataError(
                 f"{encoder.name} cannot be loaded by transformers ({cut(str(error))}): fetch the folder again"
             ) from None
+    check_weights(report, encoder.name)
     return tokenizer, model.eval().requires_grad_(False).to(device)
+
+
+def check_weights(report: dict[str, Any], name: str) -> None:
+    """Raise DataError where a model has weights that its file lacks: transformers draws them at random.
+
+    A pooler's are of no matter: no vector here goes through it.
+    """
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key.split("."))
+    if not missing:
+        return
+    others = sorted(report["unexpected_keys"])
+    named = f", but names such as {cut(others[0])}" if others else ""
+    raise DataError(
+        f"{name} lacks {len(missing):,} weights of its model, among them {cut(missing[0])}{named}: save its"
+        " weights anew, by save_pretrained of transformers"
+    )
 
 
 @contextmanager

@@ -102,8 +102,7 @@ class TextData(DataSettings):
     tokenizer: str = option("basic_english", "TOKENIZER", without="encoder")
     """basic_english, split (at spaces), or another of torchtext's whose package is installed."""
     unknown: str = option("zeros", "VECTORS", without="encoder")
-    """What a word without a vector gets: zeros (networks leave it out), or drawn (a random vector of its
-    own)."""
+    """What a word without a vector gets: zeros in its place, or drawn (a random vector of its own)."""
     attention_labels: float | None = option(None, "WEIGHT", **RATE)
     """Also learn attention labels: where the first token of each item looks in the last layer of a pretrained
     transformer; WEIGHT is their weight in the inner loss (default: none are learned)."""

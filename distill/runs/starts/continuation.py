@@ -14,6 +14,7 @@ from distill.data.dataset import Dataset
 from distill.data.whiten import is_prepared, renormalise, units_of
 from distill.errors import UserError
 from distill.inner import INNER_LOSSES
+from distill.inner.attention import ATTENTION, LEAST, start_attention
 from distill.inner.losses import loss_name
 from distill.inner.problem import Problem
 from distill.methods import METHODS
@@ -87,7 +88,12 @@ def continue_rates(saved: DistilledSet, synthetic: Synthetic) -> Synthetic:
 
 
 def continue_from_set(
-    path: str, saved: DistilledSet, synthetic: Synthetic, data: Dataset, by_class: bool = False
+    path: str,
+    saved: DistilledSet,
+    synthetic: Synthetic,
+    data: Dataset,
+    problem: Problem,
+    by_class: bool = False,
 ) -> Synthetic:
     """The synthetic set as a saved one ended. Raises UserError where that is of another kind.
 
@@ -105,10 +111,26 @@ def continue_from_set(
             file=sys.stderr,
         )
     items, labels = renormalise(saved.items, saved.source, data), saved.labels[:, places]
+    attention = saved.attention
     if by_class:
         order = order_by_class(path, labels, synthetic.labels.argmax(dim=1), data.classes)
         items, labels = items[order], labels[order]
-    return continue_from(synthetic, items, labels, saved.lrs)
+        attention = None if attention is None else attention[order]
+    synthetic = continue_from(synthetic, items, labels, saved.lrs)
+    return continue_attention(synthetic, attention, problem)
+
+
+def continue_attention(synthetic: Synthetic, attention: Tensor | None, problem: Problem) -> Synthetic:
+    """With a saved set's attention labels, in the order of the items; else where the network looks in these.
+
+    As it was, where the run learns none.
+    """
+    if ATTENTION not in synthetic.extra:
+        return synthetic
+    learned = start_attention(problem, synthetic.items)
+    if attention is not None:
+        learned = {ATTENTION: attention.clamp(min=LEAST).log()}
+    return replace(synthetic, extra={**synthetic.extra, **learned})
 
 
 def items_are_doubtful(saved: DistilledSet, data: Dataset) -> bool:

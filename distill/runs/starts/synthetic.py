@@ -76,7 +76,7 @@ def build_synthetic(
         if method.regresses:
             saved = with_label_scale(saved, synthetic.softmax_scale)
         by_class = method.needs_every_class or settings.data.labels == "hard"
-        synthetic = continue_from_set(settings.outer.start, saved, synthetic, data, by_class)
+        synthetic = continue_from_set(settings.outer.start, saved, synthetic, data, problem, by_class)
         synthetic = continue_rates(saved, synthetic)
         if synthetic.softmax_scale:
             synthetic = replace(synthetic, softmax_scale=saved.inner.get("softmax_scale"))

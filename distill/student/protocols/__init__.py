@@ -7,6 +7,7 @@ from distill.student.protocols.choose import (
     continue_protocol,
     describe_protocol,
     name_protocol,
+    softmax_scale,
 )
 from distill.student.protocols.ordinary import Ordinary
 from distill.student.protocols.recipe import SetRecipe
@@ -14,5 +15,6 @@ from distill.student.protocols.start import Start, build_start, train, train_stu
 
 __all__ = [
     "Ordinary", "SetRecipe", "Start", "TrainingProtocol", "build_start", "choose_by_options",
-    "choose_protocol", "continue_protocol", "describe_protocol", "name_protocol", "train", "train_students",
+    "choose_protocol", "continue_protocol", "describe_protocol", "name_protocol", "softmax_scale", "train",
+    "train_students",
 ]  # fmt: skip

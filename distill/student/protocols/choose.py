@@ -13,6 +13,7 @@ from distill.student.loop import list_optimisers
 from distill.student.protocols.base import LongerProtocol, PlannedProtocol, TrainingProtocol
 from distill.student.protocols.ordinary import Ordinary
 from distill.student.protocols.recipe import SetRecipe
+from distill.student.protocols.targets import SQUARED_ERROR
 from distill.student.settings import SETTINGS, StudentOptions
 
 
@@ -94,6 +95,21 @@ def describe_protocol(protocol: Any, data: DistilledSet) -> dict[str, Any]:
     if isinstance(protocol, PlannedProtocol):
         facts["targets"] = protocol.plan(data).targets.remark or "targets are the labels as they are"
     return facts
+
+
+def softmax_scale(data: DistilledSet, protocol: TrainingProtocol) -> float:
+    """By what the logits of a protocol's students are multiplied before a softmax: 1 for shares.
+
+    Students that learn the labels of a regression as they are, by the squared error, answer in their scale;
+    the file says which shares these stand for.
+    """
+    is_regression = data.inner["loss"] == SQUARED_ERROR
+    if isinstance(protocol, PlannedProtocol):
+        targets = protocol.plan(data).targets
+        is_regression &= targets.loss == SQUARED_ERROR and targets.labels is data.labels
+    elif not isinstance(protocol, SetRecipe):
+        return 1.0  # a protocol of the user's, of whose loss nothing is known
+    return float(data.inner.get("softmax_scale", 1.0)) if is_regression else 1.0
 
 
 def describe_optimiser(optimiser: Any) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from distill.data.encoders.folder import read_encoder
+from distill.data.encoders.model import load_tokenizer_and_model
+from distill.data.models.files import load_model
 from distill.errors import DataError, UserError
 from tests.encoders import DIM, LONGEST, write_encoder, write_json
 
@@ -88,3 +90,30 @@ def test_a_name_that_is_neither_folder_nor_hub_is_one_sentence(monkeypatch: pyte
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="no encoder at 'nobody/nothing' .*: give --encoder a folder"):
         read_encoder("nobody/nothing")
+
+
+def rename_weights(folder: Path, change: Callable[[str], str | None]) -> None:
+    """The weights by other names, without those that have none."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    named = [(change(key), weight) for key, weight in load_file(path).items()]
+    save_file({key: weight for key, weight in named if key}, path, {"format": "pt"})
+
+
+@pytest.mark.parametrize("prefix", ["module.", "encoder_q.", "model.bert."])
+def test_weights_of_foreign_names_are_refused(prefix: str, tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "e")
+    rename_weights(tmp_path / "e", lambda key: prefix + key)
+    with pytest.raises(DataError, match=f"lacks .* weights of its model, .* such as {prefix}") as caught:
+        load_tokenizer_and_model(read_encoder(folder), "cpu")
+    assert len(str(caught.value)) < 400
+    with pytest.raises(DataError, match="lacks .* weights of its model"):
+        load_model(f"transformers/{folder}")
+
+
+def test_a_pooler_that_nothing_uses_may_be_missing(tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "e")
+    rename_weights(tmp_path / "e", lambda key: None if key.startswith("pooler.") else key)
+    model = load_tokenizer_and_model(read_encoder(folder), "cpu")[1]
+    assert not model.training
