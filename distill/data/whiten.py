@@ -89,8 +89,8 @@ def renormalise(
     source is a distilled set's, as in to_pixels(), which says what it raises. Other items stay as they are,
     and so do those of floats that a user has prepared, on either side: nobody knows their pixels.
     """
-    own = is_prepared(source) or is_prepared(units_of(data))
-    if items.ndim != 4 or own or has_units(source, data):
+    units = units_of(data)
+    if items.ndim != 4 or is_prepared(source) or is_prepared(units) or same_units(source, units):
         return items
     pixels = to_pixels(items, source)
     if data.zca:
@@ -111,9 +111,9 @@ def is_prepared(source: dict[str, Any]) -> bool:
     return not source.get("zca") and not any(mean) and set(std) == {1.0}
 
 
-def has_units(source: dict[str, Any], data: Dataset) -> bool:
-    """Whether a distilled set's items have the whitening, or the means and deviations, of these data."""
-    old, new = source.get("zca") or {}, data.zca or {}
+def same_units(source: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether items have one whitening, mean and std on both sides."""
+    old, new = source.get("zca") or {}, other["zca"] or {}
     pairs = [(old[name].cpu(), new[name].cpu()) for name in new.keys() & old.keys()]
-    pairs += [(torch.tensor(source[name]), torch.tensor(getattr(data, name))) for name in ("mean", "std")]
+    pairs += [(torch.tensor(source[name]), torch.tensor(other[name])) for name in ("mean", "std")]
     return old.keys() == new.keys() and all(torch.allclose(a.float(), b.float()) for a, b in pairs)

@@ -134,8 +134,8 @@ class Pool:
     def advance(self, memory: Named, place: int, age: int, steps: Sequence[Step]) -> State:
         """The state of the network in a place after the steps of one visit."""
         family, state = self.family(place), self.state(memory, place)
-        words = (place, age, int(memory["drawn"]), self.seed)
-        generator = stream("changes", *(words if self.seed else words[:3]))  # seed 0 had no word once
+        seeds = (self.seed,) if self.seed else ()  # none for 0, so that runs of earlier versions go on
+        generator = stream("changes", place, age, int(memory["drawn"]), *seeds)
         for i in range(self.steps):
             step = steps[(age * self.steps + i) % len(steps)]
             x = self.change(place, step.x, generator)

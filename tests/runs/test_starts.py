@@ -122,7 +122,10 @@ def test_a_start_of_other_floats_than_the_data_is_taken_as_it_is_and_said(
     items = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     data = learn(start=start_of(items, torch.eye(3), mean=[0.3], std=[0.2]), labels="hard")
     torch.testing.assert_close(data.items, items, rtol=0, atol=1e-3)
-    assert "differ in whether their floats were prepared before" in capsys.readouterr().err
+    assert (
+        "its items are taken as they are, since they or this run's data, and not both"
+        in capsys.readouterr().err
+    )
     learn(start=start_of(items, torch.eye(3)), labels="hard")
     assert "prepared before" not in capsys.readouterr().err
 

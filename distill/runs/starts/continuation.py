@@ -104,10 +104,10 @@ def continue_from_set(
     if description != expected:
         raise UserError(f"--start {path} holds {description}; this run learns {expected}")
     places = match_classes(data.classes, saved.source["classes"], data.name, f"--start {path}")
-    if items_are_doubtful(saved, data):
+    if differ_in_preparation(saved, data):
         print(
-            f"--start {path} and this run differ in whether their floats were prepared before: its items are"
-            " taken as they are",
+            f"--start {path}: its items are taken as they are, since they or this run's data, and not both,"
+            " are floats that were prepared before: look whether both have one scale",
             file=sys.stderr,
         )
     items, labels = renormalise(saved.items, saved.source, data), saved.labels[:, places]
@@ -127,13 +127,14 @@ def continue_attention(synthetic: Synthetic, attention: Tensor | None, problem: 
     """
     if ATTENTION not in synthetic.extra:
         return synthetic
-    learned = start_attention(problem, synthetic.items)
-    if attention is not None:
+    if attention is None:
+        learned = start_attention(problem, synthetic.items)
+    else:
         learned = {ATTENTION: attention.clamp(min=LEAST).log()}
     return replace(synthetic, extra={**synthetic.extra, **learned})
 
 
-def items_are_doubtful(saved: DistilledSet, data: Dataset) -> bool:
+def differ_in_preparation(saved: DistilledSet, data: Dataset) -> bool:
     """Whether images are floats that a user has prepared in a set, and not in the data, or the reverse."""
     is_image = saved.items.ndim == 4 and "mean" in saved.source
     return is_image and is_prepared(saved.source) != is_prepared(units_of(data))
