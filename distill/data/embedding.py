@@ -18,13 +18,10 @@ from distill.data.files.doubts import describe_case, describe_shared
 from distill.data.images import load as load_images
 from distill.data.models import is_model
 from distill.data.texts import Corpus, TextSplit, load_corpus, load_tokenizer, tokenize
-from distill.data.vectors import WordVectors, check_known, load_vectors
-from distill.errors import DataError, unknown
-from distill.randomness import stream
+from distill.data.vectors import SPECIAL_WORDS, check_known, load_vectors, look_up_vectors
+from distill.errors import DataError
 
 PAD, UNKNOWN = 0, 1
-SPECIAL_WORDS = ("<pad>", "<unk>")
-UNKNOWN_WORDS = ("zeros", "drawn")
 MAX_LENGTH = 200  # words of a text, where the longest is longer and max_length is not given
 
 
@@ -67,13 +64,19 @@ class TextDataset(Dataset):
         """The known words of a text, repeated up to the learned length; any words where it has none."""
         word_ids = ids[ids > UNKNOWN]
         if len(word_ids) == 0:
-            word_ids = torch.arange(UNKNOWN + 1, len(self.vectors), device=ids.device)
+            word_ids = self.used_words()
         return word_ids[torch.arange(self.learned_length, device=ids.device) % len(word_ids)]
 
+    def used_words(self) -> Int[Tensor, " words"]:
+        """The ids of the words with a vector in these texts, of all in the table; all, if none has."""
+        counts = torch.bincount(self.items.flatten(), minlength=len(self.vectors))
+        used = counts[UNKNOWN + 1 :].nonzero()[:, 0] + UNKNOWN + 1
+        return used if len(used) else torch.arange(UNKNOWN + 1, len(self.vectors), device=used.device)
+
     def draw_noise(self, n: int, generator: torch.Generator) -> Float[Tensor, "n learned dim"]:
-        """Normal numbers with the spread of the word vectors."""
+        """Normal numbers with the spread of the vectors of these texts' words."""
         noise = torch.randn(n, self.learned_length, self.vectors.shape[1], generator=generator)
-        return noise.to(self.vectors) * self.vectors[UNKNOWN + 1 :].std()
+        return noise.to(self.vectors) * self.vectors[self.used_words()].std()
 
     def drop_words(self, x: Float[Tensor, "b length dim"], generator: torch.Generator) -> Tensor:
         """x without a random share of its words: what is learned generalises better (docs/lab-notes.md)."""
@@ -91,12 +94,14 @@ class TextDataset(Dataset):
     def nearest_words(
         self, items: Float[Tensor, "n learned dim"], distance: str, k: int = 5
     ) -> list[list[list[str]]]:
-        """Per item and position the k nearest words, by "cosine" or "euclidean" distance."""
-        table, flat = self.vectors[UNKNOWN + 1 :], items.detach().to(self.vectors).flatten(0, 1)
+        """Per item and position the k nearest words of these texts, by "cosine" or "euclidean" distance."""
+        used = self.used_words()
+        table, flat = self.vectors[used], items.detach().to(self.vectors).flatten(0, 1)
         if distance == "cosine":
             table, flat = (torch.nn.functional.normalize(t, dim=1) for t in (table, flat))
         rows = torch.cdist(flat, table).topk(min(k, len(table)), largest=False).indices.tolist()
-        words = [[self.vocabulary[UNKNOWN + 1 + i] for i in row] for row in rows]
+        ids = used.tolist()
+        words = [[self.vocabulary[ids[i]] for i in row] for row in rows]
         return [words[i : i + items.shape[1]] for i in range(0, len(words), items.shape[1])]
 
     def coverage_notes(self) -> list[str]:
@@ -124,13 +129,14 @@ def embed_corpus(
     learned_length: int = 10,
     word_dropout: float = 0.0,
     device: str = "cpu",
+    unknown_spread: float | None = None,
 ) -> tuple[TextDataset, TextDataset]:
     """(train, test) of a corpus: its words with a vector, in texts of at most max_length words.
 
     vectors is a file or a name, as load_vectors() takes it, or that of a pretrained model, whose tokens are
     then the words. unknown_words "zeros" gives words without a vector zeros, each in its place;
-    "drawn" draws a vector for each, with the spread of the vectors. max_length is by default the longest
-    training text's, at most 200. Raises DataError for an unknown tokenizer or vectors.
+    "drawn" draws a vector for each, with unknown_spread or the spread of these words' vectors. max_length is
+    by default the longest training text's, at most 200. Raises DataError for an unknown tokenizer or vectors.
     """
     if is_model(vectors):
         from distill.data.models.tokens import embed_tokens
@@ -144,14 +150,15 @@ def embed_corpus(
     }
     words = build_vocabulary(word for texts in tokens.values() for text in texts for word in text)
     word_vectors = load_vectors(vectors, set(words))
-    vocabulary, table = look_up_vectors(words, word_vectors, unknown_words)
+    spread = unknown_spread or float(word_vectors.vectors.std())
+    vocabulary, table = look_up_vectors(words, word_vectors, unknown_words, spread)
     check_known(tokens, set(vocabulary), f"of {corpus.name}", word_vectors.name)
     longest = max_length or min(MAX_LENGTH, max(1, *(len(text) for text in tokens["train"])))
     width = min(longest, max(1, *(len(text) for texts in tokens.values() for text in texts)))
     metadata = {
         "tokenizer": tokenizer, "vectors": word_vectors.name, "checksum": word_vectors.checksum,
         "dim": table.shape[1], "max_length": longest, "unknown": unknown_words,
-        "files": list(corpus.files),
+        "files": list(corpus.files), **({"unknown_spread": spread} if unknown_words == "drawn" else {}),
     }  # fmt: skip
     ids, table = {word: i for i, word in enumerate(vocabulary)}, table.to(device)
 
@@ -173,21 +180,6 @@ def build_vocabulary(words: Iterable[str]) -> list[str]:
     from torchtext.vocab import Vocab
 
     return Vocab(Counter(words), specials=list(SPECIAL_WORDS)).itos[len(SPECIAL_WORDS) :]
-
-
-def look_up_vectors(
-    words: list[str], word_vectors: WordVectors, unknown_words: str
-) -> tuple[tuple[str, ...], Float[Tensor, "V dim"]]:
-    """The words that have a vector, behind <pad> and <unk>; and their vectors, behind two of zeros."""
-    if unknown_words not in UNKNOWN_WORDS:
-        raise DataError(unknown("choice for unknown words", unknown_words, UNKNOWN_WORDS))
-    rows = dict(zip(word_vectors.words, word_vectors.vectors, strict=True))
-    spread, dim = word_vectors.vectors.std(), word_vectors.vectors.shape[1]
-    if unknown_words == "drawn":
-        for word in words:
-            rows.setdefault(word, spread * torch.randn(dim, generator=stream("unknown word", word)))
-    vocabulary, zeros = [word for word in words if word in rows], torch.zeros(dim)
-    return (*SPECIAL_WORDS, *vocabulary), torch.stack([zeros, zeros, *(rows[word] for word in vocabulary)])
 
 
 def encode_tokens(texts: list[list[str]], ids: dict[str, int], length: int) -> Int[Tensor, "N {length}"]:
@@ -239,7 +231,7 @@ def embed_like_set(
         return encode_like_set(text, corpus, vectors, device)
     train, test = embed_corpus(
         corpus, vectors or text["vectors"], text["tokenizer"], text["unknown"],
-        text["max_length"], text["length"], device=device,
+        text["max_length"], text["length"], device=device, unknown_spread=text.get("unknown_spread"),
     )  # fmt: skip
     for key in ("dim", "checksum"):
         if train.metadata[key] != text[key]:

@@ -18,8 +18,11 @@ from torch import Tensor
 
 from distill.data import CACHE
 from distill.data.files.arrays import load_arrays
-from distill.errors import DataError
+from distill.errors import DataError, unknown
+from distill.randomness import stream
 
+SPECIAL_WORDS = ("<pad>", "<unk>")
+UNKNOWN_WORDS = ("zeros", "drawn")
 BUNDLED = Path(__file__).parent / "bundled" / "sentences" / "vectors.npz"
 GLOVE = re.compile(r"glove\.(6B|42B|840B|twitter\.27B)\.(\d+)d")
 LONGEST_LINE = 2**20  # bytes: a word and 10,000 numbers take a tenth
@@ -52,6 +55,25 @@ def load_vectors(source: str, vocabulary: Container[str]) -> WordVectors:
         raise DataError(f"{path} holds vectors that are NaN or infinite")
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     return WordVectors(source, tuple(words), torch.from_numpy(rows), checksum)
+
+
+def look_up_vectors(
+    words: list[str], word_vectors: WordVectors, unknown_words: str, spread: float
+) -> tuple[tuple[str, ...], Float[Tensor, "V dim"]]:
+    """The words that have a vector, behind <pad> and <unk>; and their vectors, behind two of zeros.
+
+    spread: the standard deviation of the vectors that are drawn. Raises DataError for unknown_words that are
+    not of UNKNOWN_WORDS.
+    """
+    if unknown_words not in UNKNOWN_WORDS:
+        raise DataError(unknown("choice for unknown words", unknown_words, UNKNOWN_WORDS))
+    rows = dict(zip(word_vectors.words, word_vectors.vectors, strict=True))
+    dim = word_vectors.vectors.shape[1]
+    if unknown_words == "drawn":
+        for word in words:
+            rows.setdefault(word, spread * torch.randn(dim, generator=stream("unknown word", word)))
+    vocabulary, zeros = [word for word in words if word in rows], torch.zeros(dim)
+    return (*SPECIAL_WORDS, *vocabulary), torch.stack([zeros, zeros, *(rows[word] for word in vocabulary)])
 
 
 def check_known(splits: dict[str, list[list[str]]], known: set[str], where: str, vectors: str) -> None:

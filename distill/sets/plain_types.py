@@ -149,6 +149,7 @@ TYPES: dict[str, dict[str, Any]] = {  # of the values in each part of a set's fi
         "tokenizer": str, "vectors": str, "checksum": str, "unknown": str, "dim": int, "length": int,
         "max_length": int, "files": list[str | None], "nearest": list[list[str]],
         "neighbours": dict[str, list[list[list[str]]]] | None | Absent,
+        "unknown_spread": Positive | None | Absent,
     },
     "encoder": {  # the text of a set of embeddings
         "encoder": str, "checksum": str, "pooling": str, "normalised": bool, "numbers": str, "dim": int,

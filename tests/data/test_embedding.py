@@ -70,6 +70,24 @@ def test_unknown_words_are_zeros_or_their_own_random_vector(vectors_file: str) -
     assert torch.equal(datasets[0].vectors, datasets[1].vectors)
 
 
+def test_drawn_vectors_have_the_set_s_spread_beside_any_texts(vectors_file: str) -> None:
+    train, _ = embed_corpus(make_corpus(), vectors_file, unknown_words="drawn", learned_length=3)
+    metadata = train.text_metadata(train.initial_items(torch.tensor([0])))
+    split = TextSplit(["zebra mat", "zebra"], [0, 1])  # other words with a vector, so another spread
+    new, _ = embed_like_set(metadata, Corpus("new", split, split, ("a", "b")), vectors_file, "cpu")
+    assert torch.equal(new.batch(torch.tensor([1]))[0][0, 0], train.batch(torch.tensor([1]))[0][0, 1])
+
+
+def test_words_of_the_test_texts_alone_make_no_noise_and_are_near_to_nothing(vectors_file: str) -> None:
+    train, test = embed_corpus(make_corpus(), vectors_file)
+    hidden = next(i for i in test.used_words().tolist() if i not in train.used_words().tolist())
+    words = train.nearest_words(train.vectors[torch.tensor([[hidden]])], "euclidean", len(train.vectors))[0][
+        0
+    ]
+    assert train.vocabulary[hidden] not in words
+    assert len(words) == len(train.used_words())
+
+
 def test_notes_count_the_words_without_a_vector(vectors_file: str) -> None:
     train, test = embed_corpus(make_corpus(), vectors_file)
     assert train.coverage_notes() == [
@@ -111,7 +129,7 @@ def test_noise_has_the_spread_of_the_vectors(vectors_file: str) -> None:
     train, _ = embed_corpus(make_corpus(), vectors_file, learned_length=500)
     noise = train.draw_noise(2, stream("n"))
     assert noise.shape == (2, 500, 3)
-    assert noise.std().item() == pytest.approx(train.vectors[2:].std().item(), rel=0.1)
+    assert noise.std().item() == pytest.approx(train.vectors[train.used_words()].std().item(), rel=0.1)
 
 
 def test_the_nearest_word_of_a_word_is_itself(vectors_file: str) -> None:
@@ -123,9 +141,10 @@ def test_the_nearest_word_of_a_word_is_itself(vectors_file: str) -> None:
 
 def test_cosine_ignores_the_length_of_a_vector_and_euclid_does_not(vectors_file: str) -> None:
     train, _ = embed_corpus(make_corpus(), vectors_file)
-    item = 1e-6 * train.vectors[train.vocabulary.index("mat")].view(1, 1, 3)
-    assert train.nearest_words(item, "cosine", 1) == [[["mat"]]]
-    shortest = train.vocabulary[2 + int(train.vectors[2:].norm(dim=1).argmin())]
+    item = 1e-6 * train.vectors[train.vocabulary.index("sat")].view(1, 1, 3)
+    assert train.nearest_words(item, "cosine", 1) == [[["sat"]]]
+    used = train.used_words()
+    shortest = train.vocabulary[int(used[train.vectors[used].norm(dim=1).argmin()])]
     assert train.nearest_words(item, "euclidean", 1) == [[[shortest]]]
 
 
@@ -140,7 +159,7 @@ def test_the_metadata_describes_the_word_vectors(vectors_file: str) -> None:
         4,
     )
     assert metadata["nearest"] == [["the", "cat", "sat"]]
-    assert len(metadata["neighbours"]["euclidean"][0][0]) == 4
+    assert len(metadata["neighbours"]["euclidean"][0][0]) == 3
 
 
 def test_a_subset_is_a_text_data_set_too(vectors_file: str) -> None:

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill.data.embedding import MAX_LENGTH, PAD, SPECIAL_WORDS, TextDataset
+from distill.data.embedding import MAX_LENGTH, PAD, TextDataset
 from distill.data.files.doubts import describe_case, describe_shared
 from distill.data.models import OWN
 from distill.data.models.files import PretrainedModel, load_model
 from distill.data.texts import Corpus, TextSplit
+from distill.data.vectors import SPECIAL_WORDS
 from distill.errors import DataError
 
 
