@@ -67,12 +67,6 @@ def test_k_center_starts_in_the_middle_and_covers_the_corners() -> None:
     assert sorted(indices[1:]) == [20, 21, 22, 23]
 
 
-def test_more_picks_than_items_repeat_items() -> None:
-    x = torch.randn(2, 3, generator=stream("few"))
-    assert len(pick_herding(x, 3)) == 3
-    assert len(pick_k_center(x, 3)) == 3
-
-
 def test_features_are_the_inputs_of_the_last_matrix() -> None:
     data = small_set()
     teacher = build_teacher(data)
@@ -316,6 +310,15 @@ def test_a_coreset_beyond_its_pool_repeats_no_item(word: str, tmp_path: Path) ->
     data = small_set(n=45)
     items, _ = load_entry(CORESETS[word])(data, train, build_teacher(data), most=5)(stream("draw"))
     assert len(items.flatten(1).unique(dim=0)) == 45
+
+
+@pytest.mark.parametrize("word", ["random", "medoids", "herding", "k-center"])
+def test_items_of_a_class_that_is_used_up_come_round_in_turn(word: str, tmp_path: Path) -> None:
+    train, _ = load(str(write_npz(tmp_path / "blobs.npz", train=9)))  # three of each class
+    data = small_set(n=21)
+    items, _ = load_entry(CORESETS[word])(data, train, build_teacher(data))(stream("draw"))
+    counts = items.flatten(1).unique(dim=0, return_counts=True)[1].tolist()
+    assert sorted(counts) == [2] * 6 + [3] * 3
 
 
 class Brightness(nn.Module):

@@ -19,7 +19,7 @@ from distill.sets.distilled import DistilledSet
 from distill.student.training import Student
 
 Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]  # as many items as the set has, labels (n, classes)
-Pick = Callable[[Tensor, int], Tensor]  # features (m, f) and a count k -> the k items that are chosen
+Pick = Callable[[Tensor, int, torch.Generator], Tensor]  # items of a class and k -> the places of k of them
 Choose = Callable[[Tensor, int, int, torch.Generator], Tensor]  # items x of a class, the class, k -> k items
 SMALL = 128  # pixels of a side; from here on an item of RDED holds four crops
 SHARES = (0.08, 1.0)  # of an image's area, which a crop of RDED shows
@@ -55,17 +55,17 @@ def k_means(data: DistilledSet, train: Dataset, teacher: Student | None = None, 
 
 def medoids(data: DistilledSet, train: Dataset, teacher: Student | None = None, most: int = 2000) -> Draw:
     """The real items nearest to the centres of k-means within each class, the classes in turn."""
-    return draw_by_class(data, train, lambda x, label, k, generator: x[pick_medoids(x, k, generator)], most)
+    return draw_picked(data, train, pick_medoids, most)
 
 
 def herding(data: DistilledSet, train: Dataset, teacher: Student, most: int = 2000) -> Draw:
     """Real items chosen by pick_herding on the teacher's features, the classes in turn."""
-    return draw_picked(data, train, teacher, pick_herding, most)
+    return draw_picked(data, train, lambda x, k, _: pick_herding(teacher.features(x), k), most)
 
 
 def k_center(data: DistilledSet, train: Dataset, teacher: Student, most: int = 2000) -> Draw:
     """Real items chosen by pick_k_center on the teacher's features, the classes in turn."""
-    return draw_picked(data, train, teacher, pick_k_center, most)
+    return draw_picked(data, train, lambda x, k, _: pick_k_center(teacher.features(x), k), most)
 
 
 def rded(data: DistilledSet, train: Dataset, teacher: Student, most: int = 300, crops: int = CROPS) -> Draw:
@@ -148,9 +148,14 @@ def join_mosaics(crops: Tensor, x: Tensor, parts: int) -> Tensor:
     return F.interpolate(joined, size=x.shape[2:]) if joined.shape[2:] != x.shape[2:] else joined
 
 
-def draw_picked(data: DistilledSet, train: Dataset, teacher: Student, pick: Pick, most: int) -> Draw:
-    """Items that `pick` chooses within each class by the teacher's features."""
-    return draw_by_class(data, train, lambda x, label, k, generator: x[pick(teacher.features(x), k)], most)
+def draw_picked(data: DistilledSet, train: Dataset, pick: Pick, most: int) -> Draw:
+    """Real items that `pick` chooses within each class; all of a smaller class come round in turn."""
+
+    def choose(x: Tensor, label: int, k: int, generator: torch.Generator) -> Tensor:
+        picks = pick(x, min(k, len(x)), generator)
+        return x[picks[torch.arange(k, device=picks.device) % len(picks)]]
+
+    return draw_by_class(data, train, choose, most)
 
 
 def draw_by_class(data: DistilledSet, train: Dataset, choose: Choose, most: int, each: int = 1) -> Draw:
@@ -175,14 +180,13 @@ def draw_by_class(data: DistilledSet, train: Dataset, choose: Choose, most: int,
 
 
 def pick_medoids(x: Tensor, k: int, generator: torch.Generator) -> Int[Tensor, " k"]:
-    """For each centre of k-means in turn, the nearest item that is not chosen yet, while there are others."""
+    """For each centre of k-means in turn, the nearest item that is not chosen yet; k is at most len(x)."""
     centres = fit_k_means(x, k, generator)
     distances = torch.cdist(centres.flatten(1), x.flatten(1))
     picks: list[int] = []
     for row in distances:
-        if len(picks) < len(x):
-            row = row.index_fill(0, torch.tensor(picks, dtype=torch.long, device=row.device), torch.inf)
-        picks.append(int(row.argmin()))
+        chosen = torch.tensor(picks, dtype=torch.long, device=row.device)
+        picks.append(int(row.index_fill(0, chosen, torch.inf).argmin()))
     return torch.tensor(picks, device=x.device)
 
 
