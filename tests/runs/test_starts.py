@@ -11,6 +11,7 @@ from distill.errors import UserError
 from distill.inner.losses import squared_error
 from distill.methods.kernel_ridge import FRePo
 from distill.methods.matching.distributions import DM
+from distill.methods.matching.gradients import DC
 from distill.methods.unroll import BPTT
 from distill.runs.starts.continuation import assign_by_labels, is_one_hot, order_by_class
 from distill.sets.distilled import DistilledSet
@@ -66,6 +67,24 @@ def test_a_start_carries_its_loss_labels_and_rates_over(
 def test_a_regressions_rates_are_stretched_over_another_number_of_steps(regression: DistilledSet) -> None:
     data = learn(start=regression, inner_steps=7)
     torch.testing.assert_close(data.lrs, torch.linspace(0.008, 0.002, 7), rtol=1e-3, atol=0)
+
+
+def test_hard_labels_take_the_items_of_a_set_of_another_loss_and_none_of_its_rates(
+    regression: DistilledSet,
+) -> None:
+    arguments = {"labels": "hard", "method": DC(), "lr": 0.3, "outer_lr": 1e-12}
+    data = learn(start=regression, **arguments)
+    torch.testing.assert_close(data.items, regression.items, rtol=0, atol=1e-4)
+    assert torch.equal(data.labels, torch.eye(3))
+    assert torch.equal(data.lrs, learn(**arguments).lrs)
+    assert data.inner["loss"] == "soft-cross-entropy"
+
+
+def test_a_regression_with_hard_labels_takes_the_items_of_a_set_of_shares() -> None:
+    shares = learn(labels="softmax")
+    data = learn(start=shares, labels="hard", method=FRePo(), outer_lr=1e-12)
+    torch.testing.assert_close(data.items, shares.items, rtol=0, atol=1e-4)
+    assert data.inner["softmax_scale"] == learn(labels="hard", method=FRePo()).inner["softmax_scale"]
 
 
 def test_labels_of_another_loss_are_refused(regression: DistilledSet) -> None:

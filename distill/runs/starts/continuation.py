@@ -40,7 +40,12 @@ def inner_loss_word(settings: Settings, saved: DistilledSet | None = None) -> st
 
 
 def check_labels(settings: Settings, saved: DistilledSet, problem: Problem) -> None:
-    """Raise UserError where a saved set's labels are those of another inner loss, map or scale."""
+    """Raise UserError where a saved set's labels are those of another inner loss, map or scale.
+
+    Of hard labels a run takes the classes alone, whatever they were learned for.
+    """
+    if settings.data.labels == "hard":
+        return
     path, loss, saved_loss = settings.outer.start, loss_name(problem.inner_loss), saved.inner["loss"]
     mend = "leave the inner loss out, or " if settings.outer.method_options.get("inner_loss") else ""
     if loss != saved_loss and {loss, saved_loss} <= INNER_LOSSES.keys():
@@ -61,7 +66,14 @@ def with_shares(saved: DistilledSet) -> DistilledSet:
     scale = saved.inner.get("softmax_scale")
     if saved.inner["loss"] != SQUARED or scale is None:
         return saved
-    return replace(saved, labels=(scale * saved.labels).softmax(dim=1), inner={**saved.inner, "loss": SOFT})
+    return with_loss(replace(saved, labels=(scale * saved.labels).softmax(dim=1)), SOFT)
+
+
+def with_loss(saved: DistilledSet, loss: str) -> DistilledSet:
+    """A set for labels of this inner loss, without its learning rates where they are for another one's."""
+    if saved.inner["loss"] == loss:
+        return saved
+    return replace(saved, inner={**saved.inner, "loss": loss}, lrs=torch.zeros_like(saved.lrs))
 
 
 def with_label_scale(saved: DistilledSet, softmax_scale: float | None) -> DistilledSet:

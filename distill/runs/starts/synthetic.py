@@ -27,6 +27,7 @@ from distill.runs.starts.continuation import (
     continue_from_set,
     continue_rates,
     with_label_scale,
+    with_loss,
     with_shares,
 )
 from distill.sets.distilled import DistilledSet
@@ -70,15 +71,17 @@ def build_synthetic(
     ).encode(items)
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
-        if settings.data.labels == "softmax" and loss_name(problem.inner_loss) == SOFT:
+        loss, hard = loss_name(problem.inner_loss), settings.data.labels == "hard"
+        if settings.data.labels == "softmax" and loss == SOFT:
             saved = with_shares(saved)
+        saved = with_loss(saved, loss) if hard else saved
         check_labels(settings, saved, problem)
         if method.regresses:
             saved = with_label_scale(saved, synthetic.softmax_scale)
-        by_class = method.needs_every_class or settings.data.labels == "hard"
+        by_class = method.needs_every_class or hard
         synthetic = continue_from_set(settings.outer.start, saved, synthetic, data, problem, by_class)
         synthetic = continue_rates(saved, synthetic)
-        if synthetic.softmax_scale:
+        if synthetic.softmax_scale and not hard:
             synthetic = replace(synthetic, softmax_scale=saved.inner.get("softmax_scale"))
     return to_device(synthetic, settings.run.device)
 
