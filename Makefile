@@ -52,7 +52,7 @@ docs: .venv/ready ## Build the documentation: site/index.html
 	$(RUN) -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
-bench: bench-engines bench-capacity bench-processes bench-mnist bench-images bench-text bench-kd bench-applications bench-newcomer bench-page ## Run every benchmark
+bench: bench-engines bench-capacity bench-processes bench-mnist bench-images bench-text bench-kd bench-applications bench-newcomer bench-page ## Run ten of the benchmarks; the others below take a GPU, data or hours
 
 bench-mnist: .venv/ready ## Accuracy of 1 to 20 images, soft and hard: benchmarks/results/mnist.json
 	$(RUN) -m benchmarks.mnist $(ARGS)
@@ -127,7 +127,7 @@ bench-gpu: .venv/ready ## An outer gradient by TF32, CUDA graphs, vmap and other
 bench-devices: .venv/ready ## Milliseconds of an outer step of each method on a GPU, or with ARGS="--device cpu" on one thread
 	$(RUN) -m benchmarks.devices $(ARGS)
 
-bench-scale: .venv/ready ## Time and bytes of an outer step as a formula, fitted to bench-capacity: docs/assets/scale.png
+bench-scale: .venv/ready ## Time and bytes of an outer step as a formula, fitted to ten small settings: docs/assets/scale.png
 	$(RUN) -m benchmarks.scale $(ARGS)
 
 clean: ## Remove the environment, caches and builds (never runs/)

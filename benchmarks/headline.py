@@ -4,14 +4,17 @@
 """
 
 import json
+from functools import cache
 from typing import Any, NamedTuple
 
-from benchmarks import machine
+from benchmarks import machine, zoo
 from benchmarks.cases import markdown, percent
 from benchmarks.published import PUBLISHED
+from distill.sets.distilled import DistilledSet
 from distill.sets.storage import write_text
 
 BASELINES = {"random_real": "random real", "k_means": "k-means"}
+Score = dict[str, Any]
 
 
 class Row(NamedTuple):
@@ -75,6 +78,20 @@ def strongest_baseline(result: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return max(scores.items(), key=lambda pair: float(pair[1]["mean"]))
 
 
+@cache
+def zoo_baselines(data: str, items: int, weights: str) -> tuple[tuple[str, Score], ...]:
+    """The names and scores of baselines, by recipe and by protocols, in the zoo's sets of as many items."""
+    scores: list[tuple[str, Score]] = []
+    for path in sorted(zoo.ZOO.glob("*.pt")):
+        saved = DistilledSet.load(path)
+        name = saved.source["name"].replace("cifar-10", "cifar10")
+        if (name, len(saved), zoo.initial_weights(saved)) != (data, items, weights):
+            continue
+        for part in (saved.scores, *(saved.scores.get("protocols") or {}).values()):
+            scores += [(zoo.BASELINES[key], score) for key, score in part["baselines"].items()]
+    return tuple(scores)
+
+
 def full_data(result: dict[str, Any]) -> float:
     """Accuracy of the same network on all real data."""
     score = result["full_data"]
@@ -90,10 +107,16 @@ def published(data: str, items: int, weights: str, compared: str) -> str:
     return f"{next(same).accuracy} ({compared})"
 
 
+def known_baseline(row: Row, result: Score) -> tuple[str, Score]:
+    """The best baseline of a row, or of the zoo's set of the same kind, which has one of k-means too."""
+    baselines = [strongest_baseline(result), *zoo_baselines(row.data, row.items, row.weights)]
+    return max(baselines, key=lambda pair: float(pair[1]["mean"]))
+
+
 def cells(row: Row) -> list[str]:
     """A row of the table."""
     result = read_result(row)
-    name, score = strongest_baseline(result)
+    name, score = known_baseline(row, result)
     return [
         f"{row.data}, {row.items}",
         f"{row.network}, {row.weights}",
@@ -126,10 +149,20 @@ def text_scores(row: Row) -> TextScores:
         return TextScores(
             result["accuracy"], result["steps_on"], strongest_baseline(result), full_data(result)
         )
-    probe = result["networks"][result["learned_for"]]
-    baselines = {"means": probe["means"], "real": probe["coreset"]}
-    best = max(baselines.items(), key=lambda pair: float(pair[1]["mean"]))
-    return TextScores(probe["set"]["recipe"], probe["steps_on"], best, probe["all"])
+    network = result["learned_for"]
+    probe = result["networks"][network]
+    return TextScores(
+        probe["set"]["recipe"], probe["steps_on"], embedding_baseline(row, network), probe["all"]
+    )
+
+
+def embedding_baseline(row: Row, network: str) -> tuple[str, Score]:
+    """The best baseline on a network that any set of the same texts and as many items was measured beside."""
+    start = f"{row.data}, n = {row.items}, "
+    probes = [r["networks"][network] for r in read_rows(row.file) if r["case"].startswith(start)]
+    words = {"means": "means", "coreset": "real"}
+    scores = [(words[key], probe[key]) for probe in probes for key in words if probe.get(key)]
+    return max(scores, key=lambda pair: float(pair[1]["mean"]))
 
 
 def text_cells(row: Row) -> list[str]:
@@ -168,7 +201,8 @@ def lasting_cells(row: LastingRow, rows: list[dict[str, Any]]) -> list[str]:
     titles = [f"{word}, {row.size} of {row.data}{end}" for word in words for end in ("", ".npz")]
     by_protocols = [r for r in rows if r["items"] in titles]
     others = read_rows("decoupled") if (row.data, row.size) == TEACHERS else by_recipe(row)
-    baseline = max([*by_protocols, *others], key=lambda score: float(score["mean"]))
+    saved = [score for _, score in zoo_baselines(row.data, row.size, "random")]
+    baseline = max([*by_protocols, *others, *saved], key=lambda score: float(score["mean"]))
     return [
         f"{row.data}, {row.size}",
         f"`{row.protocol}`",
@@ -233,7 +267,7 @@ def list_bars() -> list[Bar]:
     bars = []
     for row in ROWS:
         result = read_result(row)
-        score, baseline = result["accuracy"]["mean"], strongest_baseline(result)[1]["mean"]
+        score, baseline = result["accuracy"]["mean"], known_baseline(row, result)[1]["mean"]
         name = f"{row.data}, {row.items} ({row.weights})"
         bars.append(Bar(name, 100 * score, 100 * baseline, 100 * full_data(result)))
     for row in TEXTS:

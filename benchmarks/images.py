@@ -21,7 +21,8 @@ QUOTED: list[Any] = [
     ("fashion-mnist", 10, 20, "--width", "64"),
     ("fashion-mnist", 100, 15, "--width", "32", "--lr", "0.03"),
     ("cifar10.npz", 10, 20, "--width", "64", "--zca"),
-]  # set, images, minutes, and what differs from CONVNET
+]  # set, images, minutes, and what differs from CONVNET and UNROLLED
+UNROLLED = ("--method", "unroll", "--labels", "soft")
 METHODS = {"unroll": "12", "frepo": "40", "dc": "40", "dm": "40"}  # inner steps; at equal seconds
 SETTINGS = (
     "width", "inner_steps", "rule", "lr", "engine", "window", "batch", "outer_batch", "outer_lr", "start",
@@ -39,7 +40,8 @@ def cases(data_dir: Path | None) -> list[Case]:
             data_options, name = ["--dataset", str(data_dir / name)], name.split(".")[0]
         else:
             data_options += ["--dataset", name]
-        arguments = ("--n", str(n), *data_options, *CONVNET, "--distil-minutes", str(minutes), *options)
+        choices = (*CONVNET, *UNROLLED, "--distil-minutes", str(minutes), *options)
+        arguments = ("--n", str(n), *data_options, *choices)
         rows.append(Case(f"{name}, n = {n}", arguments, (0,)))
     return rows + [
         Case(f"mnist, n = 10, {name}, short", list_short_arguments(name), (0,)) for name in METHODS

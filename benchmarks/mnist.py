@@ -16,7 +16,7 @@ from distill.student.scores import Report
 def cases(seeds: tuple[int, ...]) -> list[Case]:
     """The rows that the README quotes; labels as the papers compare them; the sweep over n, in short."""
     full = [Case(f"n = {n}, {labels}", ("--n", str(n), "--labels", labels), seeds) for n, labels in QUOTED]
-    random = Case("n = 100, soft, random", ("--n", "100", "--init", "random"), (0,))
+    random = Case("n = 100, soft, random", ("--n", "100", "--init", "random", "--method", "unroll"), (0,))
     published = [
         Case(f"n = 10, {labels}, as published", ("--n", "10", "--labels", labels, *PUBLISHED), seeds)
         for labels in ("soft", "hard")

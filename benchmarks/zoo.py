@@ -29,7 +29,8 @@ mean ± standard deviation over networks that took no part in the distillation.
 **Protocol.** Each score is for the test split. *By its recipe*: the set's own steps, learning rates and
 rule. *By dc*: the field's standard protocol, on new networks; not for known initial weights. The baselines
 are as many real items with hard labels: by recipe, trained by the same rule and the same number of steps at
-the best of seven learning rates; by dc, as the set is. The stronger of random real items and k-means centres
+the best of seven learning rates; by dc, as the set is. By dc, ConvNets have width
+128; by the recipe, the width in the column *network*. The stronger of random real items and k-means centres
 (class means, where there is one per class) is shown. A set is measured by dc, and the score kept in its file,
 by
 
@@ -40,7 +41,8 @@ windows of dc from a ridge set, for ConvNets or for ConvNets, LeNets and MLPs. *
 for their few steps. Sets of a device "cuda" are of eight minutes of a GPU that seven other runs shared.
 
 """
-COMMANDS = """The commands, with today's names of the options.
+COMMANDS = """The commands, with today's names of the options. Those of the sets *random* are of a time when
+`unroll` was the default of random images: add `--method unroll --labels soft`.
 
 """
 BASELINES = {"random-real": "random real", "k-means": "k-means"}

@@ -96,8 +96,8 @@ def distill(
     """n synthetic items that train the network almost as well as all the data.
 
     This is the main job of the command line without its files: a part of the data is held out to choose
-    what is returned, and what is not passed has the command's default for n and init. It runs on the
-    device of the data. The network that is passed is copied and stays as it is.
+    what is returned, and what is not passed has the command's default for n, init and `--method unroll`.
+    It runs on the device of the data. The network that is passed is copied and stays as it is.
 
     Args:
         data: (x, y), x floating-point (m, *item) of mean 0 and spread 1 or so, or uint8 images, y (m,)
@@ -107,7 +107,7 @@ def distill(
             function that returns a new one, as lambda: Net(), for random weights; or a name, "convnet".
         n: how many synthetic items; fewer than there are classes works.
         labels: "soft" (learned, signed), "softmax" (learned, sum to one) or "hard" (one class each); by
-            default soft, with the squared error where random, whose loss they leave bounded.
+            default soft, for a random "convnet" with the squared error, whose loss they leave bounded.
         init: "random" trains networks never seen, drawn by the factory or as the module's layers draw;
             "fixed" trains the network from the weights it has now, which the set then carries. Random is
             the default since such a set needs nothing beside it; fixed scores higher, from those weights.
