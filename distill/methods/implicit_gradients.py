@@ -244,7 +244,7 @@ def replace_relus(network: nn.Module, beta: float) -> nn.Module:
     """A copy of the network, of the same parameters by name, with a softplus for each ReLU module."""
     network = copy_network(network)
     for module in list(network.modules()):
-        for name, child in module.named_children():
+        for name, child in list(module._modules.items()):  # named_children() names a shared one once
             if type(child) is nn.ReLU:
                 setattr(module, name, nn.Softplus(beta))
     return network

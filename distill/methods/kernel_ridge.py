@@ -11,6 +11,7 @@ from distill.inner.problem import Problem, State
 from distill.methods.base import Learnable
 from distill.methods.regression import RegressionPoolMethod
 from distill.methods.visits import Visit
+from distill.networks.pretrained.constants import list_constants
 from distill.randomness import stream
 from distill.registry import option
 
@@ -68,10 +69,13 @@ class FRePo(RegressionPoolMethod):
 def forward_real(problem: Problem, state: State, x: Tensor, precision: str) -> Float[Tensor, "batch width"]:
     """The features of real items, chunk by chunk, in a precision of PRECISIONS."""
     dtype = x.dtype
-    if dtype == torch.float32 and (precision == "bfloat16" or (precision == "auto" and has_bfloat16(x))):
+    halve = dtype == torch.float32 and (precision == "bfloat16" or (precision == "auto" and has_bfloat16(x)))
+    is_whole = not any(list_constants(problem.network))  # whether all its weights are in the state
+    if halve and is_whole:
         x = x.bfloat16()
         state = tuple(t.bfloat16() if t.is_floating_point() else t for t in state)
-    return torch.cat([problem.features(state, part) for part in x.split(CHUNK)]).to(dtype)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=halve and not is_whole, cache_enabled=False):
+        return torch.cat([problem.features(state, part) for part in x.split(CHUNK)]).to(dtype)
 
 
 def has_bfloat16(x: Tensor) -> bool:
@@ -88,11 +92,12 @@ def regress(
 ) -> Float[Tensor, "batch classes"]:
     """The answers of a ridge regression: K_ts (K_ss + λ I)⁻¹ L with λ = ridge · tr K_ss / n.
 
-    The system is solved for the labels or for the real items, whichever are fewer columns.
+    The system is solved for the labels or for the real items, whichever are fewer columns. Features that are
+    all zero, as of a network of dead units, have no answers: they are not finite.
     """
     kernel = features @ features.T
     identity = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
     penalty = ridge * kernel.diagonal().mean() * identity
     if labels.shape[1] > len(real_features):
-        return torch.linalg.solve(kernel + penalty, features @ real_features.T).T @ labels
-    return real_features @ features.T @ torch.linalg.solve(kernel + penalty, labels)
+        return torch.linalg.solve_ex(kernel + penalty, features @ real_features.T)[0].T @ labels
+    return real_features @ features.T @ torch.linalg.solve_ex(kernel + penalty, labels)[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,8 +101,15 @@ class BPTT(Method):
     def merged_steps(self, step: int) -> int:
         return int(2 ** sum(step < boundary for boundary in self.restarts))
 
-    def draw_horizon(self, steps: int, generator: torch.Generator) -> int:
-        """How many inner steps a task makes: T, or uniform between the two horizons."""
+    def draw_horizon(self, steps: int, generator: torch.Generator, merged: int = 1) -> int:
+        """How many inner steps a task makes: T, or uniform between the two horizons.
+
+        merged: as many steps of the recipe, which the horizons count, are one of these T.
+        """
+        return max(1, self.draw_whole_horizon(steps * merged, generator) // merged)
+
+    def draw_whole_horizon(self, steps: int, generator: torch.Generator) -> int:
+        """As draw_horizon(), of the recipe's own steps."""
         least, most = self.min_horizon or steps, max(self.max_horizon or steps, self.min_horizon or 0)
         if least == most:
             return most
@@ -116,7 +124,8 @@ class BPTT(Method):
             at_step = getattr(self.engine, "at_step", None)
             engine, merged = at_step(step) if at_step else self.engine, self.merged_steps(step)
             synthetic = synthetic if merged == 1 else synthetic.merge(merged)
-            return bilevel(problem, engine, tasks, augment, self.draw_horizon, gradient)(synthetic, step)
+            draw_horizon = partial(self.draw_horizon, merged=merged)
+            return bilevel(problem, engine, tasks, augment, draw_horizon, gradient)(synthetic, step)
 
         return objective
 

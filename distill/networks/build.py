@@ -39,7 +39,7 @@ def build_network(name: str, shape: Shape, classes: int, **arguments: Any) -> nn
 
     try:
         if (
-            math.prod(v for v in arguments.values() if isinstance(v, int)) > 1000
+            math.prod(max(1, v) for v in arguments.values() if isinstance(v, int)) > 1000
         ):  # the meta device takes 1.5 s to wake up
             with torch.device("meta"):
                 weights = sum(p.numel() for p in construct().parameters())

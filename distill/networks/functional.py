@@ -169,14 +169,21 @@ def graph_tensors(value: Any) -> Iterator[Tensor]:
 def extract_features(
     network: nn.Module, weights: Mapping[str, Tensor], x: Tensor
 ) -> Float[Tensor, "b width"]:
-    """The input of a network's last linear layer for x, with these weights. Raises NetworkError."""
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    """The input of the linear layer that a network calls last for x, with these weights.
+
+    Raises NetworkError where it calls none, or not for all items.
+    """
     features: list[Tensor] = []
-    if linear:
-        hook = linear[-1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
-        try:
-            call_with_weights(network, weights, x)
-        finally:
+
+    def keep_input(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        features[:] = inputs[:1]
+
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    hooks = [module.register_forward_pre_hook(keep_input) for module in linear]
+    try:
+        call_with_weights(network, weights, x)
+    finally:
+        for hook in hooks:
             hook.remove()
     if not features:
         raise NetworkError("the network calls no nn.Linear, whose inputs are the features of its items")

@@ -59,11 +59,27 @@ def fill_pool(settings: Settings, problem: Problem, method: Method, data: Datase
             name = "--networks" if method.networks else "--pool-width"
             raise UserError(f"{name} is for new random networks: leave it out, or use --init random alone")
         return method
+    words = [word.strip() for word in method.networks.split(",")] if method.networks else [own]
+    if settings.run.resume is None:
+        check_places(method, words)
     if not method.networks and not is_convnet(own):
         return method
-    words = method.networks.split(",") if method.networks else [own]
-    families = (build_family(settings, problem, method, data, word.strip()) for word in words)
+    families = (build_family(settings, problem, method, data, word) for word in words)
     return replace(method, families=tuple(families))
+
+
+def check_places(method: PoolMethod, words: Sequence[str | None]) -> None:
+    """Raise UserError where a network, a change of images or a width would have no place in the pool."""
+    changes = len(method.augments())
+    least = len(words) * (changes - 1) + 1 if changes > 1 else len(words)
+    if method.pool_size < least:
+        what = "networks and changes of images" if changes > 1 else "networks"
+        raise UserError(
+            f"--pool-size {method.pool_size} leaves some of the {what} without a place: give"
+            f" --pool-size {len(words) * changes}, or fewer of them"
+        )
+    if method.pool_width and not any(map(is_convnet, words)):
+        raise UserError("--pool-width is the width of convnets, and this pool has none: leave it out")
 
 
 def connect_pool(method: Method) -> Method:

@@ -158,6 +158,12 @@ def shared() -> nn.Module:
     return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer, nn.Linear(4, 3))
 
 
+def tied() -> nn.Module:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 3))
+    network[3].weight = network[1].weight
+    return network
+
+
 class Doubled(nn.Sequential):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 2 * super().forward(x)
@@ -167,6 +173,7 @@ UNFUSED: dict[str, Callable[[], nn.Module]] = {
     "a hook": with_hook,
     "a frozen weight": frozen,
     "a shared layer": shared,
+    "a tied weight": tied,
     "its own forward": lambda: Doubled(nn.Flatten(), nn.Linear(4, 3)),
     "another activation": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)),
     "no bias": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False)),

@@ -179,6 +179,12 @@ def test_the_last_layer_alone_in_one_step_is_the_regression_of_frepo() -> None:
     torch.testing.assert_close(answers, regress(next(features), labels, next(features), 1e-3))
 
 
+def test_a_relu_that_is_called_twice_is_replaced_in_both_places() -> None:
+    relu = nn.ReLU()
+    network = replace_relus(nn.Sequential(nn.Linear(4, 4), relu, nn.Linear(4, 4), relu), 60.0)
+    assert [type(layer) for layer in network][1::2] == [nn.Softplus, nn.Softplus]
+
+
 @pytest.mark.parametrize("name", [*UNROLLED_NETWORKS, *SEQUENCES])
 def test_push_and_pull_are_transposes_and_both_ways_of_pushing_agree(name: str) -> None:
     """⟨c, J v⟩ = ⟨Jᵀ c, v⟩ for every network, by forward differentiation and by two backward passes."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from distill import distill
 from distill.commands.image import main as image
@@ -22,6 +23,7 @@ from distill.methods.kernel_ridge import FRePo, forward_real, regress
 from distill.methods.pool import Family, Pool, has_norm, pool_rule
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
+from distill.networks.pretrained.constants import freeze
 from distill.outer.loop import OuterOptimizer, OuterState, descend, initial_state
 from distill.outer.starts import start_from_clusters, start_lrs
 from distill.outer.synthetic import Synthetic, cyclic_schedule
@@ -207,6 +209,24 @@ def test_bfloat16_changes_features_by_less_than_two_percent() -> None:
     assert 0 < float((exact - rounded).norm() / exact.norm()) < 0.02
 
 
+def test_bfloat16_features_of_a_network_with_constants_are_close_too() -> None:
+    """A frozen body is no part of the state: its float32 numbers meet the items as they are."""
+    network = nn.Sequential(
+        nn.Flatten(), freeze(nn.Linear(16, 8)), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 3)
+    )
+    problem = Problem(network)
+    state = problem.start(draw_weights(network, stream("w")))
+    x = waves(130, 1, 4, 4).float()
+    exact, rounded = (forward_real(problem, state, x, word) for word in ("float32", "bfloat16"))
+    assert rounded.dtype == torch.float32
+    assert 0 < float((exact - rounded).norm() / exact.norm()) < 0.02
+
+
+def test_dead_features_give_no_finite_answers_and_end_no_run() -> None:
+    answers = regress(torch.zeros(3, 4), torch.eye(3), torch.zeros(5, 4), 0.001)
+    assert not answers.isfinite().any()
+
+
 def test_rates_of_students_fall_by_a_cosine() -> None:
     lrs = torch.nn.functional.softplus(start_lrs(0.004, 5, None, end=0.1))
     expected = [0.004 * (0.1 + 0.45 * (1 + math.cos(math.pi * i / 4))) for i in range(5)]
@@ -315,6 +335,26 @@ REFUSALS = {
     'is too small for the network "lenet"': ["--networks", "lenet"],
     'the network "convnet-batch" has batch norm': ["--networks", "convnet-batch"],
     "--pool-size must be above 0": ["--pool-size", "0"],
+    "--pool-size 1 leaves some of the networks without a place: give --pool-size 2": [
+        "--networks",
+        "convnet,mlp",
+        "--pool-size",
+        "1",
+    ],
+    "--pool-size 2 leaves some of the networks and changes of images without a place: give --pool-size 4": [
+        "--networks",
+        "convnet,mlp",
+        "--pool-augment",
+        "flip,none",
+        "--pool-size",
+        "2",
+    ],
+    "--pool-width is the width of convnets, and this pool has none": [
+        "--networks",
+        "mlp",
+        "--pool-width",
+        "8",
+    ],
     "precision": ["--precision", "bfloat17"],
     "--pool-size is an option of --method rat-bptt and frepo and rcig and dc and dm; this run has": [
         "--method",

@@ -73,6 +73,15 @@ def test_horizons_are_uniform_between_the_two_and_T_without_them() -> None:
     assert draw(BPTT(min_horizon=13)) == {13}
 
 
+def test_horizons_of_merged_steps_are_as_long_as_those_of_the_recipe() -> None:
+    def draw(method: BPTT) -> set[int]:
+        return {method.draw_horizon(3, stream("horizon", k), merged=4) for k in range(200)}
+
+    assert draw(BPTT()) == {3}
+    assert draw(BPTT(max_horizon=12)) == {3}
+    assert draw(BPTT(max_horizon=36)) == set(range(3, 10))
+
+
 def test_without_horizons_nothing_is_drawn() -> None:
     generator, other = stream("horizon"), stream("horizon")
     BPTT().draw_horizon(12, generator)

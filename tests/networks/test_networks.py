@@ -215,6 +215,11 @@ def test_one_file_calls_networks_with_weights() -> None:
     assert callers == ["functional.py"]
 
 
+def test_a_word_that_is_false_hides_no_enormous_network() -> None:
+    with pytest.raises(NetworkError, match="would have .* weights: make it narrower"):
+        build_network("convnet", (3, 8, 8), 3, width=10_000, depth=3, doubling=False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

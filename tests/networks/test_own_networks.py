@@ -256,6 +256,24 @@ def test_a_width_that_does_not_fit_is_not_called_too_small() -> None:
         build_network("resnet", SHAPE, CLASSES, width=12)
 
 
+class HeadFirst(nn.Module):
+    """The head is defined before the body that it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3)
+        self.body = nn.Linear(64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x.flatten(1)))
+
+
+def test_features_are_the_input_of_the_layer_that_is_called_last() -> None:
+    network = HeadFirst()
+    features = extract_features(network, dict(network.named_parameters()), X)
+    torch.testing.assert_close(features, network.body(X.flatten(1)))
+
+
 def test_a_network_without_a_linear_layer_has_no_features() -> None:
     with pytest.raises(NetworkError, match="calls no nn.Linear, whose inputs are the features"):
         extract_features(nn.Conv2d(1, 4, 8), {}, X)

@@ -50,6 +50,7 @@ def test_autocast_learns_other_items_that_are_close(method: str, data: Path) -> 
     ("options", "sentence"),
     [
         (["--checkpoint-blocks", "--method", "rcig"], "--checkpoint-blocks does not go with --method rcig"),
+        (["--checkpoint-blocks", "--method", "sre2l"], "--checkpoint-blocks does not go with --method sre2l"),
         (
             ["--checkpoint-blocks", "--engine", "higher"],
             "--checkpoint-blocks does not go with --engine higher",

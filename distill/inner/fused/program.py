@@ -109,7 +109,8 @@ def build_program(network: nn.Module, loss: LossGradient) -> Program | None:
     modules = list_leaves(network)
     layers = build_layers(modules)
     weights = [list(module.parameters()) for module in modules if not isinstance(module, nn.MaxPool2d)]
-    is_shared = len({id(module) for module in modules}) < len(modules)
+    flat = [id(weight) for row in weights for weight in row]
+    is_shared = len({id(module) for module in modules}) < len(modules) or len(set(flat)) < len(flat)
     if layers is None or is_shared or not any(weights) or not is_in_order(layers):
         return None
     return Program(tuple(layers), tuple(map(len, weights)), loss)

@@ -11,7 +11,8 @@ def check_memory(settings: Settings) -> None:
     inner, outer = settings.inner, settings.outer
     others = {"--compile": inner.compile, "--engine higher": inner.engine == "higher"}
     if inner.checkpoint_blocks:
-        check_none("--checkpoint-blocks", {**others, "--method rcig": outer.method == "rcig"})
+        useless = {f"--method {word}": outer.method == word for word in ("rcig", "sre2l")}
+        check_none("--checkpoint-blocks", {**others, **useless})
     if outer.autocast:
         check_none("--autocast", {"--compile": inner.compile})
         if outer.method not in OUTER_BATCH:
