@@ -1,7 +1,7 @@
 """What fits: milliseconds per outer step and peak memory against n, T, the image's size and the engine.
 
 `python -m benchmarks.capacity` measures every row in a process of its own, one thread, outer batch 256, and
-writes benchmarks/results/capacity.json and a table. Noise stands for the images: cost does not depend on
+writes benchmarks/results/capacity.json and a table, by the step of a run on a CPU. Noise stands for the images: cost does not depend on
 them. ConvNets are 32 wide: at 128, the published width, all is several times that.
 """
 
@@ -22,7 +22,8 @@ from distill.inner.engines.base import Engine
 from distill.inner.engines.recompute import Recompute
 from distill.inner.engines.truncated import Truncated
 from distill.inner.engines.unroll import Unroll
-from distill.inner.problem import Problem, Task
+from distill.inner.fused.problem import FusedProblem
+from distill.inner.problem import Task
 from distill.inner.rules import SGD
 from distill.methods.unroll import meta_gradient
 from distill.networks.build import build_network
@@ -46,7 +47,7 @@ Row = tuple[str, str, int, int, str]
 def measure_row(row: Row, rounds: int) -> dict[str, Any]:
     """Median milliseconds of an outer step, and MiB of its peak beyond what the process held before."""
     name, size, n, steps, engine = row
-    problem = Problem(build_network(name, SHAPES[size], 10, **WIDTH[name]), SGD(0.9))
+    problem = FusedProblem(build_network(name, SHAPES[size], 10, **WIDTH[name]), SGD(0.9))
     state = problem.start(draw_weights(problem.network, stream("capacity")))
     task = Task(state, torch.randn(BATCH, *SHAPES[size]), torch.arange(BATCH) % 10, stream("capacity", 1))
     items, schedule = torch.randn(n, *SHAPES[size]), cyclic_schedule(n, min(n, 20), steps)
