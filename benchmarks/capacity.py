@@ -1,8 +1,9 @@
 """What fits: milliseconds per outer step and peak memory against n, T, the image's size and the engine.
 
 `python -m benchmarks.capacity` measures every row in a process of its own, one thread, outer batch 256, and
-writes benchmarks/results/capacity.json and a table, by the step of a run on a CPU. Noise stands for the images: cost does not depend on
-them. ConvNets are 32 wide: at 128, the published width, all is several times that.
+writes benchmarks/results/capacity.json and a table, by the step of a run on a CPU. Noise stands for the
+images: cost does not depend on them. ConvNets are 32 wide: at 128, the published width, all is several
+times that.
 """
 
 import argparse
