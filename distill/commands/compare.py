@@ -25,6 +25,7 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     """Train all, print the table, write compare.json and a picture; the result as the JSON line has it."""
     from distill.kd.teachers import load_teacher
     from distill.report.comparison.picture import save_heat_map
+    from distill.sets.provenance import digest_set
     from distill.sets.storage import write_text
     from distill.student.comparison.ddranking import format_scores, rank_columns
     from distill.student.comparison.grid import build_grid, compare_items
@@ -39,7 +40,8 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     grid = build_grid(data, *words, config.seeds, config.full_data, teacher)
     rows = compare_items(data, train, test, grid)
     scores = rank_columns(rows)
-    result = {"set": config.set, "seeds": config.seeds, "rows": rows, "ddranking": scores}
+    names = {"set": config.set, "digest": digest_set(data)}
+    result = {**names, "seeds": config.seeds, "rows": rows, "ddranking": scores}
     write_text(path, json.dumps(result, indent=2) + "\n")
     save_heat_map(path.with_suffix(".png"), rows)
     note = data.compare_bytes("items")
