@@ -44,18 +44,25 @@ def judge_scores(
     accuracy was measured on; it gives the standard error of a single network. item_type: "images" or
     "sentences". majority: the share of the test items that are of the most frequent class, where it is known.
     Two means differ where they are more than two standard errors apart. Images for random initial weights
-    are judged by the standard protocol dc where the file has scores by it, under "protocols".
+    are judged by the standard protocol dc where the file has scores by it, under "protocols"; any set without
+    a score by its own recipe by the first protocol that the file has scores by.
     """
-    dc = read_protocols(scores).get("dc")
-    is_random = to_dict(scores.get("accuracy")).get("weights") != "fixed"
-    if dc is None or not is_random or item_type == "sentences":
-        return judge_protocol(
-            scores, find_chance(classes, majority), steps_run, steps_planned, test_items, item_type
-        )
-    dc_scores = {"accuracy": dc, "baselines": dc.get("baselines")}
+    word = choose_protocol(scores, item_type)
+    by = read_protocols(scores)[word] if word else {}
+    judged = {"accuracy": by, "baselines": by.get("baselines")} if word else scores
     chance = find_chance(classes, majority)
-    level, sentence = judge_protocol(dc_scores, chance, steps_run, steps_planned, test_items, item_type)
-    return Verdict(level, f"By the standard protocol dc: {sentence[0].lower()}{sentence[1:]}")
+    level, sentence = judge_protocol(judged, chance, steps_run, steps_planned, test_items, item_type)
+    if not word:
+        return Verdict(level, sentence)
+    return Verdict(level, f"By the standard protocol {word}: {sentence[0].lower()}{sentence[1:]}")
+
+
+def choose_protocol(scores: JsonDict, item_type: str) -> str:
+    """The word of the standard protocol by which a set is judged; "" for its own recipe."""
+    protocols, accuracy = read_protocols(scores), to_dict(scores.get("accuracy"))
+    if "dc" in protocols and accuracy.get("weights") != "fixed" and item_type != "sentences":
+        return "dc"
+    return "" if to_share(accuracy.get("mean")) is not None else next(iter(protocols), "")
 
 
 def judge_protocol(
