@@ -130,6 +130,11 @@ def check_regular(path: Path) -> None:
         raise SetError(f"{path} is {actual}: give the name of a file")
 
 
+def with_own_name(path: str | os.PathLike[str]) -> Path:
+    """The path, or its absolute one where it ends in no name of its own, as "." and ".."."""
+    return Path(path) if Path(path).name not in ("", "..") else Path(os.path.abspath(path))
+
+
 def is_within(path: Path, place: Path) -> bool:
     """Whether path is an existing file or folder, or lies in that folder, by whatever names and links."""
     resolved, place = Path(os.path.realpath(path)), Path(os.path.realpath(place))

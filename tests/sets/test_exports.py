@@ -287,6 +287,25 @@ def test_a_bad_option_is_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("place", [".", "../exported", "./", ".."])
+def test_an_export_given_as_the_folder_that_one_is_in_has_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    folder = safetensors.write_set(small_set(), tmp_path / "exported")
+    if place == "..":
+        (folder / "sub").mkdir()
+    monkeypatch.chdir(folder / "sub" if place == ".." else folder)
+    assert main(["export", place, "--to", "safetensors"]) == 0
+    assert is_equal_set(load_set(tmp_path / "exported-safetensors"), small_set())
+
+
+def test_a_root_or_another_folder_that_is_no_export_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["export", "/"]) == 2
+    assert "/ is no exported set" in capsys.readouterr().err
+
+
 def test_a_text_set_is_not_exported_as_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text_set().save(tmp_path / "set.pt")
     assert main(["export", str(tmp_path / "set.pt"), "--to", "images"]) == 2

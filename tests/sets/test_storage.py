@@ -12,7 +12,15 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.folders import write_folder
 from distill.sets.formats import safetensors
 from distill.sets.formats.base import load_set
-from distill.sets.storage import FORMAT, check_output, read_tensors, separate, write_tensors, write_text
+from distill.sets.storage import (
+    FORMAT,
+    check_output,
+    read_tensors,
+    separate,
+    with_own_name,
+    write_tensors,
+    write_text,
+)
 from tests.helpers import small_set, waves
 
 WRITERS = {
@@ -76,6 +84,12 @@ def test_an_output_is_no_input_by_whatever_name(tmp_path: Path) -> None:
     with pytest.raises(SetError, match="would replace what is read from"):
         check_output(tmp_path / "s.pt", [tmp_path])
     check_output(tmp_path / "new.pt", [tmp_path / "s.pt", tmp_path])
+
+
+def test_a_path_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [with_own_name(word) for word in ("a.pt", "b/set.pt")] == [Path("a.pt"), Path("b/set.pt")]
+    assert [with_own_name(word) for word in (".", "..")] == [tmp_path, tmp_path.parent]
 
 
 def test_a_place_without_its_folder_is_one_sentence_before_any_work(tmp_path: Path) -> None:
