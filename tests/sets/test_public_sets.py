@@ -280,6 +280,9 @@ def test_images_without_labels_and_preview_images_are_refused(blobs: tuple, tmp_
     (folder / "labels_best.pt").unlink()
     with pytest.raises(SetError, match="labels_best.pt: no such file"):
         import_public(folder, blobs[0])
+    torch.save(IMAGES, tmp_path / "syn.pt")
+    with pytest.raises(SetError, match="syn.pt holds images, and there is no labels file beside it: name"):
+        import_public(tmp_path / "syn.pt", blobs[0])
     torch.save(IMAGES, folder / "images_zca_100.pt")
     with pytest.raises(SetError, match="holds images to look at"):
         import_public(folder / "images_zca_100.pt", blobs[0])
