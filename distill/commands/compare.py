@@ -25,13 +25,14 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     """Train all, print the table, write compare.json and a picture; the result as the JSON line has it."""
     from distill.kd.teachers import load_teacher
     from distill.report.comparison.picture import save_heat_map
-    from distill.sets.storage import write_text
+    from distill.sets.provenance import digest_set
+    from distill.sets.storage import with_own_name, write_text
     from distill.student.comparison.ddranking import format_scores, rank_columns
     from distill.student.comparison.grid import build_grid, compare_items
     from distill.student.comparison.table import format_table
 
     data, train, test = load_set_and_data(config)
-    path = Path(config.out or Path(config.set).with_name("compare.json"))
+    path = Path(config.out or with_own_name(config.set).with_name("compare.json"))
     for place in (path, path.with_suffix(".png")):
         check_place(place, config, data)
     teacher = load_teacher(config.teacher, data, train=train) if config.teacher else None
@@ -39,7 +40,8 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     grid = build_grid(data, *words, config.seeds, config.full_data, teacher)
     rows = compare_items(data, train, test, grid)
     scores = rank_columns(rows)
-    result = {"set": config.set, "seeds": config.seeds, "rows": rows, "ddranking": scores}
+    names = {"set": config.set, "digest": digest_set(data)}
+    result = {**names, "seeds": config.seeds, "rows": rows, "ddranking": scores}
     write_text(path, json.dumps(result, indent=2) + "\n")
     save_heat_map(path.with_suffix(".png"), rows)
     note = data.compare_bytes("items")

@@ -39,16 +39,16 @@ SETTINGS = ExportSettings
 def export_set(config: ExportSettings) -> dict[str, Any]:
     """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
     from distill.sets.formats.base import is_public, load_set
-    from distill.sets.storage import is_within
+    from distill.sets.storage import is_within, with_own_name
 
-    source = Path(config.set)
-    path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
+    source = with_own_name(config.set)
     if is_public(source):
         raise UserError(f"{source} is a public format: `distill import` makes a set of it first")
+    data = load_set(source)
+    path = Path(config.out or source.with_name(f"{source.stem}-{config.to}"))
     if is_within(source, path):
         raise UserError(f"{path} is, or holds, the set that is read: give --out another folder")
-    write_set = select_writer(config.to, vars(config))
-    write_set(data := load_set(source), path, overwrite=config.overwrite)
+    select_writer(config.to, vars(config))(data, path, overwrite=config.overwrite)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     hint = f"\nto share it: hf upload USER/NAME {path} --repo-type dataset" if config.to == "hf" else ""
     print(f"{path} ({data.count('items')}, {size / 1e3:.0f} kB){hint}")

@@ -2,8 +2,10 @@
 
 import math
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distill.data.whiten import is_prepared
 from distill.report.charts import draw_lrs
 from distill.report.sanitise import (
     JsonDict,
@@ -86,8 +88,9 @@ def describe_size(data: "DistilledSet") -> str:
 def measure_parts(data: "DistilledSet") -> dict[str, int]:
     """The bytes of a set's tensors: what was learned, the initial weights that go with it, the whitening."""
     states = data.init_state if isinstance(data.init_state, list) else [data.init_state or {}]
+    learned = [data.labels, data.lrs, data.schedule, *([] if data.attention is None else [data.attention])]
     return {
-        LEARNED: data.item_bytes + sum(t.nbytes for t in (data.labels, data.lrs, data.schedule)),
+        LEARNED: data.item_bytes + sum(t.nbytes for t in learned),
         "initial weights": sum(w.nbytes for state in states for w in state.values()),
         "whitening": sum(data.source["zca"][name].nbytes for name in WHITENING if data.source.get("zca")),
         **measure_views(data.view_labels),
@@ -111,16 +114,15 @@ def describe_views(labels: "ViewLabels") -> str:
 
 def describe_real_size(reported: ReportedSet) -> str:
     """The bytes of the real training data, how they are counted, and how many times the set's they are."""
-    data, train, parts = (
-        reported.data,
-        to_count(reported.data.source.get("train")),
-        measure_parts(reported.data),
-    )
+    data, parts = reported.data, measure_parts(reported.data)
+    train = to_count(data.source.get("train"))
     if not train:
         return ""
     if data.text is None:
-        bytes_ = train * data.items[0].numel()
-        text = f"{train:,} {reported.item_type} of {data.items[0].numel():,} numbers, one byte each"
+        each = 4 if is_prepared(data.source) else 1  # a user's own floats, or pixels
+        numbers, words = data.items[0].numel(), "4 bytes each" if each == 4 else "one byte each"
+        bytes_ = each * train * numbers
+        text = f"{train:,} {reported.item_type} of {numbers:,} numbers, {words}"
     else:
         if reported.is_encoded:
             return describe_texts(reported, train)
@@ -195,7 +197,7 @@ def describe_lrs(data: "DistilledSet") -> JsonDict:
 
 def describe_usage(reported: ReportedSet) -> JsonDict:
     """The section that says how to use the set: a command, and Python."""
-    path, folder = reported.path, not reported.path.endswith(".pt")
+    path, folder = reported.path, Path(reported.path).is_dir()
     load = f"distill.from_folder({path!r})" if folder else f"distill.DistilledSet.load({path!r})"
     python = [
         "import distill.student",

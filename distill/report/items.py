@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from distill.data.encoders.personal import KINDS, describe_counts
+from distill.errors import DataError
 from distill.report.charts import BARS, draw_bars, group_values
 from distill.report.sanitise import JsonDict, get_at, is_number, to_count, to_dict, to_words
 from distill.report.snapshots import ReportedSet, Snapshot, describe_snapshot, list_snapshots
@@ -123,7 +124,7 @@ def to_pixels(items: "Tensor", source: JsonDict) -> "Tensor":
         return items
     try:
         images = to_pixels(items, source)
-    except RuntimeError:  # another number of channels, or a matrix that has no inverse
+    except (RuntimeError, DataError):  # another number of channels, or a matrix that has no inverse
         return items
     return images if images.shape == items.shape and bool(images.isfinite().all()) else items
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from distill.registry import load
 from distill.report import SECTIONS, charts
-from distill.report.sanitise import JsonDict, shorten, to_share
+from distill.report.sanitise import JsonDict, shorten, to_count, to_share
 from distill.report.snapshots import ReportedSet
-from distill.report.tables import count_test_items, list_comparison, list_tiles
+from distill.report.tables import list_comparison, list_tiles
 from distill.report.verdict import Verdict, judge_scores
 from distill.sets.storage import write_text
 
@@ -83,6 +83,6 @@ def judge_set(reported: ReportedSet) -> Verdict:
     data = reported.data
     verdict = judge_scores(
         data.scores, data.labels.shape[1], reported.steps_run, reported.steps_planned,
-        count_test_items(reported), reported.item_type, to_share(data.source.get("majority")),
+        to_count(data.source.get("test")), reported.item_type, to_share(data.source.get("majority")),
     )  # fmt: skip
     return verdict._replace(sentence=verdict.sentence + data.compare_bytes(reported.item_type))

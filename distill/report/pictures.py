@@ -15,6 +15,7 @@ from distill.report.charts import (
     step_axis,
     value_axis,
 )
+from distill.report.items import join_channels
 from distill.report.sanitise import shorten
 from distill.sets.labels.words import describe_label
 from distill.sets.storage import write_file, write_text
@@ -62,10 +63,8 @@ def list_sentences(labels: "Tensor", source: dict[str, Any], text: dict[str, Any
     if text is None:
         return []
     count, classes = min(MOST_SENTENCES, len(labels)), source["classes"]
-    lines = [
-        f"  {i + 1}. {sentence}  [{describe_label(label, classes)}]"
-        for i, (sentence, label) in enumerate(zip(join_nearest(text)[:count], labels[:count], strict=True))
-    ]
+    pairs = zip(join_nearest(text)[:count], labels[:count], strict=True)
+    lines = [f"  {i}. {words}  [{describe_label(y, classes)}]" for i, (words, y) in enumerate(pairs, 1)]
     more = [f"  … and {len(labels) - count:,} more: sentences.txt has all"] if count < len(labels) else []
     return lines + more
 
@@ -80,9 +79,7 @@ def list_neighbours(labels: "Tensor", classes: Sequence[str], text: dict[str, An
     neighbours, lines = text["neighbours"], []
     for i, label in enumerate(labels):
         lines.append(f"{i + 1}. {describe_label(label, classes, MOST_ROWS)}")
-        rows = [
-            [" ".join(words) for words in neighbours[distance][i]] for distance in ("cosine", "euclidean")
-        ]
+        rows = [[" ".join(words) for words in neighbours[name][i]] for name in ("cosine", "euclidean")]
         width = max(map(len, rows[0]))
         lines += [f"   {p:>3}  {a:<{width}}  | {b}" for p, (a, b) in enumerate(zip(*rows, strict=True), 1)]
     return lines
@@ -140,9 +137,14 @@ def draw_sideways_label(axes: Any, label: "Tensor", classes: Sequence[str]) -> N
     places = range(len(label))
     axes.barh(places, label.numpy(), color=choose_colours(label))
     axes.axvline(0, color="black", linewidth=0.5)
-    axes.set_yticks(places, [shorten(c, MOST_LETTERS) for c in classes])
+    axes.set_yticks(places, list(map(name_class, classes)))
     axes.invert_yaxis()
     axes.tick_params(labelsize=6, length=0)
+
+
+def name_class(name: str) -> str:
+    """A class's name cut short; its dollar signs begin no formula."""
+    return shorten(name, MOST_LETTERS).replace("$", r"\$")
 
 
 def choose_colours(label: "Tensor") -> list[str]:
@@ -161,16 +163,14 @@ def save_images(path: Path, items: "Tensor", labels: "Tensor", source: dict[str,
     from distill.data.whiten import to_pixels
 
     count, classes = min(MOST_IMAGES, len(items)), source["classes"]
-    images, labels = to_pixels(items[:count].detach(), source).cpu(), labels.detach().cpu()
+    images, labels = join_channels(to_pixels(items[:count].detach(), source)).cpu(), labels.detach().cpu()
     columns = min(count, 10)
     rows = -(-count // columns)
     figure = make_figure(1.5 * columns, 2.7 * rows)
     grid = figure.add_gridspec(3 * rows, columns, height_ratios=[3, 1, 1.2] * rows, hspace=0.1, wspace=0.15)
     for i in range(count):
         row, column = divmod(i, columns)
-        image, bars = (
-            figure.add_subplot(grid[3 * row + k, column]) for k in (0, 1)
-        )  # the third row is space
+        image, bars = (figure.add_subplot(grid[3 * row + k, column]) for k in (0, 1))  # 2 is space
         draw_image(image, images[i], labels[i], classes)
         draw_label(bars, labels[i])
     if count < len(items):
@@ -187,7 +187,7 @@ def draw_image(axes: Any, pixels: "Tensor", label: "Tensor", classes: Sequence[s
     axes.set_axis_off()
     top = label.topk(min(3, len(label)))
     largest = zip(top.values.tolist(), top.indices.tolist(), strict=True)
-    names = [f"{shorten(classes[k], MOST_LETTERS)}: {v:.2f}" for v, k in largest if abs(v) >= LEAST]
+    names = [f"{name_class(classes[k])}: {v:.2f}" for v, k in largest if abs(v) >= LEAST]
     axes.set_title("\n".join(names), fontsize=6)
 
 

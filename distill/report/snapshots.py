@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distill.report.sanitise import JsonDict, is_number, limit_tensor, shorten, to_count, to_dict, to_number
+from distill.sets.scores.words import name_items
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +45,7 @@ class ReportedSet:
     @property
     def item_type(self) -> str:
         """What the items are called."""
-        if self.data.text is not None:
-            return "sentences"
-        return "images" if self.data.items.ndim == 4 else "items"
+        return name_items(self.data)
 
     @property
     def is_encoded(self) -> bool:

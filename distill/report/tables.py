@@ -6,17 +6,12 @@ from collections.abc import Sequence
 from distill.report.figures import describe_network, format_duration, format_size, measure_parts
 from distill.report.sanitise import JsonDict, shorten, to_count, to_dict, to_number, to_share
 from distill.report.snapshots import ReportedSet
-from distill.report.verdict import (
-    NOT_MEASURED,
-    describe_by_protocol,
-    find_strongest,
-    name_baseline,
-    read_protocols,
-)
+from distill.report.verdict import NOT_MEASURED, describe_by_protocol, find_strongest, read_protocols
 from distill.sets.distilled import DistilledSet
+from distill.sets.scores.rows import ScoreRow, list_rows
+from distill.sets.scores.words import OWN_RECIPE, name_split
 from distill.student.scores import Report
 
-OWN_RECIPE = "the set's own recipe"
 MISSING = {"key": "", "name": "not measured", "words": "", "spread": "", "protocol": "", "initial": ""}
 
 
@@ -34,73 +29,24 @@ def print_beside_file(reports: Sequence[Report], title: str, scores: JsonDict) -
 
 
 def list_set_scores(reported: ReportedSet) -> JsonDict:
-    """The section of scores: its rows, the split of real data, and what was not measured."""
+    """The section of scores: its rows, the split of real data or "" of several, and what is missing."""
     rows = list_scores(reported)
     missing = "" if read_protocols(reported.data.scores) else NOT_MEASURED
-    return {"rows": rows, "split": name_split(reported), "missing": missing} if rows else {}
-
-
-def name_split(reported: ReportedSet) -> str:
-    """'test' or 'held-out': the real items that the accuracy was measured on."""
-    accuracy = to_dict(reported.data.scores.get("accuracy"))
-    return "held-out" if accuracy.get("split") == "held-out" else "test"
-
-
-def count_test_items(reported: ReportedSet) -> int | None:
-    """How many test items the accuracy was measured on; None where the file does not say it."""
-    return to_count(reported.data.source.get("test")) if name_split(reported) == "test" else None
+    splits = {row["split"] for row in rows}
+    split = splits.pop() if len(splits) == 1 else ""
+    is_chosen = any(row["key"] == "set" and row["split"] == "held-out" for row in rows)
+    return {"rows": rows, "split": split, "chosen": is_chosen, "missing": missing} if rows else {}
 
 
 def list_scores(reported: ReportedSet) -> list[JsonDict]:
     """A row for the set, for each baseline, and for all real items, where the file has their accuracy."""
-    scores, train = reported.data.scores, to_count(reported.data.source.get("train"))
-    accuracy, item_type = to_dict(scores.get("accuracy")), reported.item_type
-    protocol = shorten(accuracy.get("protocol", OWN_RECIPE))
-    everything = f"all {train:,} real {item_type}" if train else f"all real {item_type}"
-    baselines = [(word, to_dict(score)) for word, score in to_dict(scores.get("baselines")).items()]
-    rows = [
-        make_row(
-            reported, "set", f"this set: {reported.data.count(f'synthetic {item_type}')}", accuracy, protocol
-        ),
-        *(make_baseline_row(reported, word, score) for word, score in baselines),
-        *list_protocol_rows(reported),
-        make_row(
-            reported, "all", everything, {"mean": scores.get("full_data")}, "ordinary training with Adam"
-        ),
-    ]
+    scores = reported.data.scores
+    by = {
+        word: {**score, "network": shorten(score.get("network", reported.data.network["name"]), 60)}
+        for word, score in read_protocols(scores).items()
+    }
+    rows = [make_row(reported, row) for row in list_rows(reported.data, {**scores, "protocols": by})]
     return [row for row in rows if row]
-
-
-def list_protocol_rows(reported: ReportedSet) -> list[JsonDict | None]:
-    """Rows of the set and of its baselines by each standard protocol that the file has scores by."""
-    rows, n, item_type = list[JsonDict | None](), reported.data.equal_count, reported.item_type
-    for word, score in read_protocols(reported.data.scores).items():
-        network = shorten(score.get("network", reported.data.network["name"]), 60)
-        protocol, own = (
-            f"standard protocol {word}, network {network}",
-            f"this set: {reported.data.count(f'synthetic {item_type}')}",
-        )
-        rows.append(make_row(reported, f"{word}:set", own, score, protocol))
-        for baseline, values in to_dict(score.get("baselines")).items():
-            name = f"{n:,} {name_baseline(baseline, item_type)}"
-            key = f"{word}:{shorten(baseline, 60)}"
-            rows.append(make_row(reported, key, name, to_dict(values), f"{protocol}, hard labels"))
-    return rows
-
-
-def make_baseline_row(reported: ReportedSet, word: str, score: JsonDict) -> JsonDict | None:
-    """The row of a baseline: as many other items, or the same networks without the set."""
-    name = name_baseline(word, reported.item_type)
-    if word == "before":
-        return make_row(reported, word, name, score, "no training")
-    return make_row(reported, word, f"{reported.data.equal_count:,} {name}", score, name_protocol(score))
-
-
-def name_protocol(score: JsonDict) -> str:
-    """How the students of a baseline were trained, with the learning rate that suited best."""
-    protocol, lr_text = shorten(score.get("protocol", OWN_RECIPE)), score.get("rates")
-    constant = isinstance(lr_text, str) and lr_text != "the set's rates"
-    return f"{protocol}, learning {shorten(lr_text, 60)}" if constant else protocol
 
 
 def name_initial(reported: ReportedSet, n: int | None = None, key: str = "set") -> str:
@@ -115,12 +61,13 @@ def name_initial(reported: ReportedSet, n: int | None = None, key: str = "set") 
     return ("fixed" if fixed else "random") + " initial weights" + count
 
 
-def make_row(reported: ReportedSet, key: str, name: str, score: JsonDict, protocol: str) -> JsonDict | None:
+def make_row(reported: ReportedSet, row: ScoreRow) -> JsonDict | None:
     """A row: mean ± std over n networks; for one network the interval that the number of items leaves."""
+    score, key, test = row.score, shorten(row.key), reported.data.source.get("test")
     mean, std, n = to_share(score.get("mean")), to_share(score.get("std")), to_count(score.get("n"))
     if mean is None:
         return None
-    items = count_test_items(reported)
+    items = to_count(test) if row.split == "test" else None
     low, high, text, spread = mean, mean, f"{100 * mean:.2f} %", ""
     if std is not None and n is not None and n > 1:
         low, high = max(0.0, mean - std), min(1.0, mean + std)
@@ -129,8 +76,9 @@ def make_row(reported: ReportedSet, key: str, name: str, score: JsonDict, protoc
         low, high = compute_wilson(mean, items)
         spread = f"one network; 95 % interval {100 * low:.2f} to {100 * high:.2f} % on {items:,} items"
     return {
-        "key": key, "name": name, "mean": mean, "low": low, "high": high, "words": text, "spread": spread,
-        "initial": name_initial(reported, n, key), "protocol": protocol,
+        "key": key, "name": shorten(row.name), "mean": mean, "low": low, "high": high, "words": text,
+        "spread": spread, "initial": name_initial(reported, n, key), "protocol": shorten(row.protocol),
+        "split": row.split,
     }  # fmt: skip
 
 
@@ -149,7 +97,7 @@ def list_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
     strongest = find_strongest(data.scores, item_type=reported.item_type)
     share = f"{100 * result['mean'] / full['mean']:.1f} %" if result and full and full["mean"] else ""
     tiles = [
-        (result["words"] if result else "", f"{name_split(reported)} accuracy after training on this set"),
+        (result["words"], f"{result['split']} accuracy after training on this set") if result else ("", ""),
         (f"{100 * strongest.mean:.2f} %", f"strongest baseline: {strongest.name}") if strongest else ("", ""),
         *list_protocol_tiles(reported),
         (share, "of the accuracy with all real data"),
@@ -174,7 +122,8 @@ def list_protocol_tiles(reported: ReportedSet) -> list[tuple[str, str]]:
     tiles, rows = list[tuple[str, str]](), {row["key"]: row for row in list_scores(reported)}
     for word, score in read_protocols(reported.data.scores).items():
         strongest = find_strongest(score, item_type=reported.item_type)
-        tiles.append((rows[f"{word}:set"]["words"], f"test accuracy by the standard protocol {word}"))
+        row = rows[f"{word}:set"]
+        tiles.append((row["words"], f"{row['split']} accuracy by the standard protocol {word}"))
         if strongest:
             words = f"strongest baseline by {word}: {strongest.name}"
             tiles.append((f"{100 * strongest.mean:.2f} %", words))
@@ -195,7 +144,7 @@ def list_comparison(reported: ReportedSet) -> JsonDict:
         "network": describe_network(reported.data),
         "initial": rows["set"]["initial"] if "set" in rows else name_initial(reported),
         "protocol": rows["set"]["protocol"] if "set" in rows else OWN_RECIPE,
-        "split": name_split(reported),
+        "split": name_split(to_dict(reported.data.scores.get("accuracy"))),
         "time": "" if seconds is None else format_duration(seconds),
         "size": format_size(sum(measure_parts(reported.data).values())),
     }

@@ -4,16 +4,8 @@ import math
 from typing import NamedTuple
 
 from distill.report.sanitise import JsonDict, shorten, to_count, to_dict, to_number, to_share
+from distill.sets.scores.words import name_baseline, name_split
 
-BASELINES = {
-    "random-real": "random real {}",
-    "k-means": "k-means centres",
-    "medoids": "real {} nearest to k-means centres",
-    "herding": "real {} chosen by herding",
-    "k-center": "real {} chosen by k-center",
-    "class-means": "class means",
-    "before": "the same networks before training on the set",
-}
 NOT_MEASURED = "not measured by a standard protocol"
 ERRORS = 2.0  # standard errors within which two means count as equal
 
@@ -41,21 +33,28 @@ def judge_scores(
 
     scores: as a set's file holds them: {"accuracy": {"mean", "std", "n"}, "baselines": {NAME: the same}}.
     steps_planned: None where the number of outer steps was not limited. test_items: how many items the
-    accuracy was measured on; it gives the standard error of a single network. item_type: "images" or
-    "sentences". majority: the share of the test items that are of the most frequent class, where it is known.
-    Two means differ where they are more than two standard errors apart. Images for random initial weights
-    are judged by the standard protocol dc where the file has scores by it, under "protocols".
+    test split has; they give the standard error of a single network that was measured on it. item_type:
+    "images" or "sentences". majority: the share of the test items that are of the most frequent class, where
+    it is known. Two means differ where they are more than two standard errors apart. Images for random
+    initial weights are judged by the standard protocol dc where the file has scores by it, under "protocols";
+    any set without a score by its own recipe by the first protocol that the file has scores by.
     """
-    dc = read_protocols(scores).get("dc")
-    is_random = to_dict(scores.get("accuracy")).get("weights") != "fixed"
-    if dc is None or not is_random or item_type == "sentences":
-        return judge_protocol(
-            scores, find_chance(classes, majority), steps_run, steps_planned, test_items, item_type
-        )
-    dc_scores = {"accuracy": dc, "baselines": dc.get("baselines")}
+    word = choose_protocol(scores, item_type)
+    by = read_protocols(scores)[word] if word else {}
+    judged = {"accuracy": by, "baselines": by.get("baselines")} if word else scores
     chance = find_chance(classes, majority)
-    level, sentence = judge_protocol(dc_scores, chance, steps_run, steps_planned, test_items, item_type)
-    return Verdict(level, f"By the standard protocol dc: {sentence[0].lower()}{sentence[1:]}")
+    level, sentence = judge_protocol(judged, chance, steps_run, steps_planned, test_items, item_type)
+    if not word:
+        return Verdict(level, sentence)
+    return Verdict(level, f"By the standard protocol {word}: {sentence[0].lower()}{sentence[1:]}")
+
+
+def choose_protocol(scores: JsonDict, item_type: str) -> str:
+    """The word of the standard protocol by which a set is judged; "" for its own recipe."""
+    protocols, accuracy = read_protocols(scores), to_dict(scores.get("accuracy"))
+    if "dc" in protocols and accuracy.get("weights") != "fixed" and item_type != "sentences":
+        return "dc"
+    return "" if to_share(accuracy.get("mean")) is not None else next(iter(protocols), "")
 
 
 def judge_protocol(
@@ -63,7 +62,9 @@ def judge_protocol(
     item_type: str,
 ) -> Verdict:  # fmt: skip
     """The verdict by the accuracy and the baselines of one protocol."""
-    result = read_score("this set", to_dict(scores.get("accuracy")), test_items)
+    accuracy = to_dict(scores.get("accuracy"))
+    test_items = test_items if name_split(accuracy) == "test" else None
+    result = read_score("this set", accuracy, test_items)
     if result is None:
         return Verdict("unknown", "The accuracy of this set was not measured.")
     guess = f"{chance.name} ({100 * chance.mean:.3g} %)"
@@ -139,11 +140,6 @@ def find_strongest(scores: JsonDict, test_items: int | None = None, item_type: s
     baselines = to_dict(scores.get("baselines")).items()
     rows = [read_score(name_baseline(k, item_type), to_dict(v), test_items) for k, v in baselines]
     return max((row for row in rows if row), key=lambda row: row.mean, default=None)
-
-
-def name_baseline(word: str, item_type: str) -> str:
-    """'k-means' as 'k-means centres'; a word that is not in the table stands for itself."""
-    return BASELINES[word].format(item_type) if word in BASELINES else shorten(word, 60)
 
 
 def read_score(name: str, score: JsonDict, test_items: int | None) -> Score | None:

@@ -3,6 +3,7 @@
 import os
 import shlex
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,14 @@ def without_places(data: "DistilledSet") -> "DistilledSet":
     provenance = shorten_places(data.provenance)
     source = {**data.source, "name": name}
     return replace(data, source=source, network=network, text=text, provenance=provenance)
+
+
+def digest_set(data: "DistilledSet") -> str:
+    """What tells a set from others: a hash of its items, as the file holds them, and labels."""
+    digest = sha256()
+    for tensor in (*data.item_tensors.values(), data.labels):
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def describe_source(

@@ -29,13 +29,39 @@ def check_path(path: Any) -> None:
 
 
 def write_tensors(path: str | os.PathLike[str], content: Any) -> None:
-    """torch.save by write_file(). Raises SetError.
+    """torch.save by write_file(), of each tensor its own numbers and no more. Raises SetError.
 
     torch saves into memory first, because on a full disk its own error does not name the disk.
     """
     memory = io.BytesIO()
-    torch.save(content, memory)
+    torch.save(separate(content, {}, set()), memory)
     write_file(path, memory.getbuffer())
+
+
+def separate(value: Any, known: dict[int, torch.Tensor], storages: set[int]) -> Any:
+    """The same value, in which each tensor has a storage of its own size that no other tensor has.
+
+    torch.save writes whole storages: with the first images of a set, all of it. What is alone in its storage
+    is not copied. known: by id, tensors that were met before; storages: the addresses of theirs.
+    """
+    if isinstance(value, torch.Tensor) and value.layout == torch.strided:
+        if id(value) not in known:
+            known[id(value)] = separate_tensor(value, storages)
+        return known[id(value)]
+    if isinstance(value, dict):
+        return {key: separate(part, known, storages) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(separate(part, known, storages) for part in value)
+    return value
+
+
+def separate_tensor(tensor: torch.Tensor, storages: set[int]) -> torch.Tensor:
+    """The tensor itself where it fills a storage that is none of these, else a copy."""
+    storage = tensor.untyped_storage()
+    if tensor.is_contiguous() and storage.nbytes() == tensor.nbytes and storage.data_ptr() not in storages:
+        storages.add(storage.data_ptr())
+        return tensor
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -102,6 +128,11 @@ def check_regular(path: Path) -> None:
     if path.exists() and not path.is_file():
         actual = "a folder" if path.is_dir() else "a device or a pipe, not a regular file"
         raise SetError(f"{path} is {actual}: give the name of a file")
+
+
+def with_own_name(path: str | os.PathLike[str]) -> Path:
+    """The path, or its absolute one where it ends in no name of its own, as "." and ".."."""
+    return Path(path) if Path(path).name not in ("", "..") else Path(os.path.abspath(path))
 
 
 def is_within(path: Path, place: Path) -> bool:

@@ -1,6 +1,8 @@
 """The comparison of a set with baselines: on the page, as a picture, out of a file that may hold anything."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from distill.report.comparison.picture import save_heat_map
 from distill.report.page import render_page
 from distill.report.snapshots import ReportedSet
 from distill.runs.files.reported import load_reported_set
+from distill.sets.provenance import digest_set
 from tests.helpers import small_set
 
 
@@ -84,6 +87,27 @@ def test_the_comparison_beside_a_set_is_read_if_it_is_of_this_set(
         assert (load_reported_set(str(path), "a").comparison is not None) == found
     (tmp_path / "compare.json").write_text("[" * 10)
     assert load_reported_set(str(tmp_path), "a").comparison is None
+
+
+def test_a_comparison_is_that_of_a_set_by_its_items_and_labels(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.pt", small_set()
+    data.save(path)
+    content = {"set": "elsewhere.pt", "digest": digest_set(data), "rows": ROWS}
+    (tmp_path / "compare.json").write_text(json.dumps(content))
+    assert load_reported_set(str(path), "a").comparison == content
+    for other in (replace(data, items=data.items + 1), replace(data, labels=-data.labels)):
+        other.save(path)
+        (tmp_path / "compare.json").write_text(json.dumps({**content, "set": "a.pt"}))
+        assert load_reported_set(str(path), "a").comparison is None
+
+
+def test_a_comparison_without_a_digest_is_not_that_of_a_file_written_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    small_set().save(path)
+    (tmp_path / "compare.json").write_text(json.dumps({"set": "a.pt", "rows": ROWS}))
+    assert load_reported_set(str(path), "a").comparison is not None
+    os.utime(tmp_path / "compare.json", (0, 0))
+    assert load_reported_set(str(path), "a").comparison is None
 
 
 def test_the_picture_is_a_png_of_the_cells_and_none_without_cells(tmp_path: Path) -> None:

@@ -1,8 +1,20 @@
 """What a set cost, how it was made and how to use it."""
 
-import pytest
+from dataclasses import replace
+from pathlib import Path
 
-from distill.report.figures import describe_usage, format_duration, format_size, list_costs, list_recipe
+import pytest
+import torch
+
+from distill.report.figures import (
+    LEARNED,
+    describe_usage,
+    format_duration,
+    format_size,
+    list_costs,
+    list_recipe,
+    measure_parts,
+)
 from tests.helpers import digit_set, small_set
 from tests.report.sets import PROVENANCE, SOURCE, image_set, make_report, text_set
 
@@ -17,6 +29,25 @@ def test_the_cost_counts_bytes_of_both_sides() -> None:
     assert rows["memory"] == "300 MiB at most"
     texts = dict(list_costs(make_report(text_set())))["size of the real data"]
     assert texts.startswith("80 kB (1,000 texts of 20 word numbers, 4 bytes each, without the word vectors)")
+
+
+def test_own_floats_and_tables_have_four_bytes_each() -> None:
+    own = SOURCE | {"mean": [0.0], "std": [1.0]}
+    for data in (image_set(source=own), image_set(source=own, items=image_set().items.flatten(1))):
+        size = dict(list_costs(make_report(data)))["size of the real data"]
+        assert size.startswith("256 kB (1,000 i")
+        assert "of 64 numbers, 4 bytes each)" in size
+
+
+def test_attention_labels_count() -> None:
+    data = text_set()
+    with_attention = replace(
+        data,
+        attention=torch.full((2, 4), 0.25),
+        inner={**data.inner, "attention_weight": 1.0},
+        network={**data.network, "name": "transformer"},
+    )
+    assert measure_parts(with_attention)[LEARNED] == measure_parts(data)[LEARNED] + 4 * 8
 
 
 def test_outer_steps_say_how_many_were_planned_and_which_was_exported() -> None:
@@ -57,13 +88,18 @@ def test_the_python_of_the_page_trains_a_network(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("path", "command", "load"),
     [
+        ("model.bin", "distill student model.bin", "distill.DistilledSet.load('model.bin')"),
         ("set.pt", "distill student set.pt", "distill.DistilledSet.load('set.pt')"),
         ("a b.pt", "distill student 'a b.pt'", "distill.DistilledSet.load('a b.pt')"),
         ("folder", "distill student folder", "distill.from_folder('folder')"),
         ("x;rm -r.pt", "distill student 'x;rm -r.pt'", "distill.DistilledSet.load('x;rm -r.pt')"),
     ],
 )
-def test_the_commands_quote_the_path(path: str, command: str, load: str) -> None:
+def test_the_commands_quote_the_path(
+    path: str, command: str, load: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
     usage = describe_usage(make_report(image_set(), path=path))
     assert usage["command"] == command
     assert f"data = {load}" in usage["python"]

@@ -56,6 +56,18 @@ def test_whitened_images_are_shown_unwhitened() -> None:
     np.testing.assert_allclose(decode_png(first).astype(int), decode_png(second).astype(int), atol=1)
 
 
+def test_images_whose_whitening_has_no_inverse_are_drawn_as_they_are() -> None:
+    source = SOURCE | {
+        "mean": [0.0],
+        "std": [1.0],
+        "zca": {"mean": torch.zeros(64), "matrix": torch.zeros(64, 64)},
+    }
+    data = image_set(source=source)
+    ((first, *_),) = draw_pictures(list_snapshots(make_report(data)), data.source)
+    plain = image_set(source=SOURCE | {"mean": [0.0], "std": [1.0]})
+    assert draw_pictures(list_snapshots(make_report(plain)), plain.source)[0][0] == first
+
+
 def test_items_that_are_not_images_are_drawn_as_rows_of_numbers() -> None:
     data = image_set(items=waves(3, 20).float())
     ((first, *_),) = draw_pictures(list_snapshots(make_report(data)), data.source)

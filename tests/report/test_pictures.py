@@ -13,7 +13,7 @@ from distill.report.pictures import save_curve, save_images
 from tests.helpers import waves
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_the_picture_shows_every_item_and_its_label(tmp_path: Path, channels: int) -> None:
     items = waves(12, channels, 8, 8).float()
     source = {"classes": "abc", "mean": [0.0] * channels, "std": [1.0] * channels}
@@ -35,6 +35,29 @@ def test_a_label_of_many_classes_has_bars_that_can_be_seen(k: int) -> None:
     names = [f"a class whose name has many letters {i}" for i in range(200)]
     pictures.draw_image(image, torch.zeros(3, 4, 4), label, names)
     assert image.get_title() == "a class whose name …: 1.00"  # zeroes are not listed
+
+
+def test_any_number_of_channels_but_three_stands_side_by_side_in_grey(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+    monkeypatch.setattr(pictures, "draw_image", lambda axes, image, *_: shapes.append(tuple(image.shape)))
+    for channels in (1, 2, 3, 4):
+        source = {"classes": "abc", "mean": [0.5] * channels, "std": [0.2] * channels}
+        save_images(tmp_path / "a.png", waves(1, channels, 8, 6).float(), waves(1, 3).float(), source)
+    assert shapes == [(1, 8, 6), (1, 8, 12), (3, 8, 6), (1, 8, 24)]
+
+
+@pytest.mark.parametrize("name", ["$5 or $10", "$^$", "a $x_1$"])
+def test_dollar_signs_in_the_name_of_a_class_begin_no_formula(tmp_path: Path, name: str) -> None:
+    image, bars = Figure().subplots(2)
+    pictures.draw_image(image, torch.zeros(3, 4, 4), torch.ones(1), [name])
+    pictures.draw_sideways_label(bars, torch.ones(1), [name])
+    for text, ending in ((image.title, ": 1.00"), (bars.get_yticklabels()[0], "")):
+        assert text._preprocess_math(text.get_text()) == (name + ending, False)
+    source = {"classes": [name, "b"], "mean": [0.0], "std": [1.0]}
+    save_images(tmp_path / "a.png", waves(2, 1, 8, 8).float(), waves(2, 2).float(), source)
+    pictures.save_sentences(tmp_path / "b.png", waves(2, 2).float(), [name, "b"], {"nearest": [["a"]] * 2})
 
 
 @pytest.mark.parametrize("classes", [3, 20, 21, 1000])

@@ -56,6 +56,30 @@ def test_random_initial_weights_are_counted_and_a_held_out_score_is_called_so() 
     assert list_tiles(reported)[0] == ("90.00 ± 1.00 %", "held-out accuracy after training on this set")
 
 
+def test_each_row_says_its_own_split_where_they_differ() -> None:
+    one = {"mean": 0.9, "std": 0.0, "n": 1}
+    dc = {**one, "split": "test", "baselines": {"k-means": one}}
+    scores = {
+        "accuracy": {**one, "split": "held-out"},
+        "baselines": {"k-means": one},
+        "protocols": {"dc": dc},
+    }
+    reported = make_report(image_set(scores=scores))
+    rows = {row["key"]: row for row in list_scores(reported)}
+    assert {key: row["split"] for key, row in rows.items()} == {
+        "set": "held-out", "k-means": "held-out", "dc:set": "test", "dc:k-means": "test",
+    }  # fmt: skip
+    assert [row["spread"].endswith("on 100 items") for row in rows.values()] == [False, False, True, True]
+    page = visible_text(render_page([reported]))
+    assert "networks trained on accuracy" in page
+    assert "network mlp; on test items" in page
+    assert "the set's own recipe; on held-out items" in page.replace("&#39;", "'")
+    assert "share of real items that" in page
+    assert "The held-out items also chose this set" in page
+    assert ("90.00 %", "test accuracy by the standard protocol dc") in list_tiles(reported)
+    assert list_tiles(reported)[0] == ("90.00 %", "held-out accuracy after training on this set")
+
+
 def test_the_tiles_and_the_comparison_show_the_strongest_baseline() -> None:
     baselines = {**SCORES["baselines"], "k-means": {"mean": 0.64, "std": 0.02, "n": 20}}
     reported = make_report(image_set(scores=SCORES | {"baselines": baselines}))

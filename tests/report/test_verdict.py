@@ -115,6 +115,23 @@ def test_images_for_random_weights_are_judged_by_dc_where_it_was_measured() -> N
     assert judge_scores(make_dc_scores(protocols={"frepo": {"mean": 0.1}}), 10).level == "better"
 
 
+def test_a_set_without_a_score_by_its_recipe_is_judged_by_its_first_protocol() -> None:
+    dc = make_dc_scores()["protocols"]["dc"]
+    sentence = "below the strongest baseline (k-means centres, 79.0 %) by 9.0 points."
+    for item_type in ("images", "sentences"):
+        alone = {"protocols": {"adam": dc}}
+        assert judge_scores(alone, 10, item_type=item_type) == (
+            "worse", f"By the standard protocol adam: {sentence}"
+        )  # fmt: skip
+    several = {"accuracy": {"mean": None}, "protocols": {"adam": dc, "dc": dc}}
+    assert "protocol dc: below" in judge_scores(several, 10, item_type="images").sentence
+    assert "protocol adam: below" in judge_scores(several, 10, item_type="sentences").sentence
+    no_baselines = {"protocols": {"adam": {"mean": 0.8, "std": 0.0, "n": 1}}}
+    assert judge_scores(no_baselines, 10) == (
+        "unknown", "By the standard protocol adam: better than chance (10 %); no baseline was measured."
+    )  # fmt: skip
+
+
 def test_both_figures_stand_beside_their_strongest_baselines() -> None:
     assert describe_by_protocol(make_dc_scores()) == [
         "92.0 ± 1.0 % by its own recipe (strongest baseline: k-means centres, 78.0 ± 2.0 %)",

@@ -13,7 +13,10 @@ import torch
 
 from distill.commands.image import main as distil
 from distill.commands.text import main as distil_text
-from tests.helpers import write_npz, write_texts
+from distill.data.dataset import Dataset
+from distill.outer.synthetic import Synthetic
+from distill.runs.files.tensorboard import EventWriter
+from tests.helpers import waves, write_npz, write_texts
 
 SMALL = ["--network", "mlp", "--width", "8", "--inner-steps", "3", "--outer-batch", "32", "--n", "2"]
 
@@ -74,6 +77,18 @@ def test_events_are_the_log_and_the_items(run: Path) -> None:
     assert checks == [(r["step"], np.float32(r["validation"])) for r in records if "validation" in r]
     assert [e.step for e in events.Images("items")] == [10, 20, 30]
     assert (events.Images("items")[0].width, events.Images("items")[0].height) == (16, 8)  # two of 8×8
+
+
+def test_images_of_two_channels_stand_side_by_side(tmp_path: Path) -> None:
+    items, numbers = waves(4, 2, 8, 6).float(), torch.arange(4) % 2
+    real = Dataset("x", items, numbers, ("a", "b"), (0.0, 0.5), (1.0, 2.0))
+    schedule, labels = torch.zeros(3, 4, dtype=torch.long), torch.eye(2)[numbers]
+    learned = Synthetic(items, labels, torch.full((3,), 0.1), schedule, "soft")
+    writer = EventWriter(tmp_path, 0)
+    writer.add_record({"step": 1, "loss": 2.0, "validation": 0.5}, learned, real)
+    writer.close()
+    (image,) = read_events(tmp_path).Images("items")
+    assert (image.width, image.height) == (48, 8)  # four of 8×12
 
 
 def test_a_resumed_run_writes_no_step_twice(run: Path, tmp_path: Path) -> None:

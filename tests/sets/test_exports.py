@@ -1,4 +1,4 @@
-"""What exports hold beside the whole set: rows and a card for the hub, tensors and PNGs for DD-Ranking."""
+"""What exports hold beside the whole set: rows for the hub, tensors and PNGs for DD-Ranking."""
 
 import csv
 import json
@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,12 @@ def text_set() -> DistilledSet:
     network = {"name": "average", "arguments": {}, "init": "random", "scheme": "uniform"}
     source = {"name": "sentences", "classes": ["bird", "tree", "fish"], "mean": [], "std": []}
     return small_set(items=waves(3, 2, 4).float(), text=TEXT, network=network, source=source)
+
+
+def prepared_set() -> DistilledSet:
+    """Images as a user passed them to distill in Python: floats of no known scale."""
+    source = {"name": "own data", "classes": ["a", "b", "c"], "mean": [0.0], "std": [1.0]}
+    return small_set(source=source)
 
 
 @pytest.fixture
@@ -73,47 +78,11 @@ def test_the_rows_of_a_text_set_hold_the_nearest_words(tmp_path: Path) -> None:
     assert is_equal_set(load_set(tmp_path / "out"), data)
 
 
-def test_the_card_states_score_baselines_command_and_licence(tmp_path: Path) -> None:
-    huggingface.write_set(whitened_set(), tmp_path / "out")
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    for text in (
-        "license: cc-by-sa-3.0", "- image-classification", "- n<1K",
-        "| these 3 items | recipe | 50.00 ± 12.50 % | 20 |",
-        "| as many random-real items | recipe | 25.00 ± 1.00 % | 20 |",
-        "| all real items | ordinary training | 99.00 % | |",
-        "- By the set's own recipe: 50.00 ± 12.50 %; the strongest baseline, random-real, 25.00 ± 1.00 %.\n",
-        "\n- Not measured by a standard protocol.\n",
-        "    python -m distill.mnist --n 3\n", "hf upload USER/NAME out --repo-type dataset", "then whitened",
-    ):  # fmt: skip
-        assert text in card
-    huggingface.write_set(small_set(), tmp_path / "bare", license="mit")
-    card_without_scores = (tmp_path / "bare" / "README.md").read_text(encoding="utf-8")
-    assert "license: mit" in card_without_scores
-    assert "Not measured yet." in card_without_scores
-    assert "The command was not kept." in card_without_scores
-
-
-def test_the_card_states_the_score_by_a_standard_protocol(tmp_path: Path) -> None:
-    score = {"mean": 0.4, "std": 0.02, "n": 5}
-    dc = {
-        **score,
-        "network": "mlp",
-        "baselines": {"a": {**score, "mean": 0.3}, "k-means": {**score, "mean": 0.35}},
-    }
-    data = whitened_set()
-    data = replace(data, scores={**data.scores, "full_data": None, "protocols": {"dc": dc}})
-    huggingface.write_set(data, tmp_path / "out")
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    for text in (
-        "| these 3 items | dc | 40.00 ± 2.00 % | 5 |",
-        "| as many k-means items | dc, hard labels | 35.00 ± 2.00 % | 5 |",
-        "- By the standard protocol dc, new networks mlp: 40.00 ± 2.00 %; the strongest baseline, k-means,"
-        " 35.00 ± 2.00 %.\n",
-    ):
-        assert text in card
-    assert "all real items" not in card
-    assert "Not measured" not in card
-    assert load_set(tmp_path / "out").scores == data.scores
+def test_floats_of_no_known_scale_are_not_clipped_to_pictures(tmp_path: Path) -> None:
+    assert "image" not in huggingface.to_hf(prepared_set()).features
+    with pytest.raises(SetError, match="floats whose black and white nobody knows: give --to hf, or safe"):
+        ddranking.write_set(prepared_set(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("_offline")
@@ -224,6 +193,25 @@ def test_a_bad_option_is_one_sentence(
     assert error.startswith("distill: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", [".", "../exported", "./", ".."])
+def test_an_export_given_as_the_folder_that_one_is_in_has_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    folder = safetensors.write_set(small_set(), tmp_path / "exported")
+    if place == "..":
+        (folder / "sub").mkdir()
+    monkeypatch.chdir(folder / "sub" if place == ".." else folder)
+    assert main(["export", place, "--to", "safetensors"]) == 0
+    assert is_equal_set(load_set(tmp_path / "exported-safetensors"), small_set())
+
+
+def test_a_root_or_another_folder_that_is_no_export_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["export", "/"]) == 2
+    assert "/ is no exported set" in capsys.readouterr().err
 
 
 def test_a_text_set_is_not_exported_as_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

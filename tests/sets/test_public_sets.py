@@ -139,6 +139,17 @@ def test_pixels_in_a_projects_file_are_normalised(blobs: tuple, tmp_path: Path, 
             import_public(path, blobs[0], options=ImportOptions(zca=True))
 
 
+def test_whole_numbers_of_0_and_1_are_black_and_white(blobs: tuple, tmp_path: Path) -> None:
+    pixels = (IMAGES > 0).to(torch.uint8)
+    torch.save((pixels, LABELS), tmp_path / "set.pt")
+    data = import_public(tmp_path / "set.pt", blobs[0])
+    torch.testing.assert_close(data.items, (pixels - blobs[0].mean[0]) / blobs[0].std[0])
+    remark = "its images are whole numbers of 0 … 1, of which 1 is taken as white; they are normalised here"
+    assert remark in data.provenance["remarks"]
+    torch.save((255 * pixels, LABELS), tmp_path / "set.pt")
+    assert torch.equal(import_public(tmp_path / "set.pt", blobs[0]).items, data.items)
+
+
 def test_what_the_values_of_a_file_do_not_say_is_a_remark(blobs: tuple, tmp_path: Path) -> None:
     experiments = write_experiments(tmp_path / "res_DC_blobs.pt", [3 * IMAGES, LABELS])
     best = write_best(tmp_path / "run", IMAGES, LABELS)
@@ -269,6 +280,9 @@ def test_images_without_labels_and_preview_images_are_refused(blobs: tuple, tmp_
     (folder / "labels_best.pt").unlink()
     with pytest.raises(SetError, match="labels_best.pt: no such file"):
         import_public(folder, blobs[0])
+    torch.save(IMAGES, tmp_path / "syn.pt")
+    with pytest.raises(SetError, match="syn.pt holds images, and there is no labels file beside it: name"):
+        import_public(tmp_path / "syn.pt", blobs[0])
     torch.save(IMAGES, folder / "images_zca_100.pt")
     with pytest.raises(SetError, match="holds images to look at"):
         import_public(folder / "images_zca_100.pt", blobs[0])

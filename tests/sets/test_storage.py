@@ -12,8 +12,16 @@ from distill.sets.distilled import DistilledSet
 from distill.sets.folders import write_folder
 from distill.sets.formats import safetensors
 from distill.sets.formats.base import load_set
-from distill.sets.storage import check_output, read_tensors, write_tensors, write_text
-from tests.helpers import small_set
+from distill.sets.storage import (
+    FORMAT,
+    check_output,
+    read_tensors,
+    separate,
+    with_own_name,
+    write_tensors,
+    write_text,
+)
+from tests.helpers import small_set, waves
 
 WRITERS = {
     "write_text": lambda path: write_text(path, "new"),
@@ -78,6 +86,12 @@ def test_an_output_is_no_input_by_whatever_name(tmp_path: Path) -> None:
     check_output(tmp_path / "new.pt", [tmp_path / "s.pt", tmp_path])
 
 
+def test_a_path_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [with_own_name(word) for word in ("a.pt", "b/set.pt")] == [Path("a.pt"), Path("b/set.pt")]
+    assert [with_own_name(word) for word in (".", "..")] == [tmp_path, tmp_path.parent]
+
+
 def test_a_place_without_its_folder_is_one_sentence_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(SetError, match="there is no folder .*nowhere"):
         check_output(tmp_path / "nowhere" / "a.pt")
@@ -97,6 +111,34 @@ def test_cuda_without_a_gpu_is_no_damaged_file(tmp_path: Path) -> None:
     small_set().save(tmp_path / "s.pt")
     with pytest.raises(SetError, match='no device "cuda" on this machine: use "cpu"'):
         DistilledSet.load(tmp_path / "s.pt", device="cuda")
+
+
+def test_a_set_of_views_is_written_with_its_own_numbers_alone(tmp_path: Path) -> None:
+    real, labels = waves(5000, 1, 8, 8).float(), torch.eye(3)
+    views = {"items": real[10:13], "labels": labels.T, "lrs": torch.tensor(0.1).expand(400)}
+    data = small_set(3, 400, **views, init_state={"a": labels, "b": labels[0], "c": labels.view(9)})
+    data.save(tmp_path / "s.pt")
+    read = DistilledSet.load(tmp_path / "s.pt")
+    for name in views:
+        assert torch.equal(getattr(read, name), getattr(data, name))
+    assert isinstance(read.init_state, dict)
+    assert torch.equal(read.init_state["b"], labels[0])
+    assert (tmp_path / "s.pt").stat().st_size < real.nbytes / 20
+
+
+def test_two_names_of_one_tensor_are_written_once_and_tensors_of_their_own_are_not_copied(
+    tmp_path: Path,
+) -> None:
+    large, part = torch.ones(10_000), waves(10).float()
+    content = {"format": FORMAT, "a": [large, {"b": large}], "c": (part[:5], part)}
+    write_tensors(tmp_path / "s.pt", content)
+    read = read_tensors(tmp_path / "s.pt", "cpu")
+    assert read["a"][0] is read["a"][1]["b"]
+    assert torch.equal(read["c"][0], part[:5])
+    assert (tmp_path / "s.pt").stat().st_size < 1.2 * large.nbytes
+    separated = separate(content, {}, set())
+    assert separated["a"][0] is large
+    assert separated["c"][1] is part
 
 
 def test_a_file_of_another_kind_is_called_so(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from distill.randomness import stream
 from distill.registry import Entry
 from distill.registry import load as load_entry
 from distill.sets.distilled import DistilledSet
+from distill.sets.provenance import digest_set
 from distill.student import CORESETS, PROTOCOLS
 from distill.student.comparison import baselines, cells, teachers
 from distill.student.comparison.candidates import as_baseline, list_candidates
@@ -152,6 +153,7 @@ def test_the_command_writes_a_row_per_protocol_network_and_kind_of_items(
     assert captured.err.index(" for 28 cells") < captured.err.index("training the teacher, mlp")
     assert "soft labels are those of the teacher after " in captured.err
     content = json.loads((tmp_path / "compare.json").read_text())
+    assert content["digest"] == digest_set(DistilledSet.load(tmp_path / "set.pt"))
     rows = content["rows"]
     assert read_json_line(captured.out)["rows"] == rows
     words = ("random", "means", "medoids", "herding", "k-center", "rded")

@@ -13,8 +13,8 @@ def draw_alphas(reported: ReportedRun) -> JsonDict:
     groups = [
         {"network": network, "tap": tap, "rows": rows}
         for network, by_group in to_dict(reported.alphas).items()
-        for group, values in to_dict(by_group).items()
-        for tap, rows in [draw_group(group, values)]
+        for group, values in (by_group.items() if isinstance(by_group, dict) else ())
+        for tap, rows in [draw_group(str(group), values)]
         if rows
     ]
     return {"groups": groups} if groups else {}
@@ -25,8 +25,8 @@ def draw_group(group: str, values: Any) -> tuple[str, list[JsonDict]]:
     tap, _, layers = group.partition(" <- ")
     names, shares = layers.split(), to_shares(values)
     if len(names) != len(shares):
-        return tap, []
-    return tap, [make_bar(name, share) for name, share in zip(names, shares, strict=True)]
+        return shorten(tap), []
+    return shorten(tap), [make_bar(name, share) for name, share in zip(names, shares, strict=True)]
 
 
 def make_bar(name: str, share: float) -> JsonDict:

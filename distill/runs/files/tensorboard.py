@@ -7,6 +7,7 @@ from typing import Any
 from distill.data.dataset import Dataset
 from distill.data.whiten import to_pixels
 from distill.outer.synthetic import Synthetic
+from distill.report.items import join_channels
 from distill.report.pictures import MOST_IMAGES, list_sentences
 
 
@@ -40,7 +41,7 @@ class EventWriter:
         if sentences:
             self.writer.add_text("items", "\n".join(sentences), step)
         elif items.ndim == 4:
-            pixels = to_pixels(items[:MOST_IMAGES], source).clamp(0, 1)
+            pixels = join_channels(to_pixels(items[:MOST_IMAGES], source)).clamp(0, 1)
             self.writer.add_images("items", pixels, step)
         self.writer.flush()
 

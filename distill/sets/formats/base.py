@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.data.whiten import to_pixels
+from distill.data.whiten import is_prepared, to_pixels
 from distill.errors import SetError
 from distill.registry import load, words_of
 from distill.sets.distilled import DistilledSet
@@ -177,8 +177,8 @@ def is_numeric(value: Any) -> bool:
 
 
 def can_be_drawn(data: DistilledSet) -> bool:
-    """Whether the items are grey or coloured images of a known scale."""
-    has_scale = data.source.get("mean") and data.source.get("std")
+    """Whether the items are grey or coloured images of a known scale, which a user's own floats have not."""
+    has_scale = data.source.get("mean") and data.source.get("std") and not is_prepared(data.source)
     return data.items.ndim == 4 and data.items.shape[1] in (1, 3) and bool(has_scale)
 
 

@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.data.whiten import to_pixels
+from distill.data.whiten import is_prepared, to_pixels
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import can_be_drawn, draw_pixels
@@ -60,9 +60,10 @@ def write_set(
     """
     data = without_places(data)
     if not can_be_drawn(data):
+        own = ", floats whose black and white nobody knows" if is_prepared(data.source) else ""
         raise SetError(
             "--to images is for grey or coloured images whose mean and std the set holds; its items are"
-            f" {tuple(data.items.shape[1:])}"
+            f" {tuple(data.items.shape[1:])}{own}: give --to hf, or safetensors"
         )
     classes = data.labels.detach().cpu().argmax(dim=1)
     order = classes.argsort(stable=True)

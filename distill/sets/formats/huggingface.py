@@ -11,6 +11,7 @@ from torch import Tensor
 from distill.errors import SetError
 from distill.sets.distilled import DistilledSet
 from distill.sets.formats.base import draw_images
+from distill.sets.formats.card import build_scores, describe_units
 from distill.sets.formats.safetensors import export_folder
 from distill.sets.labels.words import describe_label
 from distill.sets.provenance import without_places
@@ -148,5 +149,6 @@ def render_card(data: DistilledSet, rows: "Dataset", name: str, license: str | N
     labels = [describe_label(label, data.source["classes"]) for label in data.labels[:10]]
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
-        yaml=header.to_yaml(), data=data, name=name, features=rows.features, labels=labels
-    )
+        yaml=header.to_yaml(), data=data, name=name, features=rows.features, labels=labels,
+        scores=build_scores(data), units=describe_units(data),
+    )  # fmt: skip

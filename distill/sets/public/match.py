@@ -49,6 +49,9 @@ def match_images(public: PublicSet, train: Dataset, path: str | os.PathLike[str]
 def describe_values(items: Tensor, white: float | None, has_zca: bool) -> tuple[str, ...]:
     """Remarks on how images are scaled, as their file does not say it."""
     if white is not None:
+        if white == 1 and not items.is_floating_point():
+            remark = "its images are whole numbers of 0 … 1, of which 1 is taken as white"
+            return (f"{remark}; they are normalised here",)
         return (f"its images are pixels of 0 … {white:g}, which are normalised here",)
     low, high = float(items.min()), float(items.max())
     remark = f"its images are normalised already, by their values {low:.3g} … {high:.3g}"
@@ -77,7 +80,7 @@ def find_white(items: Tensor, path: str | os.PathLike[str]) -> float | None:
     low, high = float(items.min()), float(items.max())
     if items.is_floating_point() and low < 0:
         return None
-    if items.is_floating_point() and high <= 1:
+    if low >= 0 and high <= 1:
         return 1.0
     if low >= 0 and high <= 255 and (high > LARGEST_NORMALISED or not items.is_floating_point()):
         return 255.0

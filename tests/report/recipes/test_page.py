@@ -16,7 +16,7 @@ from distill.commands.report import main as report
 from distill.registry import load
 from distill.report.page import TEMPLATES
 from distill.report.recipes import RECIPE_SECTIONS
-from distill.report.recipes.alphas import to_shares
+from distill.report.recipes.alphas import draw_alphas, to_shares
 from distill.report.recipes.curves import draw_chart, draw_run_curves, read_losses
 from distill.report.recipes.page import render_run_page
 from distill.report.recipes.reported import ReportedRun
@@ -178,6 +178,14 @@ def test_regularisation_samples_are_drawn_by_epoch_and_a_distance_is_no_share() 
     words = visible_text(render_run_page([run]))
     assert "90.00 % 50.00 % 1.2500 nats" in words
     assert "Regularisation samples are the items" in words
+
+
+def test_a_group_of_layers_with_long_names_is_drawn() -> None:
+    layers = [f"backbone.encoder.layer.{k}.attention.output.dense" for k in range(12)]
+    group = f"head <- {' '.join(layers)}"
+    run = ReportedRun("x", "x", alphas={"student": {group: [1 / 12] * 12}})
+    (drawn,) = draw_alphas(run)["groups"]
+    assert (drawn["tap"], [row["name"] for row in drawn["rows"]]) == ("head", layers)
 
 
 def test_alphas_are_shares() -> None:

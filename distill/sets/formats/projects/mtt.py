@@ -31,7 +31,13 @@ def read_public(file: SourceFile, experiment: int = -1) -> PublicSet:
     path = images.path
     if "_zca_" in path.name:
         raise SetError(f"{path} holds images to look at: give the folder, or its images_best.pt with --zca")
-    labels = load_tensors(path.with_name(path.name.replace("images", "labels")))
+    beside = path.with_name(path.name.replace("images", "labels"))
+    if beside == path:
+        raise SetError(
+            f"{path} holds images, and there is no labels file beside it: name them images_NAME.pt and"
+            " labels_NAME.pt"
+        )
+    labels = load_tensors(beside)
     if not is_numeric(labels):
         raise SetError(f"{path}: the labels beside it are a {type(labels).__name__}, not a plain tensor")
     is_soft = labels.is_floating_point()
