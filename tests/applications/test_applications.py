@@ -7,13 +7,15 @@ import pytest
 import torch
 
 import distill.applications.poison as poisoning
-from distill.applications.settings import PoisonSettings
+from distill.applications.settings import AdaptSettings, PoisonSettings
 from distill.commands.adapt import main as adapt
 from distill.commands.poison import main as poison
 from distill.commands.student import main as measure_student
 from distill.data.images import load
+from distill.runs.resolve import resolve
+from distill.runs.settings import ImageSettings
 from distill.sets.distilled import DistilledSet
-from tests.helpers import read_json_line, small_set, write_npz
+from tests.helpers import change_settings, read_json_line, small_set, write_npz
 
 SMALL = [
     "--network", "mlp", "--width", "16", "--network-steps", "40", "--outer-batch", "64", "--held-out", "50",
@@ -74,6 +76,15 @@ def test_new_networks_are_adapted_and_their_weights_saved_in_the_set(folder: Pat
         adapt([*list_adapt_arguments(folder, "unseen", *options), "--overwrite", "--outer-steps", "1"]) == 0
     )
     assert {p.name: p.stat().st_mtime_ns for p in files.iterdir()} == write_times
+
+
+@pytest.mark.parametrize("network", ["lenet", "convnet"])
+@pytest.mark.parametrize("settings_type", [AdaptSettings, PoisonSettings, ImageSettings])
+def test_a_set_for_trained_networks_is_learned_by_unrolling(settings_type: type, network: str) -> None:
+    values = {"network": network, "dataset": "usps", "init": "random"}
+    weights = {"weights": "networks"} if settings_type is ImageSettings else {}
+    settings = resolve(change_settings(settings_type(), **values, **weights))
+    assert settings.outer.method == "unroll"
 
 
 def test_poisoned_networks_misclassify_one_class_and_no_other(folder: Path, capsys) -> None:
