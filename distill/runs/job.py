@@ -66,6 +66,7 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
         from distill.runs.sentences.job import distil_sentences
 
         return distil_sentences(settings, command, load)
+    settings = restore_device(settings)
     with ExitStack() as stack:  # holds the run folder to the end
         with processes.process_group(settings.run.device):
             settings, data = prepare(settings, load)
@@ -130,7 +131,7 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
     data: Data | None = None
     if settings.run.tensorboard:
         require("tensorboard", "tensorboard")
-    machine.check_device(settings.run.device, settings.run.threads)
+    machine.check_device(settings.run.device, settings.run.threads, settings.run.resume is not None)
     if settings.run.resume is not None:
         resumed = go_on(settings, Path(settings.run.resume))
         if resumed.data.read_out == "sentences":
@@ -146,6 +147,15 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
         return go_on(asked, Path(settings.run.out)), data
     folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings, data
+
+
+def restore_device(settings: Settings) -> Settings:
+    """The settings, of a run to go on with on its own device unless the command names one. Raises RunError."""
+    run = settings.run
+    if run.resume is None or "device" in run.given:
+        return settings
+    device = folder.read_config(Path(run.resume)).get("device")
+    return change(settings, "run", device=device) if isinstance(device, str) else settings
 
 
 def go_on(settings: Settings, path: Path) -> Settings:
@@ -170,14 +180,9 @@ def open_folder(settings: Settings, stack: ExitStack, config: dict[str, Any]) ->
 
 
 def run_with_files(
-    settings: Settings,
-    plan: Plan,
-    path: Path,
-    synthetic: Synthetic,
-    splits: Splits,
-    schedule: Schedule,
-    start: Snapshot,
-) -> Snapshot:
+    settings: Settings, plan: Plan, path: Path, synthetic: Synthetic, splits: Splits,
+    schedule: Schedule, start: Snapshot,
+) -> Snapshot:  # fmt: skip
     """The outer loop with log, checkpoints and progress; Ctrl-C leaves what --resume goes on with."""
     snapshot = load_snapshot(settings, path, start)
     steps = run_outer_loop(plan, synthetic, splits, snapshot, schedule)
