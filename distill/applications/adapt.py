@@ -9,6 +9,7 @@ from distill.applications.settings import AdaptSettings, TrainedSettings
 from distill.data.dataset import Dataset, print_remarks
 from distill.data.images import load
 from distill.errors import UserError
+from distill.registry import flag
 from distill.runs.build import build_method, build_problem, set_depth
 from distill.runs.files import folder, machine
 from distill.runs.job import distil
@@ -17,6 +18,7 @@ from distill.runs.resolve import change, identity, resolve, set_ipc
 from distill.runs.starts.synthetic import build_synthetic, check_method
 
 S = TypeVar("S", bound=TrainedSettings)
+OF_TRAINING = ("source", "source_dir", "network_steps", "pool")  # options of the training before a run
 
 
 def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def prepare(settings: S, name: str) -> S:
         raise UserError(
             "--dry-run is for image and text: networks are trained first here, which takes longer"
         )
+    check_training_options(settings)
     machine.check_device(settings.run.device, settings.run.threads)
     if settings.data.ipc is not None:
         settings = set_ipc(settings, len(load_data(resolve(settings))[0].classes))
@@ -49,6 +52,13 @@ def prepare(settings: S, name: str) -> S:
     settings = resolve(settings)
     folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings
+
+
+def check_training_options(settings: TrainedSettings) -> None:
+    """Raise UserError for an option of the networks' training beside --weights, which are trained already."""
+    for name in sorted(settings.run.given & set(OF_TRAINING)):
+        if settings.network.weights is not None:
+            raise UserError(f"{flag(name)} has no effect beside --weights: leave one of them out")
 
 
 def check_start(settings: TrainedSettings, train: Dataset) -> None:

@@ -17,10 +17,11 @@ from distill.runs.settings import ImageSettings
 from distill.sets.distilled import DistilledSet
 from tests.helpers import change_settings, read_json_line, small_set, write_npz
 
-SMALL = [
-    "--network", "mlp", "--width", "16", "--network-steps", "40", "--outer-batch", "64", "--held-out", "50",
+TRAINED = [
+    "--network", "mlp", "--width", "16", "--outer-batch", "64", "--held-out", "50",
     "--n", "3", "--outer-steps", "150", "--validate-every", "50",
 ]  # fmt: skip
+SMALL = [*TRAINED, "--network-steps", "40"]
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +157,32 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     data = ["--target", blobs, "--source", blobs] if job is adapt else ["--dataset", blobs]
     monkeypatch.setattr("distill.applications.pretrained.train_ordinary", lambda *_: pytest.fail("trained"))
     pair = ["--attacked", "0", "--target", "1"] if job is poison else []
-    assert job([*data, *pair, *SMALL, "--out", "run", *options]) == 2
+    common = TRAINED if "--weights" in options else SMALL
+    assert job([*data, *pair, *common, "--out", "run", *options]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith("distill: ")
     assert sentence in message
     assert {p.name for p in tmp_path.iterdir()} == {"set.pt", "other.pt", "empty"}
+
+
+@pytest.mark.parametrize(
+    ("job", "options"),
+    [
+        (adapt, ["--source", "mnist"]),
+        (adapt, ["--source-dir", "data"]),
+        (adapt, ["--network-steps", "9"]),
+        (poison, ["--network-steps", "9"]),
+        (poison, ["--init", "random", "--pool", "3"]),
+    ],
+)
+def test_options_of_a_training_are_refused_where_networks_are_given(
+    job, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert job(["--weights", "networks", *options]) == 2
+    sentence = f"distill: {options[-2]} has no effect beside --weights: leave one of them out\n"
+    assert capsys.readouterr().err.endswith(sentence)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_is_not_the_first_measures_no_attack(
