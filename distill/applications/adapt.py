@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from distill.applications.pretrained import train_networks
 from distill.applications.settings import AdaptSettings, TrainedSettings
 from distill.data.dataset import Dataset, print_remarks
-from distill.data.images import load
+from distill.data.images import find_listing, load
+from distill.data.whiten import whiten
 from distill.errors import UserError
 from distill.registry import flag
 from distill.runs.build import build_method, build_problem, set_depth
@@ -15,6 +16,7 @@ from distill.runs.files import folder, machine
 from distill.runs.job import distil
 from distill.runs.measure import load_data
 from distill.runs.resolve import change, identity, resolve, set_ipc
+from distill.runs.settings import ImageData
 from distill.runs.starts.synthetic import build_synthetic, check_method
 
 S = TypeVar("S", bound=TrainedSettings)
@@ -71,13 +73,11 @@ def check_start(settings: TrainedSettings, train: Dataset) -> None:
 
 
 def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
-    """The settings with one image size for both sets, and the source's training items. Raises UserError."""
-    source_settings, device, size = (
-        settings.source,
-        settings.run.device,
-        getattr(settings.data, "image_size", None),
-    )
-    source, _ = load(source_settings.source, source_settings.source_dir, device, size)
+    """The settings with one image size for both sets, and the source's training items in the target's units.
+
+    Both have the target's matrix where --zca whitens them. Raises UserError.
+    """
+    source = load_source(settings)
     print_remarks(source)
     target, _ = load_data(settings)
     if source.shape[0] != target.shape[0] or len(source.classes) != len(target.classes):
@@ -88,7 +88,24 @@ def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
     source = source.with_classes(target.classes, target.name)
     size = max(source.shape[1:] + target.shape[1:])
     if source.shape[1:] == target.shape[1:] == (size, size):
-        return settings, source
-    resized, _ = load(source_settings.source, source_settings.source_dir, device, size)
-    resized = replace(resized, labels=source.labels, classes=source.classes)
-    return change(settings, "data", image_size=size), resized
+        return settings, whiten_as(source, target)
+    settings = change(settings, "data", image_size=size)
+    resized = replace(load_source(settings), labels=source.labels, classes=source.classes)
+    return settings, whiten_as(resized, load_data(settings)[0]) if target.zca else resized
+
+
+def load_source(settings: AdaptSettings) -> Dataset:
+    """The source's training items, not whitened, by the options of the target that its kind takes.
+
+    They are kept on the device, where networks train on them. Raises DataError.
+    """
+    source, data = settings.source, settings.data
+    assert isinstance(data, ImageData)
+    is_folder, keep = find_listing(source.source) is not None, "auto" if data.keep != "device" else data.keep
+    place = (keep, data.cache, data.skip_damaged) if is_folder else (keep,)
+    return load(source.source, source.source_dir, settings.run.device, data.image_size, *place)[0]
+
+
+def whiten_as(source: Dataset, target: Dataset) -> Dataset:
+    """The source whitened as the target is, whose items the networks will see; as it is where that is not."""
+    return source if target.zca is None else whiten(source, target.zca)

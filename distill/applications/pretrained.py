@@ -33,7 +33,9 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
     """
     network, seed, steps = settings.network, settings.run.seed, settings.trained.network_steps
     architecture = {"name": network.network, **network_arguments(network)}
-    training = f"{steps} batches of {BATCH}"  # earlier versions, whose files are other ones, named steps alone
+    training = (
+        f"{steps} batches of {BATCH}"  # earlier versions, whose files are other ones, named steps alone
+    )
     plan = f"{architecture} {network.weight_init} {seed} {settings.networks} {training} {digest_of(data)}"
     digest = hashlib.blake2b(plan.encode(), digest_size=6).hexdigest()
     name = f"{Path(data.name).stem}-{network.network}-{digest}"

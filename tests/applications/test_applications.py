@@ -5,22 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
 
 import distill.applications.poison as poisoning
-from distill.applications.pretrained import BATCH, train_student
 from distill.applications.settings import AdaptSettings, PoisonSettings
 from distill.commands.adapt import main as adapt
 from distill.commands.poison import main as poison
 from distill.commands.student import main as measure_student
 from distill.data.images import load
-from distill.networks.build import build_network
-from distill.networks.initial import draw_weights
-from distill.randomness import stream
 from distill.runs.resolve import resolve
 from distill.runs.settings import ImageSettings
 from distill.sets.distilled import DistilledSet
-from distill.student.training import Student
 from tests.helpers import change_settings, read_json_line, small_set, write_npz
 
 TRAINED = [
@@ -109,24 +103,6 @@ def test_poisoned_networks_misclassify_one_class_and_no_other(folder: Path, caps
     assert measure_student([str(path), "--json"]) == 0
     accuracy = read_result(capsys)["accuracy"]["mean"]  # by the true labels the attacked third is wrong
     assert accuracy == pytest.approx(result["distilled"]["others"]["mean"] * 2 / 3, abs=0.04)
-
-
-@pytest.mark.parametrize("steps", [1, 4, 7])
-def test_a_network_is_trained_first_for_as_many_batches_as_asked(steps: int, folder: Path) -> None:
-    data, network = load(str(folder / "blobs.npz"))[0], build_network("mlp", (1, 12, 12), 3, width=4)
-    weights = draw_weights(network, stream("first"), "xavier")
-    trained = train_student(data, network, weights, steps, stream("order"))
-    plain, order = Student(network, weights), stream("order")
-    optimiser = torch.optim.Adam(plain.parameters(), lr=0.002)
-    indices = [torch.randperm(600, generator=order).split(BATCH) for _ in range(2)]
-    for i, picks in enumerate([*indices[0], *indices[1]][:steps]):
-        optimiser.param_groups[0]["lr"] = 0.002 * (1 - i / steps)
-        x, y = data.batch(picks)
-        optimiser.zero_grad()
-        cross_entropy(plain(x), y).backward()
-        optimiser.step()
-    for ours, theirs in zip(trained.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs)
 
 
 def test_relabelling_changes_one_class_and_nothing_else(folder: Path) -> None:
