@@ -150,7 +150,7 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
 
 
 def restore_device(settings: Settings) -> Settings:
-    """The settings, of a run to go on with on its own device unless the command names one. Raises RunError."""
+    """The settings; a run to go on with has its own device, unless the command names one. Raises RunError."""
     run = settings.run
     if run.resume is None or "device" in run.given:
         return settings
