@@ -16,7 +16,7 @@ from distill.outer.loop import ADDED_LATER, OuterState
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_plan, set_depth
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
-from distill.runs.estimates.dry_run import estimate_run
+from distill.runs.estimates.dry_run import check_alone, estimate_run
 from distill.runs.estimates.memory import explain_memory
 from distill.runs.estimates.schedule import plan_schedule
 from distill.runs.experts.files import Expert, check_same_experts
@@ -66,6 +66,7 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
         from distill.runs.sentences.job import distil_sentences
 
         return distil_sentences(settings, command, load)
+    check_alone(settings.run.dry_run)
     settings = restore_device(settings)
     with ExitStack() as stack:  # holds the run folder to the end
         with processes.process_group(settings.run.device):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import UserError
+from distill.outer import processes
 from distill.outer.loop import OuterState, descend, initial_state
 from distill.outer.synthetic import Synthetic
 from distill.report.figures import format_duration
@@ -53,6 +54,12 @@ class Cost:
     def total(self) -> float:
         """Seconds of the whole run."""
         return self.around + self.distilling + self.measuring
+
+
+def check_alone(dry_run: bool) -> None:
+    """Raise UserError where several processes would look at a run, each for a number of steps of its own."""
+    if dry_run and processes.world_size() > 1:
+        raise UserError("--dry-run measures one process: start it without torchrun, or leave it out")
 
 
 def estimate_run(
