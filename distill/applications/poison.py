@@ -13,10 +13,9 @@ from distill.applications.settings import PoisonSettings
 from distill.data.dataset import Dataset
 from distill.errors import UserError, unknown
 from distill.runs.build import set_depth
-from distill.runs.files.folder import read_config
-from distill.runs.job import distil
+from distill.runs.job import distil, go_on
 from distill.runs.measure import load_data, split_data
-from distill.runs.resolve import change, resume
+from distill.runs.resolve import change
 from distill.sets.distilled import DistilledSet
 from distill.student.comparison.baselines import score_baseline
 from distill.student.comparison.coresets import encode_one_hot
@@ -30,7 +29,7 @@ Scores = dict[str, dict[str, Report]]
 def poison(settings: PoisonSettings, command: list[str]) -> dict[str, Any]:
     """Train the networks, distil the poison, measure what it does. Raises UserError."""
     if settings.run.resume is not None:
-        settings = resume(settings, read_config(Path(settings.run.resume)))
+        settings = go_on(settings, Path(settings.run.resume))
     else:
         settings = prepare_poison(settings)
     result = distil(settings, command, load_poisoned)
