@@ -29,7 +29,7 @@ def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
         return distil(settings, command)
     stems = (Path(name).stem for name in (settings.source.source, settings.data.dataset))
     settings = prepare(settings, "adapt-" + "-".join(stems))
-    if settings.network.weights is None:
+    if needs_networks(settings):
         settings, source = match_sizes(settings)
         settings = set_depth(settings, source.shape)
         check_start(settings, load_data(settings)[0])
@@ -52,8 +52,14 @@ def prepare(settings: S, name: str) -> S:
         out = f"runs/{name}-n{n}-{settings.network.init}-s{settings.run.seed}"
         settings = change(settings, "run", out=out)
     settings = resolve(settings)
-    folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
+    if not folder.is_started_again(Path(settings.run.out)):
+        folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings
+
+
+def needs_networks(settings: TrainedSettings) -> bool:
+    """Whether networks are to be trained first: there are none, and torchrun has not restarted the run."""
+    return settings.network.weights is None and not folder.is_started_again(Path(settings.run.out))
 
 
 def check_training_options(settings: TrainedSettings) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill.applications.adapt import check_start, prepare
+from distill.applications.adapt import check_start, needs_networks, prepare
 from distill.applications.pretrained import train_networks
 from distill.applications.settings import PoisonSettings
 from distill.data.dataset import Dataset
@@ -56,7 +56,7 @@ def prepare_poison(settings: PoisonSettings) -> PoisonSettings:
         class_number(name, train)
     settings = set_depth(settings, train.shape)
     check_start(settings, train)
-    if settings.network.weights is None:
+    if needs_networks(settings):
         settings = change(settings, "network", weights=train_networks(settings, train))
     return settings
 

@@ -13,6 +13,7 @@ from distill.commands.adapt import main as adapt
 from distill.commands.poison import main as poison
 from distill.commands.student import main as measure_student
 from distill.data.images import load
+from distill.runs.files.log import Log, read_log
 from distill.runs.resolve import resolve
 from distill.runs.settings import ImageSettings
 from distill.sets.distilled import DistilledSet
@@ -41,6 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def without_full_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training on all real data takes longest; other tests cover it."""
     monkeypatch.setattr("distill.runs.measure.full_data_accuracy", lambda *_: 1.0)
+
+
+def press_ctrl_c() -> None:
+    raise KeyboardInterrupt
 
 
 def read_result(capsys: pytest.CaptureFixture[str]) -> dict:
@@ -107,6 +112,32 @@ def test_poisoned_networks_misclassify_one_class_and_no_other(folder: Path, caps
     assert measure_student([str(path), "--json"]) == 0
     accuracy = read_result(capsys)["accuracy"]["mean"]  # by the true labels the attacked third is wrong
     assert accuracy == pytest.approx(result["distilled"]["others"]["mean"] * 2 / 3, abs=0.04)
+
+
+@pytest.mark.parametrize("job", [adapt, poison])
+def test_a_run_that_torchrun_starts_again_goes_on_and_trains_no_networks(
+    job, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    blobs = str(folder / "blobs.npz")
+    data = ["--source", blobs, "--target", str(folder / "turned.npz"), "--network-steps", "3", "--json"]
+    if job is poison:
+        data = ["--dataset", blobs, "--attacked", "2", "--target", "0", *data[4:]]
+    line = [*data, *TRAINED, "--outer-steps", "6", "--validate-every", "2", "--baseline-networks", "0"]
+    add = Log.add
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "add", lambda log, r: press_ctrl_c() if r["step"] == 4 else add(log, r))
+        assert job([*line, "--out", str(tmp_path / "run")]) == 2
+    capsys.readouterr()
+    assert job([*line, "--out", str(tmp_path / "run")]) == 2  # not by itself
+    assert "another run" in capsys.readouterr().err
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    for module in ("adapt", "poison"):
+        monkeypatch.setattr(
+            f"distill.applications.{module}.train_networks", lambda *_: pytest.fail("trained")
+        )
+    assert job([*line, "--out", str(tmp_path / "run")]) == 0
+    assert "started again by torchrun" in capsys.readouterr().err
+    assert [record["step"] for record in read_log(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_relabelling_changes_one_class_and_nothing_else(folder: Path) -> None:
