@@ -27,7 +27,7 @@ from distill.runs.files.progress import Progress
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.first_set import begins_with_first_set, check_first_set, go_on_from, load_first_set
 from distill.runs.measure import Splits, load_data, split_data
-from distill.runs.resolve import change, identity, resolve, resume, set_ipc
+from distill.runs.resolve import S, change, identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_job, describe_run, export, finish
 from distill.runs.settings import Settings
 from distill.runs.starts.synthetic import build_synthetic
@@ -159,7 +159,7 @@ def restore_device(settings: Settings) -> Settings:
     return change(settings, "run", device=device) if isinstance(device, str) else settings
 
 
-def go_on(settings: Settings, path: Path) -> Settings:
+def go_on(settings: S, path: Path) -> S:
     """The settings of the run in a folder, which goes on: asked for, or as torchrun has started it again."""
     if settings.run.resume is None:
         given = settings.run.given - {"out", "overwrite"}
