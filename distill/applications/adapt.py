@@ -7,16 +7,20 @@ from typing import Any, TypeVar
 from distill.applications.pretrained import train_networks
 from distill.applications.settings import AdaptSettings, TrainedSettings
 from distill.data.dataset import Dataset, print_remarks
-from distill.data.images import load
+from distill.data.images import find_listing, load
+from distill.data.whiten import whiten
 from distill.errors import UserError
+from distill.registry import flag
 from distill.runs.build import build_method, build_problem, set_depth
 from distill.runs.files import folder, machine
 from distill.runs.job import distil
 from distill.runs.measure import load_data
 from distill.runs.resolve import change, identity, resolve, set_ipc
+from distill.runs.settings import ImageData
 from distill.runs.starts.synthetic import build_synthetic, check_method
 
 S = TypeVar("S", bound=TrainedSettings)
+OF_TRAINING = ("source", "source_dir", "network_steps", "pool")  # options of the training before a run
 
 
 def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
@@ -25,7 +29,7 @@ def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
         return distil(settings, command)
     stems = (Path(name).stem for name in (settings.source.source, settings.data.dataset))
     settings = prepare(settings, "adapt-" + "-".join(stems))
-    if settings.network.weights is None:
+    if needs_networks(settings):
         settings, source = match_sizes(settings)
         settings = set_depth(settings, source.shape)
         check_start(settings, load_data(settings)[0])
@@ -39,6 +43,7 @@ def prepare(settings: S, name: str) -> S:
         raise UserError(
             "--dry-run is for image and text: networks are trained first here, which takes longer"
         )
+    check_training_options(settings)
     machine.check_device(settings.run.device, settings.run.threads)
     if settings.data.ipc is not None:
         settings = set_ipc(settings, len(load_data(resolve(settings))[0].classes))
@@ -47,8 +52,21 @@ def prepare(settings: S, name: str) -> S:
         out = f"runs/{name}-n{n}-{settings.network.init}-s{settings.run.seed}"
         settings = change(settings, "run", out=out)
     settings = resolve(settings)
-    folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
+    if not folder.is_started_again(Path(settings.run.out)):
+        folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings
+
+
+def needs_networks(settings: TrainedSettings) -> bool:
+    """Whether networks are to be trained first: there are none, and torchrun has not restarted the run."""
+    return settings.network.weights is None and not folder.is_started_again(Path(settings.run.out))
+
+
+def check_training_options(settings: TrainedSettings) -> None:
+    """Raise UserError for an option of the networks' training beside --weights, which are trained already."""
+    for name in sorted(settings.run.given & set(OF_TRAINING)):
+        if settings.network.weights is not None:
+            raise UserError(f"{flag(name)} has no effect beside --weights: leave one of them out")
 
 
 def check_start(settings: TrainedSettings, train: Dataset) -> None:
@@ -61,13 +79,11 @@ def check_start(settings: TrainedSettings, train: Dataset) -> None:
 
 
 def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
-    """The settings with one image size for both sets, and the source's training items. Raises UserError."""
-    source_settings, device, size = (
-        settings.source,
-        settings.run.device,
-        getattr(settings.data, "image_size", None),
-    )
-    source, _ = load(source_settings.source, source_settings.source_dir, device, size)
+    """The settings with one image size for both sets, and the source's training items in the target's units.
+
+    Both have the target's matrix where --zca whitens them. Raises UserError.
+    """
+    source = load_source(settings)
     print_remarks(source)
     target, _ = load_data(settings)
     if source.shape[0] != target.shape[0] or len(source.classes) != len(target.classes):
@@ -78,7 +94,24 @@ def match_sizes(settings: AdaptSettings) -> tuple[AdaptSettings, Dataset]:
     source = source.with_classes(target.classes, target.name)
     size = max(source.shape[1:] + target.shape[1:])
     if source.shape[1:] == target.shape[1:] == (size, size):
-        return settings, source
-    resized, _ = load(source_settings.source, source_settings.source_dir, device, size)
-    resized = replace(resized, labels=source.labels, classes=source.classes)
-    return change(settings, "data", image_size=size), resized
+        return settings, whiten_as(source, target)
+    settings = change(settings, "data", image_size=size)
+    resized = replace(load_source(settings), labels=source.labels, classes=source.classes)
+    return settings, whiten_as(resized, load_data(settings)[0]) if target.zca else resized
+
+
+def load_source(settings: AdaptSettings) -> Dataset:
+    """The source's training items, not whitened, by the options of the target that its kind takes.
+
+    They are kept on the device, where networks train on them. Raises DataError.
+    """
+    source, data = settings.source, settings.data
+    assert isinstance(data, ImageData)
+    is_folder, keep = find_listing(source.source) is not None, "auto" if data.keep != "device" else data.keep
+    place = (keep, data.cache, data.skip_damaged) if is_folder else (keep,)
+    return load(source.source, source.source_dir, settings.run.device, data.image_size, *place)[0]
+
+
+def whiten_as(source: Dataset, target: Dataset) -> Dataset:
+    """The source whitened as the target is, whose items the networks will see; as it is where that is not."""
+    return source if target.zca is None else whiten(source, target.zca)

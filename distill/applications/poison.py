@@ -7,16 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill.applications.adapt import check_start, prepare
+from distill.applications.adapt import check_start, needs_networks, prepare
 from distill.applications.pretrained import train_networks
 from distill.applications.settings import PoisonSettings
 from distill.data.dataset import Dataset
 from distill.errors import UserError, unknown
 from distill.runs.build import set_depth
-from distill.runs.files.folder import read_config
-from distill.runs.job import distil
+from distill.runs.job import distil, go_on
 from distill.runs.measure import load_data, split_data
-from distill.runs.resolve import change, resume
+from distill.runs.resolve import change
 from distill.sets.distilled import DistilledSet
 from distill.student.comparison.baselines import score_baseline
 from distill.student.comparison.coresets import encode_one_hot
@@ -30,7 +29,7 @@ Scores = dict[str, dict[str, Report]]
 def poison(settings: PoisonSettings, command: list[str]) -> dict[str, Any]:
     """Train the networks, distil the poison, measure what it does. Raises UserError."""
     if settings.run.resume is not None:
-        settings = resume(settings, read_config(Path(settings.run.resume)))
+        settings = go_on(settings, Path(settings.run.resume))
     else:
         settings = prepare_poison(settings)
     result = distil(settings, command, load_poisoned)
@@ -57,7 +56,7 @@ def prepare_poison(settings: PoisonSettings) -> PoisonSettings:
         class_number(name, train)
     settings = set_depth(settings, train.shape)
     check_start(settings, train)
-    if settings.network.weights is None:
+    if needs_networks(settings):
         settings = change(settings, "network", weights=train_networks(settings, train))
     return settings
 

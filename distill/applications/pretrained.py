@@ -2,7 +2,12 @@
 
 import hashlib
 import sys
+from itertools import islice
 from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
 
 from distill.applications.settings import TrainedSettings
 from distill.data.dataset import Dataset
@@ -11,10 +16,11 @@ from distill.errors import DataError
 from distill.kd.network_files import save_network
 from distill.networks.build import build_network
 from distill.networks.initial import draw_weights
-from distill.randomness import stream
+from distill.randomness import seed_torch, stream
 from distill.runs.build import network_arguments
 from distill.student.comparison.baselines import build_adam
-from distill.student.loop import train_ordinary
+from distill.student.loop import Turn, build_student, draw_batches, run_turns
+from distill.student.training import Student, Weights
 
 BATCH = 128
 
@@ -27,7 +33,10 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
     """
     network, seed, steps = settings.network, settings.run.seed, settings.trained.network_steps
     architecture = {"name": network.network, **network_arguments(network)}
-    plan = f"{architecture} {network.weight_init} {seed} {settings.networks} {steps} {digest_of(data)}"
+    training = (
+        f"{steps} batches of {BATCH}"  # earlier versions, whose files are other ones, named steps alone
+    )
+    plan = f"{architecture} {network.weight_init} {seed} {settings.networks} {training} {digest_of(data)}"
     digest = hashlib.blake2b(plan.encode(), digest_size=6).hexdigest()
     name = f"{Path(data.name).stem}-{network.network}-{digest}"
     folder = Path(str(settings.run.out)).parent / "networks" / name
@@ -43,10 +52,23 @@ def train_networks(settings: TrainedSettings, data: Dataset) -> str:
             )
             first = draw_weights(module, stream("pretrained", seed, k), str(network.weight_init))
             first = {name: w.to(settings.run.device) for name, w in first.items()}
-            order, epochs = stream("pretrained-order", seed, k), -(-steps * BATCH // len(data))
-            student = train_ordinary(data, module, first, build_adam, epochs, BATCH, order)
+            student = train_student(data, module, first, steps, stream("pretrained-order", seed, k))
             save_network(str(path), architecture, student.network, data.classes)
     return str(folder)
+
+
+def train_student(
+    data: Dataset, network: nn.Module, weights: Weights, steps: int, order: torch.Generator
+) -> Student:
+    """A network after so many batches, in the order of a generator, over which its rate falls to zero."""
+    student = build_student(data, network, weights).train()
+    turn = Turn(build_adam(student.parameters()), lambda b: cross_entropy(student(b.x), b.y))
+    batches = draw_batches(data, BATCH, -(-steps * BATCH // len(data)), order)
+    with seed_torch(stream("ordinary", "layers")):
+        for _ in run_turns([turn], islice(batches, steps), steps):
+            pass
+    student.zero_grad()
+    return student.eval()
 
 
 def digest_of(data: Dataset) -> str:

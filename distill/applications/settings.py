@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from distill.registry import AUTO, COUNT, STEPS, Auto, option
-from distill.runs.resolve import is_timed
 from distill.runs.settings import (
     DataSettings,
     ImageData,
@@ -14,6 +13,7 @@ from distill.runs.settings import (
     OuterSettings,
     RunSettings,
 )
+from distill.runs.settings.situation import is_timed
 
 
 @dataclass(frozen=True)

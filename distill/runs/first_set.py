@@ -16,10 +16,10 @@ from distill.outer.synthetic import Synthetic
 from distill.registry import find
 from distill.runs.build import Plan, assemble_plan, build_method, build_set
 from distill.runs.descent import Schedule, Snapshot
-from distill.runs.resolve import change, is_timed, resolve
+from distill.runs.resolve import change, resolve
 from distill.runs.result import describe_run
 from distill.runs.settings import Settings
-from distill.runs.settings.situation import SQUARED
+from distill.runs.settings.situation import SQUARED, is_timed
 from distill.runs.starts.continuation import SOFT
 from distill.runs.starts.synthetic import build_synthetic
 from distill.sets.distilled import DistilledSet

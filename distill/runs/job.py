@@ -16,7 +16,7 @@ from distill.outer.loop import ADDED_LATER, OuterState
 from distill.outer.synthetic import Synthetic
 from distill.runs.build import Plan, build_plan, set_depth
 from distill.runs.descent import Candidate, Schedule, Snapshot, run_outer_loop, start_snapshot
-from distill.runs.estimates.dry_run import estimate_run
+from distill.runs.estimates.dry_run import check_alone, estimate_run
 from distill.runs.estimates.memory import explain_memory
 from distill.runs.estimates.schedule import plan_schedule
 from distill.runs.experts.files import Expert, check_same_experts
@@ -27,7 +27,7 @@ from distill.runs.files.progress import Progress
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.first_set import begins_with_first_set, check_first_set, go_on_from, load_first_set
 from distill.runs.measure import Splits, load_data, split_data
-from distill.runs.resolve import change, identity, resolve, resume, set_ipc
+from distill.runs.resolve import S, change, identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_job, describe_run, export, finish
 from distill.runs.settings import Settings
 from distill.runs.starts.synthetic import build_synthetic
@@ -66,6 +66,8 @@ def distil(settings: Any, command: list[str], load: Callable[[Any], Data] = load
         from distill.runs.sentences.job import distil_sentences
 
         return distil_sentences(settings, command, load)
+    check_alone(settings.run.dry_run)
+    settings = restore_device(settings)
     with ExitStack() as stack:  # holds the run folder to the end
         with processes.process_group(settings.run.device):
             settings, data = prepare(settings, load)
@@ -130,7 +132,7 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
     data: Data | None = None
     if settings.run.tensorboard:
         require("tensorboard", "tensorboard")
-    machine.check_device(settings.run.device, settings.run.threads)
+    machine.check_device(settings.run.device, settings.run.threads, settings.run.resume is not None)
     if settings.run.resume is not None:
         resumed = go_on(settings, Path(settings.run.resume))
         if resumed.data.read_out == "sentences":
@@ -142,13 +144,22 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
     asked, settings = settings, resolve(settings)
     if settings.run.dry_run:
         return settings, data
-    if processes.restarts() and (Path(settings.run.out) / "config.json").is_file():
+    if folder.is_started_again(Path(settings.run.out)):
         return go_on(asked, Path(settings.run.out)), data
     folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings, data
 
 
-def go_on(settings: Settings, path: Path) -> Settings:
+def restore_device(settings: Settings) -> Settings:
+    """The settings; a run to go on with has its own device, unless the command names one. Raises RunError."""
+    run = settings.run
+    if run.resume is None or "device" in run.given:
+        return settings
+    device = folder.read_config(Path(run.resume)).get("device")
+    return change(settings, "run", device=device) if isinstance(device, str) else settings
+
+
+def go_on(settings: S, path: Path) -> S:
     """The settings of the run in a folder, which goes on: asked for, or as torchrun has started it again."""
     if settings.run.resume is None:
         given = settings.run.given - {"out", "overwrite"}
@@ -170,14 +181,9 @@ def open_folder(settings: Settings, stack: ExitStack, config: dict[str, Any]) ->
 
 
 def run_with_files(
-    settings: Settings,
-    plan: Plan,
-    path: Path,
-    synthetic: Synthetic,
-    splits: Splits,
-    schedule: Schedule,
-    start: Snapshot,
-) -> Snapshot:
+    settings: Settings, plan: Plan, path: Path, synthetic: Synthetic, splits: Splits,
+    schedule: Schedule, start: Snapshot,
+) -> Snapshot:  # fmt: skip
     """The outer loop with log, checkpoints and progress; Ctrl-C leaves what --resume goes on with."""
     snapshot = load_snapshot(settings, path, start)
     steps = run_outer_loop(plan, synthetic, splits, snapshot, schedule)

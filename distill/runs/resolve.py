@@ -1,6 +1,5 @@
 """resolve(): settings with every default filled in and every word and number checked; and what a run is."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,11 +12,18 @@ from distill.methods import METHODS
 from distill.outer.parametrisations import PARAMETRISATIONS
 from distill.registry import Entry, check_effects, check_options, check_value, flag, load, options_of
 from distill.runs.files.fingerprint import KEY as FINGERPRINT
-from distill.runs.settings import RunSettings, Settings, TextData
+from distill.runs.settings import Settings, TextData
 from distill.runs.settings.automatic import pick_method
 from distill.runs.settings.defaults.table import DEFAULTS, METHOD, Default
 from distill.runs.settings.outer import AUTO_METHOD
-from distill.runs.settings.situation import SQUARED, Situation, count_items, parametrisation_of
+from distill.runs.settings.situation import (
+    SQUARED,
+    Situation,
+    count_items,
+    is_brief,
+    is_timed,
+    parametrisation_of,
+)
 from distill.sets.plain_types import describe_type, has_type
 
 if TYPE_CHECKING:
@@ -44,6 +50,7 @@ def resolve(settings: S, saved: "DistilledSet | None" = None) -> S:
     start = describe_start(settings, saved)
     for default in DEFAULTS:
         settings = fill_in(settings, default, start)
+    check_effects(settings, settings.run.given)  # once more: the labels are known now
     if settings.run.out is None:
         settings = change(settings, "run", out=default_folder(settings))
     if settings.data.read_out == "nearest" and settings.data.labels == "soft":
@@ -125,16 +132,6 @@ def situation_of(settings: Settings, start: str = "") -> Situation:
         labels=settings.data.labels or "", start=start, inner_loss=str(options.get("inner_loss") or ""),
         **counts,
     )  # fmt: skip
-
-
-def is_timed(run: RunSettings) -> bool:
-    """Whether time ends the run, rather than a number of outer steps."""
-    return run.minutes is not None or run.distil_minutes is not None
-
-
-def is_brief(run: RunSettings) -> bool:
-    """Whether time ends the run within two minutes."""
-    return min(m for m in (run.minutes, run.distil_minutes, math.inf) if m is not None) <= 2
 
 
 def default_folder(settings: Settings) -> str:

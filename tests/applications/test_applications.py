@@ -1,5 +1,6 @@
 """Sets for networks that are trained already: adapted to other data, or poisoned, in one gradient step."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,18 +8,22 @@ import pytest
 import torch
 
 import distill.applications.poison as poisoning
-from distill.applications.settings import PoisonSettings
+from distill.applications.settings import AdaptSettings, PoisonSettings
 from distill.commands.adapt import main as adapt
 from distill.commands.poison import main as poison
 from distill.commands.student import main as measure_student
 from distill.data.images import load
+from distill.runs.files.log import Log, read_log
+from distill.runs.resolve import resolve
+from distill.runs.settings import ImageSettings
 from distill.sets.distilled import DistilledSet
-from tests.helpers import read_json_line, small_set, write_npz
+from tests.helpers import change_settings, read_json_line, small_set, write_npz
 
-SMALL = [
-    "--network", "mlp", "--width", "16", "--network-steps", "40", "--outer-batch", "64", "--held-out", "50",
+TRAINED = [
+    "--network", "mlp", "--width", "16", "--outer-batch", "64", "--held-out", "50",
     "--n", "3", "--outer-steps", "150", "--validate-every", "50",
 ]  # fmt: skip
+SMALL = [*TRAINED, "--network-steps", "40"]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def without_full_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training on all real data takes longest; other tests cover it."""
     monkeypatch.setattr("distill.runs.measure.full_data_accuracy", lambda *_: 1.0)
+
+
+def press_ctrl_c() -> None:
+    raise KeyboardInterrupt
 
 
 def read_result(capsys: pytest.CaptureFixture[str]) -> dict:
@@ -76,6 +85,15 @@ def test_new_networks_are_adapted_and_their_weights_saved_in_the_set(folder: Pat
     assert {p.name: p.stat().st_mtime_ns for p in files.iterdir()} == write_times
 
 
+@pytest.mark.parametrize("network", ["lenet", "convnet"])
+@pytest.mark.parametrize("settings_type", [AdaptSettings, PoisonSettings, ImageSettings])
+def test_a_set_for_trained_networks_is_learned_by_unrolling(settings_type: type, network: str) -> None:
+    values = {"network": network, "dataset": "usps", "init": "random"}
+    weights = {"weights": "networks"} if settings_type is ImageSettings else {}
+    settings = resolve(change_settings(settings_type(), **values, **weights))
+    assert settings.outer.method == "unroll"
+
+
 def test_poisoned_networks_misclassify_one_class_and_no_other(folder: Path, capsys) -> None:
     arguments = ["--dataset", str(folder / "blobs.npz"), *SMALL, "--attacked", "2", "--target", "0"]
     assert poison([*arguments, "--out", str(folder / "poisoned"), "--json"]) == 0
@@ -86,11 +104,40 @@ def test_poisoned_networks_misclassify_one_class_and_no_other(folder: Path, caps
     path = folder / "poisoned" / "set.pt"
     assert DistilledSet.load(path).scores["attack"] == result
     path.unlink()
+    config = json.loads((path.parent / "config.json").read_text())
+    del config["fixed_items"], config["skip_damaged"]  # as in runs of older versions
+    (path.parent / "config.json").write_text(json.dumps(config))
     assert poison(["--resume", str(path.parent), "--json"]) == 0  # a stopped run is resumed
     assert read_result(capsys)["attack"] == result
     assert measure_student([str(path), "--json"]) == 0
     accuracy = read_result(capsys)["accuracy"]["mean"]  # by the true labels the attacked third is wrong
     assert accuracy == pytest.approx(result["distilled"]["others"]["mean"] * 2 / 3, abs=0.04)
+
+
+@pytest.mark.parametrize("job", [adapt, poison])
+def test_a_run_that_torchrun_starts_again_goes_on_and_trains_no_networks(
+    job, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    blobs = str(folder / "blobs.npz")
+    data = ["--source", blobs, "--target", str(folder / "turned.npz"), "--network-steps", "3", "--json"]
+    if job is poison:
+        data = ["--dataset", blobs, "--attacked", "2", "--target", "0", *data[4:]]
+    line = [*data, *TRAINED, "--outer-steps", "6", "--validate-every", "2", "--baseline-networks", "0"]
+    add = Log.add
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "add", lambda log, r: press_ctrl_c() if r["step"] == 4 else add(log, r))
+        assert job([*line, "--out", str(tmp_path / "run")]) == 2
+    capsys.readouterr()
+    assert job([*line, "--out", str(tmp_path / "run")]) == 2  # not by itself
+    assert "another run" in capsys.readouterr().err
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    for module in ("adapt", "poison"):
+        monkeypatch.setattr(
+            f"distill.applications.{module}.train_networks", lambda *_: pytest.fail("trained")
+        )
+    assert job([*line, "--out", str(tmp_path / "run")]) == 0
+    assert "started again by torchrun" in capsys.readouterr().err
+    assert [record["step"] for record in read_log(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_relabelling_changes_one_class_and_nothing_else(folder: Path) -> None:
@@ -143,13 +190,34 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     Path("empty").mkdir()
     blobs = str(folder / "blobs.npz")
     data = ["--target", blobs, "--source", blobs] if job is adapt else ["--dataset", blobs]
-    monkeypatch.setattr("distill.applications.pretrained.train_ordinary", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("distill.applications.pretrained.train_student", lambda *_: pytest.fail("trained"))
     pair = ["--attacked", "0", "--target", "1"] if job is poison else []
-    assert job([*data, *pair, *SMALL, "--out", "run", *options]) == 2
+    common = TRAINED if "--weights" in options else SMALL
+    assert job([*data, *pair, *common, "--out", "run", *options]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith("distill: ")
     assert sentence in message
     assert {p.name for p in tmp_path.iterdir()} == {"set.pt", "other.pt", "empty"}
+
+
+@pytest.mark.parametrize(
+    ("job", "options"),
+    [
+        (adapt, ["--source", "mnist"]),
+        (adapt, ["--source-dir", "data"]),
+        (adapt, ["--network-steps", "9"]),
+        (poison, ["--network-steps", "9"]),
+        (poison, ["--init", "random", "--pool", "3"]),
+    ],
+)
+def test_options_of_a_training_are_refused_where_networks_are_given(
+    job, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert job(["--weights", "networks", *options]) == 2
+    sentence = f"distill: {options[-2]} has no effect beside --weights: leave one of them out\n"
+    assert capsys.readouterr().err.endswith(sentence)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_is_not_the_first_measures_no_attack(

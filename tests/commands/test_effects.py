@@ -73,6 +73,8 @@ REFUSED: list[tuple[Any, list[str], str]] = [
     (image, ["--init", "random", "--dc-networks", "-1"], "--dc-networks must be at least 0, not -1"),
     (image, ["--validation-networks", "3"], "--validation-networks has no effect without --init random"),
     (image, ["--labels", "hard", "--label-lr-scale", "2"], "--label-lr-scale has no effect without --labels"),
+    (image, ["--method", "dm", "--label-lr-scale", "2"], "--label-lr-scale has no effect without --labels"),
+    (image, ["--method", "dc", "--label-lr-scale", "2"], "--label-lr-scale has no effect without --labels"),
     (image, ["--method", "dm", "--lr-lr-scale", "2"], "--lr-lr-scale is for methods that unroll"),
     (image, ["--window", "3", "--engine", "unroll"], "--window is an option of --engine truncated"),
     (image, ["--window-at", "random", "--engine", "recompute"], "--window-at is an option of --engine"),

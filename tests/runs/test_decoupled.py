@@ -321,6 +321,7 @@ def test_every_coreset_is_a_set_with_hard_labels(folder: Path, tmp_path: Path, c
     assert data.items.shape == (6, 1, 8, 8)
     assert sorted(data.labels.argmax(dim=1).tolist()) == [0, 0, 1, 1, 2, 2]
     assert set(data.labels.flatten().tolist()) == {0.0, 1.0}
+    assert "--tau" not in data.provenance["command"]
 
 
 @pytest.mark.parametrize(
@@ -330,6 +331,10 @@ def test_every_coreset_is_a_set_with_hard_labels(folder: Path, tmp_path: Path, c
         (["--labels", "teacher"], "--labels teacher stores its soft labels"),
         (["--views", "3"], "--teacher FILE is missing: --views stores its soft labels"),
         (["--views", "3", "--labels", "hard", "--teacher", "teacher.pt"], "--views has no effect with"),
+        (
+            ["--labels", "hard", "--teacher", "teacher.pt", "--tau", "4"],
+            "--tau has no effect without --labels",
+        ),
         (["--view-augment", "crop"], "--view-augment has no effect without --views"),
         (["--teacher", "four.pt"], "differ in their classes"),
         (["--teacher", "teacher.pt", "--views", "2", "--view-augment", "zom"], 'did you mean "zoom"'),

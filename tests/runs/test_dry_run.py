@@ -59,6 +59,16 @@ def test_experts_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not (tmp_path / "run").exists()
 
 
+def test_several_processes_are_refused_before_they_connect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("distill.outer.processes.process_group", lambda _: pytest.fail("connected"))
+    assert run(tmp_path, "--dry-run") == 2
+    assert capsys.readouterr().err.startswith("distill: --dry-run measures one process: start it without")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distill.runs.estimates.dry_run.LEAST_SECONDS", 0.1)
     (tmp_path / "run").mkdir()

@@ -6,6 +6,7 @@ from distill.data.images import load
 from distill.errors import DataError, UserError
 from distill.inner.problem import Problem
 from distill.networks.build import build_network
+from distill.networks.initial import draw_weights
 from distill.randomness import stream
 from distill.runs import measure as measure_module
 from distill.runs.estimates import measuring
@@ -44,6 +45,20 @@ def make_splits(tmp_path):
     train, test = load(str(write_npz(tmp_path / "blobs.npz", train=300, test=60)))
     problem = Problem(build_network("mlp", SHAPE, CLASSES, width=16))
     return problem, split_data(train, test, 30, seed=0)
+
+
+@pytest.mark.parametrize(("pretrained", "seconds"), [(False, 3 * 2 + 3 * (100 + 3)), (True, 3 * 3 + 3 * 103)])
+def test_every_known_network_is_part_of_the_estimate(
+    pretrained: bool, seconds: float, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, splits = make_splits(tmp_path)
+    weights = [draw_weights(problem.network, stream("known", k), "xavier") for k in range(3)]
+    network = {"name": "mlp", "arguments": {"width": 16}, "init": "fixed", "scheme": "xavier"}
+    monkeypatch.setattr(measuring, "seconds_of", lambda _: 1.0)
+    monkeypatch.setattr(measuring, "estimate_ordinary", lambda *_: 100.0)
+    settings = MeasureSettings(test_networks=9, full_data_networks=4, baseline_networks=0, dc_networks=0)
+    data = small_set(network=network, init_state=weights)
+    assert estimate_seconds(settings, data, problem, splits, pretrained=pretrained) == seconds
 
 
 def test_networks_by_dc_are_part_of_the_estimate(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

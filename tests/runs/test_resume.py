@@ -1,6 +1,7 @@
 """A stopped run goes on bit by bit: with random horizons, a relative clip, and an older checkpoint."""
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,25 @@ def test_a_run_that_torchrun_starts_again_with_other_settings_is_refused(
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert run(tmp_path, "run", [*LASTING, "--seed", "1"]) == 2
     assert "was started with --seed 0, not 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [[], ["--device", "cuda:77"]])
+def test_a_run_goes_on_with_its_own_device(
+    given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    write_npz(tmp_path / "blobs.npz")
+    with monkeypatch.context() as patch:
+        stop_at(2, patch)
+        assert run(tmp_path, "run", LASTING) != 0
+    path, devices = tmp_path / "run" / "config.json", list[str]()
+    path.write_text(json.dumps({**json.loads(path.read_text()), "device": "cuda:77"}))
+
+    def record(device: str) -> AbstractContextManager:
+        devices.append(device)
+        return nullcontext()
+
+    monkeypatch.setattr("distill.outer.processes.process_group", record)
+    assert distil(["--resume", str(tmp_path / "run"), *given]) == 2
+    sentence = 'no device "cuda:77" on this machine: go on with the run on one that has it'
+    assert capsys.readouterr().err.splitlines()[-1] == f"distill: {sentence}"
+    assert devices == ["cuda:77"]

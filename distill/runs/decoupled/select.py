@@ -105,7 +105,8 @@ def describe_selection(config: SelectSettings) -> dict[str, Any]:
         value = getattr(config, f.name)
         if f.name not in (*FIXED, *ELSEWHERE) and value != f.default:
             words += [flag(f.name)] if value is True else [flag(f.name), str(value)]
-    words += ["--tau", f"{config.tau!r}".removesuffix(".0")] if config.teacher else []
+    is_soft = config.teacher is not None and config.labels != "hard"
+    words += ["--tau", f"{config.tau!r}".removesuffix(".0")] if is_soft else []
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     facts = {"command": shlex.join(words), "seed": config.seed, "versions": versions(), "created": created}
     return shorten_places(facts)

@@ -28,7 +28,7 @@ class SelectOptions:
     `distill student --save`, or torchvision:NAME:WEIGHTS. herding, k-center and rded need one."""
     labels: str | None = option(None, "LABELS", choices=LABELS)
     """What labels the images have (default: teacher with --teacher, else hard)."""
-    tau: float = option(1.0, "TAU", **RATE, needs={"teacher": ()})
+    tau: float = option(1.0, "TAU", **RATE, needs={"teacher": (), "labels": ("teacher",)})
     """The temperature by which the teacher's logits are divided."""
     network: str = option("convnet", "NETWORK", choices=IMAGES)
     """The network that the set's recipe trains; any other can be trained on it."""

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import UserError
+from distill.outer import processes
 from distill.outer.loop import OuterState, descend, initial_state
 from distill.outer.synthetic import Synthetic
 from distill.report.figures import format_duration
-from distill.runs.build import Plan, build_objective, build_set
+from distill.runs.build import Plan, build_objective
 from distill.runs.descent import candidate_scorer
-from distill.runs.estimates.measuring import estimate_seconds, seconds_of
+from distill.runs.estimates.measuring import seconds_of
+from distill.runs.estimates.schedule import estimate_measuring
 from distill.runs.experts.files import Expert
 from distill.runs.experts.training import add_experts, print_line
 from distill.runs.files.machine import peak_memory, process_seconds
@@ -54,6 +56,12 @@ class Cost:
         return self.around + self.distilling + self.measuring
 
 
+def check_alone(dry_run: bool) -> None:
+    """Raise UserError where several processes would look at a run, each for a number of steps of its own."""
+    if dry_run and processes.world_size() > 1:
+        raise UserError("--dry-run measures one process: start it without torchrun, or leave it out")
+
+
 def estimate_run(
     settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits, experts: Sequence[Expert | None]
 ) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def measure_cost(settings: Settings, plan: Plan, synthetic: Synthetic, splits: S
     score = candidate_scorer(plan, synthetic, splits.held_out)
     candidates = 1 if plan.method.anytime else 2
     scoring = candidates * seconds_of(lambda: score(synthetic.tensors(), 0))
-    measuring = estimate_seconds(settings.measure, build_set(plan, synthetic), plan.problem, splits)
+    measuring = estimate_measuring(settings, plan, synthetic, splits)
     every = settings.measure.validate_every
     steps = count_steps(settings, step + scoring / every, measuring)
     scorings = math.ceil(steps / every) + plan.method.anytime

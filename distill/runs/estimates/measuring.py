@@ -20,17 +20,22 @@ from distill.student.training import Weights, initial_weights, replay
 
 
 def estimate_seconds(
-    settings: MeasureSettings, data: DistilledSet, problem: Problem, splits: Splits, trials: int = 2
-) -> float:
-    """About how long measure() will take, from one student, some test items and a few real batches."""
-    weights = initial_weights(data, problem.network, data.network["init"], 1)[0]
+    settings: MeasureSettings, data: DistilledSet, problem: Problem, splits: Splits, trials: int = 2,
+    pretrained: bool = False,
+) -> float:  # fmt: skip
+    """About how long measure() will take, from one student, some test items and a few real batches.
+
+    pretrained: as in measure(), which then also tests the networks as they are.
+    """
+    known = initial_weights(data, problem.network, data.network["init"], 1)
+    weights = known[0]
     part = splits.test.select(torch.arange(min(500, len(splits.test)), device=splits.test.labels.device))
     train = min(seconds_of(lambda: replay(data, problem, weights)) for _ in range(trials))
     student = replay(data, problem, weights)
     test = (
         min(seconds_of(lambda: accuracy(student, part)) for _ in range(trials)) * len(splits.test) / len(part)
     )
-    networks = 1 if data.network["init"] == "fixed" else settings.test_networks
+    networks = len(known) if data.network["init"] == "fixed" else settings.test_networks
     draws = count_draws(settings)
     short = test * min(1000, len(splits.held_out)) / len(splits.test)
     choice = 7 * count_choices(data) * (train + short)  # these draws at seven rates choose a baseline's rate
@@ -39,7 +44,7 @@ def estimate_seconds(
     count = settings.dc_networks
     by_dc = estimate_students(data, DC(), problem.network, weights, count, test) if count else 0.0
     baselines = len(BASELINES) * (choice + draws * (train + test)) if draws else 0.0
-    return networks * (train + test) + baselines + by_dc + on_all
+    return networks * (train + test * (2 if pretrained else 1)) + baselines + by_dc + on_all
 
 
 def estimate_ordinary(problem: Problem, weights: Weights, train: Dataset, trials: int) -> float:

@@ -17,13 +17,17 @@ def plan_schedule(settings: Settings, plan: Plan, synthetic: Synthetic, splits: 
     if run.minutes is None:
         return Schedule(steps, every, 60 * run.distil_minutes if run.distil_minutes else None)
     seconds = 60 * run.minutes
-    estimate = processes.broadcast(
-        estimate_seconds(settings.measure, build_set(plan, synthetic), plan.problem, splits)
-    )
+    estimate = processes.broadcast(estimate_measuring(settings, plan, synthetic, splits))
     if processes.rank() == 0:
         advice = advise(estimate, seconds)
         print(f"measuring will take about {estimate:.0f} of the {seconds:.0f} s{advice}", file=sys.stderr)
     return Schedule(steps, every, max(seconds - estimate, seconds / 4))
+
+
+def estimate_measuring(settings: Settings, plan: Plan, synthetic: Synthetic, splits: Splits) -> float:
+    """About how many seconds measuring the set of a run takes."""
+    data, pretrained = build_set(plan, synthetic), settings.network.weights is not None
+    return estimate_seconds(settings.measure, data, plan.problem, splits, pretrained=pretrained)
 
 
 def advise(estimate: float, seconds: float) -> str:

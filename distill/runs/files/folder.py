@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import RunError
+from distill.outer import processes
 from distill.sets.folders import Owner, list_removable
 from distill.sets.provenance import PLACES
 from distill.sets.storage import is_within, write_text
@@ -42,6 +43,11 @@ RUN = Owner(
     "another run: --resume {folder} goes on with it, --overwrite replaces it",
     RunError,
 )  # fmt: skip
+
+
+def is_started_again(path: Path) -> bool:
+    """Whether torchrun has started the run of this folder again, after one of its processes had ended."""
+    return processes.restarts() > 0 and (path / "config.json").is_file()
 
 
 def check_free(path: Path, overwrite: bool, settings: Mapping[str, Any]) -> None:

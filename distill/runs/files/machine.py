@@ -13,15 +13,19 @@ from distill.errors import RunError, SetError
 from distill.sets.storage import check_device_word
 
 
-def check_device(device: str, threads: int) -> str:
-    """The device, if it is there; and torch set to so many threads. Raises RunError."""
+def check_device(device: str, threads: int, resumes: bool = False) -> str:
+    """The device, if it is there; and torch set to so many threads. Raises RunError.
+
+    resumes: the run goes on, and keeps its device.
+    """
     if threads < 1:
         raise RunError(f"--threads must be at least 1, not {threads}")
     speed_up_cpu(threads)
     try:
         check_device_word(device)
     except SetError:
-        raise RunError(f'no device "{device:.40}" on this machine: use --device cpu') from None
+        remedy = "go on with the run on one that has it" if resumes else "use --device cpu"
+        raise RunError(f'no device "{device:.40}" on this machine: {remedy}') from None
     return device
 
 

@@ -18,14 +18,20 @@ from distill.sets.plain_types import has_type
 from distill.sets.storage import read_tensors, write_tensors
 
 ANEW = "start the run anew with --overwrite"
+Digests = dict[str, str]  # of a recipe's Python files
 
 
-def save_checkpoint(folder: Path, run: RecipeRun, facts: fingerprint.Facts, seconds: float) -> None:
-    """Write run.ckpt, whole or not at all; seconds are those that the run has taken so far."""
+def save_checkpoint(
+    folder: Path, run: RecipeRun, plugins: Digests, facts: fingerprint.Facts, seconds: float
+) -> None:
+    """Write run.ckpt, whole or not at all; seconds are those that the run has taken so far.
+
+    plugins: the digests of the files as the run has imported them.
+    """
     content = {
         "format": FORMAT,
         "recipe": to_plain(run.recipe),
-        "plugins": digest_plugins(run.recipe),
+        "plugins": plugins,
         "data": facts,
         "seconds": seconds,
         "run": run.state_dict(),
@@ -33,7 +39,7 @@ def save_checkpoint(folder: Path, run: RecipeRun, facts: fingerprint.Facts, seco
     write_tensors(folder / CHECKPOINT, content)
 
 
-def load_checkpoint(folder: Path, run: RecipeRun, facts: fingerprint.Facts) -> float:
+def load_checkpoint(folder: Path, run: RecipeRun, plugins: Digests, facts: fingerprint.Facts) -> float:
     """Let a run go on from run.ckpt; the seconds that it took before.
 
     Raises RunError where the file is damaged, or of another recipe or other data.
@@ -46,7 +52,7 @@ def load_checkpoint(folder: Path, run: RecipeRun, facts: fingerprint.Facts) -> f
     if not has_type(content.get("seconds"), float):
         raise RunError(f"{path} is damaged (seconds): {ANEW}")
     check_recipe(path, content.get("recipe"), run.recipe)
-    check_plugins(path, content.get("plugins"), run.recipe)
+    check_plugins(path, content.get("plugins"), plugins)
     fingerprint.compare_facts(folder, path.name, content.get("data"), facts)
     with explain_state(path):
         run.load_state_dict(content.get("run", {}))
@@ -78,14 +84,14 @@ def check_recipe(path: Path, saved: Any, recipe: Recipe) -> None:
             )
 
 
-def digest_plugins(recipe: Recipe) -> dict[str, str]:
+def digest_plugins(recipe: Recipe) -> Digests:
     """The hash of each of the recipe's Python files."""
     return {file: sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins}
 
 
-def check_plugins(path: Path, saved: Any, recipe: Recipe) -> None:
+def check_plugins(path: Path, saved: Any, plugins: Digests) -> None:
     """Raise RunError where a Python file of the recipe is another than it was."""
-    for file, digest in digest_plugins(recipe).items():
+    for file, digest in plugins.items():
         if not isinstance(saved, dict) or saved.get(file) != digest:
             raise RunError(f"{path} is of a recipe whose plugin {file} has changed since: {ANEW}")
 

@@ -14,7 +14,9 @@ from distill.runs.files.folder import lock_folder
 from distill.runs.files.log import LogFile, read_lines
 from distill.runs.recipes import folder as files
 from distill.runs.recipes.checkpoint import (
+    Digests,
     describe_sources,
+    digest_plugins,
     explain_state,
     load_checkpoint,
     save_checkpoint,
@@ -61,15 +63,16 @@ def run_in_folder(recipe: Recipe, place: Place, device: str = "cpu") -> dict[str
 def run_recipe(recipe: Recipe, place: Place, device: str) -> dict[str, Any]:
     """Train and measure; the result as scores.json holds it. Raises UserError, KeyboardInterrupt."""
     start, folder = time.perf_counter(), place.folder
+    plugins = digest_plugins(recipe)  # before the training, during which the files may change
     sources = load_sources(recipe.data, recipe.seed, device)
     run, facts = RecipeRun(recipe, sources, device), describe_sources(sources)
     if place.resume:
-        start -= load_checkpoint(folder, run, facts)
+        start -= load_checkpoint(folder, run, plugins, facts)
     else:
-        save_checkpoint(folder, run, facts, 0.0)
+        save_checkpoint(folder, run, plugins, facts, 0.0)
         files.remove_old(folder)
         write_text(folder / files.RECIPE, format_recipe(recipe))
-    keeper = Keeper(folder, run, facts, start)
+    keeper = Keeper(folder, run, plugins, facts, start)
     try:
         with explain_state(folder / files.CHECKPOINT):  # a stage loads its part when it is built
             train(run, keeper)
@@ -81,8 +84,11 @@ def run_recipe(recipe: Recipe, place: Place, device: str) -> dict[str, Any]:
 class Keeper:
     """Keeps a run's log and its checkpoint up to date."""
 
-    def __init__(self, folder: Path, run: RecipeRun, facts: dict[str, Any], start: float) -> None:
-        self.folder, self.run, self.facts, self.start = folder, run, facts, start
+    def __init__(
+        self, folder: Path, run: RecipeRun, plugins: Digests, facts: dict[str, Any], start: float
+    ) -> None:
+        self.folder, self.run, self.start = folder, run, start
+        self.plugins, self.facts = plugins, facts
         records = read_lines(folder / files.LOG)[: run.records]  # what came after the checkpoint comes again
         self.log = LogFile(folder, records)
         self.saved, self.cost = time.perf_counter(), 0.0
@@ -100,7 +106,7 @@ class Keeper:
         """Write a checkpoint, once the log that goes with it is on the disk."""
         before = time.perf_counter()
         self.log.sync()
-        save_checkpoint(self.folder, self.run, self.facts, self.seconds())
+        save_checkpoint(self.folder, self.run, self.plugins, self.facts, self.seconds())
         self.saved = time.perf_counter()
         self.cost = self.saved - before
 

@@ -12,7 +12,8 @@ AUTO_METHOD = "auto"
 METHOD_WORDS = METHODS | {
     AUTO_METHOD: Entry(
         "",
-        "random images: rat-bptt for convnet, up to 20 and from 3 minutes, else frepo; else unroll",
+        "images and new random networks: rat-bptt for convnet, up to 20 and from 3 minutes, else frepo; else"
+        " unroll",
     )
 }
 

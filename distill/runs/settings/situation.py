@@ -1,10 +1,12 @@
 """Situation: what the defaults of a run's settings depend on."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from distill.data.models import is_model
+from distill.runs.settings.run import RunSettings
 
 SQUARED = "squared-error"
 NORMED = ("", "convnet", "resnet", "vgg11", "resnet18")  # "" is the user's own network
@@ -125,6 +127,16 @@ class Situation:
     def random_convnet(self) -> bool:
         """A random ConvNet: its steps cost much and learn fast."""
         return self.convnet and not self.fixed and not self.text
+
+
+def is_timed(run: RunSettings) -> bool:
+    """Whether time ends the run, rather than a number of outer steps."""
+    return run.minutes is not None or run.distil_minutes is not None
+
+
+def is_brief(run: RunSettings) -> bool:
+    """Whether time ends the run within two minutes."""
+    return min(m for m in (run.minutes, run.distil_minutes, math.inf) if m is not None) <= 2
 
 
 def parametrisation_of(settings: Any) -> tuple[str, Mapping[str, Any]]:

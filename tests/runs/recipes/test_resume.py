@@ -186,16 +186,18 @@ def test_other_data_are_refused(recipe: str, tmp_path: Path, monkeypatch: Any, c
     )
 
 
-def test_a_plugin_that_has_changed_is_named(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text("def half(student, labels):\n    return student.pow(2).mean() / 2\n")
+@pytest.mark.parametrize("change", [lambda _: None, lambda p: p.write_text("x = 1"), Path.unlink])
+def test_a_plugin_that_has_changed_during_or_after_a_run_is_named(
+    change: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    plugin, text = tmp_path / "mine.py", "def half(student, labels):\n    return student.pow(2).mean() / 2\n"
+    plugin.write_text(text)
     raw_recipe = build_raw_recipe(tmp_path, {"a": NET}, [{"turns": {"a": [CE, {"loss": "mine:half"}]}}])
     path = str(write_recipe(tmp_path, raw_recipe | {"plugins": [str(plugin)]}))
     arguments = [path, "--out", str(tmp_path / "run"), "--allow-plugins"]
     with monkeypatch.context() as patch:
-        stop_at(2, patch, press_ctrl_c)
+        stop_at(2, patch, lambda: (change(plugin), press_ctrl_c()))
         assert teach(arguments) == 130
-    text = plugin.read_text()
     plugin.write_text(text.replace("/ 2", "/ 3"))
     assert teach([*arguments, "--resume"]) == 2
     assert f"is of a recipe whose plugin {plugin} has changed since" in capsys.readouterr().err
