@@ -287,7 +287,7 @@ def main() -> None:
         write_rows(options.results, rows)
         print(table(rows))
     if options.save:
-        words = {split_settings(p)[0]: build_protocol(p) for p in options.protocols if p not in OWN_RECIPES}
+        words = {p: build_protocol(p) for p in options.protocols if p not in OWN_RECIPES}
         rows = [row for row in read_rows(options.results) if row["network"] == options.networks[0]]
         save_rows(options.sets, words, rows)
 

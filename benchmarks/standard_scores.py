@@ -15,12 +15,14 @@ FILE_WORDS = {"means": "k-means", "random": "random-real"}  # of baselines, as f
 
 
 def save_rows(paths: Sequence[Path], protocols: Mapping[str, Any], rows: Rows) -> None:
-    """Put the scores of one network by protocols (by word) into the files, where a baseline was measured too.
+    """Put the scores of one network by protocols into the files, where a baseline was measured too.
 
-    rows are of that network alone.
+    protocols are by their words with settings, as the rows have them; a file has one score by a word. rows
+    are of that network alone.
     """
-    for path, (word, protocol) in itertools.product(paths, protocols.items()):
-        data, own = DistilledSet.load(path), [row for row in rows if row["protocol"].split(":")[0] == word]
+    for path, (text, protocol) in itertools.product(paths, protocols.items()):
+        data, own = DistilledSet.load(path), [row for row in rows if row["protocol"] == text]
+        word = text.partition(":")[0]
         place = f"{len(data)} of {data_word(data)}"
         baselines = {FILE_WORDS[name]: find_report(own, f"{name}, {place}") for name in FILE_WORDS}
         measured = {name: report for name, report in baselines.items() if report}
