@@ -233,6 +233,10 @@ def test_scores_are_kept_in_the_file_with_their_baselines(
     assert entry["mean"] == means[blob_set.stem]
     assert entry["baselines"]["k-means"]["mean"] == means["means, 3 of blobs.npz"]
     assert (entry["strongest"], entry["n"], entry["network"]) == ("k-means", 2, "mlp")
+    later = ("--protocols", "dc:epochs=1", *cell[2:])  # the same word, other settings
+    assert run_standard(blob_set, monkeypatch, *later)[-1]["mean"] != means[blob_set.stem]
+    run_standard(blob_set, monkeypatch, *cell, "--save")
+    assert DistilledSet.load(blob_set).scores["protocols"]["dc"]["mean"] == means[blob_set.stem]
 
 
 def test_random_items_and_weights_are_new_for_each_student_and_means_are_those_of_all_items(

@@ -1,5 +1,6 @@
 """FRePo: kernel ridge regression on the features of networks from a pool."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +75,8 @@ def forward_real(problem: Problem, state: State, x: Tensor, precision: str) -> F
     if halve and is_whole:
         x = x.bfloat16()
         state = tuple(t.bfloat16() if t.is_floating_point() else t for t in state)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=halve and not is_whole, cache_enabled=False):
+    mixed = halve and not is_whole
+    with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False) if mixed else nullcontext():
         return torch.cat([problem.features(state, part) for part in x.split(CHUNK)]).to(dtype)
 
 
