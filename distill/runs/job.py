@@ -26,6 +26,7 @@ from distill.runs.files.history import add_snapshot
 from distill.runs.files.progress import Progress
 from distill.runs.files.tensorboard import EventWriter
 from distill.runs.first_set import begins_with_first_set, check_first_set, go_on_from, load_first_set
+from distill.runs.interrupt import delay_interrupt
 from distill.runs.measure import Splits, load_data, split_data
 from distill.runs.resolve import S, change, identity, resolve, resume, set_ipc
 from distill.runs.result import check_exportable, describe_job, describe_run, export, finish
@@ -202,13 +203,17 @@ def run_with_files(
 
     keep_history(snapshot.state)
     try:
-        for snapshot, record in steps:
-            records.add(record)
-            keep_history(snapshot.state)
-            events.add_record(record, learned_by(snapshot.state), splits.train)
-            progress.show(record, snapshot.state.rollbacks)
-            if "validation" in record:
-                checkpoint.save_checkpoint(path, identity(settings), asdict(snapshot))
+        with delay_interrupt(processes.world_size() == 1) as interrupt:  # several are stopped by torchrun
+            for snapshot, record in steps:
+                records.add(record)
+                keep_history(snapshot.state)
+                events.add_record(record, learned_by(snapshot.state), splits.train)
+                progress.show(record, snapshot.state.rollbacks)
+                stopping = interrupt.requested  # once: Ctrl-C may come between two looks
+                if stopping or "validation" in record:
+                    checkpoint.save_checkpoint(path, identity(settings), asdict(snapshot))
+                if stopping:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         words = f"stopped at step {snapshot.state.step}; go on with --resume"
         raise RunError(f"{words} {settings.run.resume or settings.run.out}") from None

@@ -1,6 +1,7 @@
 """A stopped run goes on bit by bit: with random horizons, a relative clip, and an older checkpoint."""
 
 import json
+import signal
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -73,6 +74,32 @@ def test_a_stopped_run_goes_on_bit_by_bit(
         assert torch.equal(getattr(whole, name), getattr(stopped, name))
     assert len(whole.lrs) == 4
     assert whole.inner["loss"] == ("squared-error" if options is REGRESSION else "soft-cross-entropy")
+
+
+def test_ctrl_c_keeps_the_last_step_and_the_run_goes_on_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_npz(tmp_path / "blobs.npz")
+    assert run(tmp_path, "whole", LASTING) == 0
+    add = Log.add
+
+    def interrupt(log: Log, record: dict) -> None:
+        if record["step"] == 6:
+            signal.raise_signal(signal.SIGINT)  # as Ctrl-C, in the middle of a step
+        add(log, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "add", interrupt)
+        assert run(tmp_path, "stopped", LASTING) != 0
+    message = capsys.readouterr().err
+    assert "stopping after this step; Ctrl-C again stops at once" in message
+    assert "stopped at step 6; go on with --resume" in message
+    content = read_tensors(tmp_path / "stopped" / "checkpoint.pt", "cpu", "distill-checkpoint/1")
+    assert content["state"]["step"] == 6  # not 4, where it was validated
+    assert distil(["--resume", str(tmp_path / "stopped")]) == 0
+    assert [record["step"] for record in read_log(tmp_path / "stopped")] == list(range(1, 10))
+    whole, stopped = (DistilledSet.load(tmp_path / name / "set.pt") for name in ("whole", "stopped"))
+    assert torch.equal(whole.items, stopped.items)
 
 
 def test_a_run_that_torchrun_starts_again_goes_on(

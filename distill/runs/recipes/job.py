@@ -12,6 +12,7 @@ from distill.kd.sources import load_sources
 from distill.kd.state.run import Progress, RecipeRun
 from distill.runs.files.folder import lock_folder
 from distill.runs.files.log import LogFile, read_lines
+from distill.runs.interrupt import delay_interrupt
 from distill.runs.recipes import folder as files
 from distill.runs.recipes.checkpoint import (
     Digests,
@@ -21,7 +22,6 @@ from distill.runs.recipes.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from distill.runs.recipes.interrupt import delay_interrupt
 from distill.runs.recipes.progress import ProgressBar
 from distill.runs.recipes.result import write_result
 from distill.sets.storage import write_text
@@ -126,8 +126,6 @@ def train(run: RecipeRun, keeper: Keeper) -> None:
                     bar.skip()
                 if stopping:
                     raise KeyboardInterrupt(describe_stop(progress))
-        if interrupt.requested:  # in the last batch, after which a checkpoint was written
-            raise KeyboardInterrupt
     finally:
         bar.close()
 
