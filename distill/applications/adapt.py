@@ -20,7 +20,7 @@ from distill.runs.settings import ImageData
 from distill.runs.starts.synthetic import build_synthetic, check_method
 
 S = TypeVar("S", bound=TrainedSettings)
-OF_TRAINING = ("source", "source_dir", "network_steps", "pool")  # options of the training before a run
+TRAINING_OPTIONS = ("source", "source_dir", "network_steps", "pool")  # options of the training before a run
 
 
 def adapt(settings: AdaptSettings, command: list[str]) -> dict[str, Any]:
@@ -52,19 +52,19 @@ def prepare(settings: S, name: str) -> S:
         out = f"runs/{name}-n{n}-{settings.network.init}-s{settings.run.seed}"
         settings = change(settings, "run", out=out)
     settings = resolve(settings)
-    if not folder.is_started_again(Path(settings.run.out)):
+    if not folder.is_restart(Path(settings.run.out)):
         folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings
 
 
 def needs_networks(settings: TrainedSettings) -> bool:
     """Whether networks are to be trained first: there are none, and torchrun has not restarted the run."""
-    return settings.network.weights is None and not folder.is_started_again(Path(settings.run.out))
+    return settings.network.weights is None and not folder.is_restart(Path(settings.run.out))
 
 
 def check_training_options(settings: TrainedSettings) -> None:
     """Raise UserError for an option of the networks' training beside --weights, which are trained already."""
-    for name in sorted(settings.run.given & set(OF_TRAINING)):
+    for name in sorted(settings.run.given & set(TRAINING_OPTIONS)):
         if settings.network.weights is not None:
             raise UserError(f"{flag(name)} has no effect beside --weights: leave one of them out")
 

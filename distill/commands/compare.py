@@ -26,13 +26,13 @@ def compare(config: CompareSettings) -> dict[str, Any]:
     from distill.kd.teachers import load_teacher
     from distill.report.comparison.picture import save_heat_map
     from distill.sets.provenance import digest_set
-    from distill.sets.storage import with_own_name, write_text
+    from distill.sets.storage import with_final_name, write_text
     from distill.student.comparison.ddranking import format_scores, rank_columns
     from distill.student.comparison.grid import build_grid, compare_items
     from distill.student.comparison.table import format_table
 
     data, train, test = load_set_and_data(config)
-    path = Path(config.out or with_own_name(config.set).with_name("compare.json"))
+    path = Path(config.out or with_final_name(config.set).with_name("compare.json"))
     for place in (path, path.with_suffix(".png")):
         check_place(place, config, data)
     teacher = load_teacher(config.teacher, data, train=train) if config.teacher else None

@@ -39,9 +39,9 @@ SETTINGS = ExportSettings
 def export_set(config: ExportSettings) -> dict[str, Any]:
     """Read the set, write the folder, print where; the result for the JSON line. Raises UserError."""
     from distill.sets.formats.base import is_public, load_set
-    from distill.sets.storage import is_within, with_own_name
+    from distill.sets.storage import is_within, with_final_name
 
-    source = with_own_name(config.set)
+    source = with_final_name(config.set)
     if is_public(source):
         raise UserError(f"{source} is a public format: `distill import` makes a set of it first")
     data = load_set(source)

@@ -36,11 +36,11 @@ def relabel(config: RelabelSettings) -> dict[str, Any]:
     from distill.kd.teachers import relabel_and_score
     from distill.report.figures import describe_views
     from distill.report.tables import format_table
-    from distill.sets.storage import with_own_name
+    from distill.sets.storage import with_final_name
 
     if config.teacher is None:
         raise UserError("--teacher FILE.pt is missing: whose labels shall the set have?")
-    old = with_own_name(config.set)
+    old = with_final_name(config.set)
     path = Path(config.out or old.with_name(f"{old.stem}-relabelled.pt"))
     data, *real = load_set_and_data(config)
     check_place(path, config, data)

@@ -69,10 +69,10 @@ def graft(direction: Tensor, step: Tensor) -> Tensor:
     return direction * (step.norm() / direction.norm().clamp_min(torch.finfo(step.dtype).tiny))
 
 
-def outer_settings(alike: bool) -> dict[str, Any]:
-    """The fields of an OuterOptimizer by this rule; alike: all steps train networks of the same weights."""
+def outer_settings(same_weights: bool) -> dict[str, Any]:
+    """The fields of an OuterOptimizer by this rule; same_weights: those of the networks in all steps."""
     return {
         "window": WINDOW,
         "save_every": SAVE_EVERY,
-        "largest_jump": LARGEST_JUMP if alike else None,
+        "largest_jump": LARGEST_JUMP if same_weights else None,
     }

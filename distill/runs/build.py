@@ -98,8 +98,8 @@ def assemble_plan(
     def tasks(data: Dataset) -> Tasks:
         return build_task_drawer(outer, states, data, method).draw_steps(outer.networks_per_step)
 
-    alike = method.unrolls and 0 < len(initial.exported) <= outer.networks_per_step
-    optimizer = build_outer(outer, method, alike)
+    same_weights = method.unrolls and 0 < len(initial.exported) <= outer.networks_per_step
+    optimizer = build_outer(outer, method, same_weights)
     return Plan(problem, method, initial, optimizer, tasks, outer.augment, description, source, vmapped)
 
 
@@ -172,9 +172,9 @@ def build_method(settings: Settings, problem: Problem, data: Dataset | None = No
 # The outer loop
 
 
-def build_outer(settings: OuterSettings, method: Method, alike: bool) -> OuterOptimizer:
-    """How the outer loop moves; the method goes first. alike: all steps train the same weights."""
-    changes: dict[str, Any] = outer_settings(alike) if settings.outer_rule == "ggt" else {}
+def build_outer(settings: OuterSettings, method: Method, same_weights: bool) -> OuterOptimizer:
+    """How the outer loop moves; the method goes first. same_weights: of all steps."""
+    changes: dict[str, Any] = outer_settings(same_weights) if settings.outer_rule == "ggt" else {}
     changes |= {"relative_clip": method.relative_clip, "restarts": method.restarts, **method.outer_settings}
     lr = settings.outer_lr
     lrs = {"items": lr, "labels": settings.label_lr_scale * lr, "lrs": settings.lr_lr_scale * lr}

@@ -145,7 +145,7 @@ def prepare(settings: Settings, load: Callable[[Any], Data]) -> tuple[Settings, 
     asked, settings = settings, resolve(settings)
     if settings.run.dry_run:
         return settings, data
-    if folder.is_started_again(Path(settings.run.out)):
+    if folder.is_restart(Path(settings.run.out)):
         return go_on(asked, Path(settings.run.out)), data
     folder.check_free(Path(settings.run.out), settings.run.overwrite, identity(settings))
     return settings, data

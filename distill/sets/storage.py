@@ -130,7 +130,7 @@ def check_regular(path: Path) -> None:
         raise SetError(f"{path} is {actual}: give the name of a file")
 
 
-def with_own_name(path: str | os.PathLike[str]) -> Path:
+def with_final_name(path: str | os.PathLike[str]) -> Path:
     """The path, or its absolute one where it ends in no name of its own, as "." and ".."."""
     return Path(path) if Path(path).name not in ("", "..") else Path(os.path.abspath(path))
 

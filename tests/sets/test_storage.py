@@ -17,7 +17,7 @@ from distill.sets.storage import (
     check_output,
     read_tensors,
     separate,
-    with_own_name,
+    with_final_name,
     write_tensors,
     write_text,
 )
@@ -88,8 +88,8 @@ def test_an_output_is_no_input_by_whatever_name(tmp_path: Path) -> None:
 
 def test_a_path_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [with_own_name(word) for word in ("a.pt", "b/set.pt")] == [Path("a.pt"), Path("b/set.pt")]
-    assert [with_own_name(word) for word in (".", "..")] == [tmp_path, tmp_path.parent]
+    assert [with_final_name(word) for word in ("a.pt", "b/set.pt")] == [Path("a.pt"), Path("b/set.pt")]
+    assert [with_final_name(word) for word in (".", "..")] == [tmp_path, tmp_path.parent]
 
 
 def test_a_place_without_its_folder_is_one_sentence_before_any_work(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ RUN = Owner(
 )  # fmt: skip
 
 
-def is_started_again(path: Path) -> bool:
+def is_restart(path: Path) -> bool:
     """Whether torchrun has started the run of this folder again, after one of its processes had ended."""
     return processes.restarts() > 0 and (path / "config.json").is_file()
 

@@ -71,19 +71,29 @@ def build_synthetic(
     ).encode(items)
     if settings.outer.start.endswith(".pt"):
         saved = saved or DistilledSet.load(settings.outer.start)
-        loss, hard = loss_name(problem.inner_loss), settings.data.labels == "hard"
-        if settings.data.labels == "softmax" and loss == SOFT:
-            saved = with_shares(saved)
-        saved = with_loss(saved, loss) if hard else saved
-        check_labels(settings, saved, problem)
-        if method.regresses:
-            saved = with_label_scale(saved, synthetic.softmax_scale)
-        by_class = method.needs_every_class or hard
-        synthetic = continue_from_set(settings.outer.start, saved, synthetic, data, problem, by_class)
-        synthetic = continue_rates(saved, synthetic)
-        if synthetic.softmax_scale and not hard:
-            synthetic = replace(synthetic, softmax_scale=saved.inner.get("softmax_scale"))
+        synthetic = continue_saved(settings, problem, method, data, synthetic, saved)
     return to_device(synthetic, settings.run.device)
+
+
+def continue_saved(
+    settings: Settings, problem: Problem, method: Method, data: Dataset, synthetic: Synthetic,
+    saved: DistilledSet,
+) -> Synthetic:  # fmt: skip
+    """The synthetic set as a saved one ended, with labels and rates for this run's loss. Raises UserError."""
+    start, loss, labels = settings.outer.start, loss_name(problem.inner_loss), settings.data.labels
+    if labels == "softmax" and loss == SOFT:
+        saved = with_shares(saved)
+    elif labels == "hard":
+        saved = with_loss(saved, loss)
+    check_labels(settings, saved, problem)
+    if method.regresses:
+        saved = with_label_scale(saved, synthetic.softmax_scale)
+    by_class = method.needs_every_class or labels == "hard"
+    synthetic = continue_from_set(start, saved, synthetic, data, problem, by_class)
+    synthetic = continue_rates(saved, synthetic)
+    if synthetic.softmax_scale and labels != "hard":
+        synthetic = replace(synthetic, softmax_scale=saved.inner.get("softmax_scale"))
+    return synthetic
 
 
 def start_items_and_labels(
